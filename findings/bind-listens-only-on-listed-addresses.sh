@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# BIND does not listen on an address that no interface lists, without an error.
+# BIND does not listen on an address that no interface lists, and reports no error.
 #
 # On Linux all of 127.0.0.0/8 is local: any program can bind 127.0.0.9. But `listen-on` of
-# named is not a list of addresses to bind. It is a match list, compared with the addresses
-# that the interfaces list, and the loopback interface lists 127.0.0.1 only. With
+# named is not a list of addresses to bind. It is a match list for the addresses of the
+# interfaces, and the loopback interface lists only 127.0.0.1. With
 # `listen-on { 127.0.0.9; };` named starts, reports no error and runs without listening on
-# any IPv4 address; named-checkconf has no complaint either. Unbound binds the same address.
+# any IPv4 address; named-checkconf reports no error either. Unbound binds the same address.
 # Seen with Debian 12's BIND 9.18.49 and Unbound 1.17.1.
 #
 # `ip address add 127.0.0.9/8 dev lo` makes named listen, also while it is running.
 set -euo pipefail
 
 if ! command -v apt-get > /dev/null || ! command -v dpkg-deb > /dev/null; then
-    echo "SKIPPED: this takes packages of Debian (apt-get, dpkg-deb)"
+    echo "SKIPPED: this needs packages of Debian (apt-get, dpkg-deb)"
     exit 0
 fi
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2> /dev/null || true; wait; rm -rf "$work"' EXIT
 
-# Downloads packages, and libraries of theirs that are not installed, and unpacks them.
+# Downloads and unpacks packages, with their libraries that are not installed.
 unpack() {
     local libraries=() library
     while read -r library; do
@@ -47,7 +47,7 @@ ask() {
         grep -o 'connection refused' "$work/answer" | head -1
     fi
 }
-# Waits until a server answers at a port, with whatever status.
+# Waits until a server responds at a port, with any status.
 wait_for() {
     for _ in $(seq 100); do
         if dig +tries=1 +time=1 -p "$1" @127.0.0.1 version.bind CH TXT > /dev/null 2>&1; then
@@ -55,7 +55,7 @@ wait_for() {
         fi
         sleep 0.1
     done
-    echo "nothing answers at port $1"
+    echo "no server responds at port $1"
     exit 1
 }
 
@@ -92,7 +92,7 @@ remote-control:
     control-enable: no
 CONF
 named-checkconf "$work/only.conf"
-echo "named-checkconf has no complaint"
+echo "named-checkconf reports no error"
 named -g -c "$work/named.conf" 2> "$work/named.log" &
 unbound -d -c "$work/unbound.conf" 2> "$work/unbound.log" &
 wait_for "$port"

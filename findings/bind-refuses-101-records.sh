@@ -9,17 +9,17 @@
 # server here, has no such limit.
 #
 # Set `max-records-per-type` in `options`, `view` or `zone` (0 is no limit); where the
-# resolvers are not yours, have fewer addresses at one name.
+# resolvers are not yours, use fewer addresses per name.
 set -euo pipefail
 
 if ! command -v apt-get > /dev/null || ! command -v dpkg-deb > /dev/null; then
-    echo "SKIPPED: this takes packages of Debian (apt-get, dpkg-deb)"
+    echo "SKIPPED: this needs packages of Debian (apt-get, dpkg-deb)"
     exit 0
 fi
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2> /dev/null || true; wait; rm -rf "$work"' EXIT
 
-# Downloads packages, and libraries of theirs that are not installed, and unpacks them.
+# Downloads and unpacks packages, with their libraries that are not installed.
 unpack() {
     local libraries=() library
     while read -r library; do
@@ -45,7 +45,7 @@ ask() {
     dig +tries=1 +time=5 -p "$1" @127.0.0.1 "$2" A > "$work/answer" || true
     sed -nE 's/.*status: ([A-Z]+).*/\1/p; s/.*(ANSWER: [0-9]+).*/\1/p' "$work/answer" | paste -sd' '
 }
-# Waits until a server answers at a port, with whatever status.
+# Waits until a server responds at a port, with any status.
 wait_for() {
     for _ in $(seq 100); do
         if dig +tries=1 +time=1 -p "$1" @127.0.0.1 version.bind CH TXT > /dev/null 2>&1; then
@@ -53,7 +53,7 @@ wait_for() {
         fi
         sleep 0.1
     done
-    echo "nothing answers at port $1"
+    echo "no server responds at port $1"
     exit 1
 }
 

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Two checkouts of one workspace that share CARGO_TARGET_DIR run each other's code.
 #
-# Cargo names what it builds of a path dependency by the package's path within its
-# workspace, so that `lib` of one checkout and `lib` of another (a git worktree, say) have
-# the same file names in the target folder. Whether a package must be built again is decided
-# by comparing the times of its files with the last build. A checkout whose files are older
-# than the other's build is taken for built: it links, and runs, the other's code without a
-# word. Seen with cargo 1.95.0: the second program prints "one".
+# Cargo derives the file names of a path dependency's artifacts from the package's path within
+# its workspace, so `lib` in one checkout and `lib` in another (a git worktree, for example) have
+# the same file names in the target folder. Cargo decides whether to rebuild a package by
+# comparing the modification times of its files with the last build. If the files of a checkout
+# are older than the build of the other one, it is considered up to date: it links and runs the
+# code of the other checkout, without a warning. Seen with cargo 1.95.0: the second program
+# prints "one".
 #
-# A target folder of its own for each checkout avoids it.
+# Use a separate target folder for each checkout.
 set -euo pipefail
 
 seen="one"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A CNAME to a name that does not exist: NXDOMAIN from BIND, NOERROR from Unbound and dnsmasq.
 #
-# By RFC 2308 (2.1) the status is that of the last name of the chain: NXDOMAIN, with the CNAME
-# in the answer section and the zone's SOA beside it. BIND does so. Unbound (auth-zone and
+# According to RFC 2308 (2.1) the status is that of the last name of the chain: NXDOMAIN, with
+# the CNAME in the answer section, and the zone's SOA in the authority section. BIND does so. Unbound (auth-zone and
 # local-data) and dnsmasq (--cname) reply NOERROR, with the CNAME alone and no SOA; for the
 # missing name itself all of them reply NXDOMAIN. Unbound as a resolver in front of BIND passes
 # the NXDOMAIN on. Seen with BIND 9.18.49, Unbound 1.17.1 and dnsmasq 2.90 of Debian 12.
@@ -12,13 +12,13 @@
 set -euo pipefail
 
 if ! command -v apt-get > /dev/null || ! command -v dpkg-deb > /dev/null; then
-    echo "SKIPPED: this takes packages of Debian (apt-get, dpkg-deb)"
+    echo "SKIPPED: this needs packages of Debian (apt-get, dpkg-deb)"
     exit 0
 fi
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2> /dev/null || true; wait; rm -rf "$work"' EXIT
 
-# Downloads packages, and libraries of theirs that are not installed, and unpacks them.
+# Downloads and unpacks packages, with their libraries that are not installed.
 unpack() {
     local libraries=() library
     while read -r library; do
@@ -48,7 +48,7 @@ ask() {
     records=$(awk '/^[^;]/ { print $4 }' "$work/answer" | paste -sd+)
     echo "$status ${records:-nothing}"
 }
-# Waits until a server answers at a port, with whatever status.
+# Waits until a server responds at a port, with any status.
 wait_for() {
     for _ in $(seq 100); do
         if dig +tries=1 +time=1 -p "$1" @127.0.0.1 version.bind CH TXT > /dev/null 2>&1; then
@@ -56,7 +56,7 @@ wait_for() {
         fi
         sleep 0.1
     done
-    echo "nothing answers at port $1"
+    echo "no server responds at port $1"
     exit 1
 }
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Hazelcast uses the multicast group of a block that says enabled="false".
+# Hazelcast uses the multicast group of a block with enabled="false".
 #
 # A file that disables multicast and enables no other join method does not start a
 # standalone member. Auto-detection is on by default, and outside of a cloud it uses
 # multicast, with the group and the port of the disabled block: MulticastConfig.isEnabled()
-# is false, and the kernel lists the group as joined. Seen with Hazelcast 5.7.0 (com.hazelcast:hazelcast), whose own default file
-# has multicast off in the same way.
+# is false, but the kernel lists the group as joined. Seen with Hazelcast 5.7.0
+# (com.hazelcast:hazelcast), whose own default file disables multicast in the same way.
 #
 # Add `<auto-detection enabled="false"/>` for a standalone member.
 set -euo pipefail

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # Hazelcast reads a plain `1.50` of its YAML as "1.5", and `enabled: yes` as false.
 #
-# Hazelcast's parser follows YAML 1.2 (no yes, no octal 007), and converts each scalar back
-# to text afterwards. So the cluster name `1.50` is "1.5", `1e3` is "1000.0" and `12345678.5` is
-# "1.23456785E7": a member whose file quotes the name is in another cluster than one whose
-# file does not. `007`, `1_000`, `0x1F` and dates are not numbers for it and stay as
-# written. The words yes, on and y are strings as well, and switches are
-# read with Boolean.parseBoolean, which returns false for every string but "true" in any case:
-# `enabled: yes` switches off, without a warning. Seen with Hazelcast 5.7.0
-# (com.hazelcast:hazelcast).
+# Hazelcast's parser follows YAML 1.2 (no yes, no octal 007), and converts each scalar back to
+# text afterwards. So the cluster name `1.50` is "1.5", `1e3` is "1000.0" and `12345678.5` is
+# "1.23456785E7": a member whose file quotes the name is in another cluster than one whose file
+# does not. `007`, `1_000`, `0x1F` and dates are not numbers for it and stay as written. The words
+# yes, on and y are strings as well, and switches are read with Boolean.parseBoolean, which
+# returns false for every string but "true" in any case: `enabled: yes` switches off, without a
+# warning. Seen with Hazelcast 5.7.0 (com.hazelcast:hazelcast).
 #
 # Write true or false, and quote names and versions.
 set -euo pipefail

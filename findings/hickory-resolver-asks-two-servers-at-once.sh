@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # hickory-resolver asks the first two nameservers at once, and a negative answer can win.
 #
-# By resolv.conf(5) the second server is asked only when the first does not answer.
-# hickory-resolver sends each query to two servers in parallel by default
-# (`num_concurrent_reqs` is 2), after `parse_resolv_conf` too. If the second one says NXDOMAIN
-# before the first has sent its address, the name does not exist: think of an internal server
-# beside a public one. REFUSED from the faster server ends the lookup as well. Seen with
-# hickory-resolver 0.26.3.
+# According to resolv.conf(5) the second server is asked only when the first does not answer.
+# hickory-resolver sends each query to two servers in parallel by default (`num_concurrent_reqs`
+# is 2), also after `parse_resolv_conf`. If the second one says NXDOMAIN before the first has sent
+# its address, the name does not exist: for example with an internal server and a public one.
+# REFUSED from the faster server ends the lookup as well. Seen with hickory-resolver 0.26.3.
 #
 # `num_concurrent_reqs = 1` with `ServerOrderingStrategy::UserProvidedOrder` asks as
 # resolv.conf(5) describes. Set both: the default order, by query statistics, may ask the

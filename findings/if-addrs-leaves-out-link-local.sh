@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # if-addrs leaves IPv6 link-local addresses out unless its feature `link-local` is on.
 #
-# `if_addrs::get_if_addrs()` looks like getifaddrs(3): all addresses of all interfaces. With
-# default features the crate drops every address in fe80::/16, on Linux too; an interface
-# with nothing but a link-local address is missing from the result, without an error. On
-# Linux 169.254.0.0/16 is listed either way (the code for Windows drops it too), and so is
-# the rest of fe80::/10. Seen with if-addrs 0.15.0.
+# `if_addrs::get_if_addrs()` resembles getifaddrs(3), which returns all addresses of all
+# interfaces. With default features the crate drops every address in fe80::/16, on Linux too; an
+# interface with nothing but a link-local address is missing from the result, without an error. On
+# Linux 169.254.0.0/16 is listed either way (the code for Windows drops it too), and so is the
+# rest of fe80::/10. Seen with if-addrs 0.15.0.
 #
 # `if-addrs = { version = "0.15", features = ["link-local"] }` returns all of them. Cargo
-# unifies features: another crate of the program may switch it on for you.
+# unifies features: another crate of the program may enable it for you.
 set -euo pipefail
 
-# A network namespace of its own, which takes root or unprivileged user namespaces.
+# A separate network namespace, which needs root or unprivileged user namespaces.
 if ! unshare --net --map-root-user true 2> /dev/null || ! command -v ip > /dev/null; then
     echo "SKIPPED: no network namespace can be made here (unshare --net --map-root-user, ip)"
     exit 0

@@ -12,7 +12,7 @@
 set -euo pipefail
 
 if ! command -v apt-get > /dev/null || ! command -v dpkg-deb > /dev/null; then
-    echo "SKIPPED: this takes packages of Debian (apt-get, dpkg-deb)"
+    echo "SKIPPED: this needs packages of Debian (apt-get, dpkg-deb)"
     exit 0
 fi
 work=$(mktemp -d)

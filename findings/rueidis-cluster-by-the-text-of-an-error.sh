@@ -8,7 +8,7 @@
 # the name of the command, NewClient fails. With two addresses in InitAddress it fails for any
 # reply. Seen with github.com/redis/rueidis v1.0.79, against a small RESP server.
 #
-# `ForceSingleClient: true` skips the question. In a server, name the command in the error.
+# `ForceSingleClient: true` skips the check. A server should name the command in the error.
 set -euo pipefail
 
 if ! command -v go > /dev/null; then

@@ -1,28 +1,28 @@
-// Checks that are counted; the first that does not hold ends the script.
+// Counted checks; the first one that fails ends the script.
 
 import { isDeepStrictEqual, inspect } from "node:util";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** How long something may take that should be so at once, in milliseconds. */
-const SOON = 10_000;
+/** Timeout of conditions that should hold almost immediately, in milliseconds. */
+const TIMEOUT = 10_000;
 
-/** What was expected, and what came instead. */
-class Deviation extends Error {}
+/** A failed check: the expected and the actual value. */
+class CheckFailure extends Error {}
 
 /** Checks of one script. */
 export class Checks {
   passed = 0;
   part = "";
 
-  /** `got` is `expected`, whatever the prototypes of plain objects are. */
+  /** `got` equals `expected`, regardless of the prototypes of plain objects. */
   equal(what, got, expected) {
     if (!isDeepStrictEqual(plain(got), plain(expected))) this.fail(what, shown(expected), got);
     this.passed += 1;
   }
 
-  /** Something is so. */
-  holds(what, isSo, got) {
-    if (!isSo) this.fail(what, "that it is so", got);
+  /** A condition holds. */
+  holds(what, condition, got) {
+    if (!condition) this.fail(what, "that the condition holds", got);
     this.passed += 1;
   }
 
@@ -38,23 +38,23 @@ export class Checks {
     this.fail(what, `the error ${shown(text)}`, got);
   }
 
-  /** `look()` gives something true before long; gives that. */
-  async comes(what, look, within = SOON) {
+  /** `probe()` returns a truthy value within the timeout; returns that. */
+  async eventually(what, probe, within = TIMEOUT) {
     const deadline = Date.now() + within;
     for (;;) {
-      const got = await look();
+      const got = await probe();
       if (got) {
         this.passed += 1;
         return got;
       }
-      if (Date.now() >= deadline) this.fail(what, `it within ${within} ms`, got);
+      if (Date.now() >= deadline) this.fail(what, `a result within ${within} ms`, got);
       await pause(10);
     }
   }
 
   fail(what, expected, got) {
     const where = this.part ? `${this.part}: ${what}` : what;
-    throw new Deviation(`${where}\n  expected ${expected}\n  got      ${shown(got)}`);
+    throw new CheckFailure(`${where}\n  expected ${expected}\n  got      ${shown(got)}`);
   }
 }
 
@@ -62,7 +62,7 @@ function shown(value) {
   return inspect(value, { depth: 5, maxStringLength: 400 });
 }
 
-/** Without prototypes, which say nothing of what a server answered. */
+/** Without prototypes, which do not depend on the answer of the server. */
 function plain(value) {
   if (Array.isArray(value)) return value.map(plain);
   if (value instanceof Map) return new Map([...value].map(([key, one]) => [key, plain(one)]));
@@ -72,7 +72,7 @@ function plain(value) {
 }
 
 /** The ports of the command line, and whether they are nodes of a Redis Cluster. */
-export function told() {
+export function commandLine() {
   const words = process.argv.slice(2);
   const ports = words.filter((word) => word !== "--cluster").map(Number);
   if (ports.length !== 3 || ports.some(Number.isNaN)) {
@@ -82,20 +82,20 @@ export function told() {
   return { ports, isCluster: words.includes("--cluster") };
 }
 
-/** Says that a member may be ended now; goes on with a line of the input. */
-export async function memberIsEnded() {
+/** Reports that a member can be killed now; continues after a line of input. */
+export async function waitForMemberToEnd() {
   console.log("READY");
   await new Promise((done) => process.stdin.once("data", done));
   process.stdin.unref();
 }
 
-/** Calls `check` with fresh checks; says how it ended, and ends. */
+/** Calls `check` with new checks; prints the result, and exits. */
 export async function run(client, check) {
   const checks = new Checks();
   try {
     await check(checks);
   } catch (error) {
-    const why = error instanceof Deviation ? error.message : `${checks.part}: ${error.stack}`;
+    const why = error instanceof CheckFailure ? error.message : `${checks.part}: ${error.stack}`;
     console.error(`${client}: after ${checks.passed} checks: ${why}`);
     process.exit(1);
   }

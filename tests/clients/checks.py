@@ -1,14 +1,14 @@
-"""Checks that are counted; the first that does not hold ends the script."""
+"""Counted checks; the first one that fails ends the script."""
 
 import sys
 import time
 
-# How long something may take that should be so at once.
-SOON = 10
+# Timeout of conditions that should hold almost immediately, in seconds.
+TIMEOUT = 10
 
 
-class Deviation(Exception):
-    """What was expected, and what came instead."""
+class CheckFailure(Exception):
+    """A failed check: the expected and the actual value."""
 
 
 class Checks:
@@ -20,50 +20,50 @@ class Checks:
         self.part = ""
 
     def equal(self, what, got, expected):
-        """`got` is `expected`, and of the same type."""
+        """`got` equals `expected`, and has the same type."""
         if got != expected or type(got) is not type(expected):
             self.fail(what, f"{expected!r}", f"{got!r}")
         self.passed += 1
 
-    def holds(self, what, is_so, got=None):
-        """Something is so."""
-        if not is_so:
-            self.fail(what, "that it is so", f"{got!r}")
+    def holds(self, what, condition, got=None):
+        """A condition holds."""
+        if not condition:
+            self.fail(what, "that the condition holds", f"{got!r}")
         self.passed += 1
 
-    def refused(self, what, text, ask, kind=Exception):
-        """`ask()` raises an error whose text is `text`."""
+    def refused(self, what, text, request, kind=Exception):
+        """`request()` raises an error whose text is `text`."""
         try:
-            got = ask()
+            got = request()
         except kind as error:
             self.equal(what, str(error), text)
         else:
             self.fail(what, f"the error {text!r}", f"{got!r}")
 
-    def comes(self, what, look, within=SOON):
-        """`look()` gives something true before long; gives that."""
+    def eventually(self, what, probe, within=TIMEOUT):
+        """`probe()` returns a truthy value within the timeout; returns that."""
         deadline = time.monotonic() + within
         while True:
-            got = look()
+            got = probe()
             if got:
                 self.passed += 1
                 return got
             if time.monotonic() >= deadline:
-                self.fail(what, f"it within {within} s", f"{got!r}")
+                self.fail(what, f"a result within {within} s", f"{got!r}")
             time.sleep(0.01)
 
     def fail(self, what, expected, got):
         where = f"{self.part}: {what}" if self.part else what
-        raise Deviation(f"{where}\n  expected {expected}\n  got      {got}")
+        raise CheckFailure(f"{where}\n  expected {expected}\n  got      {got}")
 
 
 def run(client, check):
-    """Calls `check` with fresh checks; says how it ended."""
+    """Calls `check` with new checks; prints the result."""
     checks = Checks(client)
     try:
         check(checks)
-    except Deviation as deviation:
-        sys.exit(f"{client}: {deviation}")
+    except CheckFailure as failure:
+        sys.exit(f"{client}: {failure}")
     except Exception as error:
         print(f"{client}: {checks.part}: after {checks.passed} checks", file=sys.stderr)
         raise error

@@ -6,16 +6,16 @@ import { createRequire } from "node:module";
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
 
-import { run, told } from "./checks.mjs";
+import { commandLine, run } from "./checks.mjs";
 import { checkCluster } from "./ioredis_cluster.mjs";
 
 const HOST = "127.0.0.1";
 const WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
-/** How long nothing may come, to be sure that nothing comes, in milliseconds. */
+/** Time without a message after which none is expected, in milliseconds. */
 const SILENCE = 300;
 
-/** A client that does not try again. */
+/** A client without retries. */
 function connect(port, options = {}) {
   const once = { retryStrategy: null, maxRetriesPerRequest: 0 };
   return new Redis({ host: HOST, port, ...once, ...options }).on("error", () => {});
@@ -52,16 +52,16 @@ async function strings(checks, [a, b, c]) {
   for (const client of [a, b, c]) {
     checks.equal("GET through each member", await client.get("word"), "first");
   }
-  checks.equal("GET of nothing", await b.get("nothing"), null);
+  checks.equal("GET of a missing key", await b.get("nothing"), null);
   checks.equal("SET NX", await b.set("word", "x", "NX"), null);
-  checks.equal("SET XX of nothing", await b.set("nothing", "x", "XX"), null);
+  checks.equal("SET XX of a missing key", await b.set("nothing", "x", "XX"), null);
   checks.equal("SET GET", await c.set("word", "second", "GET"), "first");
   checks.equal("GETDEL", await a.getdel("word"), "second");
   const counts = [await a.incr("count"), await b.incr("count"), await c.incr("count")];
   checks.equal("INCR through each member", counts, [1, 2, 3]);
   checks.equal("INCRBYFLOAT", await a.incrbyfloat("count", 0.5), "3.5");
   const notInteger = "ERR value is not an integer or out of range";
-  await checks.refused("INCR of what is no integer", notInteger, b.incr("count"));
+  await checks.refused("INCR of a value that is not an integer", notInteger, b.incr("count"));
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`many:${n}`, `${n}`]));
   checks.equal("MSET", await a.mset(many), "OK");
   const got = await b.mget([...Object.keys(many), "nothing"]);
@@ -87,15 +87,15 @@ async function expiry(checks, [a, b, c]) {
   }
   checks.equal("PERSIST", await b.persist("brief"), 1);
   checks.equal("TTL without one", await c.ttl("brief"), -1);
-  checks.equal("TTL of nothing", await a.ttl("nothing"), -2);
-  checks.equal("EXPIRE GT of what lives for ever", await a.expire("brief", 10, "GT"), 0);
+  checks.equal("TTL of a missing key", await a.ttl("nothing"), -2);
+  checks.equal("EXPIRE GT of a key without a TTL", await a.expire("brief", 10, "GT"), 0);
   const at = Math.floor(Date.now() / 1_000) + 100;
   checks.equal("EXPIREAT", await c.expireat("brief", at), 1);
   checks.equal("EXPIRETIME", await a.expiretime("brief"), at);
   for (const client of [a, b, c]) {
     await client.set("blink", "x", "PX", 300);
-    checks.equal("it is there", await b.get("blink"), "x");
-    await checks.comes("it is gone", async () => (await client.get("blink")) === null);
+    checks.equal("the key exists", await b.get("blink"), "x");
+    await checks.eventually("the key is gone", async () => (await client.get("blink")) === null);
     const left = await Promise.all([a, b, c].map((other) => other.exists("blink")));
     checks.equal("… for all", left, [0, 0, 0]);
   }
@@ -155,7 +155,7 @@ async function transactions(checks, [a, b, c]) {
   );
   const failed = await c.multi().incr("{t}a").lpush("{t}a", "x").incr("{t}a").exec();
   const shown = failed.map(([error, answer]) => error?.message ?? answer);
-  checks.equal("a failure in EXEC is told in its place", shown, [3, WRONG_TYPE, 4]);
+  checks.equal("a failure in EXEC is returned in its place", shown, [3, WRONG_TYPE, 4]);
   const broken = a.multi().set("{t}a", "no").call("GET").exec();
   const aborted = "EXECABORT Transaction discarded because of previous errors.";
   await checks.refused("a command that cannot be queued", aborted, broken);
@@ -180,7 +180,7 @@ async function hashes(checks, [a, b, c]) {
   for (const client of [a, b, c]) {
     checks.equal("HGETALL", await client.hgetall("hash"), { one: "1", two: "2" });
   }
-  checks.equal("HGETALL of nothing", await a.hgetall("nothing"), {});
+  checks.equal("HGETALL of a missing key", await a.hgetall("nothing"), {});
   checks.equal("HMGET", await b.hmget("hash", "one", "none"), ["1", null]);
   checks.equal("HINCRBY", await c.hincrby("hash", "one", 5), 6);
   checks.equal("HEXISTS", await b.hexists("hash", "none"), 0);
@@ -202,9 +202,9 @@ async function lists(checks, [a, b, c]) {
   }
   checks.equal("LPOP of several", await b.lpop("{l}one", 2), ["a", "b"]);
   checks.equal("LMOVE", await c.lmove("{l}one", "{l}two", "LEFT", "RIGHT"), "c");
-  checks.equal("LPOP of nothing", await a.lpop("{l}one"), null);
+  checks.equal("LPOP of a missing key", await a.lpop("{l}one"), null);
   checks.equal("BLPOP of what is there", await b.blpop("{l}one", "{l}two", 1), ["{l}two", "c"]);
-  checks.equal("BLPOP of nothing ends", await c.blpop("{l}one", 0.2), null);
+  checks.equal("BLPOP of a missing key times out", await c.blpop("{l}one", 0.2), null);
   for (const [waiting, pushing] of [
     [a, b],
     [b, c],
@@ -212,7 +212,7 @@ async function lists(checks, [a, b, c]) {
   ]) {
     const own = waiting.duplicate();
     const wait = own.blpop("{l}one", 4);
-    await checks.comes(
+    await checks.eventually(
       "a client that waits is counted",
       async () => (await blocked(waiting)) === 1,
     );
@@ -243,7 +243,7 @@ async function sortedSets(checks, [a, b, c]) {
     checks.equal("ZRANGE with scores", got.flat().map(String), expected);
   }
   checks.equal("ZSCORE", Number(await b.zscore("{z}one", "b")), 2.5);
-  checks.equal("ZSCORE of nothing", await b.zscore("{z}one", "none"), null);
+  checks.equal("ZSCORE of a missing member", await b.zscore("{z}one", "none"), null);
   checks.equal("ZINCRBY", Number(await c.zincrby("{z}one", 4, "a")), 5);
   checks.equal("ZRANK", await a.zrank("{z}one", "a"), 2);
   checks.equal("ZCOUNT", await b.zcount("{z}one", "(2.5", "+inf"), 2);
@@ -253,7 +253,7 @@ async function sortedSets(checks, [a, b, c]) {
   checks.equal("ZREMRANGEBYSCORE", await a.zremrangebyscore("{z}one", "-inf", "+inf"), 2);
   const own = b.duplicate();
   const wait = own.bzpopmin("{z}two", 4);
-  await checks.comes("BZPOPMIN waits", async () => (await blocked(b)) === 1);
+  await checks.eventually("BZPOPMIN waits", async () => (await blocked(b)) === 1);
   await c.zadd("{z}two", 7, "late");
   checks.equal("BZPOPMIN is woken through another member", (await wait).map(String), [
     "{z}two",
@@ -283,19 +283,19 @@ async function scans(checks, [a, b, c]) {
   ]);
 }
 
-/** A client that keeps the messages it gets. */
+/** A client that keeps the messages that it receives. */
 function subscriber(client) {
   const own = client.duplicate();
   const all = [];
   own.on("message", (channel, message) => all.push([channel, message]));
   own.on("pmessage", (pattern, channel, message) => all.push([pattern, channel, message]));
-  const came = (checks, what, expected) =>
+  const expectMessages = (checks, what, expected) =>
     checks
-      .comes(what, () => all.length >= expected.length)
+      .eventually(what, () => all.length >= expected.length)
       .then(() => {
         checks.equal(what, all.splice(0).sort(), [...expected].sort());
       });
-  return { own, all, came };
+  return { own, all, expectMessages };
 }
 
 async function pubsub(checks, [a, b, c]) {
@@ -304,18 +304,18 @@ async function pubsub(checks, [a, b, c]) {
   checks.equal("SUBSCRIBE", await exact.own.subscribe("news.sport", "other"), 2);
   checks.equal("PSUBSCRIBE", await pattern.own.psubscribe("news.*", "news.s?ort"), 2);
   checks.equal("PUBLISH counts receivers on all members", await a.publish("news.sport", "goal"), 3);
-  await exact.came(checks, "a message", [["news.sport", "goal"]]);
+  await exact.expectMessages(checks, "a message", [["news.sport", "goal"]]);
   const both = ["news.*", "news.s?ort"].map((glob) => [glob, "news.sport", "goal"]);
-  await pattern.came(checks, "a message by patterns", both);
+  await pattern.expectMessages(checks, "a message by patterns", both);
   for (const sender of [a, b, c]) {
     await sender.publish("news.weather", "rain");
-    await pattern.came(checks, "a message through each member", [
+    await pattern.expectMessages(checks, "a message through each member", [
       ["news.*", "news.weather", "rain"],
     ]);
   }
   const numbers = Array.from({ length: 200 }, (_, n) => `${n}`);
   await Promise.all(numbers.map((n) => a.publish("other", n)));
-  await checks.comes("200 messages", () => exact.all.length === 200);
+  await checks.eventually("200 messages", () => exact.all.length === 200);
   checks.equal(
     "messages of one sender are in order",
     exact.all.splice(0).map(([, message]) => message),
@@ -335,15 +335,15 @@ async function notifications(checks, [a, b, c]) {
   for (const client of [a, b, c]) {
     const isKnown = async () =>
       Object.values(await client.config("GET", name)).some((value) => /^(Ex|xE)$/.test(value));
-    await checks.comes("all members know it", isKnown);
+    await checks.eventually("all members have the setting", isKnown);
   }
   const subscribers = [a, b, c].map(subscriber);
   const topic = "__keyevent@0__:expired";
   for (const { own } of subscribers) await own.subscribe(topic);
   for (const [n, client] of [a, b, c].entries()) await client.set(`brief:${n}`, "x", "PX", 50);
   const expected = [0, 1, 2].map((n) => [topic, `brief:${n}`]);
-  for (const { came } of subscribers) {
-    await came(checks, "each expiry is told through each member", expected);
+  for (const { expectMessages } of subscribers) {
+    await expectMessages(checks, "each expiry is published through each member", expected);
   }
   await pause(SILENCE);
   checks.equal(
@@ -387,7 +387,7 @@ async function check(checks, ports) {
 }
 
 const { version } = createRequire(import.meta.url)("ioredis/package.json");
-const { ports, isCluster } = told();
+const { ports, isCluster } = commandLine();
 if (isCluster) {
   await run(`ioredis ${version} --cluster`, (checks) => checkCluster(checks, ports));
 } else {

@@ -1,8 +1,8 @@
-// ioredis as a client of a Redis Cluster; begun by `ioredis.mjs --cluster`.
+// ioredis as a client of a Redis Cluster; started by `ioredis.mjs --cluster`.
 
 import { Cluster, Redis } from "ioredis";
 
-import { memberIsEnded } from "./checks.mjs";
+import { waitForMemberToEnd } from "./checks.mjs";
 
 const HOST = "127.0.0.1";
 
@@ -21,7 +21,7 @@ async function topology(checks, cluster, ports) {
     .nodes("master")
     .map((node) => node.options.port)
     .sort();
-  checks.equal("each member leads slots", leaders, [...ports].sort());
+  checks.equal("each member owns slots", leaders, [...ports].sort());
   checks.equal(
     "no slot is missing",
     Array.from(cluster.slots).filter((nodes) => !nodes?.length).length,
@@ -40,7 +40,7 @@ async function manyKeys(checks, cluster, keys) {
     true,
   );
   const got = await Promise.all(names.map((name) => cluster.get(name)));
-  checks.equal("… and told", got, Object.values(keys));
+  checks.equal("… and read", got, Object.values(keys));
   const held = await Promise.all(cluster.nodes("master").map((node) => node.dbsize()));
   checks.holds("no member is without keys", Math.min(...held) > 0, held);
   checks.equal(
@@ -77,16 +77,16 @@ async function severalKeys(checks, cluster, keys) {
   checks.equal("DEL of one tag", await cluster.del(gone), 22);
 }
 
-/** A client that knows no other member is sent to the one that leads a slot. */
+/** A client that knows one member only is redirected to the owners of other slots. */
 async function oneMember(checks, cluster, ports, keys) {
   const plain = new Redis({ host: HOST, port: ports[0] }).on("error", () => {});
-  const told = await Promise.all(
+  const answers = await Promise.all(
     Object.keys(keys).map((key) => plain.get(key).catch((error) => error.message)),
   );
-  const moved = told.filter((answer) => /^MOVED \d+ 127\.0\.0\.1:\d+$/.test(answer));
-  const own = told.filter((answer) => answer?.startsWith("value "));
-  checks.equal("each key is told, or who has it", moved.length + own.length, told.length);
-  checks.holds("some are told, some are elsewhere", moved.length > 0 && own.length > 0, told);
+  const moved = answers.filter((answer) => /^MOVED \d+ 127\.0\.0\.1:\d+$/.test(answer));
+  const own = answers.filter((answer) => answer?.startsWith("value "));
+  checks.equal("each key is returned, or redirected to its owner", moved.length + own.length, answers.length);
+  checks.holds("some are returned, some are redirected", moved.length > 0 && own.length > 0, answers);
   plain.disconnect();
 }
 
@@ -95,13 +95,13 @@ async function pubsub(checks, cluster) {
   cluster.on("message", (channel, message) => got.push([channel, message]));
   await cluster.subscribe("news");
   await cluster.publish("news", "goal");
-  await checks.comes("a message", () => got.length);
+  await checks.eventually("a message", () => got.length);
   checks.equal("… as it was sent", got, [["news", "goal"]]);
   await cluster.unsubscribe("news");
 }
 
 async function loss(checks, cluster, keys) {
-  await memberIsEnded();
+  await waitForMemberToEnd();
   const names = Object.keys(keys);
   const isThere = async (name) => (await cluster.get(name)) === keys[name];
   const areThere = () =>
@@ -109,7 +109,7 @@ async function loss(checks, cluster, keys) {
       (all) => all.every(Boolean),
       () => false,
     );
-  await checks.comes("all keys can be read again", areThere, SURVIVED_MAX);
+  await checks.eventually("all keys can be read again", areThere, SURVIVED_MAX);
   const set = await Promise.all(names.map((name) => cluster.set(name, `${keys[name]}!`)));
   checks.equal(
     "all keys can be changed again",
@@ -122,7 +122,7 @@ async function loss(checks, cluster, keys) {
       (all) => all.every(Boolean),
       () => false,
     );
-  await checks.comes("each leader that is known answers", answer);
+  await checks.eventually("each known owner answers", answer);
 }
 
 export async function checkCluster(checks, ports) {

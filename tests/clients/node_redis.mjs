@@ -6,16 +6,16 @@ import { createRequire } from "node:module";
 import { setTimeout as pause } from "node:timers/promises";
 import { createClient, RESP_TYPES } from "redis";
 
-import { run, told } from "./checks.mjs";
+import { commandLine, run } from "./checks.mjs";
 import { checkCluster } from "./node_redis_cluster.mjs";
 
 const HOST = "127.0.0.1";
 const WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
-/** How long nothing may come, to be sure that nothing comes, in milliseconds. */
+/** Time without a message after which none is expected, in milliseconds. */
 const SILENCE = 300;
 
-/** A client that does not try again. */
+/** A client without retries. */
 async function connect(port, options = {}) {
   const socket = { host: HOST, port, reconnectStrategy: false };
   return createClient({ socket, ...options })
@@ -63,16 +63,16 @@ async function strings(checks, [a, b, c]) {
   for (const client of [a, b, c]) {
     checks.equal("GET through each member", await client.get("word"), "first");
   }
-  checks.equal("GET of nothing", await b.get("nothing"), null);
+  checks.equal("GET of a missing key", await b.get("nothing"), null);
   checks.equal("SET NX", await b.set("word", "x", { condition: "NX" }), null);
-  checks.equal("SET XX of nothing", await b.set("nothing", "x", { condition: "XX" }), null);
+  checks.equal("SET XX of a missing key", await b.set("nothing", "x", { condition: "XX" }), null);
   checks.equal("SET GET", await c.set("word", "second", { GET: true }), "first");
   checks.equal("GETDEL", await a.getDel("word"), "second");
   const counts = [await a.incr("count"), await b.incr("count"), await c.incr("count")];
   checks.equal("INCR through each member", counts, [1, 2, 3]);
   checks.equal("INCRBYFLOAT", await a.incrByFloat("count", 0.5), "3.5");
   const notInteger = "ERR value is not an integer or out of range";
-  await checks.refused("INCR of what is no integer", notInteger, b.incr("count"));
+  await checks.refused("INCR of a value that is not an integer", notInteger, b.incr("count"));
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`many:${n}`, `${n}`]));
   checks.equal("MSET", await a.mSet(many), "OK");
   const got = await b.mGet([...Object.keys(many), "nothing"]);
@@ -99,16 +99,16 @@ async function expiry(checks, [a, b, c]) {
   }
   checks.equal("PERSIST", await b.persist("brief"), 1);
   checks.equal("TTL without one", await c.ttl("brief"), -1);
-  checks.equal("TTL of nothing", await a.ttl("nothing"), -2);
-  checks.equal("EXPIRE GT of what lives for ever", await a.expire("brief", 10, "GT"), 0);
+  checks.equal("TTL of a missing key", await a.ttl("nothing"), -2);
+  checks.equal("EXPIRE GT of a key without a TTL", await a.expire("brief", 10, "GT"), 0);
   checks.equal("EXPIRE NX", await b.expire("brief", 10, "NX"), 1);
   const at = Math.floor(Date.now() / 1_000) + 100;
   checks.equal("EXPIREAT", await c.expireAt("brief", at), 1);
   checks.equal("EXPIRETIME", await a.expireTime("brief"), at);
   for (const client of [a, b, c]) {
     await client.set("blink", "x", { expiration: { type: "PX", value: 300 } });
-    checks.equal("it is there", await b.get("blink"), "x");
-    await checks.comes("it is gone", async () => (await client.get("blink")) === null);
+    checks.equal("the key exists", await b.get("blink"), "x");
+    await checks.eventually("the key is gone", async () => (await client.get("blink")) === null);
     const left = await Promise.all([a, b, c].map((other) => other.exists("blink")));
     checks.equal("… for all", left, [0, 0, 0]);
   }
@@ -155,7 +155,7 @@ async function transactions(checks, [a, b, c]) {
     (error) => error,
   );
   const shown = replies.map((reply) => (reply instanceof Error ? reply.message : reply));
-  checks.equal("a failure in EXEC is told in its place", shown, [3, WRONG_TYPE, 4]);
+  checks.equal("a failure in EXEC is returned in its place", shown, [3, WRONG_TYPE, 4]);
 
   await a.watch("{t}w");
   await b.set("{t}w", "changed");
@@ -175,7 +175,7 @@ async function hashes(checks, [a, b, c]) {
   for (const client of [a, b, c]) {
     checks.equal("HGETALL", await client.hGetAll("hash"), { one: "1", two: "2" });
   }
-  checks.equal("HGETALL of nothing", await a.hGetAll("nothing"), {});
+  checks.equal("HGETALL of a missing key", await a.hGetAll("nothing"), {});
   checks.equal("HMGET", await b.hmGet("hash", ["one", "none"]), ["1", null]);
   checks.equal("HINCRBY", await c.hIncrBy("hash", "one", 5), 6);
   checks.equal("HINCRBYFLOAT", await a.hIncrByFloat("hash", "two", 0.5), "2.5");
@@ -199,12 +199,12 @@ async function lists(checks, [a, b, c]) {
   }
   checks.equal("LPOP of several", await b.lPopCount("{l}one", 2), ["a", "b"]);
   checks.equal("LMOVE", await c.lMove("{l}one", "{l}two", "LEFT", "RIGHT"), "c");
-  checks.equal("LPOP of nothing", await a.lPop("{l}one"), null);
+  checks.equal("LPOP of a missing key", await a.lPop("{l}one"), null);
   checks.equal("BLPOP of what is there", await b.blPop(["{l}one", "{l}two"], 1), {
     key: "{l}two",
     element: "c",
   });
-  checks.equal("BLPOP of nothing ends", await c.blPop("{l}one", 0.2), null);
+  checks.equal("BLPOP of a missing key times out", await c.blPop("{l}one", 0.2), null);
   for (const [waiting, pushing] of [
     [a, b],
     [b, c],
@@ -212,7 +212,7 @@ async function lists(checks, [a, b, c]) {
   ]) {
     const own = await waiting.duplicate().connect();
     const wait = own.blPop("{l}one", 4);
-    await checks.comes(
+    await checks.eventually(
       "a client that waits is counted",
       async () => (await blocked(waiting)) === 1,
     );
@@ -250,7 +250,7 @@ async function sortedSets(checks, [a, b, c]) {
     checks.equal("ZRANGE with scores", await client.zRangeWithScores("{z}one", 0, -1), members);
   }
   checks.equal("ZSCORE", await b.zScore("{z}one", "b"), 2.5);
-  checks.equal("ZSCORE of nothing", await b.zScore("{z}one", "none"), null);
+  checks.equal("ZSCORE of a missing member", await b.zScore("{z}one", "none"), null);
   checks.equal("ZINCRBY", await c.zIncrBy("{z}one", 4, "a"), 5);
   checks.equal("ZRANK", await a.zRank("{z}one", "a"), 2);
   checks.equal("ZCOUNT", await b.zCount("{z}one", "(2.5", "+inf"), 2);
@@ -266,7 +266,7 @@ async function sortedSets(checks, [a, b, c]) {
   checks.equal("ZREMRANGEBYSCORE", await a.zRemRangeByScore("{z}one", "-inf", "+inf"), 3);
   const own = await b.duplicate().connect();
   const wait = own.bzPopMin("{z}two", 4);
-  await checks.comes("BZPOPMIN waits", async () => (await blocked(b)) === 1);
+  await checks.eventually("BZPOPMIN waits", async () => (await blocked(b)) === 1);
   await c.zAdd("{z}two", { value: "late", score: 7 });
   checks.equal("BZPOPMIN is woken through another member", await wait, {
     key: "{z}two",
@@ -296,18 +296,18 @@ async function scans(checks, [a, b, c]) {
   ]);
 }
 
-/** A client that keeps the messages it gets. */
+/** A client that keeps the messages that it receives. */
 async function subscriber(client) {
   const own = await client.duplicate().connect();
   const all = [];
   const listener = (message, channel) => all.push([channel, message]);
-  const came = (checks, what, expected) =>
+  const expectMessages = (checks, what, expected) =>
     checks
-      .comes(what, () => all.length >= expected.length)
+      .eventually(what, () => all.length >= expected.length)
       .then(() => {
         checks.equal(what, all.splice(0).sort(), [...expected].sort());
       });
-  return { own, all, listener, came };
+  return { own, all, listener, expectMessages };
 }
 
 async function pubsub(checks, [a, b, c]) {
@@ -316,18 +316,18 @@ async function pubsub(checks, [a, b, c]) {
   await exact.own.subscribe(["news.sport", "other"], exact.listener);
   await pattern.own.pSubscribe(["news.*", "news.s?ort"], pattern.listener);
   checks.equal("PUBLISH counts receivers on all members", await a.publish("news.sport", "goal"), 3);
-  await exact.came(checks, "a message", [["news.sport", "goal"]]);
-  await pattern.came(checks, "a message by patterns", [
+  await exact.expectMessages(checks, "a message", [["news.sport", "goal"]]);
+  await pattern.expectMessages(checks, "a message by patterns", [
     ["news.sport", "goal"],
     ["news.sport", "goal"],
   ]);
   for (const sender of [a, b, c]) {
     await sender.publish("news.weather", "rain");
-    await pattern.came(checks, "a message through each member", [["news.weather", "rain"]]);
+    await pattern.expectMessages(checks, "a message through each member", [["news.weather", "rain"]]);
   }
   const numbers = Array.from({ length: 200 }, (_, n) => `${n}`);
   await Promise.all(numbers.map((n) => a.publish("other", n)));
-  await checks.comes("200 messages", () => exact.all.length === 200);
+  await checks.eventually("200 messages", () => exact.all.length === 200);
   checks.equal(
     "messages of one sender are in order",
     exact.all.splice(0).map(([, message]) => message),
@@ -348,8 +348,8 @@ async function notifications(checks, [a, b, c]) {
   for (const client of [a, b, c]) {
     const setting = async () =>
       (await client.configGet("notify-keyspace-events"))["notify-keyspace-events"];
-    await checks.comes(
-      "all members know it",
+    await checks.eventually(
+      "all members have the setting",
       async () => [...(await setting())].sort().join("") === "Ex",
     );
   }
@@ -360,8 +360,8 @@ async function notifications(checks, [a, b, c]) {
     await client.set(`brief:${n}`, "x", { expiration: { type: "PX", value: 50 } });
   }
   const expected = [0, 1, 2].map((n) => [topic, `brief:${n}`]);
-  for (const { came } of subscribers) {
-    await came(checks, "each expiry is told through each member", expected);
+  for (const { expectMessages } of subscribers) {
+    await expectMessages(checks, "each expiry is published through each member", expected);
   }
   await pause(SILENCE);
   checks.equal(
@@ -400,7 +400,7 @@ async function check(checks, ports) {
 }
 
 const { version } = createRequire(import.meta.url)("redis/package.json");
-const { ports, isCluster } = told();
+const { ports, isCluster } = commandLine();
 if (isCluster) {
   await run(`node-redis ${version} --cluster`, (checks) => checkCluster(checks, ports));
 } else {

@@ -1,8 +1,8 @@
-// node-redis as a client of a Redis Cluster; begun by `node_redis.mjs --cluster`.
+// node-redis as a client of a Redis Cluster; started by `node_redis.mjs --cluster`.
 
 import { createClient, createCluster } from "redis";
 
-import { memberIsEnded } from "./checks.mjs";
+import { waitForMemberToEnd } from "./checks.mjs";
 
 const HOST = "127.0.0.1";
 
@@ -14,8 +14,7 @@ function connect(ports, RESP) {
     rootNodes: ports.map((port) => ({ url: `redis://${HOST}:${port}` })),
     defaults: { RESP },
     RESP,
-    // How long a node may be gone before the others are asked who leads now; 5 s
-    // unless it is said.
+    // How long a node may be gone before the topology is refreshed; 5 s by default.
     topologyRefreshOnReconnectionAttemptStrategy: 500,
   })
     .on("error", () => {})
@@ -24,7 +23,7 @@ function connect(ports, RESP) {
 
 async function topology(checks, cluster, ports) {
   const leaders = cluster.masters.map((node) => node.port).sort();
-  checks.equal("each member leads slots", leaders, [...ports].sort());
+  checks.equal("each member owns slots", leaders, [...ports].sort());
   const missing = Array.from(cluster.slots, (slot) => slot?.master).filter((master) => !master);
   checks.equal("no slot is missing", [cluster.slots.length, missing.length], [16_384, 0]);
 }
@@ -38,7 +37,7 @@ async function manyKeys(checks, cluster, keys) {
     true,
   );
   const got = await Promise.all(names.map((name) => cluster.get(name)));
-  checks.equal("… and told", got, Object.values(keys));
+  checks.equal("… and read", got, Object.values(keys));
   const held = [];
   for (const node of cluster.masters) held.push(await (await cluster.nodeClient(node)).dbSize());
   checks.holds("no member is without keys", Math.min(...held) > 0, held);
@@ -52,7 +51,7 @@ async function manyKeys(checks, cluster, keys) {
 async function severalKeys(checks, cluster, keys) {
   const names = Object.keys(keys).slice(0, 20);
   const values = names.map((name) => keys[name]);
-  checks.equal("MGET of several slots is asked by slots", await cluster.mGet(names), values);
+  checks.equal("MGET of several slots is split by slots", await cluster.mGet(names), values);
   checks.equal("EXISTS of several slots", await cluster.exists(names), 20);
   const tagged = Object.fromEntries(names.map((name, n) => [`{user}:${name}`, `${n}`]));
   checks.equal("MSET of one tag", await cluster.mSet(tagged), "OK");
@@ -75,18 +74,18 @@ async function severalKeys(checks, cluster, keys) {
   checks.equal("DEL of one tag", await cluster.del(gone), 22);
 }
 
-/** A client that knows no other member is sent to the one that leads a slot. */
+/** A client that knows one member only is redirected to the owners of other slots. */
 async function oneMember(checks, cluster, ports, keys) {
   const plain = await createClient({ url: `redis://${HOST}:${ports[0]}` })
     .on("error", () => {})
     .connect();
-  const told = await Promise.all(
+  const answers = await Promise.all(
     Object.keys(keys).map((key) => plain.get(key).catch((error) => error.message)),
   );
-  const moved = told.filter((answer) => /^MOVED \d+ 127\.0\.0\.1:\d+$/.test(answer));
-  const own = told.filter((answer) => answer?.startsWith("value "));
-  checks.equal("each key is told, or who has it", moved.length + own.length, told.length);
-  checks.holds("some are told, some are elsewhere", moved.length > 0 && own.length > 0, told);
+  const moved = answers.filter((answer) => /^MOVED \d+ 127\.0\.0\.1:\d+$/.test(answer));
+  const own = answers.filter((answer) => answer?.startsWith("value "));
+  checks.equal("each key is returned, or redirected to its owner", moved.length + own.length, answers.length);
+  checks.holds("some are returned, some are redirected", moved.length > 0 && own.length > 0, answers);
   plain.destroy();
 }
 
@@ -94,13 +93,13 @@ async function pubsub(checks, cluster) {
   const got = [];
   await cluster.subscribe("news", (message) => got.push(message));
   await cluster.publish("news", "goal");
-  await checks.comes("a message", () => got.length);
+  await checks.eventually("a message", () => got.length);
   checks.equal("… as it was sent", got, ["goal"]);
   await cluster.unsubscribe("news");
 }
 
 async function loss(checks, cluster, keys) {
-  await memberIsEnded();
+  await waitForMemberToEnd();
   const names = Object.keys(keys);
   const isThere = async (name) => (await cluster.get(name)) === keys[name];
   const areThere = () =>
@@ -108,7 +107,7 @@ async function loss(checks, cluster, keys) {
       (all) => all.every(Boolean),
       () => false,
     );
-  await checks.comes("all keys can be read again", areThere, SURVIVED_MAX);
+  await checks.eventually("all keys can be read again", areThere, SURVIVED_MAX);
   const set = await Promise.all(names.map((name) => cluster.set(name, `${keys[name]}!`)));
   checks.equal(
     "all keys can be changed again",
@@ -121,7 +120,7 @@ async function loss(checks, cluster, keys) {
       (all) => all.every(Boolean),
       () => false,
     );
-  await checks.comes("each leader that is known answers", answer);
+  await checks.eventually("each known owner answers", answer);
 }
 
 export async function checkCluster(checks, ports) {

@@ -16,12 +16,12 @@ from checks import Checks, run
 HOST = "127.0.0.1"
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 
-# How long nothing may come, to be sure that nothing comes.
+# Time without a message after which none is expected.
 SILENCE = 0.3
 
 
 def connect(port, protocol, **options):
-    """One connection's worth of a client; what fails is not tried again."""
+    """A client without retries."""
     options.setdefault("decode_responses", True)
     retry = Retry(NoBackoff(), 0)
     return redis.Redis(HOST, port, protocol=protocol, retry=retry, **options)
@@ -31,10 +31,10 @@ def protocol_of(client):
     return client.connection_pool.connection_kwargs["protocol"]
 
 
-def in_thread(ask):
-    """Starts `ask` in a thread; gives a function that waits for its result."""
+def in_thread(request):
+    """Calls `request` in a thread; returns a function that waits for its result."""
     result = []
-    thread = threading.Thread(target=lambda: result.append(ask()), daemon=True)
+    thread = threading.Thread(target=lambda: result.append(request()), daemon=True)
     thread.start()
 
     def wait():
@@ -68,8 +68,8 @@ def server(checks: Checks, a, b, c):
     checks.holds(
         "INFO has a version", info["redis_version"].startswith("7."), info["redis_version"]
     )
-    checks.equal("INFO says it is ready", info["loading"], 0)
-    checks.equal("INFO says it is no cluster", info["cluster_enabled"], 0)
+    checks.equal("INFO reports that it is ready", info["loading"], 0)
+    checks.equal("INFO reports no cluster", info["cluster_enabled"], 0)
     checks.equal("CONFIG GET", a.config_get("databases"), {"databases": "16"})
     checks.holds("COMMAND COUNT", a.command_count() > 150, a.command_count())
     checks.equal("COMMAND", a.command()["get"]["arity"], 2)
@@ -94,7 +94,7 @@ def strings(checks: Checks, a, b, c):
     checks.equal("SET", a.set("word", "first"), True)
     for client in (a, b, c):
         checks.equal("GET through each member", client.get("word"), "first")
-    checks.equal("GET of nothing", b.get("nothing"), None)
+    checks.equal("GET of a missing key", b.get("nothing"), None)
     checks.equal("SET NX of what is there", b.set("word", "second", nx=True), None)
     checks.equal("SET XX of what is not", b.set("nothing", "x", xx=True), None)
     checks.equal("SET GET", c.set("word", "third", get=True), "first")
@@ -114,7 +114,7 @@ def strings(checks: Checks, a, b, c):
     checks.equal("DECRBY", a.decrby("count", 10), -7)
     checks.equal("INCRBYFLOAT", b.incrbyfloat("count", 0.25), -6.75)
     not_integer = "value is not an integer or out of range"
-    checks.refused("INCR of what is no integer", not_integer, lambda: c.incr("count"))
+    checks.refused("INCR of a value that is not an integer", not_integer, lambda: c.incr("count"))
     a.set("count", str(2**63 - 1))
     overflow = "increment or decrement would overflow"
     checks.refused("INCR beyond 64 bits", overflow, lambda: a.incr("count"))
@@ -131,10 +131,10 @@ def strings(checks: Checks, a, b, c):
     checks.equal("… puts none", c.exists("{m}c"), 0)
 
     checks.equal("TYPE", a.type("word"), "string")
-    checks.equal("TYPE of nothing", b.type("nothing"), "none")
+    checks.equal("TYPE of a missing key", b.type("nothing"), "none")
     checks.equal("RENAME in one slot", a.rename("{m}a", "{m}z"), True)
     checks.equal("… is elsewhere now", b.mget("{m}a", "{m}z"), [None, "1"])
-    checks.refused("RENAME of nothing", "no such key", lambda: c.rename("{m}a", "{m}b"))
+    checks.refused("RENAME of a missing key", "no such key", lambda: c.rename("{m}a", "{m}b"))
     checks.equal("COPY", c.copy("{m}z", "{m}y"), True)
     checks.refused("a list's command", WRONG_TYPE, lambda: a.lpush("word", "x"))
     syntax = "syntax error"
@@ -163,9 +163,9 @@ def expiry(checks: Checks, a, b, c):
     checks.holds("EXPIRETIME", abs(c.expiretime("brief") - at) <= 2, c.expiretime("brief"))
     checks.equal("PERSIST", b.persist("brief"), True)
     checks.equal("TTL without one", c.ttl("brief"), -1)
-    checks.equal("TTL of nothing", a.ttl("nothing"), -2)
-    checks.equal("EXPIRE of nothing", a.expire("nothing", 10), False)
-    checks.equal("EXPIRE GT of what lives for ever", a.expire("brief", 10, gt=True), False)
+    checks.equal("TTL of a missing key", a.ttl("nothing"), -2)
+    checks.equal("EXPIRE of a missing key", a.expire("nothing", 10), False)
+    checks.equal("EXPIRE GT of a key without a TTL", a.expire("brief", 10, gt=True), False)
     checks.equal("EXPIRE NX", b.expire("brief", 10, nx=True), True)
     checks.equal("EXPIRE NX again", c.expire("brief", 20, nx=True), False)
     checks.equal("EXPIRE LT", a.expire("brief", 5, lt=True), True)
@@ -180,8 +180,8 @@ def expiry(checks: Checks, a, b, c):
     )
     for client in (a, b, c):
         client.set("blink", "x", px=300)
-        checks.equal("it is there", b.get("blink"), "x")
-        checks.comes("it is gone", lambda client=client: client.get("blink") is None)
+        checks.equal("the key exists", b.get("blink"), "x")
+        checks.eventually("the key is gone", lambda client=client: client.get("blink") is None)
         checks.equal("… for all", [other.exists("blink") for other in (a, b, c)], [0, 0, 0])
     invalid = "invalid expire time in 'set' command"
     checks.refused("SET that lives no time", invalid, lambda: a.set("brief", "x", ex=0))
@@ -201,7 +201,7 @@ def pipelines(checks: Checks, a, b, c):
     pipeline.get("pipe:1").lpush("pipe:1", "x").get("pipe:2")
     first, failed, last = pipeline.execute(raise_on_error=False)
     checks.equal("what follows a failure is done", (first, last), ("1", "2"))
-    checks.holds("the failure is told in its place", WRONG_TYPE in str(failed), failed)
+    checks.holds("the failure is returned in its place", WRONG_TYPE in str(failed), failed)
     pipeline = a.pipeline(transaction=False)
     pipeline.set("order", "1").append("order", "2").append("order", "3").get("order")
     checks.equal("one connection's commands are in order", pipeline.execute(), [True, 2, 3, "123"])
@@ -223,7 +223,7 @@ def transactions(checks: Checks, a, b, c):
     pipeline.incr("{t}a").lpush("{t}a", "x").incr("{t}a")
     third, failed, fourth = pipeline.execute(raise_on_error=False)
     checks.equal("a failure in EXEC undoes nothing", (third, fourth), (3, 4))
-    checks.holds("it is told in its place", WRONG_TYPE in str(failed), failed)
+    checks.holds("it is returned in its place", WRONG_TYPE in str(failed), failed)
     pipeline = a.pipeline()
     pipeline.set("{t}a", "no").execute_command("GET")
     checks.refused(
@@ -261,7 +261,7 @@ def transactions(checks: Checks, a, b, c):
     with c.pipeline() as pipeline:
         a.set("{t}x", "x", px=300)
         pipeline.watch("{t}x")
-        checks.comes("the watched key is gone", lambda: b.exists("{t}x") == 0)
+        checks.eventually("the watched key is gone", lambda: b.exists("{t}x") == 0)
         pipeline.multi()
         pipeline.set("{t}x", "mine")
         checks.refused(
@@ -293,7 +293,7 @@ def hashes(checks: Checks, a, b, c):
     checks.equal("HSET", a.hset("hash", mapping={"one": "1", "two": "2"}), 2)
     for client in (a, b, c):
         checks.equal("HGETALL", client.hgetall("hash"), {"one": "1", "two": "2"})
-    checks.equal("HGETALL of nothing", a.hgetall("nothing"), {})
+    checks.equal("HGETALL of a missing key", a.hgetall("nothing"), {})
     checks.equal("HSET of one that is there", b.hset("hash", "one", "10"), 0)
     checks.equal("HGET", c.hget("hash", "one"), "10")
     checks.equal("HMGET", a.hmget("hash", "one", "none"), ["10", None])
@@ -332,19 +332,19 @@ def lists(checks: Checks, a, b, c):
     checks.equal("LPOP of several", a.lpop("{l}one", 2), ["a", "b"])
     checks.equal("RPOP", b.rpop("{l}one"), "d")
     checks.equal("LMOVE", c.lmove("{l}one", "{l}two", "LEFT", "RIGHT"), "c")
-    checks.equal("LPOP of nothing", a.lpop("{l}one"), None)
-    checks.equal("RPUSHX of nothing", b.rpushx("{l}one", "x"), 0)
+    checks.equal("LPOP of a missing key", a.lpop("{l}one"), None)
+    checks.equal("RPUSHX of a missing key", b.rpushx("{l}one", "x"), 0)
     checks.refused("LSET beyond the end", "index out of range", lambda: a.lset("{l}two", 9, "x"))
 
     checks.equal(
         "BLPOP of what is there", a.blpop(["{l}one", "{l}two"], 1), answer(a, "{l}two", "c")
     )
     began = time.monotonic()
-    checks.equal("BLPOP of nothing ends", b.blpop("{l}one", 0.2), None)
+    checks.equal("BLPOP of a missing key times out", b.blpop("{l}one", 0.2), None)
     checks.holds("… after its time", 0.2 <= time.monotonic() - began < 3, time.monotonic() - began)
     for waiting, pushing in ((a, b), (b, c), (c, a)):
         wait = in_thread(lambda waiting=waiting: waiting.blpop("{l}one", 4))
-        checks.comes(
+        checks.eventually(
             "a client that waits is counted", lambda waiting=waiting: blocked(waiting) == 1
         )
         pushing.rpush("{l}one", "for you")
@@ -353,12 +353,12 @@ def lists(checks: Checks, a, b, c):
         )
         checks.equal("… and has taken it", a.exists("{l}one"), 0)
     waits = [in_thread(lambda client=client: client.brpop("{l}one", 4)) for client in (b, c)]
-    checks.comes("both wait", lambda: blocked(b) + blocked(c) >= 2)
+    checks.eventually("both wait", lambda: blocked(b) + blocked(c) >= 2)
     a.rpush("{l}one", "1", "2")
     taken = sorted(list(wait()) for wait in waits)
     checks.equal("each of two waits takes one", taken, [["{l}one", "1"], ["{l}one", "2"]])
     wait = in_thread(lambda: b.blmove("{l}one", "{l}two", 4, "LEFT", "LEFT"))
-    checks.comes("BLMOVE waits", lambda: blocked(b) == 1)
+    checks.eventually("BLMOVE waits", lambda: blocked(b) == 1)
     c.rpush("{l}one", "moved")
     checks.equal("BLMOVE", (wait(), a.lrange("{l}two", 0, -1)), ("moved", ["moved"]))
 
@@ -425,7 +425,7 @@ def sorted_sets(checks: Checks, a, b, c):
         "ZPOPMIN", [tuple(pair) for pair in c.zpopmin("{z}two", 2)], [("x", 1.0), ("b", 10.0)]
     )
     wait = in_thread(lambda: a.bzpopmin("{z}two", 4))
-    checks.comes("BZPOPMIN waits", lambda: blocked(a) == 1)
+    checks.eventually("BZPOPMIN waits", lambda: blocked(a) == 1)
     b.zadd("{z}two", {"late": 7})
     checks.equal("BZPOPMIN is woken through another member", list(wait()), ["{z}two", "late", 7.0])
     many = {f"member-{number}": float(number) for number in range(1_000)}
@@ -446,7 +446,7 @@ def scans(checks: Checks, a, b, c):
         checks.equal("SCAN finds all", set(client.scan_iter(match="scan:*", count=100)), keys)
         checks.equal("DBSIZE", client.dbsize(), 2_001)
     found = list(b.scan_iter(count=1_000))
-    checks.equal("SCAN of keys at rest tells each once", len(found), len(set(found)))
+    checks.equal("SCAN of unchanged keys returns each once", len(found), len(set(found)))
     checks.equal("SCAN of a type", list(c.scan_iter(_type="list")), ["a-list"])
     expected = {
         f"scan:{number}" for number in range(2_000) if number % 10 == 7 and 10 <= number < 100
@@ -460,7 +460,7 @@ def scans(checks: Checks, a, b, c):
         if not seen:
             a.delete(*gone)
         seen.add(key)
-    checks.holds("SCAN tells what stays, whatever goes meanwhile", keys - gone <= seen, len(seen))
+    checks.holds("SCAN returns all keys that are not deleted meanwhile", keys - gone <= seen, len(seen))
 
 
 def databases(checks: Checks, ports, protocol):
@@ -481,7 +481,7 @@ def databases(checks: Checks, ports, protocol):
 
 
 def messages(subscription, count):
-    """The next `count` messages, or those that come."""
+    """The next `count` messages, or fewer if they do not arrive in time."""
     found = []
     deadline = time.monotonic() + 10
     while len(found) < count and time.monotonic() < deadline:
@@ -497,8 +497,8 @@ def silent(checks: Checks, what, subscription):
 
 
 def subscribed(checks: Checks, subscription, count):
-    told = [subscription.get_message(timeout=10) for _ in range(count)]
-    checks.holds("the subscription is confirmed", all(told), told)
+    confirmations = [subscription.get_message(timeout=10) for _ in range(count)]
+    checks.holds("the subscription is confirmed", all(confirmations), confirmations)
 
 
 def pubsub(checks: Checks, a, b, c):
@@ -508,7 +508,7 @@ def pubsub(checks: Checks, a, b, c):
     subscribed(checks, exact, 2)
     subscribed(checks, pattern, 2)
     checks.equal("PUBLISH counts receivers on all members", a.publish("news.sport", "goal"), 3)
-    checks.equal("PUBLISH to nobody", b.publish("nothing", "x"), 0)
+    checks.equal("PUBLISH without subscribers", b.publish("nothing", "x"), 0)
     checks.equal("a message", messages(exact, 1), [("message", None, "news.sport", "goal")])
     both = [("pmessage", glob, "news.sport", "goal") for glob in ("news.*", "news.s?ort")]
     checks.equal("a message by patterns", sorted(messages(pattern, 2)), both)
@@ -538,8 +538,8 @@ def notifications(checks: Checks, a, b, c):
     checks.equal("CONFIG SET", a.config_set("notify-keyspace-events", "Exg"), True)
     for client in (a, b, c):
         name = "notify-keyspace-events"
-        checks.comes(
-            "all members know it",
+        checks.eventually(
+            "all members have the setting",
             lambda client=client: set(client.config_get(name)[name]) == set("Exg"),
         )
     subscriptions = [client.pubsub() for client in (a, b, c)]
@@ -552,7 +552,7 @@ def notifications(checks: Checks, a, b, c):
     expected = [("pmessage", topic, topic, f"brief:{number}") for number in range(3)]
     for subscription in subscriptions:
         checks.equal(
-            "each expiry is told through each member", sorted(messages(subscription, 3)), expected
+            "each expiry is published through each member", sorted(messages(subscription, 3)), expected
         )
     for subscription in subscriptions:
         silent(checks, "… and once", subscription)
@@ -563,14 +563,14 @@ def notifications(checks: Checks, a, b, c):
     a.set("gone", "x")
     b.delete("gone", "never there")
     expected = [("message", None, "__keyevent@0__:del", "gone")]
-    checks.equal("a removal is told", messages(deleted, 1), expected)
+    checks.equal("a deletion is published", messages(deleted, 1), expected)
     silent(checks, "… and that of nothing is not", deleted)
     deleted.close()
     a.config_set("notify-keyspace-events", "")
 
 
 def locks(checks: Checks, a, b):
-    """Releasing needs Lua, which is refused as a command that is none."""
+    """Releasing a lock needs Lua, which is refused as an unknown command."""
     lock, other = a.lock("a-lock", timeout=10), b.lock("a-lock", timeout=10)
     checks.equal("a lock is taken", lock.acquire(blocking=False), True)
     checks.equal("… by one", other.acquire(blocking=False), False)

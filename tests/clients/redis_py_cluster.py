@@ -1,4 +1,4 @@
-"""redis-py as a client of a Redis Cluster; begun by `redis_py.py --cluster`."""
+"""redis-py as a client of a Redis Cluster; started by `redis_py.py --cluster`."""
 
 import sys
 
@@ -21,7 +21,7 @@ def connect(ports, protocol):
 
 def topology(checks: Checks, cluster, ports):
     leaders = sorted(node.port for node in cluster.get_primaries())
-    checks.equal("each member leads slots", leaders, sorted(ports))
+    checks.equal("each member owns slots", leaders, sorted(ports))
     ranges = sorted(tuple(map(int, each)) for each in cluster.cluster_slots())
     checks.equal("slots begin with 0", ranges[0][0], 0)
     checks.equal("slots end with 16383", ranges[-1][1], 16383)
@@ -49,7 +49,7 @@ def many_keys(checks: Checks, cluster, keys):
     for key, value in keys.items():
         cluster.set(key, value)
     got = {key: cluster.get(key) for key in keys}
-    checks.equal("1,000 keys are set and told", got, keys)
+    checks.equal("1,000 keys are set and read", got, keys)
     sizes = cluster.dbsize(target_nodes=RedisCluster.PRIMARIES)
     held = list(sizes.values()) if isinstance(sizes, dict) else [sizes]
     checks.holds("no member is without keys", min(held) > 0, sizes)
@@ -82,7 +82,7 @@ def several_keys(checks: Checks, cluster, keys):
 
 
 def one_member(checks: Checks, cluster, ports, keys):
-    """What a member says to who asks it alone."""
+    """The answers of a single member to a client that is not cluster-aware."""
     plain = redis.Redis(HOST, ports[0], decode_responses=True)
     here, elsewhere = None, None
     for key in keys:
@@ -95,7 +95,7 @@ def one_member(checks: Checks, cluster, ports, keys):
     key, port = elsewhere
     moved = f"{cluster.keyslot(key)} {HOST}:{port}"
     checks.refused(
-        "it says who holds the others", moved, lambda: plain.get(key), redis.exceptions.MovedError
+        "it redirects to the owners of others", moved, lambda: plain.get(key), redis.exceptions.MovedError
     )
     checks.refused(
         "several slots are refused",
@@ -111,7 +111,7 @@ def one_member(checks: Checks, cluster, ports, keys):
         pipeline.execute,
         redis.exceptions.MovedError,
     )
-    checks.equal("INFO says that it is a cluster", plain.info("cluster")["cluster_enabled"], 1)
+    checks.equal("INFO reports a cluster", plain.info("cluster")["cluster_enabled"], 1)
     checks.equal("READONLY", plain.readonly(), True)
     only_zero = "SELECT is not allowed in cluster mode"
     checks.refused(
@@ -120,7 +120,7 @@ def one_member(checks: Checks, cluster, ports, keys):
 
 
 def read_all(cluster, keys):
-    """Whether all are there; a request that fails is asked again."""
+    """Whether all keys can be read; failed requests are retried."""
     try:
         return all(cluster.get(key) == value for key, value in keys.items())
     except redis.RedisError:
@@ -137,12 +137,12 @@ def leaders_answer(cluster):
 def loss(checks: Checks, cluster, keys):
     print("READY", flush=True)
     sys.stdin.readline()
-    checks.comes("all keys can be read again", lambda: read_all(cluster, keys), SURVIVED_MAX)
+    checks.eventually("all keys can be read again", lambda: read_all(cluster, keys), SURVIVED_MAX)
     changed = {key: f"{value}!" for key, value in keys.items()}
     for key, value in changed.items():
         cluster.set(key, value)
     checks.equal("all keys can be changed again", {key: cluster.get(key) for key in keys}, changed)
-    checks.comes("each leader that is known answers", lambda: leaders_answer(cluster))
+    checks.eventually("each known owner answers", lambda: leaders_answer(cluster))
 
 
 def check(checks: Checks, ports):

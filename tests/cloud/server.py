@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""A cloud on loopback with one machine, which is this one.
+"""A simulated cloud on loopback, with this machine as its only instance.
 
     server.py TAG=VALUE
 
-Prints one line of JSON (endpoint, access, secret) when it is ready; from then on only
-requests are answered that this key has signed, and only DescribeInstances. Ends with
-its standard input.
+Prints one line of JSON (endpoint, access, secret) when it is ready. From then on only
+DescribeInstances requests that are signed with this key are answered. Exits at the end of its
+standard input.
 """
 
 import json
 import os
 import sys
 
-# One for each call of `prepare`; what comes after is checked.
+# One for each call of `prepare`; later requests are authenticated.
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "6"
 
 import boto3
@@ -43,12 +43,12 @@ def prepare(endpoint, tag, value):
     common = {
         "region_name": REGION,
         "endpoint_url": endpoint,
-        "aws_access_key_id": "anybody",
+        "aws_access_key_id": "initial",
         "aws_secret_access_key": "anything",
     }
     iam, ec2 = boto3.client("iam", **common), boto3.client("ec2", **common)
     iam.create_user(UserName="convoke")
-    iam.put_user_policy(UserName="convoke", PolicyName="look", PolicyDocument=json.dumps(POLICY))
+    iam.put_user_policy(UserName="convoke", PolicyName="describe-instances", PolicyDocument=json.dumps(POLICY))
     network = ec2.create_vpc(CidrBlock="127.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=network, CidrBlock="127.0.0.0/24")["Subnet"]["SubnetId"]
     ec2.run_instances(

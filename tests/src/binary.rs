@@ -1,4 +1,4 @@
-//! Where the binary under test is, and the modes that were built with it.
+//! Paths of the binary under test and of the modes that were built with it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// that cargo built this program into, else in the workspace's `target`.
 ///
 /// # Panics
-/// If there is none; the text says what to run.
+/// If it does not exist; the message names the command that builds it.
 #[must_use]
 pub fn convoke() -> PathBuf {
     if let Some(path) = env::var_os("CONVOKE_BIN") {
@@ -19,20 +19,20 @@ pub fn convoke() -> PathBuf {
         .unwrap_or_else(|| panic!("there is no release/convoke to test: run `cargo xtask build`"))
 }
 
-/// The component of a built-in mode, as a file.
+/// The component file of a built-in mode.
 ///
 /// # Panics
-/// If it was not built; the text says what to run.
+/// If it was not built; the message names the command that builds it.
 #[must_use]
 pub fn mode(name: &str) -> PathBuf {
     let file = format!("modes/{name}.wasm");
     find(&file).unwrap_or_else(|| panic!("there is no {file}: run `cargo xtask modes`"))
 }
 
-/// A built-in mode as the binary embeds it, as a file.
+/// The file of a built-in mode as the binary embeds it.
 ///
 /// # Panics
-/// If it was not built; the text says what to run.
+/// If it was not built; the message names the command that builds it.
 #[must_use]
 pub fn compiled_mode(name: &str) -> PathBuf {
     let file = format!("modes/{name}.cwasm");

@@ -1,21 +1,21 @@
-//! The two blocks that operators know, read line by line as the log has them.
+//! Parser of the two multi-line blocks of the log: members and data grid status.
 
 use std::net::{IpAddr, SocketAddr};
 
 /// One line of a members block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// Where the member is.
+pub struct MemberLine {
+    /// The address of the member.
     pub address: SocketAddr,
     /// Whether it is the one that printed the block.
     pub this: bool,
-    /// Whether it stores nothing.
+    /// Whether it is a lite member.
     pub lite: bool,
 }
 
 /// A members block: `Members [2] { … }`, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Members(pub Vec<Shown>);
+pub struct Members(pub Vec<MemberLine>);
 
 impl Members {
     /// The addresses, oldest first.
@@ -26,7 +26,7 @@ impl Members {
 
     /// The line of the member at `address`.
     #[must_use]
-    pub fn at(&self, address: SocketAddr) -> Option<&Shown> {
+    pub fn at(&self, address: SocketAddr) -> Option<&MemberLine> {
         self.0.iter().find(|shown| shown.address == address)
     }
 }
@@ -34,11 +34,11 @@ impl Members {
 /// One line of a data grid status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// Where the member is.
+    /// The address of the member.
     pub address: SocketAddr,
-    /// Its id, as it was written.
+    /// Its UUID, as in the log.
     pub uuid: String,
-    /// Whether it stores nothing.
+    /// Whether it is a lite member.
     pub lite: bool,
     /// Whether it is the one that printed the block.
     pub this: bool,
@@ -53,22 +53,22 @@ pub struct Instance {
 pub struct DataGrid {
     /// `DG Version`, the version of the view.
     pub version: u64,
-    /// `DG Size`, as it was written.
+    /// `DG Size`, as in the log.
     pub size: usize,
     /// Oldest first.
     pub instances: Vec<Instance>,
 }
 
-/// A block that is complete.
+/// A complete block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
-    /// Who is here.
+    /// The members.
     Members(Members),
     /// The same with names, groups and ids.
     DataGrid(DataGrid),
 }
 
-/// Puts blocks together from the lines of one log.
+/// Assembles blocks from the lines of one log.
 #[derive(Debug, Default)]
 pub struct BlockReader {
     open: Option<Open>,
@@ -81,11 +81,10 @@ enum Open {
 }
 
 impl BlockReader {
-    /// Takes the next line; gives the block that it ends. A block that is not
-    /// of the promised form is an error with the line that breaks it.
+    /// Reads the next line; returns the block that it completes.
     ///
     /// # Errors
-    /// With a text that shows the line and what was expected.
+    /// If a block is malformed; the text has the line.
     pub fn read(&mut self, line: &str) -> Result<Option<Block>, String> {
         if let Some(announced) = members_heading(line) {
             self.open = Some(Open::Members { announced, members: Members::default() });
@@ -97,13 +96,13 @@ impl BlockReader {
         }
         let Some(open) = &mut self.open else { return Ok(None) };
         if line != "}" {
-            let taken = match open {
-                Open::Members { members, .. } => take_member(members, line),
-                Open::DataGrid(grid) => take_grid_line(grid, line),
+            let parsed = match open {
+                Open::Members { members, .. } => parse_member(members, line),
+                Open::DataGrid(grid) => parse_grid_line(grid, line),
             };
-            if taken.is_none() {
+            if parsed.is_none() {
                 self.open = None;
-                return Err(format!("a block holds a line of another form: {line:?}"));
+                return Err(format!("a block has a malformed line: {line:?}"));
             }
             return Ok(None);
         }
@@ -127,11 +126,11 @@ fn members_heading(line: &str) -> Option<usize> {
 }
 
 /// `\tMember [127.0.0.1]:6900 this lite`
-fn take_member(members: &mut Members, line: &str) -> Option<()> {
+fn parse_member(members: &mut Members, line: &str) -> Option<()> {
     let (ip, rest) = line.strip_prefix("\tMember [")?.split_once("]:")?;
     let mut words = rest.split(' ');
     let address = SocketAddr::new(ip.parse().ok()?, words.next()?.parse().ok()?);
-    let mut shown = Shown { address, this: false, lite: false };
+    let mut shown = MemberLine { address, this: false, lite: false };
     for word in words {
         match word {
             "this" => shown.this = true,
@@ -143,7 +142,7 @@ fn take_member(members: &mut Members, line: &str) -> Option<()> {
     Some(())
 }
 
-fn take_grid_line(grid: &mut DataGrid, line: &str) -> Option<()> {
+fn parse_grid_line(grid: &mut DataGrid, line: &str) -> Option<()> {
     if let Some(state) = line.strip_prefix("Convoke Data Grid State: DG Version: ") {
         let (version, size) = state.split_once(" DG Size: ")?;
         (grid.version, grid.size) = (version.parse().ok()?, size.parse().ok()?);
@@ -186,11 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_members_block_is_read_with_its_markers() {
+    fn a_members_block_is_parsed_with_its_markers() {
         let text = "Members [3] {\n\tMember [127.0.0.1]:6900\n\tMember [127.0.0.1]:6901 this \
                     lite\n\tMember [::1]:6902 lite\n}\n";
-        let shown =
-            |address: &str, this, lite| Shown { address: address.parse().unwrap(), this, lite };
+        let shown = |address: &str, this, lite| MemberLine {
+            address: address.parse().unwrap(),
+            this,
+            lite,
+        };
         let expected = Members(vec![
             shown("127.0.0.1:6900", false, false),
             shown("127.0.0.1:6901", true, true),
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_grid_status_is_read_with_names_that_hold_spaces() {
+    fn a_data_grid_status_with_spaces_in_names_is_parsed() {
         let text = "Data Grid Status\nConvoke Data Grid State: DG Version: 35 DG Size: \
                     1\nInstances: {\n Address: /192.0.2.130:5900 UUID: 7c1b Lite: false This: \
                     true Name: two words Group: server-config\n}\n";
@@ -212,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn lines_beside_blocks_are_left_alone() {
+    fn lines_outside_of_blocks_are_ignored() {
         assert_eq!(read("2026-01-01T00:00:00Z INFO convoke: ready\n}\n\nMembers of x\n"), []);
     }
 
     #[test]
-    fn a_block_that_breaks_its_form_is_an_error() {
+    fn a_malformed_block_is_an_error() {
         assert!(read("Members [2] {\n\tMember [127.0.0.1]:6900 this\n}\n")[0].is_err());
         assert!(read("Members [1] {\n Member 127.0.0.1:6900 this\n}\n")[0].is_err());
         assert!(read("Members [1] {\n\tMember [127.0.0.1]:6900 that\n}\n")[0].is_err());

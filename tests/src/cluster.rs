@@ -1,4 +1,4 @@
-//! One test's own cluster.
+//! The cluster of one test.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,21 +11,20 @@ use tempfile::{NamedTempFile, TempDir};
 use crate::journal::{Journal, Record};
 use crate::launch::Launch;
 use crate::member::{Member, READY_MAX};
+use crate::permit::Permit;
 use crate::ports;
-use crate::turn::Turn;
 
-/// Until members that could find each other have agreed, on a machine that does
-/// much besides.
+/// Until members that can find each other have agreed on a view, on a busy machine.
 pub const AGREE_MAX: Duration = Duration::from_secs(15);
 
-/// How long a test waits for what should be there at once.
-pub const SOON: Duration = READY_MAX;
+/// Default timeout for conditions that should hold almost immediately.
+pub const TIMEOUT: Duration = READY_MAX;
 
-/// Member ports of one cluster, and again HTTP ports, and RESP ports.
+/// Number of member ports of one cluster, and of HTTP ports, and of RESP ports.
 const PORTS: u16 = 64;
 
-/// A name, ports and a multicast group that no other test has, and what the
-/// processes started under them print.
+/// A cluster name, ports and a multicast group that no other test uses, and the output of the
+/// processes that are started with them.
 #[derive(Debug)]
 pub struct Cluster {
     journal: Journal,
@@ -37,23 +36,23 @@ pub struct Cluster {
     group: Ipv4Addr,
     group_port: u16,
     members: AtomicU32,
-    _turn: Turn,
+    _permit: Permit,
 }
 
 impl Cluster {
-    /// For a test that may run beside others.
+    /// For a test that can run concurrently with others.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Turn::shared())
+        Self::with(Permit::shared())
     }
 
-    /// For a test with many processes, or with little time.
+    /// For a test with many processes or tight time limits: no other test runs meanwhile.
     #[must_use]
-    pub fn alone() -> Self {
-        Self::with(Turn::alone())
+    pub fn exclusive() -> Self {
+        Self::with(Permit::exclusive())
     }
 
-    fn with(turn: Turn) -> Self {
+    fn with(permit: Permit) -> Self {
         let start_port = ports::block(3 * PORTS);
         Self {
             journal: Journal::default(),
@@ -65,11 +64,11 @@ impl Cluster {
             group: ports::group_v4(),
             group_port: start_port + PORTS - 1,
             members: AtomicU32::new(0),
-            _turn: turn,
+            _permit: permit,
         }
     }
 
-    /// A process of this cluster, to be started.
+    /// A builder for a process of this cluster.
     pub fn launch(&self) -> Launch<'_> {
         let value = |value: &dyn ToString| Some(value.to_string());
         Launch::new(
@@ -88,22 +87,22 @@ impl Cluster {
         )
     }
 
-    /// Starts a member that finds others by multicast.
+    /// Starts a member with the mode multicast.
     #[track_caller]
     #[must_use]
     pub fn start(&self) -> Member {
         self.launch().start()
     }
 
-    /// Starts a member that finds others in a list of addresses.
+    /// Starts a member with the mode tcpip and a list of addresses.
     #[track_caller]
     #[must_use]
     pub fn start_tcpip(&self, list: &str) -> Member {
         self.launch().mode(format!("tcpip:{list}")).start()
     }
 
-    /// Starts one member, then `count - 1` more, and waits until all agree: the
-    /// members oldest first.
+    /// Starts `count` members one after the other, waiting for agreement each time. Returns them
+    /// oldest first.
     #[track_caller]
     #[must_use]
     pub fn start_in_order(&self, count: usize) -> Vec<Member> {
@@ -115,14 +114,14 @@ impl Cluster {
         members
     }
 
-    /// Waits until each of `members` shows exactly these, all in one order;
-    /// gives their addresses, oldest first.
+    /// Waits until the view of each of `members` has exactly these members in the same order.
+    /// Returns their addresses, oldest first.
     #[track_caller]
     pub fn agree<'m>(&self, members: impl IntoIterator<Item = &'m Member>) -> Vec<SocketAddr> {
         self.agree_within(AGREE_MAX, members)
     }
 
-    /// The same with another bound.
+    /// Like [`agree`](Self::agree), with another timeout.
     #[track_caller]
     pub fn agree_within<'m>(
         &self,
@@ -132,12 +131,12 @@ impl Cluster {
         let indices: Vec<usize> = members.into_iter().map(Member::index).collect();
         let what = format!("{} members that agree", indices.len());
         self.journal.wait(bound, &what, |records| {
-            let asked: Vec<&Record> = indices.iter().map(|&index| &records[index]).collect();
-            agreement(&asked)
+            let selected: Vec<&Record> = indices.iter().map(|&index| &records[index]).collect();
+            agreement(&selected)
         })
     }
 
-    /// The ports that this cluster's members take first.
+    /// The member port that this cluster's members try first.
     #[must_use]
     pub fn start_port(&self) -> u16 {
         self.start_port
@@ -161,11 +160,10 @@ impl Cluster {
         (self.group, self.group_port).into()
     }
 
-    /// A port of this cluster that no member takes by itself: the `n`th from
-    /// the end.
+    /// A port of this cluster that no member uses by default: the `n`th from the end.
     #[must_use]
     pub fn spare_port(&self, n: u16) -> u16 {
-        assert!(n < PORTS / 4, "so many are not spared");
+        assert!(n < PORTS / 4, "spare ports are limited to {}", PORTS / 4);
         self.start_port + PORTS - 2 - n
     }
 
@@ -175,23 +173,23 @@ impl Cluster {
         &self.name
     }
 
-    /// The folder that its processes are started in.
+    /// The working directory of its processes.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Writes a file into that folder, or another in its place: a member that is still
-    /// starting reads the one or the other, and never half of it.
+    /// Writes or atomically replaces a file in that folder: a member that is starting never reads
+    /// a partial file.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder().join(name);
-        let mut beside = NamedTempFile::new_in(self.folder()).expect("the folder is ours");
-        beside.write_all(content.as_ref()).expect("there is room");
-        beside.persist(&path).expect("the name is free, or a file's");
+        let mut temporary = NamedTempFile::new_in(self.folder()).expect("the folder is writable");
+        temporary.write_all(content.as_ref()).expect("the disk is not full");
+        temporary.persist(&path).expect("the name is free, or a file's");
         path
     }
 
-    /// What its processes print.
+    /// The output of its processes.
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal
@@ -208,8 +206,8 @@ impl Default for Cluster {
     }
 }
 
-/// The order that all of these show, if they show one and the same, of just
-/// themselves.
+/// The addresses of these members in the order of their views, if all views are equal and have
+/// exactly these members.
 fn agreement(records: &[&Record]) -> Option<Vec<SocketAddr>> {
     let addresses: Option<Vec<SocketAddr>> =
         records.iter().map(|record| record.ready?.member).collect();
@@ -235,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_reads_a_file_that_is_written_anew_has_all_of_it() {
+    fn a_file_that_is_replaced_is_never_read_partially() {
         let cluster = Cluster::new();
         let text = "a".repeat(1 << 16);
         let path = cluster.write("file", &text);

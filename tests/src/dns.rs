@@ -1,5 +1,4 @@
-//! A DNS server of one test's own: real messages on a loopback port, by UDP and
-//! TCP, over records that the test changes while members run.
+//! A DNS server for one test: UDP and TCP, with records that the test changes while members run.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
@@ -16,41 +15,41 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::background::Background;
 use crate::lab::Host;
 use crate::ports;
+use crate::server_thread::ServerThread;
 
-/// Until a TCP connection that asks nothing is closed.
+/// Until an idle TCP connection is closed.
 const IDLE_MAX: Duration = Duration::from_secs(5);
 
-/// Answers that may wait on one TCP connection.
+/// Answers that can be pending on one TCP connection.
 const ANSWERS_MAX: usize = 32;
 
-/// How a server answers.
+/// How a server answers queries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Manner {
-    /// As its records say.
+pub enum Behavior {
+    /// According to its records.
     #[default]
-    Honest,
-    /// Not at all.
+    Normal,
+    /// No answer.
     Silent,
     /// SERVFAIL to everything.
     Failing,
     /// REFUSED to everything.
     Refusing,
-    /// As its records say, after that many milliseconds.
+    /// According to its records, after a delay in milliseconds.
     Slow(u64),
 }
 
-/// A running server. Dropping it ends it; its port is free then.
+/// A running server. Dropping it stops it and frees its port.
 #[derive(Debug)]
 pub struct DnsServer {
     address: SocketAddr,
     zone: Arc<Zone>,
-    _background: Background,
+    _thread: ServerThread,
 }
 
-/// What a server knows.
+/// The data of a server.
 #[derive(Debug, Default)]
 struct Zone {
     state: Mutex<State>,
@@ -59,8 +58,8 @@ struct Zone {
 
 #[derive(Debug, Default)]
 struct State {
-    manner: Manner,
-    /// Names that fail though the server is honest.
+    behavior: Behavior,
+    /// Names that fail although the server behaves normally.
     failing: Vec<String>,
     records: BTreeMap<String, Vec<Entry>>,
 }
@@ -72,7 +71,7 @@ struct Entry {
 }
 
 impl DnsServer {
-    /// Starts one on a port of its own.
+    /// Starts one on an unused port.
     #[must_use]
     pub fn start() -> Self {
         Self::start_at(ports::block(1))
@@ -81,7 +80,7 @@ impl DnsServer {
     /// Starts one on `port` of loopback, with no records.
     ///
     /// # Panics
-    /// If the port is taken.
+    /// If the port is in use.
     #[must_use]
     pub fn start_at(port: u16) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -92,8 +91,8 @@ impl DnsServer {
         })
     }
 
-    /// Starts one on port 53 of a host of a lab, with no records. A link-local address is
-    /// that of the host's `eth0`.
+    /// Starts one on port 53 of a host of a lab, with no records. A link-local address is scoped to
+    /// the host's `eth0`.
     ///
     /// # Panics
     /// If the host does not have the address.
@@ -104,18 +103,20 @@ impl DnsServer {
             let address = match ip {
                 IpAddr::V6(ip) if ip.is_unicast_link_local() => {
                     let any = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
-                    let card = rustix::net::netdevice::name_to_index(&any, "eth0");
-                    SocketAddrV6::new(ip, 53, 0, card.expect("each host has one")).into()
+                    let interface = rustix::net::netdevice::name_to_index(&any, "eth0");
+                    SocketAddrV6::new(ip, 53, 0, interface.expect("each host has eth0")).into()
                 }
                 ip => SocketAddr::new(ip, 53),
             };
             let udp = std::net::UdpSocket::bind(address).expect("the address is the host's");
             let tcp = std::net::TcpListener::bind(address).expect("the port is free");
-            udp.set_nonblocking(true).and(tcp.set_nonblocking(true)).expect("sockets can");
+            udp.set_nonblocking(true)
+                .and(tcp.set_nonblocking(true))
+                .expect("sockets can be non-blocking");
             (address, udp, tcp)
         });
         Self::serve(address, move || async move {
-            let here = "a runtime is there";
+            let here = "called within a runtime";
             (UdpSocket::from_std(udp).expect(here), TcpListener::from_std(tcp).expect(here))
         })
     }
@@ -126,40 +127,40 @@ impl DnsServer {
     {
         let zone = Arc::new(Zone::default());
         let served = Arc::clone(&zone);
-        let (background, ()) = Background::start(move || async move {
+        let (thread, ()) = ServerThread::start(move || async move {
             let (udp, tcp) = bind().await;
             let mut server = Server::new(Handler(served));
             server.register_socket(udp);
             server.register_listener(tcp, IDLE_MAX, ANSWERS_MAX);
-            // It answers for as long as it lives.
+            // It answers until the runtime is stopped.
             tokio::spawn(async move { server.block_until_done().await });
         });
-        Self { address, zone, _background: background }
+        Self { address, zone, _thread: thread }
     }
 
-    /// Where it answers.
+    /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Questions so far.
+    /// Number of queries so far.
     #[must_use]
     pub fn queries(&self) -> u64 {
         self.zone.queries.load(Ordering::Relaxed)
     }
 
-    /// Changes how it answers.
-    pub fn behave(&self, manner: Manner) {
-        self.change(|state| state.manner = manner);
+    /// Sets how it answers queries.
+    pub fn set_behavior(&self, behavior: Behavior) {
+        self.change(|state| state.behavior = behavior);
     }
 
-    /// Has it fail for one name, and for the others not.
+    /// Lets queries for one name fail.
     pub fn fail(&self, name: &str) {
         self.change(|state| state.failing.push(key(name)));
     }
 
-    /// Replaces the addresses of a name.
+    /// Retargets the addresses of a name.
     pub fn set<T: Into<IpAddr> + Copy>(&self, name: &str, addresses: &[T], ttl_s: u32) {
         let data = addresses.iter().map(|&address| match address.into() {
             IpAddr::V4(ip) => RData::A(ip.into()),
@@ -168,20 +169,20 @@ impl DnsServer {
         self.replace(name, data, ttl_s);
     }
 
-    /// Replaces the places of a service: priority, port and host of each.
-    pub fn set_service(&self, name: &str, places: &[(u16, u16, &str)], ttl_s: u32) {
-        let data = places
+    /// Retargets the SRV records of a service: priority, port and host of each.
+    pub fn set_service(&self, name: &str, targets: &[(u16, u16, &str)], ttl_s: u32) {
+        let data = targets
             .iter()
             .map(|&(priority, port, host)| RData::SRV(SRV::new(priority, 1, port, absolute(host))));
         self.replace(name, data, ttl_s);
     }
 
-    /// Makes a name another name's alias.
+    /// Makes a name an alias of another one.
     pub fn set_alias(&self, name: &str, of: &str, ttl_s: u32) {
         self.replace(name, [RData::CNAME(CNAME(absolute(of)))], ttl_s);
     }
 
-    /// Forgets a name.
+    /// Removes a name.
     pub fn remove(&self, name: &str) {
         self.change(|state| state.records.remove(&key(name)));
     }
@@ -196,40 +197,40 @@ impl DnsServer {
     }
 }
 
-/// How a zone spells a name.
+/// The normalized form of a name.
 fn key(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
 fn absolute(name: &str) -> Name {
     let name = if name == "." { String::new() } else { key(name) };
-    Name::from_ascii(format!("{name}.")).expect("a test's own name")
+    Name::from_ascii(format!("{name}.")).expect("a valid name")
 }
 
 impl Zone {
-    /// The answer to one question.
+    /// The answer to one query.
     fn answer(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, ResponseCode> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.manner == Manner::Refusing {
+        if state.behavior == Behavior::Refusing {
             return Err(ResponseCode::Refused);
         }
-        if state.manner == Manner::Failing || state.failing.contains(&key(name)) {
+        if state.behavior == Behavior::Failing || state.failing.contains(&key(name)) {
             return Err(ResponseCode::ServFail);
         }
         let Some(entries) = state.records.get(&key(name)) else {
             return Err(ResponseCode::NXDomain);
         };
         let fits = |entry: &&Entry| {
-            let has = entry.data.record_type();
-            has == kind || has == RecordType::CNAME
+            let found = entry.data.record_type();
+            found == kind || found == RecordType::CNAME
         };
         let record =
             |entry: &Entry| Record::from_rdata(absolute(name), entry.ttl_s, entry.data.clone());
         Ok(entries.iter().filter(fits).map(record).collect())
     }
 
-    fn manner(&self) -> Manner {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).manner
+    fn behavior(&self) -> Behavior {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).behavior
     }
 }
 
@@ -245,11 +246,11 @@ impl RequestHandler for Handler {
         self.0.queries.fetch_add(1, Ordering::Relaxed);
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.authoritative = true;
-        match self.0.manner() {
-            Manner::Silent => {
+        match self.0.behavior() {
+            Behavior::Silent => {
                 return ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() });
             }
-            Manner::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Behavior::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             _ => {}
         }
         let answer = match request.request_info() {

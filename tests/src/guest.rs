@@ -1,15 +1,15 @@
-//! Modes that misbehave, or say one thing, written in WebAssembly text.
+//! Test modes written in WebAssembly text: faulty ones, and one with a fixed candidate.
 
 use std::path::Path;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// What `discover` does, as a body that leaves the address of its result.
+/// Bodies of `discover`, which leave the address of its result on the stack.
 const LOOP: &str = "(loop $forever (br $forever)) unreachable";
 const CRASH: &str = "unreachable";
 const GROW: &str = "(loop $more (drop (memory.grow (i32.const 16))) (br $more)) unreachable";
-/// The address of a result that was laid out.
+/// The address of a prepared result.
 const RESULT: &str = "(i32.const 2048)";
 
 /// A component with the exports of a mode.
@@ -20,33 +20,33 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Computes for ever in each look.
+    /// Loops endlessly in each lookup.
     #[must_use]
     pub fn looping() -> Self {
         Self { discover: LOOP, data: String::new() }
     }
 
-    /// Crashes in each look.
+    /// Crashes in each lookup.
     #[must_use]
     pub fn crashing() -> Self {
         Self { discover: CRASH, data: String::new() }
     }
 
-    /// Takes memory in each look until it gets no more, and goes on trying.
+    /// Allocates memory endlessly in each lookup.
     #[must_use]
     pub fn growing() -> Self {
         Self { discover: GROW, data: String::new() }
     }
 
-    /// Finds one place, an IPv4 literal and a port, and looks again in so many
-    /// milliseconds.
+    /// Returns one candidate, an IPv4 literal and a port, and requests the next lookup in
+    /// `again_ms` milliseconds.
     #[must_use]
     pub fn finding(address: &str, port: u16, again_ms: u32) -> Self {
         let bytes = |parts: &[&[u8]]| -> String {
             parts.concat().iter().map(|byte| format!("\\{byte:02x}")).collect()
         };
         let word = |number: u32| number.to_le_bytes();
-        // As the canonical ABI lays out `ok(snapshot)`, its one candidate, and the text.
+        // The layout of `ok(snapshot)`, its candidate and the text in the canonical ABI.
         let result = bytes(&[&word(0), &word(2112), &word(1), &word(0), &word(1), &word(again_ms)]);
         let candidate = bytes(&[
             &word(2176),
@@ -65,7 +65,7 @@ impl Guest {
     /// Writes the component.
     ///
     /// # Panics
-    /// If it cannot be made or written.
+    /// If it cannot be built or written.
     pub fn write(&self, path: &Path) {
         std::fs::write(path, self.component()).expect("a file that can be written");
     }
@@ -73,7 +73,7 @@ impl Guest {
     /// The component.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If it cannot be built.
     #[must_use]
     pub fn component(&self) -> Vec<u8> {
         let text = format!(
@@ -96,17 +96,17 @@ impl Guest {
         let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
         let mut resolve = Resolve::default();
         for package in ["host", "discovery"] {
-            resolve.push_dir(wit.join(package)).expect("sound WIT");
+            resolve.push_dir(wit.join(package)).expect("valid WIT");
         }
         let package = resolve
             .push_str(
                 "guest.wit",
                 "package test:guest; world guest { include convoke:discovery/mode@0.1.0; }",
             )
-            .expect("sound WIT");
+            .expect("valid WIT");
         let world = resolve.select_world(&[package], Some("guest")).expect("the world");
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
-            .expect("a type that fits");
+            .expect("matching types");
         ComponentEncoder::default()
             .validate(true)
             .module(&module)

@@ -1,16 +1,16 @@
-//! One HTTP request at a time, without a client library.
+//! Single HTTP requests, without a client library.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A whole exchange takes at most this long.
+/// Timeout of a request.
 const EXCHANGE_MAX: Duration = Duration::from_secs(5);
 
-/// The largest answer that is read, in bytes.
+/// The largest response, in bytes.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status code.
@@ -19,15 +19,15 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Asks for `path` and reads the whole answer.
+/// Sends a GET request for `path` and reads the response.
 ///
 /// # Errors
-/// If nobody listens at `address`, or what is there does not speak HTTP.
+/// If the connection is refused or fails, or the response is not HTTP.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
     exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
 }
 
-/// Posts JSON to `path` and reads the whole answer.
+/// Posts JSON to `path` and reads the response.
 ///
 /// # Errors
 /// As [`get`].
@@ -45,7 +45,7 @@ fn exchange(address: SocketAddr, request: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, EXCHANGE_MAX)?;
     stream.set_read_timeout(Some(EXCHANGE_MAX))?;
     stream.set_write_timeout(Some(EXCHANGE_MAX))?;
-    // HTTP/1.0: the answer ends with the connection, and comes in one piece.
+    // HTTP/1.0: the response is not chunked and ends with the connection.
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;

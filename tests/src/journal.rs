@@ -1,4 +1,4 @@
-//! What all members of one test have printed, as it comes, and waiting for it.
+//! The output of all processes of one test, collected as it is printed, and waiting for it.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -16,58 +16,57 @@ const LINES_MAX: usize = 20_000;
 /// Bytes kept of one line.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
-/// Members that have ended and are shown all the same, when something was waited
-/// for in vain: the newest.
+/// Ended processes whose output is printed when a wait times out: the newest ones.
 const ENDED_SHOWN_MAX: usize = 8;
 
-/// Lines of one member shown when something was waited for in vain.
+/// Lines of one process that are printed when a wait times out.
 const LINES_SHOWN_MAX: usize = 80;
 
-/// Which of the two outputs a line came by.
+/// The output that a line was printed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// The log.
     Stdout,
-    /// Refusals to start.
+    /// Errors at startup.
     Stderr,
 }
 
-/// One line, and when it came.
+/// One line, with its time.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// When it was read.
     pub at: Instant,
-    /// Where it came from.
+    /// The output.
     pub output: Output,
-    /// Without its end.
+    /// The text, without the newline.
     pub text: String,
 }
 
-/// The line that says that a member is in a cluster.
+/// The line that a member logs once it is in a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Ready {
-    /// When it came.
+    /// When it was read.
     pub at: Instant,
-    /// Where other members reach this one; none without a cluster.
+    /// The address for other members; `None` without a cluster.
     pub member: Option<SocketAddr>,
-    /// Where health, metrics and status are.
+    /// The address of health, metrics and status.
     pub http: Option<SocketAddr>,
 }
 
-/// What one member has printed.
+/// The output of one process.
 #[derive(Debug)]
 pub struct Record {
-    /// Names the member in failures.
+    /// Names the process in failures.
     pub label: String,
     /// Every members block, and when it was complete.
     pub views: Vec<(Instant, Members)>,
     /// Every data grid status, and when it was complete.
     pub grids: Vec<(Instant, DataGrid)>,
-    /// Once it is in a cluster.
+    /// Set once it is in a cluster.
     pub ready: Option<Ready>,
-    /// How often it said so.
+    /// How often it logged that.
     pub ready_count: usize,
-    /// Blocks that were not of the promised form.
+    /// Malformed blocks.
     pub malformed: Vec<String>,
     lines: VecDeque<Line>,
     dropped: usize,
@@ -87,7 +86,7 @@ impl Record {
         self.lines.iter().skip(mark.saturating_sub(self.dropped))
     }
 
-    /// How many lines there have been.
+    /// Number of lines so far.
     #[must_use]
     pub fn mark(&self) -> usize {
         self.dropped + self.lines.len()
@@ -105,7 +104,7 @@ impl Record {
         self.grids.last().map(|(_, grid)| grid)
     }
 
-    /// Whether the process has closed both outputs, as it does when it ends.
+    /// Whether the process has closed both outputs, as it does when it exits.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.open_outputs == 0
@@ -172,7 +171,7 @@ fn read_ready(line: &str) -> Option<(Option<SocketAddr>, Option<SocketAddr>)> {
     (fields != (None, None)).then_some(fields)
 }
 
-/// The records of all members of one test. Clones share them.
+/// The records of all processes of one test, shared by clones.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     shared: Arc<Shared>,
@@ -185,8 +184,7 @@ struct Shared {
 }
 
 impl Journal {
-    /// Opens a record for one more member, and reads its outputs until they
-    /// end.
+    /// Adds a record for a process, and reads its outputs until they are closed.
     pub fn follow(
         &self,
         label: &str,
@@ -214,13 +212,13 @@ impl Journal {
         index
     }
 
-    /// Looks at one record. The journal is locked meanwhile.
-    pub fn with<T>(&self, index: usize, look: impl FnOnce(&Record) -> T) -> T {
-        look(&self.lock()[index])
+    /// Calls `read` with one record. The journal is locked meanwhile.
+    pub fn with<T>(&self, index: usize, read: impl FnOnce(&Record) -> T) -> T {
+        read(&self.lock()[index])
     }
 
-    /// Waits until `condition` gives something; it is asked again whenever a
-    /// member has printed a line or ended.
+    /// Waits until `condition` returns something; it is called again whenever a process has printed
+    /// a line or ended.
     ///
     /// # Panics
     /// After `bound`, with the logs of all members.
@@ -240,7 +238,7 @@ impl Journal {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(records);
-                self.fail(&format!("waited {bound:?} in vain: {what}"));
+                self.fail(&format!("timed out after {bound:?} waiting for {what}"));
             }
             let (again, _) = self
                 .shared
@@ -287,7 +285,7 @@ impl Journal {
         self.shared.changed.notify_all();
     }
 
-    /// A test that failed while it held the lock has changed nothing halfway.
+    /// A panic while the lock is held leaves no partial change.
     fn lock(&self) -> MutexGuard<'_, Vec<Record>> {
         self.shared.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -298,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ready_line_is_told_from_others_that_hold_the_word() {
+    fn the_ready_line_is_distinguished_from_others_with_the_word() {
         let (member, http) = ("127.0.0.1:6900".parse().ok(), "[::1]:8080".parse().ok());
         let line =
             "2026-01-01T00:00:00Z  INFO convoke: ready member=127.0.0.1:6900 http=[::1]:8080";
@@ -309,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_ends_with_the_line_that_was_waited_for() {
+    fn a_wait_ends_when_its_condition_holds() {
         let journal = Journal::default();
         let index = journal.follow("m1", &b"one\ntwo\n"[..], &b"three"[..]);
         let second = Duration::from_secs(5);
@@ -322,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_in_vain_shows_the_logs() {
+    fn a_timeout_prints_the_logs() {
         let journal = Journal::default();
         let index = journal.follow("the first member", &b"its log\n"[..], &b""[..]);
         journal.wait(Duration::from_secs(5), "the end", |records| {

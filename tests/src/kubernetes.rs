@@ -1,6 +1,6 @@
-//! An HTTP server that behaves as the Kubernetes API server does where members
-//! ask it: lists in pages, watches, label selectors, accounts, RBAC, status
-//! objects. Plain for a kubeconfig, with TLS for the account of a pod.
+//! A simulated Kubernetes API server with what the kubernetes mode uses: paged lists, watches,
+//! label selectors, service accounts, RBAC, status objects. Plain HTTP for a kubeconfig, TLS for
+//! the service account of a pod.
 
 mod answers;
 mod selector;
@@ -14,28 +14,28 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-pub use state::Manner;
+pub use state::Behavior;
 use state::State;
 
-use crate::background::Background;
 use crate::ports;
+use crate::server_thread::ServerThread;
 use crate::tls::Identity;
 
-/// The account that a server knows at first.
+/// The account that a server accepts.
 const ACCOUNT: &str = "system:serviceaccount:shop:convoke";
 
-/// A running server. Dropping it ends it; its ports are free then.
+/// A running server. Dropping it stops it and frees its ports.
 #[derive(Debug)]
 pub struct ApiServer {
     plain: SocketAddr,
     tls: SocketAddr,
     state: Arc<State>,
     authority: String,
-    _background: Background,
+    _thread: ServerThread,
 }
 
 impl ApiServer {
-    /// Starts one with no pods, on two ports of its own.
+    /// Starts one with no pods, on two unused ports.
     #[must_use]
     pub fn start() -> Self {
         Self::start_at(ports::block(2))
@@ -44,7 +44,7 @@ impl ApiServer {
     /// Starts one on `port` (plain) and the next one (TLS).
     ///
     /// # Panics
-    /// If a port is taken.
+    /// If a port is in use.
     #[must_use]
     pub fn start_at(port: u16) -> Self {
         let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -52,8 +52,8 @@ impl ApiServer {
         let state = Arc::new(State::new(ACCOUNT));
         let Identity { authority, acceptor } = Identity::of_loopback();
         let served = Arc::clone(&state);
-        let (background, ()) = Background::start(move || serve::bind(plain, tls, acceptor, served));
-        Self { plain, tls, state, authority, _background: background }
+        let (thread, ()) = ServerThread::start(move || serve::bind(plain, tls, acceptor, served));
+        Self { plain, tls, state, authority, _thread: thread }
     }
 
     /// The plain port; the one for TLS is the next.
@@ -72,28 +72,28 @@ impl ApiServer {
             "users": [{ "name": "test", "user": { "token": self.state.token() } }],
             "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test", "namespace": "shop" } }],
         });
-        // JSON is YAML, too.
+        // JSON is a subset of YAML.
         let path = folder.join("kubeconfig");
-        fs::write(&path, text.to_string()).expect("the folder is ours");
+        fs::write(&path, text.to_string()).expect("the folder is writable");
         path
     }
 
-    /// Writes what Kubernetes mounts into a pod, for the port with TLS.
+    /// Writes the service account files that Kubernetes mounts into a pod, for the TLS port.
     pub fn service_account(&self, folder: &Path) -> PathBuf {
         let folder = folder.join("serviceaccount");
-        fs::create_dir_all(&folder).expect("the folder is ours");
+        fs::create_dir_all(&folder).expect("the folder is writable");
         let files = [
             ("token", self.state.token()),
             ("ca.crt", self.authority.clone()),
             ("namespace", "shop".into()),
         ];
         for (name, content) in files {
-            fs::write(folder.join(name), content).expect("the folder is ours");
+            fs::write(folder.join(name), content).expect("the folder is writable");
         }
         folder
     }
 
-    /// What Kubernetes sets in a pod's environment.
+    /// The environment variables that Kubernetes sets in a pod.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, String); 2] {
         [
@@ -102,17 +102,17 @@ impl ApiServer {
         ]
     }
 
-    /// Adds or replaces an object: a pod or an EndpointSlice, in the shape of the API.
+    /// Adds or replaces an object of the API: a pod or an EndpointSlice.
     pub fn put(&self, object: Value) {
         self.state.put(object);
     }
 
-    /// Adds or replaces a pod that runs.
+    /// Adds or replaces a running pod.
     pub fn put_pod(&self, name: &str, addresses: &[&str], labels: &[(&str, &str)], ready: bool) {
         self.put(pod(name, addresses, labels, ready));
     }
 
-    /// Adds or replaces a slice of a service, with one endpoint for each address.
+    /// Adds or replaces an EndpointSlice of a service, with one endpoint for each address.
     pub fn put_slice(
         &self,
         service: &str,
@@ -123,44 +123,44 @@ impl ApiServer {
         self.put(slice(service, name, addresses, port));
     }
 
-    /// Takes an object away.
+    /// Removes an object.
     pub fn remove(&self, kind: &str, name: &str) {
         self.state.remove(kind, name);
     }
 
-    /// Changes how it answers.
-    pub fn behave(&self, manner: Manner) {
-        self.state.behave(manner);
+    /// Sets how it answers.
+    pub fn set_behavior(&self, behavior: Behavior) {
+        self.state.set_behavior(behavior);
     }
 
-    /// Refuses a verb on a resource (RBAC).
+    /// Denies a verb on a resource (RBAC).
     pub fn deny(&self, verb: &str, resource: &str) {
         self.state.deny(verb, resource, true);
     }
 
-    /// Takes that back.
+    /// Allows it again.
     pub fn allow(&self, verb: &str, resource: &str) {
         self.state.deny(verb, resource, false);
     }
 
-    /// Accepts another token from now on, and the old one no more.
+    /// Replaces the token; the old one is not accepted any more.
     pub fn rotate_token(&self) {
         self.state.rotate();
     }
 
-    /// Forgets the past, so that a watch cannot go on from it (410).
+    /// Compacts the history, so that watches from older versions fail (410).
     pub fn compact(&self) {
         self.state.compact();
     }
 
-    /// How many requests with this verb (`list`, `watch`) came so far.
+    /// Number of requests with this verb (`list`, `watch`) so far.
     #[must_use]
     pub fn requests(&self, verb: &str) -> usize {
         self.state.requests(verb)
     }
 }
 
-/// A pod of namespace `shop`, as the API shows it.
+/// A pod of namespace `shop`, as in the API.
 #[must_use]
 pub fn pod(name: &str, addresses: &[&str], labels: &[(&str, &str)], ready: bool) -> Value {
     let ips: Vec<Value> = addresses.iter().map(|ip| json!({ "ip": ip })).collect();
@@ -186,7 +186,7 @@ pub fn pod(name: &str, addresses: &[&str], labels: &[(&str, &str)], ready: bool)
     })
 }
 
-/// An EndpointSlice of namespace `shop`, as the API shows it.
+/// An EndpointSlice of namespace `shop`, as in the API.
 #[must_use]
 pub fn slice(service: &str, name: &str, addresses: &[&str], port: Option<(&str, u16)>) -> Value {
     let endpoint = |(index, address): (usize, &&str)| {

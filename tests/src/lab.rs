@@ -1,11 +1,10 @@
-//! Hosts and cables, made of network namespaces.
+//! Networks of several hosts, made of network namespaces.
 //!
-//! One namespace is the switch room: two bridges, `left` and `right`, joined by
-//! a trunk. Each host is a namespace with one cable, the first half of them to
-//! the left bridge. A cable is pulled at the switch's end; pulling the trunk
-//! splits the hosts in halves that notice nothing but silence. Nothing of this
-//! exists outside of these namespaces, so nothing can leave them, and all of it
-//! goes with them.
+//! One namespace is the switch: two bridges, `left` and `right`, connected by a trunk. Each host is
+//! a namespace with one link, the first half of them to the left bridge. A link is set down at the
+//! switch's end, and setting the trunk down splits the hosts in halves: the hosts see no change of
+//! link state. All of it exists only within these namespaces, so no traffic can leave them, and it
+//! is removed with them.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -18,27 +17,26 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::missing::skip;
 use crate::ports;
+use crate::requirements::skip;
 
-/// Where `ip netns add` puts its names.
+/// The folder of the names of `ip netns add`.
 const NAMESPACES: &str = "/run/netns";
 
-/// Where `ip netns exec` looks for files that a namespace has instead of those in `/etc`
-/// (ip-netns(8)).
+/// The folder of files that `ip netns exec` mounts over those in `/etc` (ip-netns(8)).
 const FILES: &str = "/etc/netns";
 
-/// How the names of ours begin; the id of the process that made it follows.
+/// Prefix of the names of our namespaces, followed by the id of the process that created it.
 const PREFIX: &str = "convoke-lab-";
 
 /// Hosts in one lab.
 const HOSTS_MAX: usize = 64;
 
-/// A network of its own. Dropping it removes it.
+/// An isolated network. Dropping it removes it.
 #[derive(Debug)]
 pub struct Lab {
     hosts: Vec<Host>,
-    /// Last, so that it goes after the hosts.
+    /// Last, so that it is dropped after the hosts.
     switch: Arc<Namespace>,
 }
 
@@ -56,19 +54,19 @@ struct Namespace {
 }
 
 impl Lab {
-    /// A network of `count` hosts; none if this machine cannot make one, which
-    /// is said aloud, and is a failure in continuous integration.
+    /// Creates a network of `count` hosts. `None` if this machine cannot create namespaces: the
+    /// test is reported as skipped.
     ///
     /// # Panics
-    /// If this machine can make namespaces and fails later, and when it cannot
-    /// while `CI=true`.
+    /// If the set-up fails later, or namespaces cannot be created and `CI=true`.
     #[track_caller]
     #[must_use]
     pub fn of(count: usize) -> Option<Self> {
         assert!((1..=HOSTS_MAX).contains(&count), "1 to {HOSTS_MAX} hosts");
-        sweep();
-        let made: Result<Vec<Namespace>, String> = (0..=count).map(|_| Namespace::make()).collect();
-        let mut namespaces = match made {
+        remove_stale_namespaces();
+        let created: Result<Vec<Namespace>, String> =
+            (0..=count).map(|_| Namespace::create()).collect();
+        let mut namespaces = match created {
             Ok(namespaces) => namespaces.into_iter().map(Arc::new),
             Err(why) => {
                 skip(&format!("needs network namespaces: {why}"));
@@ -80,7 +78,7 @@ impl Lab {
         let hosts: Vec<Host> =
             hosts.map(|(index, namespace)| Host { namespace, number: index + 1 }).collect();
         let lab = Self { hosts, switch };
-        lab.lay_cables();
+        lab.connect_hosts();
         Some(lab)
     }
 
@@ -96,39 +94,39 @@ impl Lab {
         &self.hosts[index]
     }
 
-    /// Pulls a host's cable.
+    /// Sets a host's link down.
     pub fn unplug(&self, index: usize) {
         self.switch.ip(&[format!("link set p{} down", self.hosts[index].number)]);
     }
 
-    /// Puts it back.
+    /// Sets it up again.
     pub fn plug_in(&self, index: usize) {
         self.switch.ip(&[format!("link set p{} up", self.hosts[index].number)]);
     }
 
-    /// Splits the network in halves.
+    /// Splits the network into halves.
     pub fn split(&self) {
         self.switch.ip(&["link set trunk-left down".to_owned()]);
     }
 
-    /// Joins them again.
+    /// Reconnects the halves.
     pub fn heal(&self) {
         self.switch.ip(&["link set trunk-left up".to_owned()]);
     }
 
-    /// Takes a host's IPv4 address away; it keeps the other one.
+    /// Removes a host's IPv4 address; it keeps its IPv6 address.
     pub fn drop_address(&self, index: usize) {
         let host = &self.hosts[index];
         host.namespace.ip(&[format!("addr del {}/24 dev eth0", host.address())]);
     }
 
-    /// Takes all addresses of a host's card away.
+    /// Removes all addresses of a host's interface.
     pub fn drop_addresses(&self, index: usize) {
         self.hosts[index].namespace.ip(&["addr flush dev eth0".to_owned()]);
     }
 
-    /// Gives a host a second card with this address, such as a container bridge has,
-    /// that leads to nobody else.
+    /// Adds a second interface with this address to a host, like a container bridge, which leads to
+    /// no other host.
     pub fn add_bridge(&self, index: usize, address: Ipv4Addr) {
         self.hosts[index].namespace.ip(&[
             "link add bridge0 type bridge".to_owned(),
@@ -137,26 +135,26 @@ impl Lab {
         ]);
     }
 
-    /// Gives a host one more address, in a network of this prefix length that all hosts are
-    /// connected to.
+    /// Adds an address to a host, in a network of this prefix length that all hosts are connected
+    /// to.
     pub fn add_address(&self, index: usize, address: Ipv4Addr, prefix: u8) {
         self.hosts[index].namespace.ip(&[format!("addr add {address}/{prefix} dev eth0")]);
     }
 
-    /// Takes away what [`add_address`](Self::add_address) gave.
-    pub fn take_address(&self, index: usize, address: Ipv4Addr, prefix: u8) {
+    /// Removes what [`add_address`](Self::add_address) added.
+    pub fn remove_address(&self, index: usize, address: Ipv4Addr, prefix: u8) {
         self.hosts[index].namespace.ip(&[format!("addr del {address}/{prefix} dev eth0")]);
     }
 
-    /// Gives a host's card one more IPv6 address, a link-local one perhaps, at once.
+    /// Adds an IPv6 address to a host's interface, without duplicate address detection.
     pub fn add_address_v6(&self, index: usize, address: Ipv6Addr) {
         self.hosts[index].namespace.ip(&[format!("addr add {address}/64 dev eth0 nodad")]);
     }
 
-    /// Breaks the TCP connections of a host to another one, at the first one only.
+    /// Destroys the TCP connections from one host to another, on the first one only.
     ///
     /// # Panics
-    /// If `ss` cannot, or there is none.
+    /// If `ss` fails, or there is no connection.
     pub fn break_streams(&self, from: usize, to: usize) {
         let to = self.hosts[to].address().to_string();
         let output = self.hosts[from].inside(|| {
@@ -164,27 +162,26 @@ impl Lab {
                 .args(["-H", "-K", "-tn", "state", "established", "dst", &to])
                 .output()
         });
-        let output = output.expect("`ss` is installed beside `ip`");
+        let output = output.expect("`ss` is installed with `ip`");
         assert!(output.status.success(), "`ss -K` failed: {output:?}");
         assert!(!output.stdout.is_empty(), "there was a connection to {to}");
     }
 
-    /// A host throws away what comes from others to a port, of these protocols (`tcp`, `udp`), as
-    /// a firewall does.
-    pub fn close_port(&self, index: usize, port: u16, protocols: &[&str]) {
+    /// Drops incoming packets to a port of a host, of these protocols (`tcp`, `udp`), like a
+    /// firewall.
+    pub fn block_port(&self, index: usize, port: u16, protocols: &[&str]) {
         let rule = |protocol| {
             format!("rule add pref 50 iif eth0 ipproto {protocol} dport {port} blackhole")
         };
-        // The rule that gives a host its own addresses is the first; others may come before it
-        // once it is a later one.
+        // The rule for local addresses has the highest priority; it is moved behind the new ones.
         let mut rules = vec!["rule add pref 100 lookup local".to_owned()];
         rules.push("rule del pref 0".to_owned());
         rules.extend(protocols.iter().map(rule));
         self.hosts[index].namespace.ip(&rules);
     }
 
-    /// Takes that back.
-    pub fn open_port(&self, index: usize, port: u16, protocols: &[&str]) {
+    /// Allows the packets again.
+    pub fn unblock_port(&self, index: usize, port: u16, protocols: &[&str]) {
         let rule = |protocol| {
             format!("rule del pref 50 iif eth0 ipproto {protocol} dport {port} blackhole")
         };
@@ -194,7 +191,7 @@ impl Lab {
         self.hosts[index].namespace.ip(&rules);
     }
 
-    /// Gives a host another IPv4 address instead of its own, as by DHCP.
+    /// Replaces the IPv4 address of a host, as DHCP may do.
     pub fn change_address(&self, index: usize, address: Ipv4Addr) {
         let host = &self.hosts[index];
         host.namespace.ip(&[
@@ -203,27 +200,26 @@ impl Lab {
         ]);
     }
 
-    /// Takes a host's card out and puts another one in, with the same addresses.
-    pub fn replace_card(&self, index: usize) {
+    /// Replaces the interface of a host by a new one with the same addresses.
+    pub fn replace_interface(&self, index: usize) {
         self.hosts[index].namespace.ip(&["link del eth0".to_owned()]);
-        self.switch.ip(&self.cable(index));
+        self.switch.ip(&self.link(index));
         self.hosts[index].configure();
     }
 
-    /// Lets two hosts no longer reach each other, while both reach all others:
-    /// what one sends to the other is thrown away.
-    pub fn part(&self, one: usize, other: usize) {
+    /// Drops the packets between two hosts; both still reach all others.
+    pub fn disconnect(&self, one: usize, other: usize) {
         self.route("add", one, other);
     }
 
-    /// Takes that back.
-    pub fn reunite(&self, one: usize, other: usize) {
+    /// Delivers them again.
+    pub fn reconnect(&self, one: usize, other: usize) {
         self.route("del", one, other);
     }
 
-    /// Lets a host send to `network` by another one, which throws it away: hosts
-    /// that never answer.
-    pub fn silence(&self, from: usize, network: &str, by: usize) {
+    /// Routes `network` from one host through another one, which drops the packets, so that its
+    /// hosts never answer.
+    pub fn blackhole(&self, from: usize, network: &str, by: usize) {
         let by = self.hosts[by].address();
         self.hosts[from].namespace.ip(&[format!("route add {network} via {by}")]);
     }
@@ -235,28 +231,28 @@ impl Lab {
         }
     }
 
-    fn lay_cables(&self) {
-        let mut room = vec!["link set lo up".to_owned()];
-        room.push("link add trunk-left type veth peer name trunk-right".to_owned());
+    fn connect_hosts(&self) {
+        let mut commands = vec!["link set lo up".to_owned()];
+        commands.push("link add trunk-left type veth peer name trunk-right".to_owned());
         for side in ["left", "right"] {
-            // Ports forward at once, and multicast goes everywhere.
-            room.push(format!(
+            // Ports forward immediately, and multicast is flooded.
+            commands.push(format!(
                 "link add {side} type bridge forward_delay 0 stp_state 0 mcast_snooping 0"
             ));
-            room.push(format!("link set trunk-{side} master {side} up"));
-            room.push(format!("link set {side} up"));
+            commands.push(format!("link set trunk-{side} master {side} up"));
+            commands.push(format!("link set {side} up"));
         }
         for index in 0..self.hosts.len() {
-            room.extend(self.cable(index));
+            commands.extend(self.link(index));
         }
-        self.switch.ip(&room);
+        self.switch.ip(&commands);
         for host in &self.hosts {
             host.configure();
         }
     }
 
-    /// From the switch to a host.
-    fn cable(&self, index: usize) -> [String; 2] {
+    /// The commands that connect a host to the switch.
+    fn link(&self, index: usize) -> [String; 2] {
         let host = &self.hosts[index];
         let (port, name) = (format!("p{}", host.number), host.namespace());
         let side = if index < self.hosts.len().div_ceil(2) { "left" } else { "right" };
@@ -297,28 +293,28 @@ impl Host {
         &self.namespace.name
     }
 
-    /// Gives it an `/etc/resolv.conf` of its own: of processes started from now on, and, when
-    /// they have one already, with this text from now on.
+    /// Sets the `/etc/resolv.conf` of processes that are started on this host from now on, and its
+    /// content for those that already have one.
     ///
     /// # Panics
     /// If it cannot be written.
     pub fn write_resolv_conf(&self, text: &str) {
         let folder = Path::new(FILES).join(self.namespace());
-        fs::create_dir_all(&folder).expect("whoever makes namespaces may do this");
-        fs::write(folder.join("resolv.conf"), text).expect("the folder is ours");
+        fs::create_dir_all(&folder).expect("creating namespaces requires root");
+        fs::write(folder.join("resolv.conf"), text).expect("the folder is writable");
     }
 
-    /// Calls `work` on a thread of its own inside of this host.
+    /// Calls `work` on a new thread within the namespace of this host.
     ///
     /// # Panics
-    /// If `work` does, or the namespace is gone.
+    /// If `work` panics, or the namespace does not exist any more.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let path = self.namespace.path();
         thread::scope(|scope| {
             let thread = scope.spawn(move || {
-                let file = File::open(path).expect("the namespace is ours");
+                let file = File::open(path).expect("the namespace exists");
                 move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
-                    .expect("whoever made the namespace may enter it");
+                    .expect("the namespace can be entered");
                 work()
             });
             thread.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
@@ -327,22 +323,22 @@ impl Host {
 }
 
 impl Namespace {
-    fn make() -> Result<Self, String> {
+    fn create() -> Result<Self, String> {
         let name = format!("{PREFIX}{}-{}", std::process::id(), ports::unique());
         let output = Command::new("ip").args(["netns", "add", &name]).output();
         let output = output.map_err(|error| format!("`ip` cannot be started: {error}"))?;
         if output.status.success() {
             return Ok(Self { name });
         }
-        let complaint = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-        Err(format!("`ip netns add` failed: {complaint}"))
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+        Err(format!("`ip netns add` failed: {stderr}"))
     }
 
     fn path(&self) -> PathBuf {
         Path::new(NAMESPACES).join(&self.name)
     }
 
-    /// Runs commands of `ip` in here, all of them in one process.
+    /// Runs `ip` commands in this namespace, in one process.
     #[track_caller]
     fn ip(&self, commands: &[String]) {
         let mut ip = Command::new("ip")
@@ -350,13 +346,13 @@ impl Namespace {
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("`ip` was there before");
+            .expect("`ip` is installed");
         let mut stdin = ip.stdin.take().expect("stdin is piped");
         stdin.write_all(commands.join("\n").as_bytes()).expect("`ip` reads its commands");
         drop(stdin);
         let output = ip.wait_with_output().expect("`ip` ends");
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "`ip` failed: {complaint}\n{commands:#?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "`ip` failed: {stderr}\n{commands:#?}");
     }
 }
 
@@ -364,13 +360,13 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
         let _ = fs::remove_dir_all(Path::new(FILES).join(&self.name));
-        // Only when it is empty: it may not be ours.
+        // Fails if it is not empty: others may use it.
         let _ = fs::remove_dir(FILES);
     }
 }
 
-/// Deletes what test processes that were killed have left behind.
-fn sweep() {
+/// Deletes the namespaces of test processes that were killed.
+fn remove_stale_namespaces() {
     let entries = fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
     for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
         let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());

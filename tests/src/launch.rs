@@ -1,4 +1,4 @@
-//! How a process of the binary is started: options, environment, place.
+//! Builder for processes of the binary: options, environment, host.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -14,9 +14,8 @@ use crate::journal::Output;
 use crate::lab::Host;
 use crate::member::Member;
 
-/// A process to be started. Without further words it is a member of its cluster
-/// that uses loopback only; every option that is given replaces the default of
-/// the same name, whatever its spelling.
+/// A process to be started. By default it is a member of its cluster on loopback; each option that
+/// is set replaces the default of the same name, in any of its spellings.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Launch<'a> {
@@ -30,24 +29,24 @@ pub struct Launch<'a> {
     outputs: Option<PathBuf>,
 }
 
-/// A process that has come to its end by itself.
+/// The result of a process that has exited.
 #[derive(Clone, Debug)]
-pub struct Ended {
-    /// How.
+pub struct CompletedProcess {
+    /// The exit status.
     pub status: ExitStatus,
-    /// All it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// All it complained of.
+    /// Its standard error.
     pub stderr: String,
     /// How long it ran.
     pub took: Duration,
 }
 
-impl Ended {
-    /// The one line by which it refused to start, after `error: `.
+impl CompletedProcess {
+    /// The error line, without `error: `, of a process that refused to start.
     ///
     /// # Panics
-    /// If it ended otherwise.
+    /// If the exit code is not 2, or there is not exactly one such line.
     #[track_caller]
     #[must_use]
     pub fn refusal(&self) -> &str {
@@ -73,67 +72,66 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// On a host of a lab, and on its address.
+    /// Runs it on a host of a lab, with the host's address.
     pub fn on(mut self, host: &Host) -> Self {
         self.host = Some(host.clone());
         self.default_to("--interfaces", host.address().to_string())
     }
 
-    /// On another address of loopback, such as `::1`.
+    /// Uses another loopback address, such as `::1`.
     pub fn at(self, address: &str) -> Self {
         self.default_to("--interfaces", address.to_owned())
     }
 
-    /// What failures call it; `m1`, `m2` and so on otherwise.
-    pub fn called(mut self, label: &str) -> Self {
+    /// Its name in failures; by default `m1`, `m2` and so on.
+    pub fn label(mut self, label: &str) -> Self {
         self.label = Some(label.to_owned());
         self
     }
 
-    /// An option and its value.
+    /// Adds an option with a value.
     pub fn option(mut self, name: &str, value: impl Into<String>) -> Self {
         self.given.push((name.to_owned(), Some(value.into())));
         self
     }
 
-    /// An option without a value.
+    /// Adds an option without a value.
     pub fn flag(mut self, name: &str) -> Self {
         self.given.push((name.to_owned(), None));
         self
     }
 
-    /// `--cluster-mode`, once for each call.
+    /// Adds a `--cluster-mode`.
     pub fn mode(self, mode: impl Into<String>) -> Self {
         self.option("--cluster-mode", mode)
     }
 
-    /// Without the harness' own value for an option.
+    /// Removes the default value of an option.
     pub fn without(mut self, name: &str) -> Self {
         self.defaults.retain(|(default, _)| !is_same(default, name));
         self
     }
 
-    /// A variable of the environment.
+    /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
         self
     }
 
-    /// With both outputs into a file, where the journal does not see them.
+    /// Writes both outputs to a file instead of the journal.
     pub fn outputs_to(mut self, path: impl Into<PathBuf>) -> Self {
         self.outputs = Some(path.into());
         self
     }
 
-    /// Words before all options. Only the defaults that are named in `takes`
-    /// are kept.
-    pub fn subcommand(mut self, words: &[&str], takes: &[&str]) -> Self {
+    /// Sets the words before all options. Only the defaults named in `keep` are kept.
+    pub fn subcommand(mut self, words: &[&str], keep: &[&str]) -> Self {
         self.subcommand = words.iter().map(|&word| word.to_owned()).collect();
-        self.defaults.retain(|(default, _)| takes.contains(default));
+        self.defaults.retain(|(default, _)| keep.contains(default));
         self
     }
 
-    /// Starts a member; does not wait for anything.
+    /// Starts a member, without waiting for it.
     #[track_caller]
     #[must_use]
     pub fn start(self) -> Member {
@@ -152,18 +150,18 @@ impl<'a> Launch<'a> {
         Member::new(child, started, index, journal.clone(), self.host)
     }
 
-    /// Starts a process that ends by itself, and waits for that.
+    /// Starts a process and waits until it exits.
     ///
     /// # Panics
-    /// If it does not within `bound`; it is ended then.
+    /// If it does not exit within `bound`; it is killed then.
     #[track_caller]
     #[must_use]
-    pub fn run(self, bound: Duration) -> Ended {
+    pub fn run(self, bound: Duration) -> CompletedProcess {
         let mut member = self.start();
         let status = member.wait_exit(bound);
         let (stdout, stderr) =
             member.record(|record| (record.text(Output::Stdout), record.text(Output::Stderr)));
-        Ended { status, stdout, stderr, took: member.started().elapsed() }
+        CompletedProcess { status, stdout, stderr, took: member.started().elapsed() }
     }
 
     fn default_to(mut self, name: &'static str, value: String) -> Self {
@@ -183,7 +181,7 @@ impl<'a> Launch<'a> {
             words.extend(["ip", "netns", "exec", host.namespace()].map(OsString::from));
         }
         if can_die_with_parent() {
-            // A test that is killed itself cannot end its members.
+            // A test that is killed cannot end its members.
             words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from));
         }
         words.push(binary::convoke().into());
@@ -217,7 +215,7 @@ fn is_same(one: &str, other: &str) -> bool {
     plain(one) == plain(other)
 }
 
-/// Whether there is a `setpriv` that knows the option.
+/// Whether there is a `setpriv` that supports the option.
 fn can_die_with_parent() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {

@@ -1,25 +1,23 @@
-//! The harness: real members, as processes, started, watched and ended.
+//! The harness of the process tests: starts, observes and stops real members.
 //!
-//! A test asks for a [`Cluster`]: a name, ports and a multicast group that
-//! nobody else on this machine uses. It starts [`Member`]s in it, each one
-//! process of the release binary, and waits for what their logs show. Where
-//! hosts have to be lost and networks split, a [`Lab`] makes hosts out of
+//! A test creates a [`Cluster`]: a name, ports and a multicast group that are used by no other test
+//! on this machine. It starts [`Member`]s in it, each a process of the release binary, and waits
+//! for conditions on their logs. For failures of hosts and networks, a [`Lab`] creates hosts as
 //! network namespaces.
 //!
-//! It promises
-//! - nothing leaves this machine: members are on loopback or in namespaces;
-//! - no wait without a bound, and none by the clock: waits end when a log shows
-//!   what was waited for, and a wait in vain shows the logs of all members;
-//! - a member lives no longer than the test that started it, whatever becomes
-//!   of the test.
+//! It guarantees that
+//! - no traffic leaves this machine: members are on loopback or in namespaces;
+//! - every wait has a timeout, and ends when its condition holds rather than after a fixed time; a
+//!   timeout prints the logs of all members;
+//! - a member is stopped with the test that started it, even if the test is killed.
 //!
-//! It must never know how the binary works: it reads what operators read.
+//! It does not depend on the internals of the binary: it reads what operators read.
 
-mod background;
 pub mod binary;
 pub mod block;
 pub mod chaos;
 pub mod cluster;
+pub mod component_server;
 pub mod dns;
 pub mod guest;
 pub mod http;
@@ -28,26 +26,26 @@ pub mod kubernetes;
 pub mod lab;
 pub mod launch;
 pub mod member;
-pub mod missing;
 pub mod nameserver;
 pub mod peers;
+pub mod permit;
 pub mod ports;
 pub mod relay;
+pub mod requirements;
 pub mod resp;
-pub mod shelf;
+mod server_thread;
 pub mod slots;
 pub mod status;
 mod tls;
-pub mod turn;
 
-pub use block::{DataGrid, Members, Shown};
+pub use block::{DataGrid, MemberLine, Members};
 pub use cluster::Cluster;
+pub use component_server::ComponentServer;
 pub use dns::DnsServer;
 pub use journal::{Journal, Line, Record};
 pub use kubernetes::ApiServer;
 pub use lab::{Host, Lab};
-pub use launch::{Ended, Launch};
+pub use launch::{CompletedProcess, Launch};
 pub use member::Member;
 pub use nameserver::{NameServer, Program};
-pub use shelf::Shelf;
 pub use status::Status;

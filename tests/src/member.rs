@@ -1,4 +1,4 @@
-//! One process of the binary, ended when dropped.
+//! One process of the binary, killed when dropped.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,13 +15,13 @@ use crate::lab::Host;
 use crate::resp::Client;
 use crate::status::Status;
 
-/// From exec to ready, on a machine that does much besides.
+/// From exec to ready, on a busy machine.
 pub const READY_MAX: Duration = Duration::from_secs(15);
 
-/// Between two questions by HTTP, or two looks at a process that ends.
+/// Polling interval of HTTP requests and of processes that are ending.
 const POLL: Duration = Duration::from_millis(10);
 
-/// What `/proc` counts CPU time in: the kernel's ABI says 100 a second.
+/// The unit of CPU time in `/proc`: by the kernel's ABI 100 ticks a second.
 const MS_PER_TICK: u64 = 10;
 
 /// A process of the binary.
@@ -51,25 +51,25 @@ impl Member {
         self.started
     }
 
-    /// Its place among the records of the journal.
+    /// Its index in the journal.
     #[must_use]
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The host of a lab that it is on.
+    /// The host of a lab that it runs on.
     #[must_use]
     pub fn host(&self) -> Option<&Host> {
         self.host.as_ref()
     }
 
-    /// Looks at what it has printed. Nothing is read meanwhile: `look` must not
-    /// ask this or another member.
-    pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
-        self.journal.with(self.index, look)
+    /// Calls `read` with its output. The journal is locked meanwhile: `read` must not call methods
+    /// of members.
+    pub fn record<T>(&self, read: impl FnOnce(&Record) -> T) -> T {
+        self.journal.with(self.index, read)
     }
 
-    /// Waits until this member's record gives what is looked for.
+    /// Waits until `condition` on this member's record returns something.
     #[track_caller]
     pub fn wait<T>(
         &self,
@@ -86,13 +86,13 @@ impl Member {
         self.wait(READY_MAX, "ready", |record| record.ready)
     }
 
-    /// Where other members reach it; waits until it says so.
+    /// The address for other members; waits until the member is ready.
     #[track_caller]
     pub fn address(&self) -> SocketAddr {
         self.ready().member.expect("the ready line names the member's address")
     }
 
-    /// Where it answers HTTP on its own machine; waits until it says so.
+    /// Its HTTP address on its own host; waits until the member is ready.
     #[track_caller]
     pub fn http(&self) -> SocketAddr {
         let address = self.ready().http.expect("the ready line names the HTTP address");
@@ -105,7 +105,7 @@ impl Member {
         }
     }
 
-    /// Where it speaks RESP on its own machine; waits until it says so.
+    /// Its RESP address on its own host; waits until the member is ready.
     #[track_caller]
     #[must_use]
     pub fn resp(&self) -> SocketAddr {
@@ -118,12 +118,12 @@ impl Member {
         SocketAddr::new(ip, port)
     }
 
-    /// A new RESP client of it, on its own machine.
+    /// Connects a new RESP client to it, on its own host.
     #[track_caller]
     #[must_use]
     pub fn client(&self) -> Client {
         let address = self.resp();
-        // A connection stays in the network that it was made in.
+        // A connection stays in the namespace in which it was opened.
         let connected = match &self.host {
             None => Client::connect(address),
             Some(host) => host.inside(|| Client::connect(address)),
@@ -140,7 +140,7 @@ impl Member {
         self.record(|record| record.view().cloned())
     }
 
-    /// Waits for a line that holds all of `words`.
+    /// Waits for a line that contains all of `words`.
     #[track_caller]
     pub fn wait_for_line(&self, bound: Duration, words: &[&str]) -> Line {
         self.wait(bound, &format!("a line with {words:?}"), |record| {
@@ -148,17 +148,17 @@ impl Member {
         })
     }
 
-    /// How many lines hold all of `words`.
+    /// Number of lines that contain all of `words`.
     #[must_use]
     pub fn count_lines(&self, words: &[&str]) -> usize {
         let holds = |line: &&Line| words.iter().all(|word| line.text.contains(word));
         self.record(|record| record.lines().filter(holds).count())
     }
 
-    /// Asks by HTTP, once.
+    /// Sends one GET request.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If there is no response.
     pub fn get(&self, path: &str) -> std::io::Result<Answer> {
         let address = self.http();
         match &self.host {
@@ -167,20 +167,20 @@ impl Member {
         }
     }
 
-    /// Asks for `/status`, once.
+    /// Requests `/status` once.
     #[track_caller]
     #[must_use]
     pub fn status(&self) -> Status {
         let answer = match self.get("/status") {
             Ok(answer) => answer,
-            Err(error) => self.journal.fail(&format!("/status is not answered: {error}")),
+            Err(error) => self.journal.fail(&format!("no response to /status: {error}")),
         };
         serde_json::from_str(&answer.body).unwrap_or_else(|error| {
-            self.journal.fail(&format!("/status is not as promised: {error}\n{}", answer.body))
+            self.journal.fail(&format!("/status is malformed: {error}\n{}", answer.body))
         })
     }
 
-    /// Asks for `/status` until it gives what is looked for.
+    /// Requests `/status` until `condition` returns something.
     #[track_caller]
     pub fn wait_for_status<T>(
         &self,
@@ -195,23 +195,24 @@ impl Member {
                 return found;
             }
             if Instant::now() >= deadline {
-                self.journal.fail(&format!("waited {bound:?} in vain: {what}\n{status:#?}"));
+                self.journal
+                    .fail(&format!("timed out after {bound:?} waiting for {what}\n{status:#?}"));
             }
             thread::sleep(POLL);
         }
     }
 
-    /// Waits until each of its modes has finished `more` further looks.
+    /// Waits until each of its modes has completed `more` further lookups.
     #[track_caller]
-    pub fn wait_for_looks(&self, bound: Duration, more: u64) {
-        let before: Vec<u64> = self.status().modes.iter().map(|mode| mode.looks).collect();
-        self.wait_for_status(bound, "more looks", |status| {
+    pub fn wait_for_lookups(&self, bound: Duration, more: u64) {
+        let before: Vec<u64> = self.status().modes.iter().map(|mode| mode.lookups).collect();
+        self.wait_for_status(bound, "more lookups", |status| {
             let mut pairs = status.modes.iter().zip(&before);
-            pairs.all(|(mode, before)| mode.looks >= before + more).then_some(())
+            pairs.all(|(mode, before)| mode.lookups >= before + more).then_some(())
         });
     }
 
-    /// Waits until it has called candidates `more` times.
+    /// Waits until it has called candidates `more` further times.
     #[track_caller]
     pub fn wait_for_calls(&self, bound: Duration, more: u64) {
         let calls = |status: &Status| status.counted(&["candidate_calls"]);
@@ -221,22 +222,22 @@ impl Member {
         });
     }
 
-    /// Sends a signal to this process and no other.
+    /// Sends a signal to this process.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a process has an id"), signal).expect("it is our own child");
     }
 
-    /// Ends it as a crash does, and waits for its end.
+    /// Kills it, like a crash, and waits until it has ended.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Waits until the process has ended by itself.
+    /// Waits until the process has exited.
     ///
     /// # Panics
-    /// If it has not within `bound`.
+    /// If it does not exit within `bound`.
     #[track_caller]
     pub fn wait_exit(&mut self, bound: Duration) -> ExitStatus {
         let deadline = Instant::now() + bound;
@@ -245,18 +246,20 @@ impl Member {
             match self.child.try_wait() {
                 Ok(Some(status)) => return status,
                 Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
-                Ok(None) => self.journal.fail("the process closed its outputs and did not end"),
-                Err(error) => self.journal.fail(&format!("the process cannot be asked: {error}")),
+                Ok(None) => self.journal.fail("the process closed its outputs and did not exit"),
+                Err(error) => {
+                    self.journal.fail(&format!("the state of the process cannot be read: {error}"))
+                }
             }
         }
     }
 
-    /// Whether the process still runs.
+    /// Whether the process is still running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Memory it holds at present, and at most until now, in KiB.
+    /// Its current and its peak resident memory, in KiB.
     #[must_use]
     pub fn resident_kib(&self) -> (u64, u64) {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
@@ -269,12 +272,12 @@ impl Member {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
-    /// CPU time it has used until now, all threads together.
+    /// CPU time of all its threads so far.
     #[must_use]
     pub fn cpu_time(&self) -> Duration {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
         let text = text.expect("the process runs");
-        // The name before it, in parentheses, may hold spaces.
+        // The name before them, in parentheses, may contain spaces.
         let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
         let ticks: u64 =
             fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();

@@ -1,5 +1,5 @@
-//! DNS servers that people run, from Debian's packages as `cargo xtask test` unpacks them:
-//! each with the same zone, on a host of a lab.
+//! Real DNS servers, from the Debian packages that `cargo xtask test` unpacks: each serves the same
+//! zone on a host of a lab.
 
 use std::fs;
 use std::io;
@@ -12,46 +12,46 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::lab::Host;
-use crate::missing::{below_target, skip};
+use crate::requirements::{below_target, skip};
 
-/// Until a server answers its first question.
+/// Until a server answers its first query.
 const STARTED_MAX: Duration = Duration::from_secs(15);
 
-/// How long one such question waits for its answer.
+/// Timeout of one such query.
 const ANSWERED_MAX: Duration = Duration::from_millis(200);
 
-/// Where the zone's server is that a resolver asks.
-const BEHIND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 54);
+/// The address of the authoritative server of a resolver.
+const UPSTREAM: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 54);
 
-/// The zone that all of them serve.
+/// The zone that all servers serve.
 pub const ZONE: &str = "shop.test";
 
-/// A server's program.
+/// The program of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// dnsmasq: forwards, and has a few records of its own.
+    /// dnsmasq: a forwarder with a few local records.
     Dnsmasq,
-    /// Unbound: recurses, and serves a zone as well.
+    /// Unbound: a recursive resolver that also serves a zone.
     Unbound,
-    /// BIND's named: the zone's server.
+    /// BIND's named: authoritative for the zone.
     Bind9,
-    /// Knot DNS: the zone's server, and of nothing else.
+    /// Knot DNS: authoritative only.
     Knot,
-    /// Knot Resolver: asks the zone's server, a Knot DNS that is started with it.
+    /// Knot Resolver: queries a Knot DNS that is started with it.
     KnotResolver,
 }
 
-/// A running server. Dropping it ends it.
+/// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub struct NameServer {
     process: Child,
     folder: TempDir,
-    /// The one that it asks.
-    _behind: Option<Box<Self>>,
+    /// The server that it queries.
+    _upstream: Option<Box<Self>>,
 }
 
 impl Program {
-    /// Debian's package, and where the program is in it.
+    /// Debian's package, and the path of the program in it.
     fn package(self) -> (&'static str, &'static str) {
         match self {
             Self::Dnsmasq => ("dnsmasq-base", "usr/sbin/dnsmasq"),
@@ -62,13 +62,13 @@ impl Program {
         }
     }
 
-    /// Whether it runs with its folder as its root: it has the paths of its modules built in.
+    /// Whether it has to run in a chroot, because the paths of its modules are compiled in.
     fn has_root(self) -> bool {
         self == Self::KnotResolver
     }
 
-    /// The folder that the package was unpacked into; none where it was not, which is said
-    /// aloud, and is a failure in continuous integration.
+    /// The folder of the unpacked package. `None` if there is none: the test is reported as
+    /// skipped.
     #[track_caller]
     fn folder(self) -> Option<PathBuf> {
         let (package, _) = self.package();
@@ -76,16 +76,17 @@ impl Program {
         let found = folders.find(|folder| folder.join("complete").is_file());
         if found.is_none() {
             skip(&format!(
-                "Debian's {package} is not there: `cargo xtask test` fetches it, or says why apt-get cannot"
+                "Debian's {package} is not installed: `cargo xtask test` fetches it, or reports why apt-get cannot"
             ));
         }
         found
     }
 
-    /// Writes what it reads to `folder`, which is `seen` by it, and gives its options.
+    /// Writes its configuration to `folder`, which the server sees as `seen`, and returns its
+    /// options.
     fn configure(self, at: Ipv4Addr, zone: &Zone, folder: &Path, seen: &Path) -> Vec<String> {
         let write = |name: &str, text: &str| {
-            fs::write(folder.join(name), text).expect("the folder is ours");
+            fs::write(folder.join(name), text).expect("the folder is writable");
             seen.join(name).display().to_string()
         };
         let here = seen.display();
@@ -119,9 +120,9 @@ impl Program {
                 vec!["-c".into(), write("knot.conf", &conf)]
             }
             Self::KnotResolver => {
-                // No question leaves the host: no root servers, no keys of them.
+                // No query leaves the host: no root servers and no trust anchors.
                 let conf = format!(
-                    "net.ipv6 = false\nnet.listen('{at}', 53, {{ kind = 'dns' }})\ntrust_anchors.remove('.')\nfor _, name in ipairs {{ 'ta_update', 'ta_signal_query', 'priming', 'detect_time_skew', 'detect_time_jump' }} do modules.unload(name) end\npolicy.add(policy.suffix(policy.STUB('{BEHIND}'), policy.todnames {{ '{origin}.' }}))\ncache.size = 10 * MB\n"
+                    "net.ipv6 = false\nnet.listen('{at}', 53, {{ kind = 'dns' }})\ntrust_anchors.remove('.')\nfor _, name in ipairs {{ 'ta_update', 'ta_signal_query', 'priming', 'detect_time_skew', 'detect_time_jump' }} do modules.unload(name) end\npolicy.add(policy.suffix(policy.STUB('{UPSTREAM}'), policy.todnames {{ '{origin}.' }}))\ncache.size = 10 * MB\n"
                 );
                 vec!["-n".into(), "-c".into(), write("kresd.conf", &conf), here.to_string()]
             }
@@ -129,7 +130,7 @@ impl Program {
     }
 }
 
-/// Records of one zone, a line each: name, kind, data. A kind may come several times.
+/// Records of one zone, one a line: name, type, data.
 #[derive(Clone, Debug)]
 pub struct Zone {
     origin: String,
@@ -138,7 +139,7 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// The zone [`ZONE`] with these records, and with what each zone has.
+    /// The zone [`ZONE`] with these records, and its SOA and NS records.
     #[must_use]
     pub fn new(lines: &str) -> Self {
         Self::of(ZONE, lines)
@@ -161,8 +162,8 @@ impl Zone {
         Self { origin: origin.to_owned(), records, text }
     }
 
-    /// As options, as far as dnsmasq has such records of its own: no delegations, no alias of
-    /// a service.
+    /// The records as options of dnsmasq, except for what it does not support: delegations, and
+    /// aliases of services.
     fn options_of_dnsmasq(&self) -> Vec<String> {
         let full = |name: &str| format!("{name}.{}", self.origin);
         let option = |(name, data): &(String, String)| {
@@ -186,9 +187,9 @@ impl Zone {
 }
 
 impl NameServer {
-    /// Starts one on port 53 of an address of `host`, and waits until it answers. None where
-    /// its package is not there. BIND listens on addresses that a card has, and so not on
-    /// 127.0.0.2.
+    /// Starts one on port 53 of an address of `host`, and waits until it answers. `None` if its
+    /// package is not installed. BIND listens only on addresses that are assigned to an interface,
+    /// and so not on 127.0.0.2.
     ///
     /// # Panics
     /// If it does not answer in time.
@@ -196,9 +197,9 @@ impl NameServer {
     #[must_use]
     pub fn start(program: Program, host: &Host, at: Ipv4Addr, zone: &Zone) -> Option<Self> {
         let root = program.folder()?;
-        let behind = match program {
+        let upstream = match program {
             Program::KnotResolver => {
-                Some(Box::new(Self::start(Program::Knot, host, BEHIND, zone)?))
+                Some(Box::new(Self::start(Program::Knot, host, UPSTREAM, zone)?))
             }
             _ => None,
         };
@@ -218,7 +219,7 @@ impl NameServer {
             Err(_) => folder.path().to_owned(),
         };
         let options = program.configure(at, zone, folder.path(), &seen);
-        let log = fs::File::create(folder.path().join("log")).expect("the folder is ours");
+        let log = fs::File::create(folder.path().join("log")).expect("the folder is writable");
         let errors = log.try_clone().expect("a file has two handles");
         let process = command
             .args(options)
@@ -226,9 +227,9 @@ impl NameServer {
             .stdout(log)
             .stderr(errors)
             .spawn()
-            .expect("`ip` was there before");
-        let mut server = Self { process, folder, _behind: behind };
-        let asks = |deadline: Instant| {
+            .expect("`ip` is installed");
+        let mut server = Self { process, folder, _upstream: upstream };
+        let wait_for_answer = |deadline: Instant| {
             host.inside(|| {
                 while Instant::now() < deadline {
                     if answers(at, &zone.origin).unwrap_or(false) {
@@ -239,7 +240,7 @@ impl NameServer {
                 false
             })
         };
-        if !asks(Instant::now() + STARTED_MAX) {
+        if !wait_for_answer(Instant::now() + STARTED_MAX) {
             let _ = server.process.kill();
             let log = fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
             panic!("{program:?} does not answer at {at} within {STARTED_MAX:?}: {log}");
@@ -255,7 +256,7 @@ impl Drop for NameServer {
     }
 }
 
-/// Where a package's libraries are, whatever the architecture is called.
+/// The library folders of a package, for any architecture.
 fn libraries(root: &Path) -> String {
     let folders = ["usr/lib", "lib"].map(|lib| root.join(lib));
     let all = folders.iter().flat_map(|lib| {
@@ -267,21 +268,21 @@ fn libraries(root: &Path) -> String {
     texts.join(":")
 }
 
-/// Whether anything is answered to a question for the addresses of `ns` of the zone, other
-/// than that the zone is not loaded yet.
+/// Whether a query for the addresses of `ns` is answered, other than with an error because the zone
+/// is not loaded yet.
 fn answers(at: Ipv4Addr, origin: &str) -> io::Result<bool> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.set_read_timeout(Some(ANSWERED_MAX))?;
     socket.connect(SocketAddr::from((at, 53)))?;
-    let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let mut query = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in ["ns"].into_iter().chain(origin.split('.')) {
-        question.push(label.len() as u8);
-        question.extend(label.bytes());
+        query.push(label.len() as u8);
+        query.extend(label.bytes());
     }
-    question.extend([0, 0, 1, 0, 1]);
-    socket.send(&question)?;
+    query.extend([0, 0, 1, 0, 1]);
+    socket.send(&query)?;
     let mut answer = [0; 512];
     let length = socket.recv(&mut answer)?;
-    // No error, or that dnsmasq has no such name.
+    // NOERROR, or NXDOMAIN of dnsmasq, which has no such name.
     Ok(length >= 12 && matches!(answer[3] & 15, 0 | 3))
 }

@@ -1,4 +1,4 @@
-//! Ports and groups that no other test on this machine uses at the time.
+//! Ports and multicast groups that no other running test uses.
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
@@ -8,25 +8,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, process};
 
-/// Ports that are handed out: below those that systems give to outgoing
-/// connections, above those of well-known services.
+/// The range of allocated ports: below the ephemeral ports, above those of well-known services.
 const PORTS: Range<u32> = 10_000..32_000;
 
-/// Ports between the beginnings of two processes that run at the same time.
+/// Distance between the first ports of two processes with consecutive ids.
 const STRIDE: u32 = 3_989;
 
-/// Until every process that is being started has closed what it has of the one that
-/// starts it.
+/// Until processes that are being started have closed the sockets inherited by `fork`.
 const HELD_MAX: Duration = Duration::from_secs(5);
 
 /// The kernel's tables of sockets, as in proc_pid_net(5).
 const TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
 
-/// A block of `count` ports that follow each other, all free for TCP and UDP a moment
-/// ago. Each call gives another one.
+/// A block of `count` consecutive ports that are free for TCP and UDP. Each call returns another
+/// one.
 ///
 /// # Panics
-/// If there is none left, or no `/proc`.
+/// If there is none left, or `/proc` is not mounted.
 #[must_use]
 pub fn block(count: u16) -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
@@ -44,8 +42,8 @@ pub fn block(count: u16) -> u16 {
     panic!("no {count} free ports in a row within {PORTS:?}");
 }
 
-/// The ports that sockets have. Looked up and not tried: a socket that tries one lives on
-/// for a moment in each process that is being started meanwhile, and keeps the port.
+/// The ports in use. Read from `/proc` instead of probed: a probing socket would be inherited by
+/// processes that are being started, and keep the port in use for a moment.
 fn in_use() -> HashSet<u16> {
     let port = |line: &str| {
         let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
@@ -64,10 +62,10 @@ fn in_use() -> HashSet<u16> {
     ports
 }
 
-/// Takes a port that this process may have had a moment ago.
+/// Binds a port that this process may have used a moment ago.
 ///
 /// # Panics
-/// If it cannot be had.
+/// If it is still in use after [`HELD_MAX`].
 pub(crate) async fn bind<T>(bind: impl AsyncFn() -> io::Result<T>) -> T {
     let started = Instant::now();
     loop {
@@ -76,20 +74,19 @@ pub(crate) async fn bind<T>(bind: impl AsyncFn() -> io::Result<T>) -> T {
             Err(error) if error.kind() == ErrorKind::AddrInUse && started.elapsed() < HELD_MAX => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            Err(error) => panic!("a port that was to be free: {error}"),
+            Err(error) => panic!("a port that should be free: {error}"),
         }
     }
 }
 
-/// A multicast group of the range for use within an organisation (RFC 2365).
+/// A multicast group of the organisation-local scope (RFC 2365).
 #[must_use]
 pub fn group_v4() -> Ipv4Addr {
     let [a, b] = unique().to_be_bytes();
     Ipv4Addr::new(239, 195, a, b)
 }
 
-/// A number that this process hands out once, and others at the same time
-/// hardly ever.
+/// A number that is unique within this process, and very likely among concurrent processes.
 #[must_use]
 pub fn unique() -> u16 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -113,7 +110,7 @@ mod tests {
         assert!(first.abs_diff(second) >= 30, "{first} and {second}");
     }
 
-    /// A process that starts has the open files of the one that starts it until it runs.
+    /// Between `fork` and `exec` a process has the open files of its parent.
     #[test]
     fn a_port_is_free_while_processes_start() {
         let is_over = AtomicBool::new(false);
@@ -126,8 +123,8 @@ mod tests {
                 });
             }
             let in_use = (0..200).find_map(|_| {
-                let place = (Ipv4Addr::LOCALHOST, block(1));
-                TcpListener::bind(place).and_then(|_| UdpSocket::bind(place)).err()
+                let address = (Ipv4Addr::LOCALHOST, block(1));
+                TcpListener::bind(address).and_then(|_| UdpSocket::bind(address)).err()
             });
             is_over.store(true, Ordering::Relaxed);
             assert!(in_use.is_none(), "{in_use:?}");
@@ -136,9 +133,9 @@ mod tests {
 
     #[test]
     fn ports_in_use_are_in_no_block() {
-        let place = |port| (Ipv4Addr::LOCALHOST, port);
-        let tcp = TcpListener::bind(place(block(1))).unwrap();
-        let udp = UdpSocket::bind(place(block(1))).unwrap();
+        let address = |port| (Ipv4Addr::LOCALHOST, port);
+        let tcp = TcpListener::bind(address(block(1))).unwrap();
+        let udp = UdpSocket::bind(address(block(1))).unwrap();
         let in_use = in_use();
         for port in [tcp.local_addr(), udp.local_addr()].map(|address| address.unwrap().port()) {
             assert!(in_use.contains(&port), "{port} in {in_use:?}");

@@ -1,24 +1,22 @@
-//! Translated addresses, as of containers and NAT: what comes to one address is passed on
-//! to another.
+//! Address translation, as by containers and NAT: traffic to one address is forwarded to another.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
-/// The largest datagram that is passed on, in bytes.
+/// The largest datagram that is forwarded, in bytes.
 const DATAGRAM_MAX: usize = 2_048;
 
-/// Passes on what comes to `public`, streams both ways and datagrams one way, until the
-/// test's process ends. To be called [inside](crate::Host::inside) of the host that
-/// translates.
+/// Forwards what is sent to `public`, streams both ways and datagrams one way, until the test
+/// process ends. To be called [inside](crate::Host::inside) the host that translates.
 ///
 /// # Panics
-/// If `public` is taken.
+/// If `public` is in use.
 pub fn relay(public: SocketAddr, target: SocketAddr) {
     let listener = TcpListener::bind(public).expect("the port is free");
     thread::spawn(move || {
         while let Ok((caller, _)) = listener.accept() {
-            // Nobody there yet: the caller is hung up on.
+            // The target does not listen yet: the connection is closed.
             let Ok(callee) = TcpStream::connect(target) else { continue };
             for (from, to) in [(&caller, &callee), (&callee, &caller)] {
                 if let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) {

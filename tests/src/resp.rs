@@ -1,50 +1,48 @@
-//! A client that speaks RESP2: one request at a time, or several before their
-//! answers are read.
+//! A RESP2 client, with and without pipelining.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How long connecting may take.
+/// Timeout for connecting.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// How long an answer may take, unless a test says otherwise: several times as
-/// long as a member keeps an operation waiting.
+/// Default timeout for an answer: several times as long as a member lets an operation wait.
 pub const ANSWER_MAX: Duration = Duration::from_secs(20);
 
-/// Bytes that are read at once.
+/// Size of the read buffer, in bytes.
 const READ_BYTES: usize = 64 << 10;
 
-/// Bytes of a line: of a word, an error, a number.
+/// Largest simple string, error or number, in bytes.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of one value.
+/// Largest bulk string, in bytes.
 const VALUE_BYTES_MAX: usize = 512 << 20;
 
-/// Elements of one list.
+/// Largest number of elements of an array.
 const ELEMENTS_MAX: usize = 1 << 20;
 
-/// Lists within lists.
+/// Maximum nesting of arrays.
 const DEPTH_MAX: usize = 16;
 
-/// Bytes of a value that failures show.
+/// Bytes of a value that are printed in failures.
 const SHOWN_BYTES_MAX: usize = 80;
 
-/// What came back.
+/// A value of RESP2.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Value {
-    /// `+OK` and its like.
-    Word(String),
-    /// An error, its code first.
+    /// A simple string, such as `+OK`.
+    Simple(String),
+    /// An error, which begins with its code.
     Error(String),
     /// An integer.
     Integer(i64),
-    /// Bytes.
+    /// A bulk string.
     Bytes(Vec<u8>),
-    /// No value, or no list.
+    /// A null bulk string or null array.
     Nil,
-    /// Values in an order.
+    /// An array.
     List(Vec<Self>),
 }
 
@@ -52,7 +50,7 @@ impl Value {
     /// `+OK`.
     #[must_use]
     pub fn ok() -> Self {
-        Self::Word("OK".to_owned())
+        Self::Simple("OK".to_owned())
     }
 
     /// The text of an error.
@@ -92,11 +90,11 @@ impl From<&[u8]> for Value {
     }
 }
 
-/// Short, whatever is in it: it is what failures show.
+/// Abbreviated, for failures.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Word(word) => write!(f, "+{word}"),
+            Self::Simple(word) => write!(f, "+{word}"),
             Self::Error(text) => write!(f, "-{text}"),
             Self::Integer(number) => write!(f, ":{number}"),
             Self::Bytes(bytes) => {
@@ -117,9 +115,9 @@ impl fmt::Debug for Value {
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
-    patience: Duration,
+    timeout: Duration,
     input: Vec<u8>,
-    /// How much of the input was given out.
+    /// Bytes of the input that were already returned.
     taken: usize,
 }
 
@@ -127,64 +125,63 @@ impl Client {
     /// Connects.
     ///
     /// # Errors
-    /// If nobody listens at `address`.
+    /// If the connection fails.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_MAX)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(ANSWER_MAX))?;
-        Ok(Self { stream, patience: ANSWER_MAX, input: Vec::new(), taken: 0 })
+        Ok(Self { stream, timeout: ANSWER_MAX, input: Vec::new(), taken: 0 })
     }
 
-    /// Waits for each answer for so long from now on.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    /// Sets the timeout for each answer.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
-    /// The connection itself, for what is no request.
+    /// The connection, for raw input and output.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a command, and waits for the answer.
     ///
     /// # Errors
-    /// If the connection breaks, or no answer comes in time.
+    /// If the connection breaks, or the answer times out.
     pub fn call(&mut self, words: &[&[u8]]) -> io::Result<Value> {
         self.send(words)?;
         self.receive()
     }
 
-    /// As [`Client::call`], with the words of a line.
+    /// Like [`Client::call`], with the command as a line of words.
     ///
     /// # Errors
-    /// If the connection breaks, or no answer comes in time.
-    pub fn ask(&mut self, line: &str) -> io::Result<Value> {
+    /// If the connection breaks, or the answer times out.
+    pub fn command(&mut self, line: &str) -> io::Result<Value> {
         let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
         self.call(&words)
     }
 
-    /// Asks, and leaves the answer for later.
+    /// Sends a command without reading the answer.
     ///
     /// # Errors
-    /// If the connection breaks, or nobody reads.
+    /// If the connection breaks, or the write times out.
     pub fn send(&mut self, words: &[&[u8]]) -> io::Result<()> {
         self.send_bytes(&encode(words))
     }
 
-    /// Sends what may be no request at all.
+    /// Sends arbitrary bytes.
     ///
     /// # Errors
-    /// If the connection breaks, or nobody reads.
+    /// If the connection breaks, or the write times out.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Asks for all of it, and then waits for all answers: the first of them
-    /// first.
+    /// Sends all requests in one pipeline, then waits for the answers, which are in the same order.
     ///
     /// # Errors
-    /// If the connection breaks, or an answer does not come in time.
+    /// If the connection breaks, or an answer times out.
     pub fn call_all<W: AsRef<[u8]>>(&mut self, requests: &[Vec<W>]) -> io::Result<Vec<Value>> {
         let mut bytes = Vec::new();
         for request in requests {
@@ -195,13 +192,13 @@ impl Client {
         requests.iter().map(|_| self.receive()).collect()
     }
 
-    /// Waits for the next answer, or for what comes unasked.
+    /// Waits for the next answer or push message.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] if none comes in time, [`ErrorKind::InvalidData`]
-    /// if it is not RESP, and others if the connection ends.
+    /// [`ErrorKind::TimedOut`] if it times out, [`ErrorKind::InvalidData`] if it is not RESP, and
+    /// others if the connection is closed.
     pub fn receive(&mut self) -> io::Result<Value> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.timeout;
         loop {
             match decode(&self.input[self.taken..]) {
                 Ok(Some((value, length))) => {
@@ -218,11 +215,10 @@ impl Client {
         }
     }
 
-    /// Waits until the other side ends the connection; what comes before that
-    /// is given.
+    /// Waits until the other side closes the connection, and returns the values received before.
     ///
     /// # Errors
-    /// If it has not ended in time.
+    /// If it is not closed in time.
     pub fn drain(&mut self) -> io::Result<Vec<Value>> {
         let mut values = Vec::new();
         loop {
@@ -234,7 +230,7 @@ impl Client {
         }
     }
 
-    /// Reads some more.
+    /// Reads further input.
     fn read(&mut self, deadline: Instant) -> io::Result<()> {
         let mut bytes = [0; READ_BYTES];
         let left = deadline.saturating_duration_since(Instant::now());
@@ -259,7 +255,7 @@ impl Client {
     }
 }
 
-/// Whether an error means that the other side ended the connection.
+/// Whether an error means that the other side closed the connection.
 #[must_use]
 pub fn is_end(error: &io::Error) -> bool {
     matches!(
@@ -283,11 +279,10 @@ pub fn encode(words: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// The value that `bytes` begin with, and how many bytes it takes; none while
-/// more has to come.
+/// The value at the beginning of `bytes`, and its length; `None` if it is incomplete.
 ///
 /// # Errors
-/// If it is no RESP2, or beyond the bounds above.
+/// If it is not RESP2, or exceeds the limits above.
 pub fn decode(bytes: &[u8]) -> Result<Option<(Value, usize)>, String> {
     decode_within(bytes, DEPTH_MAX)
 }
@@ -310,7 +305,7 @@ fn decode_within(bytes: &[u8], depth: usize) -> Result<Option<(Value, usize)>, S
         let number = str::from_utf8(line).ok().and_then(|line| line.parse::<i64>().ok());
         number.ok_or_else(|| format!("no number: {}", line.escape_ascii()))
     };
-    // -1 is none; nothing else is below zero.
+    // -1 is null; other negative numbers are invalid.
     let count = |max: usize| match number()? {
         -1 => Ok(None),
         count => match usize::try_from(count) {
@@ -319,7 +314,7 @@ fn decode_within(bytes: &[u8], depth: usize) -> Result<Option<(Value, usize)>, S
         },
     };
     match kind {
-        b'+' => Ok(Some((Value::Word(text()), behind))),
+        b'+' => Ok(Some((Value::Simple(text()), behind))),
         b'-' => Ok(Some((Value::Error(text()), behind))),
         b':' => Ok(Some((Value::Integer(number()?), behind))),
         b'$' => {
@@ -367,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_value_is_read() {
+    fn each_type_of_value_is_decoded() {
         assert_eq!(whole("+OK\r\n"), Value::ok());
         assert_eq!(whole("-ERR no\r\n"), Value::Error("ERR no".to_owned()));
         assert_eq!(whole(":-70\r\n"), Value::Integer(-70));
@@ -381,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_all_come_is_waited_for() {
+    fn an_incomplete_value_is_not_decoded() {
         let text = b"*3\r\n$5\r\nhello\r\n:12\r\n*1\r\n+OK\r\n";
         for length in 0..text.len() {
             assert_eq!(decode(&text[..length]), Ok(None), "{length} bytes");
@@ -390,12 +385,12 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_value_is_left_alone() {
+    fn only_the_first_value_is_decoded() {
         assert_eq!(decode(b":1\r\n:2\r\n"), Ok(Some((Value::Integer(1), 4))));
     }
 
     #[test]
-    fn what_is_no_value_is_an_error() {
+    fn an_invalid_value_is_an_error() {
         for text in [
             "hello\r\n",
             ":x\r\n",
@@ -413,9 +408,9 @@ mod tests {
         assert!(decode(&[b'+'; LINE_BYTES_MAX + 1]).is_err());
     }
 
-    /// Bytes that mean something, in an order that means nothing, and noise.
+    /// Meaningful bytes in random order, and random ones.
     #[test]
-    fn arbitrary_bytes_are_survived() {
+    fn arbitrary_bytes_do_not_panic() {
         let alphabet = b"+-:$*\r\n0123456789ab\0\xff";
         let mut state = 0x2545_F491_4F6C_DD1D_u64;
         for round in 0..20_000 {
@@ -435,12 +430,12 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_shows_the_beginning_of_a_long_value() {
+    fn long_values_are_abbreviated_in_failures() {
         let shown = format!("{:?}", Value::Bytes(vec![b'x'; 1 << 20]));
         assert!(shown.len() < 2 * SHOWN_BYTES_MAX && shown.contains("1048576 bytes"), "{shown}");
     }
 
-    /// A server that answers `+1`, `+2` and so on, whatever it is asked.
+    /// A server that answers `+1`, `+2` and so on to any request.
     fn counting(answers: usize) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -456,21 +451,21 @@ mod tests {
     }
 
     #[test]
-    fn answers_come_in_the_order_of_their_requests() {
+    fn answers_are_in_the_order_of_their_requests() {
         let mut client = Client::connect(counting(3)).unwrap();
         let all = client.call_all(&vec![vec!["PING"]; 3]).unwrap();
-        let words = ["1", "2", "3"].map(|word| Value::Word(word.to_owned()));
+        let words = ["1", "2", "3"].map(|word| Value::Simple(word.to_owned()));
         assert_eq!(all, words);
     }
 
     #[test]
-    fn the_end_of_a_connection_is_told_from_silence() {
+    fn a_closed_connection_is_distinguished_from_a_timeout() {
         let mut client = Client::connect(counting(1)).unwrap();
-        client.set_patience(Duration::from_millis(1));
-        let silence = client.receive().unwrap_err();
-        assert!(!is_end(&silence) && silence.kind() == ErrorKind::TimedOut, "{silence}");
-        client.set_patience(ANSWER_MAX);
+        client.set_timeout(Duration::from_millis(1));
+        let timeout = client.receive().unwrap_err();
+        assert!(!is_end(&timeout) && timeout.kind() == ErrorKind::TimedOut, "{timeout}");
+        client.set_timeout(ANSWER_MAX);
         client.send(&[b"PING"]).unwrap();
-        assert_eq!(client.drain().unwrap(), [Value::Word("1".to_owned())]);
+        assert_eq!(client.drain().unwrap(), [Value::Simple("1".to_owned())]);
     }
 }

@@ -1,4 +1,4 @@
-//! Which member leads which slots.
+//! The owner of each slot.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,43 +9,43 @@ use rustix::process::Signal;
 use crate::resp::Value;
 use crate::{Cluster, Member};
 
-/// How long it may take until all slots are led.
+/// How long it may take until all slots have an owner.
 const WAIT_MAX: Duration = Duration::from_secs(20);
-/// Between two looks.
+/// Polling interval.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Who leads each slot.
+/// The owner of each slot.
 pub struct Slots {
     owners: Vec<SocketAddr>,
 }
 
 impl Slots {
-    /// As a node of a Redis Cluster shows it, which joins for that, stores nothing, and leaves:
-    /// `members`, which need not be such nodes, do not say it.
+    /// Reads the slots from a lite Redis Cluster node that joins for it and leaves again, since
+    /// `members` need not support `CLUSTER SLOTS`.
     ///
     /// # Panics
-    /// If a slot is led by nobody.
+    /// If a slot has no owner.
     #[track_caller]
     #[must_use]
     pub fn of(cluster: &Cluster, members: &[Member]) -> Self {
-        let mut guide = cluster.launch().flag("--lite").flag("--redis-cluster").start();
-        cluster.agree(members.iter().chain([&guide]));
+        let mut node = cluster.launch().flag("--lite").flag("--redis-cluster").start();
+        cluster.agree(members.iter().chain([&node]));
         let start = Instant::now();
         let owners = loop {
-            let answer = guide.client().ask("CLUSTER SLOTS").expect("a member answers");
+            let answer = node.client().command("CLUSTER SLOTS").expect("a member answers");
             if let Some(owners) = owners(&answer) {
                 break owners;
             }
             assert!(start.elapsed() < WAIT_MAX, "some slots have no owner: {answer:?}");
             std::thread::sleep(POLL);
         };
-        guide.signal(Signal::TERM);
-        guide.wait_exit(WAIT_MAX);
+        node.signal(Signal::TERM);
+        node.wait_exit(WAIT_MAX);
         cluster.agree(members);
         Self { owners }
     }
 
-    /// Where the member that leads a key serves RESP.
+    /// The RESP address of the owner of a key.
     #[must_use]
     pub fn owner(&self, key: &[u8]) -> SocketAddr {
         self.owners[usize::from(slot(key))]

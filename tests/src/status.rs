@@ -1,26 +1,26 @@
-//! What `/status` answers.
+//! The response of `/status`.
 
 use std::net::SocketAddr;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The whole answer.
+/// The response.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Status {
-    /// The member that answers.
+    /// The member that responds.
     pub member: ThisMember,
     /// The cluster it is in.
     pub cluster: ClusterStatus,
-    /// What this member stores, and whether all copies are complete.
+    /// The data that this member stores, and whether all replicas are complete.
     pub data: Value,
     /// Each configured mode.
     pub modes: Vec<ModeStatus>,
-    /// How often things happened since the start, some of them in groups.
+    /// Counters since the start, some of them in groups.
     pub counters: Value,
 }
 
-/// The member that answers.
+/// The member that responds.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ThisMember {
     /// Its UUID.
@@ -29,13 +29,13 @@ pub struct ThisMember {
     pub name: String,
     /// Its group.
     pub group: String,
-    /// Whether it stores nothing.
+    /// Whether it is a lite member.
     pub lite: bool,
-    /// Where other members reach it.
+    /// The address for other members.
     pub address: SocketAddr,
-    /// Where it answers HTTP.
+    /// The HTTP port.
     pub http_port: Option<u16>,
-    /// Where it speaks RESP; none when it does not.
+    /// The RESP port, if there is one.
     pub resp_port: Option<u16>,
 }
 
@@ -61,34 +61,35 @@ pub struct ClusterStatus {
 pub struct ListedMember {
     /// Its UUID.
     pub id: String,
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
     /// Its name.
     pub name: String,
     /// Its group.
     pub group: String,
-    /// Whether it stores nothing.
+    /// Whether it is a lite member.
     pub lite: bool,
     /// Its place in the order: lower is older.
     pub age: u64,
-    /// Whether it is the one that answers.
+    /// Whether it is the member that responds.
     pub this: bool,
 }
 
 /// One configured mode.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ModeStatus {
-    /// As it was configured.
+    /// Its configured name.
     pub name: String,
     /// Such as `ready`.
     pub state: String,
-    /// Looks that it has finished.
-    pub looks: u64,
+    /// Lookups that it has completed.
+    #[serde(rename = "looks")]
+    pub lookups: u64,
     /// Instances built after a failure.
     pub restarts: u64,
-    /// Versions of its file that took over.
+    /// Versions of its file that were loaded.
     pub reloads: u64,
-    /// Whatever else there is.
+    /// All other fields.
     #[serde(flatten)]
     pub more: serde_json::Map<String, Value>,
 }

@@ -1,4 +1,4 @@
-//! Who servers on loopback are, to clients that are told to trust them.
+//! TLS for test servers on loopback.
 
 use std::sync::Arc;
 
@@ -9,42 +9,42 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::server::TlsStream;
 
-/// A certificate for 127.0.0.1 that nobody else vouches for, and its key.
+/// A self-signed certificate for 127.0.0.1, and its key.
 pub(crate) struct Identity {
-    /// The certificate as PEM, for those who are to trust it.
+    /// The certificate as PEM, for clients to trust.
     pub(crate) authority: String,
-    /// Takes connections under it.
+    /// Accepts connections with it.
     pub(crate) acceptor: TlsAcceptor,
 }
 
 impl Identity {
     pub(crate) fn of_loopback() -> Self {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
-        let made = made.expect("a certificate of its own");
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let generated = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+        let generated = generated.expect("a self-signed certificate");
+        let key = PrivatePkcs8KeyDer::from(generated.signing_key.serialize_der());
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("ring speaks TLS")
+            .expect("ring supports TLS")
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::Pkcs8(key))
-            .expect("a key that fits its certificate");
-        Self { authority: made.cert.pem(), acceptor: TlsAcceptor::from(Arc::new(config)) }
+            .with_single_cert(vec![generated.cert.der().clone()], PrivateKeyDer::Pkcs8(key))
+            .expect("a key that matches its certificate");
+        Self { authority: generated.cert.pem(), acceptor: TlsAcceptor::from(Arc::new(config)) }
     }
 }
 
-/// Converses with each client, once its handshake is done; for ever.
+/// Calls `serve` with each connection after its handshake, indefinitely.
 pub(crate) async fn accept<F>(
     listener: TcpListener,
     acceptor: TlsAcceptor,
-    converse: impl Fn(TlsStream<TcpStream>) -> F + Clone + Send + 'static,
+    serve: impl Fn(TlsStream<TcpStream>) -> F + Clone + Send + 'static,
 ) where
     F: Future<Output = ()> + Send,
 {
     while let Ok((stream, _)) = listener.accept().await {
-        let (acceptor, converse) = (acceptor.clone(), converse.clone());
+        let (acceptor, serve) = (acceptor.clone(), serve.clone());
         tokio::spawn(async move {
             if let Ok(stream) = acceptor.accept(stream).await {
-                converse(stream).await;
+                serve(stream).await;
             }
         });
     }

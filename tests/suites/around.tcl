@@ -1,22 +1,22 @@
-# Redis' own tests, against Convoke: sources tests/test_helper.tcl and changes in it
-# what is about Redis' process, not about what clients see. The tests stay as they are.
+# Runs Redis' tests against Convoke: sources tests/test_helper.tcl and replaces what depends on
+# Redis' process rather than on its protocol. The tests are unmodified.
 #
-#  - Settings of how Redis keeps values in memory are answered here: Convoke has none
-#    of them, and tests set them around what they are about.
+#  - Settings of memory encodings are answered here: Convoke has none of them, and tests set them
+#    as a precondition.
 #    So are MEMORY USAGE and OBJECT REFCOUNT.
-#  - FUNCTION FLUSH before each group of tests may fail: there are no functions.
+#  - FUNCTION FLUSH before each group of tests may fail, since there are no functions.
 #  - Connections go to one member after the other (SUITE_PORTS), so that what one client
 #    waits for, watches or subscribes to is done by another through another member.
-#    What INFO counts is the sum of all members then. A client that waits for others and
-#    does not read its answer at once gets a moment: tests take it that whoever writes
-#    first comes first, which is so within one process.
+#    Counters of INFO are summed over all members then. After a blocking command whose answer is
+#    not read immediately there is a short delay: tests assume that commands are executed in
+#    the order in which they are sent, as in a single process.
 
 set around [file normalize [info script]]
 
 rename source source_as_ever
 proc source {path} {
     uplevel 1 [list source_as_ever $path]
-    # The last that the helper sources before it begins.
+    # The last file that the helper sources before it starts.
     if {$path eq "tests/support/util.tcl"} {
         adapt
         # Clients of the test server are started by this name.
@@ -65,7 +65,7 @@ proc adapt {} {
 
     set body [info body run_external_server_test]
     set lenient [string map {"r function flush" "catch {r function flush}"} $body]
-    if {$lenient eq $body} { error "around.tcl: these are other tests than it was made for" }
+    if {$lenient eq $body} { error "around.tcl: it does not support this version of the tests" }
     proc run_external_server_test [info args run_external_server_test] $lenient
 
     set ::ports [split $::env(SUITE_PORTS) ,]
@@ -82,7 +82,7 @@ proc adapt {} {
 
     rename status status_as_ever
     proc status {client property} {
-        # A test asks, to know whether it is to be run.
+        # Tests query it to decide whether they are run.
         if {$property eq "mem_allocator"} { return jemalloc }
         set own [status_as_ever $client $property]
         if {[llength $::ports] == 1 || $property ni {blocked_clients expired_keys}} { return $own }

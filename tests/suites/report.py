@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Tells what run.py wrote down, Convoke beside Redis, and whether it is good enough.
+"""Reports the results of run.py, Convoke next to Redis, and checks them.
 
     report.py [--names] [--record] OUTCOME.json …
 
 Takes outcomes of Redis and of Convoke, of any suite; without one of Redis, the counts
-in counts.toml are shown. Ends with 1 when a test that is not excluded failed, when fewer
-tests ran than counts.toml says, when a test that passes on Redis was neither run nor
-excluded, and when exclusions.toml names one that there is not.
+in counts.toml are shown. Exits with 1 if a test that is not excluded failed, if fewer tests ran
+than in counts.toml, if a test that passes on Redis was neither run nor excluded, or if
+exclusions.toml names a test that does not exist.
 """
 
 import argparse
@@ -22,7 +22,7 @@ DETAIL_CHARACTERS_MAX = 300
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Tells the outcome of suites.")
+    parser = argparse.ArgumentParser(description="Reports the results of test suites.")
     parser.add_argument("outcomes", nargs="+", type=Path)
     parser.add_argument("--names", action="store_true", help="name each excluded test")
     parser.add_argument("--record", action="store_true", help="write what ran into counts.toml")
@@ -41,12 +41,12 @@ def main():
     left_out(exclusions, {run["suite"] for run in runs})
     if options.record:
         record(runs, redis, counts)
-    report.tell()
+    report.print_problems()
     sys.exit(1 if report.problems else 0)
 
 
 class Report:
-    """What is wrong, told at the end."""
+    """Problems, printed at the end."""
 
     def __init__(self):
         self.problems = []
@@ -54,7 +54,7 @@ class Report:
     def problem(self, *words):
         self.problems.append(": ".join(words))
 
-    def tell(self):
+    def print_problems(self):
         if self.problems:
             print(f"{len(self.problems)} problems:")
         for problem in self.problems:
@@ -122,10 +122,10 @@ def seen(result):
 
 
 def lost(suite, on_redis, result, excluded):
-    """Tests that pass on Redis and were not run, each so often as it is missed."""
+    """Tests that pass on Redis and were not run, repeated for each missing run."""
     failed = set(result["failed"])
-    missed = Counter(on_redis) - Counter(result["ok"]) - Counter(result["excluded"])
-    return [name for name in missed if name not in failed and bare(suite, name) not in excluded]
+    missing = Counter(on_redis) - Counter(result["ok"]) - Counter(result["excluded"])
+    return [name for name in missing if name not in failed and bare(suite, name) not in excluded]
 
 
 def reasons(run, groups, with_names):

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs a suite that others wrote against a RESP server, unit by unit, and writes down
-what passed: see README.md beside this file.
+"""Runs a test suite against a RESP server, unit by unit, and writes the results: see README.md
+in this folder.
 
     run.py --folder F --target convoke --port P[,P…] --suite tcl|redis-py --json OUT
     run.py --folder F --target redis --suite tcl|redis-py --json OUT
 
-Without a port, Redis is started for the time of the run. It must be a fresh one: the
-tests leave settings behind.
+Without a port, Redis is started for the run. It must be a new instance, since the tests leave
+settings behind.
 """
 
 import argparse
@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 
 UNITS = {
     "tcl": [
-        # Those that look at limits come before those that lift them for good (on Redis).
+        # Tests of limits run before those that raise them permanently (on Redis).
         "unit/protocol",
         "unit/type/string",
         "unit/type/incr",
@@ -60,17 +60,17 @@ UNITS = {
     ],
 }
 
-# What tests need of the machine Redis runs on, or of time, says the suite itself.
+# Tags of the suite for tests that need a certain machine or much time.
 TAGS = "-needs:debug -needs:repl -needs:save -needs:reset -needs:config-maxmemory -slow"
-# Those are for other set-ups of servers.
+# Tests of other server set-ups.
 MARKS = "not onlycluster and not redismod and not ssl and not cp_integration"
 
 START_S = 10
 STALL_S = 30
-# Times that a unit of Redis' own tests is started while its port is taken by others.
+# Attempts to start a unit of Redis' tests while its port is in use.
 STARTS_MAX = 3
 PORT_TAKEN = "address already in use"
-# Lines of a unit's output that are shown when it ends by itself before its end.
+# Lines of output that are shown if a unit ends prematurely.
 LAST_LINES = 8
 UNIT_S = {"tcl": 120, "redis-py": 150}
 
@@ -249,13 +249,13 @@ def run_tcl(options, unit, ports, excluded):
         command.append("--cluster-mode")
     environment |= {"SUITE_PORTS": ",".join(ports), "TERM": "dumb"}
     for _ in range(STARTS_MAX):
-        # The suite's own server takes the first free port of 32 before this one. Another run
-        # at the same time must not look at the same; the system gives none so low by itself.
+        # The suite's own server uses the first free port of 32 before this one. Concurrent runs must
+        # use different ranges, below the ephemeral ports.
         base = str(random.randrange(20_000, 29_000, 40))
         code, trouble = execute([*command, "--baseport", base], options.folder / "redis", environment, log, UNIT_S["tcl"])
         text = log.read_text(encoding="utf-8", errors="replace")
         result = parse_tcl(text, unit)
-        # It looks for a free port and takes it a moment later: somebody else may have it by then.
+        # Between the search for a free port and its use, another process may have taken it.
         if PORT_TAKEN not in text or result["ok"] or result["failed"]:
             break
     if trouble is None and not result["done"]:

@@ -1,5 +1,5 @@
-"""What run.py needs of pytest: excluded tests are not run, none runs for ever, and each
-outcome is written down at once, so that nothing is lost when a file has to be ended."""
+"""The pytest plugin of run.py: excluded tests are not run, each test has a time limit, and each
+result is written immediately, so that none is lost when a file has to be killed."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def write(**record):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """What the suite would not run itself is not counted as excluded."""
+    """Tests that the suite skips itself are not counted as excluded."""
     excluded = {item for item in items if is_excluded(name_of(item.nodeid)) and not evaluate_skip_marks(item)}
     for item in excluded:
         write(name=name_of(item.nodeid), when="excluded", outcome="excluded")
@@ -53,7 +53,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_runtest_logreport(report):
-    # What is expected to fail, and does, is neither good nor bad.
+    # A test that is expected to fail, and does, is not counted.
     outcome = "skipped" if hasattr(report, "wasxfail") else report.outcome
     write(name=name_of(report.nodeid), when=report.when, outcome=outcome, detail=report.reason, seconds=report.duration)
 
@@ -64,7 +64,7 @@ def pytest_collectreport(report):
 
 
 class TooLong(Exception):
-    """A test took longer than it may."""
+    """A test exceeded its time limit."""
 
 
 def ring(_signal, _frame):

@@ -20,8 +20,9 @@ const SIMULATION: &str = "tests/simulation/main.rs";
 /// Tests that run side by side, for each core: most wait for something more than they
 /// compute.
 pub(crate) const TESTS_PER_CORE: usize = 2;
-/// The same of tests that take turns: those that wait for theirs cost nothing.
-pub(crate) const TURNS_PER_CORE: usize = 4;
+/// The same of process tests, most of which wait for a permit (`tests/src/permit.rs`) and cost
+/// nothing meanwhile.
+pub(crate) const PROCESS_TESTS_PER_CORE: usize = 4;
 /// As the harness of tests knows it.
 const THREADS: &str = "RUST_TEST_THREADS";
 
@@ -100,8 +101,11 @@ impl Binary {
     fn run(&self, filter: &[String]) -> Result<()> {
         println!("{}", self.heading());
         let mut test = Command::new(&self.executable);
-        let takes_turns = self.source.starts_with("tests");
-        side_by_side(&mut test, if takes_turns { TURNS_PER_CORE } else { TESTS_PER_CORE });
+        let is_process_test = self.source.starts_with("tests");
+        side_by_side(
+            &mut test,
+            if is_process_test { PROCESS_TESTS_PER_CORE } else { TESTS_PER_CORE },
+        );
         run(test.args(filter).current_dir(&self.folder))
     }
 

@@ -4,31 +4,22 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
-use crate::interfaces::LocalAddress;
+use convoke_text::HostPort;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::local_address::LocalAddress;
 
 /// Entries that are sampled to find the routes to the listed members, at most.
 const SAMPLE_MAX: usize = 64;
 
-/// Splits `host`, `host:port`, an IPv6 address, or `[ipv6]` with or without a port into the host,
-/// without brackets, and the port as it was written.
-pub(crate) fn host_and_port(place: &str) -> (&str, Option<&str>) {
-    match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
-        None if place.matches(':').count() > 1 => (place, None),
-        None => match place.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (place, None),
-        },
-    }
-}
-
-/// The text with its own port, or else with this one.
+/// The text with its own port, or else with this one. A malformed text stays malformed.
 pub(crate) fn with_port(place: &str, port: u16) -> String {
     let place = place.trim();
-    match host_and_port(place) {
-        (_, Some(_)) => place.to_owned(),
-        (host, None) if host.parse::<Ipv6Addr>().is_ok() => format!("[{host}]:{port}"),
-        _ => format!("{place}:{port}"),
+    match HostPort::split(place) {
+        Some(HostPort { port: Some(_), .. }) => place.to_owned(),
+        Some(HostPort { host, is_bracketed, .. }) if is_bracketed => format!("[{host}]:{port}"),
+        Some(HostPort { host, .. }) => HostPort::join(host, port),
+        None => format!("{place}:{port}"),
     }
 }
 
@@ -74,10 +65,9 @@ impl AddressList {
         fn meet<T: Ord>(one: &RangeInclusive<T>, other: &RangeInclusive<T>) -> bool {
             one.start() <= other.end() && other.start() <= one.end()
         }
-        let prefix = own.prefix.into();
-        match own.ip {
-            IpAddr::V4(ip) => {
-                let network = network_v4(ip, prefix);
+        match own.network() {
+            IpNet::V4(network) => {
+                let network = all_of_v4(network);
                 let (low, high) = (network.start().octets(), network.end().octets());
                 self.entries.iter().any(|entry| match entry {
                     // A network is a range in each octet, too.
@@ -88,8 +78,8 @@ impl AddressList {
                     Entry::V6(..) => false,
                 })
             }
-            IpAddr::V6(ip) => {
-                let network = network_v6(ip, prefix);
+            IpNet::V6(network) => {
+                let network = all_of_v6(network);
                 self.entries.iter().any(|entry| match entry {
                     Entry::V6(range, zone) => {
                         meet(range, &network) && zone.as_ref().is_none_or(|zone| own.is_on(zone))
@@ -149,21 +139,26 @@ impl AddressList {
 }
 
 fn entry(text: &str) -> Option<Entry> {
-    if let Some(rest) = text.strip_prefix('[') {
-        let (inner, rest) = rest.split_once(']')?;
-        let length = rest.split(':').next().and_then(|rest| rest.strip_prefix('/'));
-        return v6(inner, length.or_else(|| Some(inner.split_once('/')?.1)));
+    // The prefix length of an IPv6 network stands in the brackets or behind them.
+    let (place, length) = match text.find("]/") {
+        Some(at) => (&text[..=at], text[at + 2..].split(':').next()),
+        None => (text, None),
+    };
+    let HostPort { host, is_bracketed, .. } = HostPort::split(place)?;
+    let (host, length) = match host.split_once('/') {
+        Some((host, own)) => (host, length.or(Some(own))),
+        None => (host, length),
+    };
+    let length: Option<u8> = length.map(str::parse).transpose().ok()?;
+    if is_bracketed || host.contains(':') {
+        return v6(host, length);
     }
-    if text.matches(':').count() > 1 {
-        return v6(text, text.split_once('/').map(|(_, length)| length));
+    if let Some(length) = length {
+        let network = Ipv4Net::new(host.parse().ok()?, length).ok()?;
+        return Some(Entry::Between(all_of_v4(network)));
     }
-    let host = text.split(':').next()?;
     if host.eq_ignore_ascii_case("localhost") {
         return entry("127.0.0.1");
-    }
-    if let Some((network, length)) = host.split_once('/') {
-        let length: u32 = length.parse().ok().filter(|length| *length <= 32)?;
-        return Some(Entry::Between(network_v4(network.parse().ok()?, length)));
     }
     if let Some((first, last)) = host.split_once('-')
         && let (Ok(first), Ok(last)) = (first.parse(), last.parse())
@@ -182,31 +177,27 @@ fn octet(text: &str) -> Option<RangeInclusive<u8>> {
     Some(first.parse().ok()?..=last.parse().ok()?)
 }
 
-fn v6(text: &str, length: Option<&str>) -> Option<Entry> {
-    let (first, zone) = match text.split('/').next()?.split_once('%') {
-        Some((first, zone)) => (first, Some(zone.to_owned())),
-        None => (text.split('/').next()?, None),
+fn v6(text: &str, length: Option<u8>) -> Option<Entry> {
+    let (ip, zone) = match text.split_once('%') {
+        Some((ip, zone)) => (ip, Some(zone.to_owned())),
+        None => (text, None),
     };
-    let length: u32 = length.map_or(Ok(128), str::parse).ok().filter(|length| *length <= 128)?;
-    Some(Entry::V6(network_v6(first.parse().ok()?, length), zone))
+    let network = Ipv6Net::new(ip.parse().ok()?, length.unwrap_or(Ipv6Addr::BITS as u8)).ok()?;
+    Some(Entry::V6(all_of_v6(network), zone))
 }
 
-/// The addresses that share the first `length` bits with `ip`.
-fn network_v4(ip: Ipv4Addr, length: u32) -> RangeInclusive<Ipv4Addr> {
-    let (bits, rest) = (ip.to_bits(), u32::MAX.checked_shr(length).unwrap_or(0));
-    Ipv4Addr::from_bits(bits & !rest)..=Ipv4Addr::from_bits(bits | rest)
+fn all_of_v4(network: Ipv4Net) -> RangeInclusive<Ipv4Addr> {
+    network.network()..=network.broadcast()
 }
 
-/// The addresses that share the first `length` bits with `ip`.
-fn network_v6(ip: Ipv6Addr, length: u32) -> RangeInclusive<Ipv6Addr> {
-    let (bits, rest) = (ip.to_bits(), u128::MAX.checked_shr(length).unwrap_or(0));
-    Ipv6Addr::from_bits(bits & !rest)..=Ipv6Addr::from_bits(bits | rest)
+fn all_of_v6(network: Ipv6Net) -> RangeInclusive<Ipv6Addr> {
+    network.network()..=network.broadcast()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interfaces::Traits;
+    use crate::local_address::Traits;
 
     fn own(ip: &str, prefix: &str) -> LocalAddress {
         LocalAddress {
@@ -220,17 +211,28 @@ mod tests {
 
     #[test]
     fn a_host_without_a_port_gets_the_default_port() {
-        let list = ["10.0.0.1", "10.0.0.1:7", "a.example", "::1", "[::1]", "[::1]:7"];
-        let list = list.map(|place| with_port(place, 5701));
-        let wanted = [
-            "10.0.0.1:5701",
-            "10.0.0.1:7",
-            "a.example:5701",
-            "[::1]:5701",
-            "[::1]:5701",
-            "[::1]:7",
-        ];
-        assert_eq!(list, wanted);
+        for (place, expected) in [
+            ("10.0.0.1", "10.0.0.1:5701"),
+            ("10.0.0.1:7", "10.0.0.1:7"),
+            (" a.example ", "a.example:5701"),
+            ("a.example:", "a.example:"),
+            ("a.example:x", "a.example:x"),
+            (":7", ":7"),
+            ("", ":5701"),
+            ("::1", "[::1]:5701"),
+            ("[::1]", "[::1]:5701"),
+            ("[::1]:7", "[::1]:7"),
+            ("[::1]:", "[::1]:"),
+            ("[a.example]", "[a.example]:5701"),
+            ("fe80::1%eth0", "fe80::1%eth0:5701"),
+            ("[fe80::1%eth0]", "[fe80::1%eth0]:5701"),
+            // Malformed, and so for the mode to refuse.
+            ("a:1:2", "a:1:2:5701"),
+            ("[::1", "[::1:5701"),
+            ("[::1]7", "[::1]7:5701"),
+        ] {
+            assert_eq!(with_port(place, 5701), expected);
+        }
     }
 
     #[test]
@@ -251,6 +253,14 @@ mod tests {
             ("fe80::1%3", "fe80::1", "fe80::2"),
             ("[fe80::5%eth0]/64", "fe80::1", "fd00::1"),
             ("fe80::1,fe80::2%eth1", "fe80::1", "fe80::2"),
+            ("fe80::%eth0/64", "fe80::1:2", "fe80:0:0:1::"),
+            ("[fd00::/120]:6900", "fd00::ff", "fd00::100"),
+            ("[fd00::]/120:6900-6910", "fd00::ff", "fd00::100"),
+            ("[fd00::7]:", "fd00::7", "fd00::8"),
+            ("LocalHost:6900", "127.0.0.1", "10.0.0.1"),
+            ("10.0.1.0/28:6900", "10.0.1.15", "10.0.1.16"),
+            ("10.0.1.9/32", "10.0.1.9", "10.0.1.8"),
+            ("10.0.0.1:", "10.0.0.1", "10.0.0.2"),
         ] {
             let mut addresses = AddressList::default();
             addresses.add(list);
@@ -258,8 +268,25 @@ mod tests {
             assert!(!addresses.contains(&own(without, "24")), "{list}: {without}");
         }
         let mut addresses = AddressList::default();
-        addresses.add("db.example, 10.0.0, 10.0.0.300, 10.0.0.0/33, [::1");
-        assert!(addresses.entries.is_empty());
+        for wrong in [
+            "db.example",
+            "10.0.0",
+            "10.0.0.300",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.1-9/24",
+            "[10.0.0.1]",
+            "localhost/8",
+            "fd00::/129",
+            "fd00::/64:6900",
+            "[fd00::]/",
+            "[::1",
+            "[::1]7",
+            "::1]",
+        ] {
+            addresses.add(wrong);
+            assert!(addresses.entries.is_empty(), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,15 +6,18 @@
 //! `gateway`.
 
 mod address_list;
+mod address_pattern;
 mod config;
 mod describe;
 mod discover;
 mod folders;
 mod interfaces;
 mod limits;
+mod local_address;
 mod log;
 mod member;
 mod members;
+mod metrics;
 mod output;
 mod plugin;
 mod settings;

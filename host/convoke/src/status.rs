@@ -1,6 +1,5 @@
-//! The `/status` and `/metrics` endpoints.
+//! What the HTTP server reports of this member: `/status`, and the pages of a domain server.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -9,14 +8,14 @@ use convoke_gateway::Node;
 use convoke_gateway::admin::{Health, MemberRow, ModeRow, Overview};
 use convoke_gateway::http::Web;
 use convoke_gateway::resp::server::Server;
-use convoke_grid::{Grid, Map};
+use convoke_grid::Grid;
 use convoke_membership::{JoinRefusal, Member, Service, View};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::describe;
 use crate::member::state::{Counters, MemberState};
+use crate::{describe, metrics};
 
 /// Everything that the endpoints read.
 pub(crate) struct Status {
@@ -273,171 +272,13 @@ impl Node for Status {
     }
 
     fn metrics(&self) -> String {
-        let member_state = self.member_state.borrow().clone();
-        let view = member_state.view.as_ref();
-        let counters = &self.counters;
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let mut text = String::new();
-        let mut put = |name: &str, kind: &str, help: &str, value: u64| {
-            let _ = writeln!(
-                text,
-                "# HELP convoke_{name} {help}\n# TYPE convoke_{name} {kind}\nconvoke_{name} {value}"
-            );
-        };
-        put("members", "gauge", "Members in the view.", view.map_or(0, |v| v.len() as u64));
-        put(
-            "data_members",
-            "gauge",
-            "Members that store data.",
-            view.map_or(0, |v| v.data_members() as u64),
-        );
-        put("view_epoch", "gauge", "Epoch of the view.", view.map_or(0, |v| u64::from(v.id.epoch)));
-        put(
-            "view_version",
-            "gauge",
-            "Version of the view.",
-            view.map_or(0, |v| u64::from(v.id.version)),
-        );
-        put(
-            "coordinator",
-            "gauge",
-            "1 on the coordinator.",
-            u64::from(view.is_some_and(|v| v.coordinator().id == member_state.me.id)),
-        );
-        put("ready", "gauge", "1 while this member is ready.", u64::from(self.unready().is_none()));
-        put(
-            "streams",
-            "gauge",
-            "Members with an open stream.",
-            counters.links.load(Ordering::Relaxed) as u64,
-        );
-        put(
-            "candidates",
-            "gauge",
-            "Candidates that the modes currently report.",
-            counters.candidates.load(Ordering::Relaxed) as u64,
-        );
-        put(
-            "candidate_calls_total",
-            "counter",
-            "Connection attempts to candidates.",
-            load(&counters.probes),
-        );
-        put("members_lost_total", "counter", "Members that were lost.", load(&counters.lost));
-        put(
-            "foreign_datagrams_total",
-            "counter",
-            "Datagrams to the member port that did not authenticate.",
-            load(&counters.foreign),
-        );
-        put(
-            "replayed_datagrams_total",
-            "counter",
-            "Datagrams that were received twice.",
-            load(&counters.replayed),
-        );
-        put(
-            "malformed_datagrams_total",
-            "counter",
-            "Datagrams of this cluster that could not be read.",
-            load(&counters.malformed),
-        );
-        put(
-            "refused_callers_total",
-            "counter",
-            "Connections to the member port that were refused.",
-            load(&counters.refused),
-        );
-        if let Some(resp) = &self.resp {
-            let counters = &resp.counters;
-            put("resp_clients", "gauge", "RESP clients.", resp.clients() as u64);
-            for (name, help, counter) in [
-                ("accepted", "RESP clients that were accepted.", &counters.accepted),
-                (
-                    "turned_away",
-                    "RESP clients refused because of max-clients.",
-                    &counters.turned_away,
-                ),
-                (
-                    "cut_off",
-                    "RESP clients disconnected because they read too slowly.",
-                    &counters.cut_off,
-                ),
-                (
-                    "wrong_passwords",
-                    "Failed authentications of RESP clients.",
-                    &counters.wrong_passwords,
-                ),
-                ("commands", "Commands of RESP clients.", &counters.commands),
-            ] {
-                put(&format!("resp_{name}_total"), "counter", help, load(counter));
-            }
-        }
-        let (complete, wanted) = self.grid.progress();
-        put(
-            "data_safe",
-            "gauge",
-            "1 while every partition has all its replicas.",
-            u64::from(self.grid.is_safe()),
-        );
-        put(
-            "data_lost_partitions_total",
-            "counter",
-            "Partitions that lost all complete replicas.",
-            load(&counters.lost_partitions),
-        );
-        put(
-            "data_copies_complete",
-            "gauge",
-            "Partition replicas that are complete.",
-            complete as u64,
-        );
-        put("data_copies_wanted", "gauge", "Partition replicas that are required.", wanted as u64);
-        counters.round_trips.write(
-            &mut text,
-            "probe_round_trip_seconds",
-            "Round-trip time of failure detector probes.",
-        );
-        for (name, kind, help, value) in [
-            (
-                "map_bytes",
-                "gauge",
-                "Bytes of keys, values and tables on this member.",
-                (|map: &Map| map.bytes()) as fn(&Map) -> u64,
-            ),
-            ("map_evicted_total", "counter", "Entries that this member evicted.", |map| {
-                map.evicted()
-            }),
-            ("map_expired_total", "counter", "Entries that expired on this member.", |map| {
-                map.expired()
-            }),
-        ] {
-            let _ = writeln!(text, "# HELP convoke_{name} {help}\n# TYPE convoke_{name} {kind}");
-            for map in self.grid.maps() {
-                let label =
-                    map.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-                let _ = writeln!(text, "convoke_{name}{{map=\"{label}\"}} {}", value(&map));
-            }
-        }
-        for (name, kind, help, value) in [
-            (
-                "mode_looks_total",
-                "counter",
-                "Successful lookups of a mode.",
-                (|m: &ModeStatus| m.looks) as fn(&ModeStatus) -> u64,
-            ),
-            ("mode_restarts_total", "counter", "Restarts of a mode after a failure.", |m| {
-                m.restarts
-            }),
-            ("mode_candidates", "gauge", "Candidates in a mode's last lookup.", |m| {
-                m.last_snapshot.map_or(0, |s| s.candidates as u64)
-            }),
-        ] {
-            let _ = writeln!(text, "# HELP convoke_{name} {help}\n# TYPE convoke_{name} {kind}");
-            for mode in self.modes() {
-                let _ = writeln!(text, "convoke_{name}{{mode=\"{}\"}} {}", mode.name, value(&mode));
-            }
-        }
-        text
+        metrics::text(&metrics::Sources {
+            member_state: &self.member_state.borrow().clone(),
+            is_ready: self.unready().is_none(),
+            counters: &self.counters,
+            grid: &self.grid,
+            resp: self.resp.as_deref(),
+            modes: &self.modes(),
+        })
     }
 }

@@ -19,9 +19,6 @@ pub(crate) mod imports {
         ",
         world: "convoke:linking/capabilities",
         imports: { default: async | trappable },
-        with: {
-            "convoke:host/multicast.group": crate::capability::multicast::Group,
-        },
     });
 }
 

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
+use convoke_text::escaped;
 use serde::Serialize;
 
 use crate::bindings::types;
 use crate::limits;
-use crate::mode::LocalMember;
-use crate::text::one_line;
+use crate::member::LocalMember;
 use crate::zone::interface_index;
 
 /// An address at which a member may be listening. Untrusted: a handshake has to confirm it.
@@ -141,7 +141,7 @@ impl Problem {
 
 impl From<types::Problem> for Problem {
     fn from(problem: types::Problem) -> Self {
-        let line = |text: String| one_line(&text, limits::LINE_BYTES_MAX);
+        let line = |text: String| escaped(&text, limits::LINE_BYTES_MAX);
         match problem {
             types::Problem::Misconfigured(text) => Self::Misconfigured(line(text)),
             types::Problem::Denied(text) => Self::Denied(line(text)),
@@ -169,7 +169,7 @@ pub(crate) fn vet(raw: types::Snapshot, local: &LocalMember, default_ports: &[u1
                 let reason = if why.is_some() { DropReason::Unresolved } else { reason };
                 let shown = snapshot.drop_one(&candidate.address, candidate.port, reason);
                 match why {
-                    Some((_, why)) => unresolved.add(&shown, &one_line(why, SHOWN_BYTES_MAX)),
+                    Some((_, why)) => unresolved.add(&shown, &escaped(why, SHOWN_BYTES_MAX)),
                     None => unusable.add(&shown, &reason),
                 }
                 continue;
@@ -235,7 +235,7 @@ impl Inconclusive {
 impl Snapshot {
     /// Drops an entry. Returns its address as it is shown.
     fn drop_one(&mut self, address: &str, port: Option<u16>, reason: DropReason) -> String {
-        let shown = one_line(address, SHOWN_BYTES_MAX);
+        let shown = escaped(address, SHOWN_BYTES_MAX);
         let address = match port {
             Some(port) if shown.contains(':') => format!("[{shown}]:{port}"),
             Some(port) => format!("{shown}:{port}"),
@@ -304,7 +304,7 @@ mod tests {
     use super::{DropReason, Snapshot, vet};
     use crate::bindings::types;
     use crate::limits;
-    use crate::mode::LocalMember;
+    use crate::member::LocalMember;
     use proptest::prelude::*;
 
     fn local() -> LocalMember {

@@ -1,113 +1,36 @@
 //! The host of all modes: the engine, the ticker, and the configuration shared by all modes.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use convoke_fetch::Digest;
 use tokio::sync::{mpsc, watch};
-use wasmtime::Engine;
-use wasmtime::component::{InstancePre, Linker};
 
-use crate::Digest;
 use crate::backend::{Backend, Fakes};
-use crate::beacon::BeaconCiphers;
-use crate::bindings::announcer::AnnouncerExportIndices;
-use crate::bindings::strategy::StrategyExportIndices;
-use crate::capability::{Mode, Rehearsal, http, wasi};
+use crate::capability::http;
+use crate::capability::mode::{Mode, Rehearsal};
+use crate::config::HostConfig;
 use crate::engine::{self, EngineError};
-use crate::grant::Grants;
-use crate::imports::{self, ImportProblem, Unlinkable};
+use crate::imports;
 use crate::inspection::{self, Inspection};
-use crate::instance::{CallError, Instance, State};
-use crate::load::{LoadError, Loader, on_one_line};
-use crate::mode::{LocalMember, ModeEvent, ModeSpec};
-use crate::prober::Prober;
-use crate::reload::FileVersion;
+use crate::instance::{CallError, Instance};
+use crate::link::{LoadedMode, ModeLinker};
+use crate::load::{LoadError, Loader};
+use crate::member::{Interface, LocalAddresses, LocalMember};
+use crate::mode::{ModeEvent, ModeSpec};
 use crate::source::Source;
 use crate::supervisor::{self, ModeHandle};
 use crate::thread::ModeThread;
 use crate::ticker::Ticker;
 
-/// Configuration shared by all modes.
-#[derive(Clone, Debug)]
-pub struct HostConfig {
-    /// The addresses that the member uses; multicast is sent and received on these only.
-    pub interfaces: Vec<Interface>,
-    /// The TTL (IPv4) or hop limit (IPv6) of multicast datagrams: the number of routers they
-    /// may pass, plus one.
-    pub multicast_hops: u8,
-    /// Ports to try for a candidate without a port.
-    pub default_ports: Vec<u16>,
-    /// The folder for compiled (`modes`) and fetched (`components`) components, kept between
-    /// starts; `None` for no cache.
-    pub cache_directory: Option<PathBuf>,
-    /// The folder in which modes with the grant `store` have a subfolder each; `None` if there
-    /// is none.
-    pub state_directory: Option<PathBuf>,
-    /// What implements the capabilities: the system, or fakes.
-    pub backend: Backend,
-    /// Seals and opens multicast datagrams.
-    pub beacon_ciphers: BeaconCiphers,
-    /// Probes the addresses that modes ask about.
-    pub prober: Prober,
-    /// Whether modes run on a thread of their own, so that a mode that uses its whole computing
-    /// budget delays only other modes. If false, they run on the caller's runtime.
-    pub on_own_thread: bool,
-}
-
-/// The addresses of the member, which change with those of its host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LocalAddresses {
-    /// See [`HostConfig::interfaces`].
-    pub(crate) interfaces: Arc<[Interface]>,
-    /// The addresses at which other members connect, replacing [`LocalMember::addresses`];
-    /// `None` for no replacement.
-    pub(crate) addresses: Option<Arc<[IpAddr]>>,
-}
-
-impl LocalAddresses {
-    /// `local` with the current addresses.
-    pub(crate) fn of(&self, local: &LocalMember) -> LocalMember {
-        let addresses = self.addresses.as_deref().unwrap_or(&local.addresses).to_vec();
-        LocalMember { addresses, ..local.clone() }
-    }
-}
-
-/// An address of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// The address; it identifies the interface for IPv4.
-    pub address: IpAddr,
-    /// The interface's index; it identifies the interface for IPv6.
-    pub index: Option<u32>,
-}
-
 /// Loads and runs modes. One for each process; clones share its state.
 #[derive(Clone, Debug)]
 pub struct DiscoveryHost {
-    engine: Engine,
-    loader: Loader,
-    ticker: Arc<Ticker>,
+    linker: ModeLinker,
     config: Arc<HostConfig>,
     local_addresses: watch::Sender<LocalAddresses>,
-    pub(crate) thread: Option<Arc<ModeThread>>,
-}
-
-/// A mode that has been read, compiled, inspected and linked, and is not running yet.
-#[derive(Clone)]
-pub struct LoadedMode {
-    pub(crate) spec: ModeSpec,
-    pub(crate) pre: InstancePre<State>,
-    pub(crate) strategy: StrategyExportIndices,
-    pub(crate) announcer: Option<AnnouncerExportIndices>,
-    pub(crate) mode: Arc<Mode>,
-    pub(crate) ticker: Arc<Ticker>,
-    pub(crate) digest: Option<Digest>,
-    pub(crate) file_version: Option<FileVersion>,
-    asks_over_http: bool,
-    bytes: u64,
-    imports: Vec<&'static str>,
+    thread: Option<Arc<ModeThread>>,
 }
 
 /// The error of every capability call in a rehearsal.
@@ -130,7 +53,8 @@ impl DiscoveryHost {
         };
         let interfaces = config.interfaces.clone().into();
         let local_addresses = watch::Sender::new(LocalAddresses { interfaces, addresses: None });
-        Ok(Self { engine, loader, ticker, config: Arc::new(config), local_addresses, thread })
+        let linker = ModeLinker { engine, loader, ticker };
+        Ok(Self { linker, config: Arc::new(config), local_addresses, thread })
     }
 
     /// Sets new interfaces and addresses of the member. Each mode gets a new instance as soon
@@ -152,7 +76,7 @@ impl DiscoveryHost {
             Arc::clone(&self.config),
             self.local_addresses.subscribe(),
         );
-        self.load_as(spec, mode).await
+        self.linker.load(spec, mode, Arc::default(), &spec.grants).await
     }
 
     /// Reads and compiles a component, and reports what it exports and imports. No code of it
@@ -167,21 +91,15 @@ impl DiscoveryHost {
         pinned: Option<Digest>,
     ) -> Result<Inspection, LoadError> {
         let started = Instant::now();
-        let loaded = self.loader.load(name, source, pinned).await?;
+        let loaded = self.linker.loader.load(name, source, pinned).await?;
         let digest = loaded.digest.unwrap_or_else(|| Digest::of(&[]));
         Ok(inspection::inspect(
-            &self.engine,
+            &self.linker.engine,
             &loaded.component,
             digest,
             loaded.bytes,
             started.elapsed(),
         ))
-    }
-
-    /// Loads the current version of `before`'s component. The new version takes over all state
-    /// that outlives an instance: the store, connections, counters.
-    pub(crate) async fn load_again(&self, before: &LoadedMode) -> Result<LoadedMode, LoadError> {
-        self.load_as(&before.spec, Arc::clone(&before.mode)).await
     }
 
     /// Rehearses a mode without network access: it is configured, announces and discovers once
@@ -191,7 +109,7 @@ impl DiscoveryHost {
     /// HTTP servers that its argument and settings name.
     pub async fn rehearse(&self, loaded: &LoadedMode, local: &LocalMember) -> Rehearsal {
         let mode = self.rehearsing(&loaded.spec);
-        LoadedMode { mode, ..loaded.clone() }.rehearse(local).await
+        rehearse(&loaded.fresh(mode), local).await
     }
 
     /// Rehearses a mode that cannot be loaded because it lacks grants.
@@ -206,8 +124,9 @@ impl DiscoveryHost {
         let mode = self.rehearsing(spec);
         let mut spec = spec.clone();
         spec.grants.inert_wasi = true;
-        let loaded = self.load_linked(&spec, mode, &imports::everything()).await?;
-        Ok(loaded.rehearse(local).await)
+        let granted = imports::everything();
+        let loaded = self.linker.load(&spec, mode, Arc::default(), &granted).await?;
+        Ok(rehearse(&loaded, local).await)
     }
 
     fn rehearsing(&self, spec: &ModeSpec) -> Arc<Mode> {
@@ -220,51 +139,6 @@ impl DiscoveryHost {
         };
         let local_addresses = self.local_addresses.subscribe();
         Mode::rehearsing(&spec.name, spec.grants.clone(), Arc::new(config), local_addresses)
-    }
-
-    async fn load_as(&self, spec: &ModeSpec, mode: Arc<Mode>) -> Result<LoadedMode, LoadError> {
-        self.load_linked(spec, mode, &spec.grants).await
-    }
-
-    /// Links what `granted` allows. The calls are checked against the mode's own grants.
-    async fn load_linked(
-        &self,
-        spec: &ModeSpec,
-        mode: Arc<Mode>,
-        granted: &Grants,
-    ) -> Result<LoadedMode, LoadError> {
-        let loaded = self.loader.load(&spec.name, &spec.source, spec.digest).await?;
-        let component = loaded.component;
-        let unlinkable = |problems: Vec<ImportProblem>| {
-            let (mode, origin) = (spec.name.clone(), spec.source.to_string());
-            Unlinkable { mode, origin, grant: imports::proposed(&problems, granted), problems }
-        };
-        let misfit = |error| unlinkable(vec![ImportProblem::Types(on_one_line(&error))]);
-        let links = imports::inspect(&component, granted).map_err(unlinkable)?;
-        let mut linker = Linker::new(&self.engine);
-        for capability in &links.capabilities {
-            (capability.link)(&mut linker).map_err(misfit)?;
-        }
-        wasi::link(&mut linker, links.http, links.inert_wasi).map_err(misfit)?;
-        let pre = linker.instantiate_pre(&component).map_err(misfit)?;
-        let strategy = StrategyExportIndices::new(&pre).map_err(misfit)?;
-        let announcer = match component.get_export_index(None, imports::ANNOUNCER) {
-            Some(_) => Some(AnnouncerExportIndices::new(&pre).map_err(misfit)?),
-            None => None,
-        };
-        Ok(LoadedMode {
-            pre,
-            strategy,
-            announcer,
-            mode,
-            digest: loaded.digest,
-            file_version: loaded.file_version,
-            asks_over_http: links.http,
-            bytes: loaded.bytes,
-            ticker: Arc::clone(&self.ticker),
-            imports: links.capabilities.iter().map(|capability| capability.interface).collect(),
-            spec: spec.clone(),
-        })
     }
 
     /// Configures a mode in a temporary instance, so that configuration errors are reported
@@ -296,48 +170,21 @@ impl DiscoveryHost {
         local: LocalMember,
         events: mpsc::Sender<ModeEvent>,
     ) -> ModeHandle {
-        supervisor::start(self, loaded, local, events)
+        supervisor::start(&self.linker, self.thread.clone(), loaded, local, events)
     }
 }
 
-impl LoadedMode {
-    async fn rehearse(&self, local: &LocalMember) -> Rehearsal {
-        if let Ok(mut instance) = Instance::open(self, local).await {
-            // Errors are expected.
-            let _ = instance.announce().await;
-            let _ = instance.discover().await;
+async fn rehearse(loaded: &LoadedMode, local: &LocalMember) -> Rehearsal {
+    if let Ok(mut instance) = Instance::open(loaded, local).await {
+        // Errors are expected.
+        let _ = instance.announce().await;
+        let _ = instance.discover().await;
+    }
+    if loaded.asks_over_http {
+        let settings = loaded.spec.settings.iter().map(|(_, value)| value);
+        for text in std::iter::once(&loaded.spec.argument).chain(settings) {
+            http::rehearse(&loaded.mode, text);
         }
-        if self.asks_over_http {
-            let settings = self.spec.settings.iter().map(|(_, value)| value);
-            for text in std::iter::once(&self.spec.argument).chain(settings) {
-                http::rehearse(&self.mode, text);
-            }
-        }
-        self.mode.rehearsed()
     }
-
-    /// The mode's name.
-    pub fn name(&self) -> &str {
-        &self.spec.name
-    }
-
-    /// The capabilities that it was linked with, such as `convoke:host/multicast`.
-    pub fn imports(&self) -> &[&'static str] {
-        &self.imports
-    }
-
-    /// The digest of the component, unless it is built in.
-    pub fn digest(&self) -> Option<Digest> {
-        self.digest
-    }
-
-    /// Size of the component, in bytes; 0 for one that is built in.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Whether it also announces this member.
-    pub fn announces(&self) -> bool {
-        self.announcer.is_some()
-    }
+    loaded.mode.rehearsed()
 }

@@ -1,22 +1,21 @@
 //! Checks what a component imports and exports before it is linked, and reports all problems at
 //! once.
 
+mod problem;
 mod wasi;
 
 use std::fmt;
 
-use semver::Version;
+use convoke_text::escaped;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use crate::capability::{self, Capability, Grant};
+use crate::capability::{self, Grant, Row};
 use crate::grant::Grants;
-use crate::text::one_line;
-
-/// The export that makes a component a mode, at the version that this host supports.
-pub(crate) const STRATEGY: &str = "convoke:discovery/strategy@0.1.0";
-/// The optional export of modes that announce this member.
-pub(crate) const ANNOUNCER: &str = "convoke:discovery/announcer@0.1.0";
+pub use problem::ImportProblem;
+pub(crate) use problem::{ANNOUNCER, STRATEGY};
+use problem::{split, version_problem};
+use wasi::WasiLinks;
 
 /// All reasons why one component cannot be used as a mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,70 +29,6 @@ pub struct Unlinkable {
     /// Grants that would allow the imports, including those that the mode has; `None` if no
     /// problem is about a grant.
     pub grant: Option<Box<Grants>>,
-}
-
-/// One reason why a component cannot be used as a mode.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ImportProblem {
-    /// A capability that exists and is not granted.
-    #[error("it imports {import}, which is not granted")]
-    NotGranted {
-        /// The import's name.
-        import: String,
-        /// The capability's name in a grant.
-        capability: &'static str,
-        /// An example of a pattern.
-        example: &'static str,
-    },
-    /// A known interface in a version that this host does not have.
-    #[error("{verb} {interface} {theirs}, and this convoke has {ours}: {advice}")]
-    OtherVersion {
-        /// "it imports" or "it exports".
-        verb: &'static str,
-        /// The interface without its version.
-        interface: String,
-        /// The version that the component was built for.
-        theirs: String,
-        /// The version of this host.
-        ours: String,
-        /// Which side is older, and what to do.
-        advice: &'static str,
-    },
-    /// WASI interfaces that language runtimes require.
-    #[error(
-        "it imports {first}{more} of WASI, as the runtimes of some languages do; to provide WASI without files, sockets and environment, add to its [[discovery]]: wasi = \"inert\"; or build it with WASI stubbed out", more = and_more(*others)
-    )]
-    Wasi {
-        /// The first of them.
-        first: String,
-        /// The number of the others.
-        others: usize,
-    },
-    /// A WASI interface that is not available to modes.
-    #[error("it imports {0}, which is not available to modes; build it without that import")]
-    OtherWasi(String),
-    /// An unknown interface in a package of Convoke.
-    #[error("it imports {0}, which this convoke does not have; it has: {known}", known = capability::names())]
-    UnknownCapability(String),
-    /// An import from any other package.
-    #[error(
-        "it imports {0}, which is not an interface of convoke; modes can import from convoke:host only"
-    )]
-    Foreign(String),
-    /// It does not export the strategy interface.
-    #[error(
-        "it does not export {STRATEGY}, which every mode has to; include the world convoke:discovery/mode"
-    )]
-    NoStrategy,
-    /// The names match and the types do not.
-    #[error(
-        "its types do not match the interfaces it imports or exports: {0}; build it from the wit/ of this convoke"
-    )]
-    Types(String),
-}
-
-fn and_more(others: usize) -> String {
-    if others == 0 { String::new() } else { format!(" and {others} more") }
 }
 
 impl std::error::Error for Unlinkable {}
@@ -135,8 +70,7 @@ fn complete(grants: &mut Grants, problems: &[ImportProblem]) -> bool {
     for problem in problems {
         if let ImportProblem::NotGranted { capability, example, .. } = problem {
             lacks = true;
-            let all = capability::TABLE.iter().filter_map(|known| known.grant);
-            let mut all = all.chain([capability::http::GRANT]);
+            let mut all = capability::grants();
             if !all.any(|known| known.capability == *capability && (known.is_granted)(grants)) {
                 // The example patterns are valid.
                 let _ = grants.add(capability, example);
@@ -149,23 +83,18 @@ fn complete(grants: &mut Grants, problems: &[ImportProblem]) -> bool {
 /// An example grant of each capability, so that only imports that can never be granted remain
 /// as problems.
 pub(crate) fn everything() -> Grants {
-    let some: [(&str, &[&str]); 6] = [
-        ("dns", &["*"]),
-        ("http", &["https://*"]),
-        ("kubernetes", &["."]),
-        ("multicast", &["224.2.2.4:2904"]),
-        ("probe", &["*:*"]),
-        ("store", &["1KiB"]),
-    ];
-    // All of them are valid; a test checks that.
-    let granted = Grants::parse(some).unwrap_or_default();
-    Grants { inert_wasi: true, ..granted }
+    let mut grants = Grants { inert_wasi: true, ..Grants::default() };
+    for grant in capability::grants() {
+        // The examples are valid; a test checks that.
+        let _ = grants.add(grant.capability, grant.example);
+    }
+    grants
 }
 
 /// The interfaces that a component is linked with.
 #[derive(Default)]
 pub(crate) struct Links {
-    pub(crate) capabilities: Vec<&'static Capability>,
+    pub(crate) capabilities: Vec<&'static Row>,
     /// Whether `wasi:http` and its dependencies are linked.
     pub(crate) http: bool,
     /// Whether the other WASI interfaces are linked, without access to the system.
@@ -189,7 +118,9 @@ pub(crate) fn inspect(component: &Component, grants: &Grants) -> Result<Links, V
             Err(problem) => problems.push(problem),
         }
     }
-    problems.extend(wasi::inspect(&asked, grants, &mut links));
+    let mut wasi = WasiLinks::default();
+    problems.extend(wasi::inspect(&asked, grants, &mut wasi));
+    (links.http, links.inert_wasi) = (wasi.http, wasi.inert);
     if let Some(problem) = strategy_problem(ty.exports(engine).map(|(name, _)| name)) {
         problems.push(problem);
     }
@@ -207,8 +138,8 @@ fn is_types_only(engine: &wasmtime::Engine, item: &ComponentItem) -> bool {
     }
 }
 
-fn classify(name: &str, grants: &Grants) -> Result<&'static Capability, ImportProblem> {
-    let shown = || one_line(name, 200);
+fn classify(name: &str, grants: &Grants) -> Result<&'static Row, ImportProblem> {
+    let shown = || escaped(name, 200);
     let (interface, theirs) = split(name);
     let Some(capability) = capability::TABLE.iter().find(|known| known.interface == interface)
     else {
@@ -248,44 +179,6 @@ fn strategy_problem<'a>(exports: impl Iterator<Item = &'a str>) -> Option<Import
         }
     }
     problem
-}
-
-/// Splits `convoke:host/log@0.1.0` into interface and version.
-fn split(name: &str) -> (&str, Option<Version>) {
-    match name.split_once('@') {
-        Some((interface, version)) => (interface, Version::parse(version).ok()),
-        None => (name, None),
-    }
-}
-
-/// Checks versions as wasmtime's linker does: the major version has to be equal, and before 1.0
-/// the minor version; a pre-release version matches only itself.
-fn version_problem(
-    verb: &'static str,
-    interface: &str,
-    theirs: &Version,
-    ours: &Version,
-) -> Option<ImportProblem> {
-    let line = |version: &Version| match version.major {
-        0 => (0, version.minor),
-        major => (major, 0),
-    };
-    let compatible = theirs == ours
-        || (theirs.pre.is_empty() && ours.pre.is_empty() && line(theirs) == line(ours));
-    if compatible {
-        return None;
-    }
-    Some(ImportProblem::OtherVersion {
-        verb,
-        interface: interface.to_owned(),
-        theirs: theirs.to_string(),
-        ours: ours.to_string(),
-        advice: if theirs > ours {
-            "this convoke is older; update convoke"
-        } else {
-            "the mode is older; update the mode"
-        },
-    })
 }
 
 #[cfg(test)]

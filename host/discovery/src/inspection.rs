@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use convoke_fetch::Digest;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::Digest;
 use crate::capability::{Grant, http};
 use crate::imports::{self, ANNOUNCER, ImportProblem, STRATEGY};
 

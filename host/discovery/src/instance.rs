@@ -1,25 +1,24 @@
 //! One running instance of a mode, with its budgets. It cannot be used after its first trap or
 //! timeout.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use convoke_text::escaped;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
-use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
-use wasmtime_wasi::WasiCtx;
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::bindings::announcer::AnnouncerExport;
 use crate::bindings::strategy::StrategyExport;
 use crate::bindings::types;
 use crate::candidate::{self, Problem, Snapshot};
-use crate::capability::http::Http;
-use crate::capability::{Context, wasi};
-use crate::host::LoadedMode;
+use crate::capability::State;
 use crate::limits;
+use crate::link::LoadedMode;
+use crate::member::LocalMember;
 use crate::meter::Meter;
-use crate::mode::LocalMember;
-use crate::text::one_line;
 use crate::ticker::Ticker;
 
 /// Computing time of one call.
@@ -79,28 +78,11 @@ pub struct Instance {
     alive: bool,
 }
 
-/// The data of the store of one instance.
-pub(crate) struct State {
-    pub(crate) capabilities: Context,
-    pub(crate) wasi: WasiCtx,
-    pub(crate) http: Http,
-    limiter: Limiter,
-    meter: Meter,
-    out_of_budget: bool,
-}
-
 impl Instance {
     /// Instantiates and configures `loaded`.
     pub(crate) async fn open(loaded: &LoadedMode, local: &LocalMember) -> Result<Self, CallError> {
-        let capabilities = Context::new(Arc::clone(&loaded.mode));
-        let state = State {
-            wasi: wasi::context(&loaded.mode.name, &capabilities.log),
-            http: Http::new(Arc::clone(&loaded.mode)),
-            capabilities,
-            limiter: Limiter::new(loaded.spec.grants.inert_wasi),
-            meter: Meter::default(),
-            out_of_budget: false,
-        };
+        let (mode, shared) = (Arc::clone(&loaded.mode), Arc::clone(&loaded.shared));
+        let state = State::new(mode, shared, loaded.spec.grants.inert_wasi);
         let mut store = Store::new(loaded.pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits::TRANSFER_BYTES_MAX);
@@ -141,7 +123,7 @@ impl Instance {
             argument: loaded.spec.argument.clone(),
             settings: loaded.spec.settings.clone(),
         };
-        let local = self.local.to_wit();
+        let local = to_wit(&self.local);
         let budget =
             begin(&mut self.store, &mut self.alive, &self.ticker, limits::CONFIGURE_MS_MAX)?;
         let strategy = self.strategy.convoke_discovery_strategy();
@@ -174,7 +156,7 @@ impl Instance {
         let call = strategy.call_discover(&mut self.store);
         let called = budget.run(call).await;
         let raw = self.end(called, budget.ms)?;
-        let default_ports = &self.store.data().capabilities.mode.host.default_ports;
+        let default_ports = &self.store.data().caller.mode.host.default_ports;
         Ok(candidate::vet(raw, &self.local, default_ports))
     }
 
@@ -194,7 +176,7 @@ impl Instance {
     /// [`limits::WITHDRAW_MS_MAX`].
     pub async fn withdraw(&mut self) -> Result<(), CallError> {
         let Some(announcer) = &self.announcer else { return Ok(()) };
-        self.store.data().capabilities.mode.withdraw();
+        self.store.data().caller.mode.withdraw();
         let budget =
             begin(&mut self.store, &mut self.alive, &self.ticker, limits::WITHDRAW_MS_MAX)?;
         let announcer = announcer.convoke_discovery_announcer();
@@ -211,6 +193,16 @@ impl Instance {
         let result = end(&mut self.store, called, ms)?;
         self.alive = true;
         result.map_err(|problem| CallError::Problem(problem.into()))
+    }
+}
+
+fn to_wit(local: &LocalMember) -> types::LocalMember {
+    types::LocalMember {
+        cluster_name: local.cluster_name.clone(),
+        member_id: local.member_id.clone(),
+        addresses: local.addresses.iter().map(IpAddr::to_string).collect(),
+        port: local.port,
+        attributes: local.attributes.clone(),
     }
 }
 
@@ -242,8 +234,8 @@ fn begin(
     state.meter.reset();
     state.out_of_budget = false;
     state.limiter.refused = false;
-    state.capabilities.running = Some(ticker.run());
-    state.capabilities.ends = Instant::now() + Duration::from_millis(ms);
+    state.caller.running = Some(ticker.run());
+    state.caller.ends = Instant::now() + Duration::from_millis(ms);
     Ok(Budget { meter: state.meter.clone(), ms })
 }
 
@@ -254,9 +246,8 @@ fn end<T>(
     ms: u64,
 ) -> Result<T, CallError> {
     let state = store.data_mut();
-    state.capabilities.running = None;
-    let mode = Arc::clone(&state.capabilities.mode);
-    state.capabilities.log.renew(&mode.name);
+    state.caller.running = None;
+    state.caller.log.renew(&state.caller.mode.name);
     let error = match called {
         Ok(Ok(result)) => return Ok(result),
         Ok(Err(error)) => error,
@@ -286,97 +277,11 @@ fn trap(error: &wasmtime::Error) -> CallError {
             .iter()
             .take(limits::BACKTRACE_FRAMES_MAX)
             .map(|frame| match frame.func_name() {
-                Some(name) => one_line(name, 120),
+                Some(name) => escaped(name, 120),
                 None => format!("function {}", frame.func_index()),
             })
             .collect()
     });
     let message = message.trim_start_matches("wasm trap: ");
-    CallError::Trap { message: one_line(message, limits::LINE_BYTES_MAX), backtrace }
-}
-
-/// Limits memory and tables of one instance, and records whether a limit was hit.
-#[derive(Debug)]
-struct Limiter {
-    memory_max: usize,
-    memory_bytes: usize,
-    table_elements: usize,
-    refused: bool,
-}
-
-impl Limiter {
-    fn new(with_runtime: bool) -> Self {
-        let memory_max = match with_runtime {
-            true => limits::RUNTIME_MEMORY_BYTES_MAX,
-            false => limits::MEMORY_BYTES_MAX,
-        };
-        Self { memory_max, memory_bytes: 0, table_elements: 0, refused: false }
-    }
-
-    /// Adds `desired - current` to `total`, unless the result would exceed `max`.
-    fn grow(total: &mut usize, current: usize, desired: usize, max: usize) -> bool {
-        let grown = total.saturating_add(desired.saturating_sub(current));
-        let allowed = grown <= max;
-        if allowed {
-            *total = grown;
-        }
-        allowed
-    }
-}
-
-impl ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        let allowed = Self::grow(&mut self.memory_bytes, current, desired, self.memory_max);
-        self.refused |= !allowed;
-        Ok(allowed)
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        Ok(Self::grow(&mut self.table_elements, current, desired, limits::TABLE_ELEMENTS_MAX))
-    }
-
-    fn memories(&self) -> usize {
-        limits::MEMORIES_MAX
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Limiter;
-    use crate::limits;
-    use wasmtime::ResourceLimiter as _;
-
-    #[test]
-    fn the_limit_applies_to_all_memories_together() {
-        let mut limiter = Limiter::new(false);
-        let half = limits::MEMORY_BYTES_MAX / 2;
-        assert!(limiter.memory_growing(0, half, None).unwrap());
-        assert!(limiter.memory_growing(0, half, None).unwrap());
-        assert!(!limiter.refused);
-        assert!(!limiter.memory_growing(half, half + 1, None).unwrap());
-        assert!(limiter.refused);
-    }
-
-    #[test]
-    fn growing_past_the_modules_own_maximum_is_not_a_limit_error() {
-        let mut limiter = Limiter::new(false);
-        assert!(!limiter.memory_growing(0, 2 << 16, Some(1 << 16)).unwrap());
-        assert!(!limiter.refused);
-    }
+    CallError::Trap { message: escaped(message, limits::LINE_BYTES_MAX), backtrace }
 }

@@ -20,30 +20,34 @@
 //! untrusted hint that the caller has to verify. Beacons are encrypted by the [`BeaconCipher`],
 //! and handshakes made by the [`Prober`], which the binary provides.
 
-mod back_off;
 mod backend;
 mod beacon;
 mod bindings;
 mod candidate;
 mod capability;
-mod digest;
+mod config;
 mod engine;
+mod file_version;
 mod grant;
 mod host;
 mod imports;
 mod inspection;
 mod instance;
+mod limiter;
 pub mod limits;
+mod link;
 mod load;
+mod lookup;
+mod member;
 mod meter;
 mod mode;
 mod names;
 mod precompiled;
 mod prober;
 mod reload;
+pub mod schedule;
 mod source;
 mod supervisor;
-mod text;
 mod thread;
 mod ticker;
 mod zone;
@@ -54,21 +58,23 @@ pub use backend::{
 };
 pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRejection};
 pub use candidate::{Candidate, DropReason, Dropped, Problem, Snapshot};
-pub use capability::Rehearsal;
+pub use capability::mode::Rehearsal;
 pub use capability::multicast::MulticastCounters;
-pub use convoke_fetch::{Reference, ReferenceError};
-pub use digest::{Digest, DigestError};
+pub use config::HostConfig;
+pub use convoke_fetch::{Digest, DigestError, Reference, ReferenceError};
 pub use engine::{EngineError, precompile, precompiled_for};
 pub use grant::{
     DnsGrants, DnsServer, GrantError, Grants, HttpGrant, HttpScheme, KubernetesAccess,
     KubernetesGrants, MulticastGrant, ProbeGrant, StoreGrant,
 };
-pub use host::{DiscoveryHost, HostConfig, Interface, LoadedMode};
+pub use host::DiscoveryHost;
 pub use imports::{ImportProblem, Unlinkable};
 pub use inspection::{Inspection, Permission, PermissionGrant};
 pub use instance::{CallError, Instance};
+pub use link::LoadedMode;
 pub use load::{LoadError, NotAComponent};
-pub use mode::{LocalMember, ModeEvent, ModeSpec, ModeState, ModeStatus, SnapshotStatus};
+pub use member::{Interface, LocalMember};
+pub use mode::{ModeEvent, ModeSpec, ModeState, ModeStatus, SnapshotStatus};
 pub use names::is_dns_name;
 pub use prober::{Peer, Probed, Prober};
 pub use source::Source;

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_fetch::{FetchError, Fetcher, Limits as FetchLimits};
+use convoke_fetch::{Digest, FetchError, Fetcher, Limits as FetchLimits};
 use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Precompiled};
 
+use crate::file_version::FileVersion;
 use crate::imports::Unlinkable;
-use crate::reload::FileVersion;
-use crate::{Digest, Source, limits, precompiled};
+use crate::source::Source;
+use crate::{limits, precompiled};
 
 /// Why a mode cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -224,7 +225,7 @@ impl Loader {
                     let reference = reference.to_string();
                     return Err(LoadError::Unpinned { mode, reference });
                 };
-                let fetched = self.fetcher.fetch(&reference, pin.sha256()).await;
+                let fetched = self.fetcher.fetch(&reference, pin).await;
                 match fetched {
                     Ok(bytes) => {
                         Box::new(move || Ok(Read { bytes: bytes.into(), file_version: None }))

@@ -1,12 +1,14 @@
 //! The configuration and the status of a mode.
 
 use std::fmt;
-use std::net::IpAddr;
 
+use convoke_fetch::Digest;
 use serde::Serialize;
 
-use crate::bindings::types;
-use crate::{Digest, Grants, MulticastCounters, Problem, Snapshot, Source};
+use crate::candidate::{Problem, Snapshot};
+use crate::capability::multicast::MulticastCounters;
+use crate::grant::Grants;
+use crate::source::Source;
 
 /// The configuration of one mode, from a `[[discovery]]` table.
 #[derive(Clone, Debug)]
@@ -24,33 +26,6 @@ pub struct ModeSpec {
     pub settings: Vec<(String, String)>,
     /// The grants of the mode.
     pub grants: Grants,
-}
-
-/// The local member, as modes see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalMember {
-    /// The cluster name; members join only members of the same cluster name.
-    pub cluster_name: String,
-    /// The member id, as text.
-    pub member_id: String,
-    /// The addresses at which other members connect.
-    pub addresses: Vec<IpAddr>,
-    /// The port of these addresses.
-    pub port: u16,
-    /// Hints for other members, such as `zone`.
-    pub attributes: Vec<(String, String)>,
-}
-
-impl LocalMember {
-    pub(crate) fn to_wit(&self) -> types::LocalMember {
-        types::LocalMember {
-            cluster_name: self.cluster_name.clone(),
-            member_id: self.member_id.clone(),
-            addresses: self.addresses.iter().map(IpAddr::to_string).collect(),
-            port: self.port,
-            attributes: self.attributes.clone(),
-        }
-    }
 }
 
 /// What a running mode reports.

@@ -1,28 +1,19 @@
 //! Reloading: watches a mode's file. A changed component is loaded, configured and called once
 //! beside the running one, before it takes over.
 
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::back_off;
 use crate::candidate::{Problem, Snapshot};
-use crate::host::{DiscoveryHost, LoadedMode};
+use crate::file_version::FileVersion;
 use crate::instance::{CallError, Instance};
 use crate::limits;
-use crate::mode::LocalMember;
-
-/// Identifies the version of a file without reading it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileVersion {
-    modified: Option<SystemTime>,
-    length: u64,
-    #[cfg(unix)]
-    inode: u64,
-}
+use crate::link::{LoadedMode, ModeLinker};
+use crate::member::LocalMember;
+use crate::schedule::BackOff;
 
 /// A new version that is ready to replace the running one.
 pub(crate) struct NewVersion {
@@ -39,7 +30,7 @@ pub(crate) struct Watch {
 }
 
 struct Watcher {
-    host: DiscoveryHost,
+    linker: ModeLinker,
     running: LoadedMode,
     local: LocalMember,
     path: PathBuf,
@@ -47,36 +38,17 @@ struct Watcher {
     new_versions: mpsc::Sender<NewVersion>,
 }
 
-impl FileVersion {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        Self {
-            modified: metadata.modified().ok(),
-            length: metadata.len(),
-            #[cfg(unix)]
-            inode: std::os::unix::fs::MetadataExt::ino(metadata),
-        }
-    }
-
-    /// `None` if the file does not exist, as while it is being replaced.
-    async fn read(path: &Path) -> Option<Self> {
-        let path = path.to_owned();
-        // Metadata of a file on an unreachable network file system may block for minutes.
-        let read = tokio::task::spawn_blocking(move || std::fs::metadata(path));
-        read.await.ok()?.ok().map(|metadata| Self::of(&metadata))
-    }
-}
-
 impl Watch {
     /// `None` if `running` does not come from a file.
     pub(crate) fn start(
-        host: &DiscoveryHost,
+        linker: &ModeLinker,
         running: &LoadedMode,
         local: &LocalMember,
     ) -> Option<Self> {
         let path = running.spec.source.file()?.to_owned();
         let (sender, new_versions) = mpsc::channel(1);
         let watcher = Watcher {
-            host: host.clone(),
+            linker: linker.clone(),
             running: running.clone(),
             local: local.clone(),
             path,
@@ -145,7 +117,7 @@ impl Watcher {
     /// `None` if the bytes have not changed.
     async fn new_version(&self) -> Result<Option<NewVersion>, String> {
         let loaded =
-            self.host.load_again(&self.running).await.map_err(|error| error.to_string())?;
+            self.linker.load_again(&self.running).await.map_err(|error| error.to_string())?;
         if loaded.digest == self.running.digest {
             return Ok(None);
         }
@@ -155,7 +127,6 @@ impl Watcher {
         };
         let local = loaded.mode.local_addresses.borrow().of(&self.local);
         let mut instance = Instance::open(&loaded, &local).await.map_err(describe)?;
-        let bounds = (limits::PROBLEM_BACK_OFF_MS_MIN, limits::PROBLEM_BACK_OFF_MS_MAX);
         let mut failed = 0;
         loop {
             let looked = instance.discover().await.and_then(|snapshot| match snapshot.doubt {
@@ -169,7 +140,7 @@ impl Watcher {
                 Err(CallError::Problem(Problem::Temporary(_) | Problem::Failed(_)))
                     if failed < limits::TRIAL_LOOKS_MAX =>
                 {
-                    tokio::time::sleep(back_off::after(failed, bounds)).await;
+                    tokio::time::sleep(BackOff::PROBLEM.jittered(failed)).await;
                     failed += 1;
                 }
                 Err(error) => return Err(describe(error)),

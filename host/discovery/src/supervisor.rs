@@ -1,6 +1,8 @@
 //! The task that runs one mode: it calls `discover` and `announce`, backs off after failures,
 //! and replaces dead instances.
 
+mod failures;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,15 +11,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::back_off;
 use crate::candidate::{Problem, Snapshot};
-use crate::capability::{Mode, Phase};
-use crate::host::{DiscoveryHost, LoadedMode, LocalAddresses};
+use crate::capability::mode::{Mode, Phase};
 use crate::instance::{CallError, Instance};
 use crate::limits;
-use crate::mode::{LocalMember, ModeEvent, ModeState, ModeStatus, SnapshotStatus};
+use crate::link::{LoadedMode, ModeLinker};
+use crate::member::{LocalAddresses, LocalMember};
+use crate::mode::{ModeEvent, ModeState, ModeStatus, SnapshotStatus};
 use crate::reload::{NewVersion, Watch};
+use crate::schedule::{self, BackOff};
 use crate::thread::ModeThread;
+use failures::Failures;
 
 /// A running mode. Dropping it aborts the mode at once, without a withdrawal.
 #[derive(Debug)]
@@ -57,7 +61,8 @@ impl Drop for ModeHandle {
 }
 
 pub(crate) fn start(
-    host: &DiscoveryHost,
+    linker: &ModeLinker,
+    thread: Option<Arc<ModeThread>>,
     loaded: LoadedMode,
     local: LocalMember,
     events: mpsc::Sender<ModeEvent>,
@@ -75,12 +80,11 @@ pub(crate) fn start(
         last_problem: None,
         last_trap: None,
         restarts: 0,
-        multicast: mode.multicast.read(),
+        multicast: loaded.shared.multicast.read(),
     });
     let receiver = status.subscribe();
     let phase = mode.phase();
     let local_addresses = mode.local_addresses.clone();
-    let host = host.clone();
     let supervisor = Supervisor {
         local_addresses,
         loaded,
@@ -92,9 +96,8 @@ pub(crate) fn start(
         announcement: Announcement::NotTried,
         new_versions: None,
     };
-    let thread = host.thread.clone();
     let runtime = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle());
-    let task = runtime.spawn(supervisor.run(host));
+    let task = runtime.spawn(supervisor.run(linker.clone()));
     ModeHandle { mode, status: receiver, task, _thread: thread }
 }
 
@@ -127,13 +130,6 @@ const UNANNOUNCED: &str = "this member could not announce itself yet";
 
 /// How long a leaving member waits for a running call.
 const STOP_GRACE: Duration = Duration::from_millis(limits::WITHDRAW_MS_MAX);
-const LOOK_AGAIN_DEFAULT: Duration = Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT);
-
-/// Bounds of the back-off after a failure, in milliseconds.
-const BACK_OFF: (u64, u64) = (limits::BACK_OFF_MS_MIN, limits::BACK_OFF_MS_MAX);
-/// Bounds of the back-off after a problem that the mode reported, in milliseconds.
-const PROBLEM_BACK_OFF: (u64, u64) =
-    (limits::PROBLEM_BACK_OFF_MS_MIN, limits::PROBLEM_BACK_OFF_MS_MAX);
 
 /// When one instance is called next.
 struct Schedule {
@@ -163,8 +159,8 @@ enum End {
 }
 
 impl Supervisor {
-    async fn run(mut self, host: DiscoveryHost) {
-        self.new_versions = Watch::start(&host, &self.loaded, &self.local);
+    async fn run(mut self, linker: ModeLinker) {
+        self.new_versions = Watch::start(&linker, &self.loaded, &self.local);
         let mut ready = None;
         loop {
             let end = match self.live(ready.take()).await {
@@ -285,7 +281,7 @@ impl Supervisor {
             Some(Ok(again)) => {
                 self.announcement = Announcement::Done;
                 self.succeeded(true);
-                Ok(again.map(interval))
+                Ok(again.map(schedule::jittered_interval))
             }
             Some(Err(error)) => {
                 if self.announcement == Announcement::NotTried {
@@ -311,7 +307,7 @@ impl Supervisor {
     /// candidates counts as a failure; an inconclusive one with candidates is reported with its
     /// doubt.
     async fn take(&mut self, mut snapshot: Snapshot) -> Result<Duration, End> {
-        let mut again = interval(snapshot.look_again.unwrap_or(LOOK_AGAIN_DEFAULT));
+        let mut again = schedule::jittered_interval(schedule::look_again(snapshot.look_again));
         match snapshot.doubt.clone() {
             // The failed announcement has been logged already.
             None if self.announcement == Announcement::Failed => {
@@ -393,11 +389,11 @@ impl Supervisor {
     /// again, and otherwise why it ended.
     fn failed(&mut self, error: CallError) -> Result<Duration, End> {
         let text = error.to_string();
-        let bounds = match error {
-            CallError::Problem(_) => PROBLEM_BACK_OFF,
-            _ => BACK_OFF,
+        let waits = match error {
+            CallError::Problem(_) => BackOff::PROBLEM,
+            _ => BackOff::FAILURE,
         };
-        let (back_off, notice) = self.failures.failed(&text, bounds);
+        let (back_off, notice) = self.failures.failed(&text, waits);
         let name = self.name();
         let meanwhile = notice.map(|notice| format!("{}{}", self.meanwhile(), notice.outlook()));
         let CallError::Problem(problem) = error else {
@@ -466,7 +462,7 @@ impl Supervisor {
     }
 
     fn set_state(&self, state: ModeState) {
-        let multicast = self.loaded.mode.multicast.read();
+        let multicast = self.loaded.shared.multicast.read();
         self.status.send_modify(|status| {
             status.state = state;
             status.multicast = multicast;
@@ -512,168 +508,4 @@ async fn next(watch: &mut Option<Watch>) -> NewVersion {
         return new_version;
     }
     std::future::pending().await
-}
-
-/// The interval that a mode asked for, within limits and with jitter.
-fn interval(asked: Duration) -> Duration {
-    let (min, max) = (
-        Duration::from_millis(limits::LOOK_AGAIN_MS_MIN),
-        Duration::from_millis(limits::LOOK_AGAIN_MS_MAX),
-    );
-    back_off::jittered(asked.clamp(min, max)).max(min)
-}
-
-/// The failures since a mode was last healthy, and what has been logged about them. The last
-/// log line is always accurate: a lasting failure is logged, and so is its end.
-#[derive(Debug, Default)]
-struct Failures {
-    count: u32,
-    /// Since when calls have succeeded again.
-    working_since: Option<Instant>,
-    /// The number of failures logged.
-    lines: usize,
-    /// The failures logged since the log last said that the mode works.
-    logged: Vec<String>,
-}
-
-/// A failure that is to be logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FailureNotice {
-    /// Further failures may be logged.
-    Failure,
-    /// The last failure that is logged until the mode is healthy.
-    Last,
-}
-
-impl FailureNotice {
-    /// The end of a log line: whether further failures are logged.
-    fn outlook(self) -> String {
-        match self {
-            Self::Failure => String::new(),
-            Self::Last => format!(
-                "; it fails repeatedly: further failures are not logged until it has worked for {} s",
-                limits::HEALTHY_MS / 1_000
-            ),
-        }
-    }
-}
-
-impl Failures {
-    /// Records a failure; returns how long to wait, and whether to log it.
-    fn failed(&mut self, text: &str, bounds: (u64, u64)) -> (Duration, Option<FailureNotice>) {
-        if self.working_since.take().is_some_and(is_healthy) {
-            *self = Self::default();
-        }
-        let back_off = back_off::after(self.count, bounds);
-        self.count += 1;
-        if self.is_silent() || self.logged.iter().any(|logged| logged == text) {
-            return (back_off, None);
-        }
-        self.logged.push(text.to_owned());
-        self.lines += 1;
-        (
-            back_off,
-            Some(if self.is_silent() { FailureNotice::Last } else { FailureNotice::Failure }),
-        )
-    }
-
-    /// Records a success; true if the log says that the mode fails, so that the recovery has to
-    /// be logged.
-    fn succeeded(&mut self) -> bool {
-        if self.count == 0 {
-            return false;
-        }
-        let since = *self.working_since.get_or_insert_with(Instant::now);
-        if self.is_silent() {
-            let is_healthy = is_healthy(since);
-            if is_healthy {
-                *self = Self::default();
-            }
-            return is_healthy;
-        }
-        !std::mem::take(&mut self.logged).is_empty()
-    }
-
-    /// Whether no more failures are logged until the mode is healthy.
-    fn is_silent(&self) -> bool {
-        self.lines >= limits::FAILURES_LOGGED_MAX
-    }
-}
-
-/// Whether a mode that has worked since `since` is healthy.
-fn is_healthy(since: Instant) -> bool {
-    since.elapsed() >= Duration::from_millis(limits::HEALTHY_MS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{BACK_OFF, FailureNotice, Failures, interval};
-    use crate::limits;
-    use std::time::Duration;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_back_off_grows_and_each_failure_is_logged_once() {
-        let mut failures = Failures::default();
-        let mut expected_ms = 500.0;
-        for n in 0..20 {
-            let (back_off, notice) = failures.failed("crashed", BACK_OFF);
-            let ms = back_off.as_secs_f64() * 1000.0;
-            assert!((expected_ms * 0.9..=expected_ms * 1.1).contains(&ms), "{n}: {ms}");
-            assert_eq!(notice, (n == 0).then_some(FailureNotice::Failure));
-            expected_ms = f64::min(expected_ms * 2.0, 60_000.0);
-        }
-        assert!(failures.failed("something else", BACK_OFF).1.is_some());
-        assert!(failures.succeeded());
-        assert!(!failures.succeeded());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_back_off_is_reset_for_a_healthy_mode() {
-        let mut failures = Failures::default();
-        for _ in 0..5 {
-            failures.failed("crashed", BACK_OFF);
-        }
-        failures.succeeded();
-        tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS / 2)).await;
-        assert!(failures.failed("crashed", BACK_OFF).0 > Duration::from_secs(10));
-        failures.succeeded();
-        tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS)).await;
-        let (back_off, notice) = failures.failed("crashed", BACK_OFF);
-        assert!(back_off < Duration::from_millis(600));
-        assert_eq!(notice, Some(FailureNotice::Failure));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_last_log_line_about_an_unstable_mode_is_accurate() {
-        let mut failures = Failures::default();
-        for n in 1..limits::FAILURES_LOGGED_MAX {
-            let first = failures.failed("unreachable", BACK_OFF).1;
-            assert_eq!(
-                first,
-                Some(FailureNotice::Failure),
-                "{n}: the log said before that it works"
-            );
-            assert_eq!(failures.failed("unreachable", BACK_OFF).1, None);
-            assert!(failures.succeeded());
-            assert!(!failures.succeeded());
-        }
-        assert_eq!(failures.failed("unreachable", BACK_OFF).1, Some(FailureNotice::Last));
-        assert!(!failures.succeeded());
-        assert_eq!(failures.failed("something else", BACK_OFF).1, None);
-        assert!(!failures.succeeded());
-        tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS)).await;
-        assert!(failures.succeeded(), "it is healthy, and the recovery is logged");
-        assert!(!failures.succeeded());
-        assert_eq!(failures.failed("unreachable", BACK_OFF).1, Some(FailureNotice::Failure));
-    }
-
-    #[test]
-    fn the_interval_is_kept_within_limits() {
-        for _ in 0..100 {
-            assert!(interval(Duration::ZERO) >= Duration::from_millis(20));
-            assert!(interval(Duration::MAX) <= Duration::from_millis(330_000));
-            let second = interval(Duration::from_secs(1)).as_millis();
-            assert!((900..=1100).contains(&second));
-        }
-    }
 }

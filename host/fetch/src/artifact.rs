@@ -5,8 +5,8 @@ use std::fmt;
 use oci_client::{ParseError, Reference as Name};
 use reqwest::Url;
 
+use crate::digest::Digest;
 use crate::http::is_loopback;
-use crate::sha256::Sha256;
 
 /// A component in an OCI registry. The tag defaults to `latest` if there is no tag and no
 /// digest.
@@ -39,8 +39,8 @@ impl Artifact {
     }
 
     /// The digest of the manifest, if the reference has one.
-    pub(crate) fn manifest_digest(&self) -> Option<Sha256> {
-        self.name.digest().and_then(Sha256::parse)
+    pub(crate) fn manifest_digest(&self) -> Option<Digest> {
+        self.name.digest().and_then(|text| text.parse().ok())
     }
 
     /// The reference in the manifest request: the digest, or else the tag.
@@ -71,13 +71,12 @@ fn check_registry(registry: &str) -> Result<(), String> {
 
 /// The library parses the part after the registry, including the abbreviations of Docker Hub.
 /// It does not accept all registry hosts: neither IPv6 literals nor host names without a dot.
-/// without a dot.
 fn name(registry: &str, path: &str) -> Result<Name, String> {
     if !path.is_ascii() {
         return Err("the repository or tag is not ASCII".into());
     }
     if let Some((_, digest)) = path.split_once('@')
-        && Sha256::parse(digest).is_none()
+        && digest.parse::<Digest>().is_err()
     {
         return Err("after \"@\", expected \"sha256:\" and 64 hexadecimal digits".into());
     }

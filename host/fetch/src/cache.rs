@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use crate::digest::Digest;
 use crate::limits;
-use crate::sha256::{Hasher, Sha256};
 
 /// Name prefix of files that are being written.
 const UNFINISHED: &str = ".fetched-";
@@ -28,10 +28,10 @@ impl Cache {
     }
 
     /// The component with that digest, if it is in the cache and intact.
-    pub(crate) fn read(&self, pin: Sha256, bytes_max: u64) -> Option<Bytes> {
+    pub(crate) fn read(&self, pin: Digest, bytes_max: u64) -> Option<Bytes> {
         let path = self.path(pin);
         match read(&path, bytes_max) {
-            Ok(bytes) if Hasher::of(&bytes) == pin => {
+            Ok(bytes) if Digest::of(&bytes) == pin => {
                 // Marks it as recently used. If the modification time cannot be changed,
                 // another user maintains the cache.
                 let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
@@ -50,7 +50,7 @@ impl Cache {
     }
 
     /// Stores a component. A failure is only logged.
-    pub(crate) fn write(&self, pin: Sha256, bytes: &[u8]) {
+    pub(crate) fn write(&self, pin: Digest, bytes: &[u8]) {
         if let Err(error) = self.try_write(pin, bytes) {
             tracing::warn!(
                 folder = %self.folder.display(), %error,
@@ -61,7 +61,7 @@ impl Cache {
         }
     }
 
-    fn try_write(&self, pin: Sha256, bytes: &[u8]) -> io::Result<()> {
+    fn try_write(&self, pin: Digest, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder)?;
         file.write_all(bytes)?;
@@ -95,7 +95,7 @@ impl Cache {
         components.iter().take(too_many).try_for_each(|(_, path)| remove(path))
     }
 
-    fn path(&self, pin: Sha256) -> PathBuf {
+    fn path(&self, pin: Digest) -> PathBuf {
         self.folder.join(pin.digits()).with_extension(COMPONENT)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::digest::Digest;
 use crate::limits::{ATTEMPTS_MAX, REDIRECTS_MAX};
-use crate::sha256::Sha256;
 
 /// A component could not be fetched. The text is one line: what, from where, what to do.
 /// Nothing was cached.
@@ -140,9 +140,9 @@ pub enum Cause {
     )]
     Digest {
         /// The digest of the component, or the one announced by the manifest.
-        found: Sha256,
+        found: Digest,
         /// The configured digest.
-        pinned: Sha256,
+        pinned: Digest,
     },
     /// A manifest has another digest than the requested one.
     #[error(
@@ -150,9 +150,9 @@ pub enum Cause {
     )]
     ManifestDigest {
         /// The digest of the manifest.
-        found: Sha256,
+        found: Digest,
         /// The requested digest.
-        asked: Sha256,
+        asked: Digest,
     },
     /// Not an image manifest, or not exactly one component in it.
     #[error("{0}")]

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::cache::Cache;
+use crate::digest::Digest;
 use crate::error::{Cause, FetchError};
 use crate::http::{Answer, Content, Get, Http, at};
 use crate::limits::Limits;
 use crate::reference::Reference;
 use crate::registry::Registry;
-use crate::sha256::Sha256;
 use crate::web_address::WebAddress;
 
 /// Fetches components by their digest.
@@ -27,7 +27,7 @@ impl Fetcher {
         Self { cache: cache_dir.map(Cache::new), limits }
     }
 
-    /// Fetches the bytes with the SHA-256 `digest`, at most [`Limits::bytes_max`].
+    /// Fetches the bytes with `digest`, at most [`Limits::bytes_max`].
     ///
     /// The cache is checked first: a cached component needs no network, and `reference` is not
     /// used. Failures to read or write the cache are logged as a warning, and do not affect the
@@ -36,27 +36,23 @@ impl Fetcher {
     /// # Errors
     ///
     /// The bytes cannot be fetched within the limits, or have another digest.
-    pub async fn fetch(
-        &self,
-        reference: &Reference,
-        digest: [u8; 32],
-    ) -> Result<Bytes, FetchError> {
-        let pin = Sha256(digest);
-        if let Some(bytes) = self.cached(pin).await {
-            tracing::debug!(%reference, digest = %pin, "from the cache");
+    pub async fn fetch(&self, reference: &Reference, digest: Digest) -> Result<Bytes, FetchError> {
+        if let Some(bytes) = self.cached(digest).await {
+            tracing::debug!(%reference, %digest, "from the cache");
             return Ok(bytes);
         }
-        let content = tokio::time::timeout(self.limits.fetch, self.download(reference, pin)).await;
+        let content =
+            tokio::time::timeout(self.limits.fetch, self.download(reference, digest)).await;
         let bytes = content
             .unwrap_or(Err(Cause::Slow { after: self.limits.fetch }))
-            .and_then(|content| check(content, pin))
+            .and_then(|content| check(content, digest))
             .map_err(|cause| FetchError { reference: reference.to_string(), cause })?;
-        tracing::info!(%reference, digest = %pin, bytes = bytes.len(), "fetched");
-        self.store(pin, bytes.clone()).await;
+        tracing::info!(%reference, %digest, bytes = bytes.len(), "fetched");
+        self.store(digest, bytes.clone()).await;
         Ok(bytes)
     }
 
-    async fn download(&self, reference: &Reference, pin: Sha256) -> Result<Content, Cause> {
+    async fn download(&self, reference: &Reference, pin: Digest) -> Result<Content, Cause> {
         let http = Http::new(self.limits);
         match reference {
             Reference::Https(address) => self.file(&http, address).await,
@@ -75,12 +71,12 @@ impl Fetcher {
         }
     }
 
-    async fn cached(&self, pin: Sha256) -> Option<Bytes> {
+    async fn cached(&self, pin: Digest) -> Option<Bytes> {
         let (cache, bytes_max) = (self.cache.clone()?, self.limits.bytes_max);
         tokio::task::spawn_blocking(move || cache.read(pin, bytes_max)).await.ok().flatten()
     }
 
-    async fn store(&self, pin: Sha256, bytes: Bytes) {
+    async fn store(&self, pin: Digest, bytes: Bytes) {
         if let Some(cache) = self.cache.clone() {
             // Fails only during a shutdown of the runtime.
             let _ = tokio::task::spawn_blocking(move || cache.write(pin, &bytes)).await;
@@ -88,10 +84,10 @@ impl Fetcher {
     }
 }
 
-fn check(content: Content, pinned: Sha256) -> Result<Bytes, Cause> {
-    if content.sha256 == pinned {
+fn check(content: Content, pinned: Digest) -> Result<Bytes, Cause> {
+    if content.digest == pinned {
         Ok(content.bytes)
     } else {
-        Err(Cause::Digest { found: content.sha256, pinned })
+        Err(Cause::Digest { found: content.digest, pinned })
     }
 }

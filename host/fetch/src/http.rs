@@ -4,16 +4,16 @@ use std::error::Error;
 use std::fmt;
 
 use bytes::Bytes;
+use convoke_text::excerpt;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, ClientBuilder, Response, StatusCode, Url};
 use rustls::crypto::{CryptoProvider, ring};
 use tokio::sync::OnceCell;
 
+use crate::digest::{Digest, Hasher};
 use crate::error::Cause;
-use crate::excerpt::excerpt;
-use crate::limits::{ATTEMPTS_MAX, ERROR_BODY_BYTES_MAX, Limits, REDIRECTS_MAX};
-use crate::sha256::{Hasher, Sha256};
+use crate::limits::{ATTEMPTS_MAX, ERROR_BODY_BYTES_MAX, EXCERPT_CHARS_MAX, Limits, REDIRECTS_MAX};
 
 /// A request.
 pub(crate) struct Get<'a> {
@@ -33,7 +33,7 @@ pub(crate) enum Answer {
 
 pub(crate) struct Content {
     pub(crate) bytes: Bytes,
-    pub(crate) sha256: Sha256,
+    pub(crate) digest: Digest,
 }
 
 pub(crate) struct Http {
@@ -128,7 +128,7 @@ impl Http {
             hasher.update(&chunk);
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Content { bytes: bytes.into(), sha256: hasher.finish() })
+        Ok(Content { bytes: bytes.into(), digest: hasher.finish() })
     }
 
     async fn status_error(&self, mut response: Response) -> Cause {
@@ -140,7 +140,11 @@ impl Http {
             let room = ERROR_BODY_BYTES_MAX as usize - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
-        Cause::Status { at, status, body: excerpt(&String::from_utf8_lossy(&body)) }
+        Cause::Status {
+            at,
+            status,
+            body: excerpt(&String::from_utf8_lossy(&body), EXCERPT_CHARS_MAX),
+        }
     }
 
     fn cause(&self, asked: &Url, error: &reqwest::Error) -> Cause {
@@ -173,7 +177,10 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 /// Host, port and path of a URL.
 pub(crate) fn at(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    excerpt(&format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path()))
+    excerpt(
+        &format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path()),
+        EXCERPT_CHARS_MAX,
+    )
 }
 
 #[derive(Debug)]
@@ -238,5 +245,5 @@ fn innermost(error: &dyn Error) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    excerpt(&innermost.to_string())
+    excerpt(&innermost.to_string(), EXCERPT_CHARS_MAX)
 }

@@ -20,22 +20,21 @@
 
 mod artifact;
 mod cache;
+mod digest;
 mod error;
-mod excerpt;
 mod fetcher;
 mod http;
 pub mod limits;
 mod manifest;
 mod reference;
 mod registry;
-mod sha256;
 mod token;
 mod web_address;
 
 pub use artifact::Artifact;
+pub use digest::{Digest, DigestError};
 pub use error::{Cause, FetchError};
 pub use fetcher::Fetcher;
 pub use limits::Limits;
 pub use reference::{Reference, ReferenceError};
-pub use sha256::Sha256;
 pub use web_address::WebAddress;

@@ -1,13 +1,14 @@
 //! Finds the component in a manifest or an index.
 
+use convoke_text::excerpt;
 use oci_client::manifest::{
     ImageIndexEntry, OciDescriptor, OciImageIndex, OciImageManifest, OciManifest,
     WASM_LAYER_MEDIA_TYPE,
 };
 
+use crate::digest::Digest;
 use crate::error::Cause;
-use crate::excerpt::excerpt;
-use crate::sha256::Sha256;
+use crate::limits::EXCERPT_CHARS_MAX;
 
 /// Media types of component layers: the Wasm OCI artifact's, and that of older tools.
 const COMPONENT_MEDIA_TYPES: [&str; 2] = ["application/wasm", WASM_LAYER_MEDIA_TYPE];
@@ -15,9 +16,9 @@ const COMPONENT_MEDIA_TYPES: [&str; 2] = ["application/wasm", WASM_LAYER_MEDIA_T
 /// The result of reading a manifest or an index.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    Component(Sha256),
+    Component(Digest),
     /// The only manifest for WebAssembly in an index.
-    Manifest(Sha256),
+    Manifest(Digest),
 }
 
 /// Reads a manifest or an index.
@@ -33,7 +34,7 @@ pub(crate) fn read(json: &[u8]) -> Result<Found, Cause> {
     }
 }
 
-fn component(manifest: &OciImageManifest) -> Result<Sha256, Cause> {
+fn component(manifest: &OciImageManifest) -> Result<Digest, Cause> {
     let is_component =
         |layer: &&OciDescriptor| COMPONENT_MEDIA_TYPES.contains(&layer.media_type.as_str());
     let components: Vec<_> = manifest.layers.iter().filter(is_component).collect();
@@ -52,7 +53,7 @@ fn component(manifest: &OciImageManifest) -> Result<Sha256, Cause> {
     }
 }
 
-fn chosen(index: &OciImageIndex) -> Result<Sha256, Cause> {
+fn chosen(index: &OciImageIndex) -> Result<Digest, Cause> {
     let for_wasm: Vec<_> = index.manifests.iter().filter(|entry| is_for_wasm(entry)).collect();
     match for_wasm[..] {
         [entry] => digest(&entry.digest),
@@ -75,16 +76,16 @@ fn is_for_wasm(entry: &ImageIndexEntry) -> bool {
     platform || artifact
 }
 
-fn digest(text: &str) -> Result<Sha256, Cause> {
-    Sha256::parse(text).ok_or_else(|| {
+fn digest(text: &str) -> Result<Digest, Cause> {
+    text.parse().map_err(|_| {
         Cause::Manifest(format!(
             "its manifest has the digest {:?}; expected \"sha256:\" and 64 hexadecimal digits",
-            excerpt(text)
+            excerpt(text, EXCERPT_CHARS_MAX)
         ))
     })
 }
 
 fn listed<'a>(media_types: impl Iterator<Item = &'a str>) -> String {
     let listed: Vec<_> = media_types.collect();
-    if listed.is_empty() { "none".into() } else { excerpt(&listed.join(", ")) }
+    if listed.is_empty() { "none".into() } else { excerpt(&listed.join(", "), EXCERPT_CHARS_MAX) }
 }

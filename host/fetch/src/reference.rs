@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use convoke_text::excerpt;
+
 use crate::artifact::Artifact;
-use crate::excerpt::excerpt;
-use crate::limits::REFERENCE_BYTES_MAX;
+use crate::limits::{EXCERPT_CHARS_MAX, REFERENCE_BYTES_MAX};
 use crate::web_address::WebAddress;
 
 /// A reference to a component. It is logged as written, including its query, so it must not
@@ -77,7 +78,7 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let shown = || excerpt(&without_user(text));
+        let shown = || excerpt(&without_user(text), EXCERPT_CHARS_MAX);
         if text.len() > REFERENCE_BYTES_MAX {
             return Err(ReferenceError::TooLong(shown(), text.len()));
         }

@@ -7,11 +7,11 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use crate::artifact::Artifact;
+use crate::digest::Digest;
 use crate::error::Cause;
 use crate::http::{Answer, Content, Get, Http, at};
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::manifest::{self, Found};
-use crate::sha256::Sha256;
 use crate::token;
 
 const MANIFEST_MEDIA_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, \
@@ -34,7 +34,7 @@ impl<'a> Registry<'a> {
     /// The bytes of the layer with the digest `pin`.
     pub(crate) async fn component(
         &mut self,
-        pin: Sha256,
+        pin: Digest,
         bytes_max: u64,
     ) -> Result<Content, Cause> {
         let found = self.digest().await?;
@@ -45,7 +45,7 @@ impl<'a> Registry<'a> {
     }
 
     /// The digest of the component.
-    async fn digest(&mut self) -> Result<Sha256, Cause> {
+    async fn digest(&mut self) -> Result<Digest, Cause> {
         let (name, digest) = (self.artifact.manifest_name(), self.artifact.manifest_digest());
         let asked = match self.manifest(name, digest).await? {
             Found::Component(component) => return Ok(component),
@@ -61,13 +61,13 @@ impl<'a> Registry<'a> {
         }
     }
 
-    async fn manifest(&mut self, name: &str, digest: Option<Sha256>) -> Result<Found, Cause> {
+    async fn manifest(&mut self, name: &str, digest: Option<Digest>) -> Result<Found, Cause> {
         let path = format!("manifests/{name}");
         let content = self.get(&path, Some(MANIFEST_MEDIA_TYPES), MANIFEST_BYTES_MAX).await?;
         if let Some(asked) = digest
-            && asked != content.sha256
+            && asked != content.digest
         {
-            return Err(Cause::ManifestDigest { found: content.sha256, asked });
+            return Err(Cause::ManifestDigest { found: content.digest, asked });
         }
         manifest::read(&content.bytes)
     }

@@ -1,14 +1,14 @@
 //! Anonymous tokens of a registry.
 
+use convoke_text::excerpt;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 
 use crate::artifact::Artifact;
 use crate::error::Cause;
-use crate::excerpt::excerpt;
 use crate::http::{Answer, Get, Http, at, is_loopback};
-use crate::limits::TOKEN_BYTES_MAX;
+use crate::limits::{EXCERPT_CHARS_MAX, TOKEN_BYTES_MAX};
 
 /// The `Authorization` header, if one of `challenges` requires a token; `None` if they require
 /// a user and a password.
@@ -49,8 +49,9 @@ fn address(challenge: &str, artifact: &Artifact) -> Option<Result<Url, Cause>> {
 
 /// A remote registry must not make this machine send requests to itself.
 fn token_url(realm: &str, artifact: &Artifact) -> Result<Url, Cause> {
-    let refused =
-        |why: &str| Cause::Token(format!("the token server is {:?}, {why}", excerpt(realm)));
+    let refused = |why: &str| {
+        Cause::Token(format!("the token server is {:?}, {why}", excerpt(realm, EXCERPT_CHARS_MAX)))
+    };
     let url = Url::parse(realm).map_err(|error| refused(&error.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Cause::Token("the URL of the token server has a user before its host".into()));

@@ -1,8 +1,7 @@
 //! When a mode is called next: the schedule of the host, without jitter.
 
-use std::time::Duration;
-
-use convoke_discovery::{CallError, Instance, Problem, Snapshot, limits};
+use convoke_discovery::schedule::{BackOff, interval, look_again};
+use convoke_discovery::{CallError, Instance, Problem, Snapshot};
 use tokio::time::{Instant, sleep_until};
 
 /// When the next calls of `discover` and `announce` are due.
@@ -10,7 +9,8 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) struct Schedule {
     discover: Instant,
     announce: Option<Instant>,
-    back_off: Duration,
+    /// Consecutive failures, which lengthen the wait after the next one.
+    failures: u32,
 }
 
 /// Statistics of a mode's calls.
@@ -28,11 +28,7 @@ impl Schedule {
     /// A schedule with both calls due now.
     pub(crate) fn begin(instance: &Instance) -> Self {
         let now = Instant::now();
-        Self {
-            discover: now,
-            announce: instance.announces().then_some(now),
-            back_off: BACK_OFF_MIN,
-        }
+        Self { discover: now, announce: instance.announces().then_some(now), failures: 0 }
     }
 
     pub(crate) fn next(&self) -> Instant {
@@ -46,31 +42,26 @@ impl Schedule {
         if self.announce.is_some_and(|at| at <= Instant::now()) {
             match instance.announce().await {
                 Ok(again) => self.announce = again.map(|wait| Instant::now() + interval(wait)),
-                Err(error) => {
-                    self.announce = Some(Instant::now() + self.back_off);
-                    self.fail(error, tally);
-                }
+                Err(error) => self.announce = Some(self.fail(error, tally)),
             }
         }
         if tally.stopped.is_none() && self.discover <= Instant::now() {
             match instance.discover().await {
                 Ok(snapshot) => {
                     tally.calls += 1;
-                    self.back_off = BACK_OFF_MIN;
-                    self.discover =
-                        Instant::now() + interval(snapshot.look_again.unwrap_or(DEFAULT));
+                    self.failures = 0;
+                    self.discover = Instant::now() + look_again(snapshot.look_again);
                     tally.snapshot = Some(snapshot);
                 }
-                Err(error) => {
-                    self.discover = Instant::now() + self.back_off;
-                    self.fail(error, tally);
-                }
+                Err(error) => self.discover = self.fail(error, tally),
             }
         }
     }
 
-    fn fail(&mut self, error: CallError, tally: &mut Tally) {
-        self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
+    /// Records a failure; returns when the call is made again.
+    fn fail(&mut self, error: CallError, tally: &mut Tally) -> Instant {
+        let wait = BackOff::PROBLEM.after(self.failures);
+        self.failures += 1;
         match error {
             CallError::Problem(problem @ (Problem::Temporary(_) | Problem::Failed(_))) => {
                 tally.problems += 1;
@@ -78,17 +69,6 @@ impl Schedule {
             }
             error => tally.stopped = Some(error),
         }
+        Instant::now() + wait
     }
-}
-
-const BACK_OFF_MIN: Duration = Duration::from_millis(limits::PROBLEM_BACK_OFF_MS_MIN);
-const BACK_OFF_MAX: Duration = Duration::from_millis(limits::PROBLEM_BACK_OFF_MS_MAX);
-const DEFAULT: Duration = Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT);
-
-/// The interval that a mode asked for, within the host's limits.
-pub(crate) fn interval(asked: Duration) -> Duration {
-    asked.clamp(
-        Duration::from_millis(limits::LOOK_AGAIN_MS_MIN),
-        Duration::from_millis(limits::LOOK_AGAIN_MS_MAX),
-    )
 }

@@ -77,7 +77,7 @@ subjects! {
         .calls(2_000, 500);
     etcd: example("etcd") => |mode| mode
         .declares(&["http", "wasi"])
-        .working(etcd_at_work)
+        .working(working_etcd)
         .calls(300, 100)
         .memory_max(48 << 20)
         .malformed(0, 100, 0);
@@ -113,7 +113,7 @@ const CLOUD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
     </DescribeInstancesResponse>"#;
 
 /// An etcd that accepts all writes, and has one member.
-fn etcd_at_work(mode: Harness) -> Harness {
+fn working_etcd(mode: Harness) -> Harness {
     const URL: &str = "http://10.0.0.5:2379";
     // `/convoke/kit/till` and `10.0.0.8:6900`.
     let members = r#"{"header": {}, "kvs": [{"key": "L2NvbnZva2Uva2l0L3RpbGw=", "value": "MTAuMC4wLjg6NjkwMA=="}], "count": "1"}"#;

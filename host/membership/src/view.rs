@@ -394,10 +394,10 @@ mod tests {
     use crate::member::tests::member;
 
     fn view(numbers: &[u8]) -> View {
-        kin(1, numbers)
+        view_of(1, numbers)
     }
 
-    fn kin(lineage: u8, numbers: &[u8]) -> View {
+    fn view_of(lineage: u8, numbers: &[u8]) -> View {
         let members: Vec<_> = numbers.iter().map(|n| Arc::new(member(*n))).collect();
         let id = ViewId { epoch: 1, version: 1, coordinator: members[0].id };
         View::new(member(lineage).id, id, 0, members).unwrap()
@@ -421,7 +421,7 @@ mod tests {
         assert_eq!(
             view.dial_addresses(&with_bridge(4)),
             [member(4).address()],
-            "a newcomer's as well"
+            "a newcomer does not use it either"
         );
         let nowhere_else = Member { addresses: vec![bridge], ..member(4) };
         assert_eq!(view.dial_addresses(&nowhere_else), [bridge]);
@@ -447,30 +447,30 @@ mod tests {
     }
 
     #[test]
-    fn members_that_moved_on_count_for_the_newer_side() {
-        // 1 was paused; 2 went on, lost 3 and 4, and admitted 5.
+    fn members_in_both_views_count_for_the_newer_one() {
+        // 1 was paused; 2 continued, lost 3 and 4, and admitted 5.
         let stale = view(&[1, 2, 3]);
-        let on = View {
+        let newer = View {
             id: ViewId { epoch: 2, version: 9, coordinator: member(2).id },
-            ..kin(1, &[2, 5])
+            ..view_of(1, &[2, 5])
         };
         let ids = |members: Vec<&Arc<Member>>| -> Vec<u8> {
             members.iter().map(|m| m.id.as_bytes()[0]).collect()
         };
-        assert_eq!(ids(stale.side(&on).collect()), [1, 3]);
-        assert_eq!(ids(on.side(&stale).collect()), [2, 5]);
+        assert_eq!(ids(stale.side(&newer).collect()), [1, 3]);
+        assert_eq!(ids(newer.side(&stale).collect()), [2, 5]);
         let left = view(&[1, 2]);
-        assert!(on.outranks(&left) && !left.outranks(&on), "2 is on one side only");
-        let adopted = on.adopt_members_of(&left);
+        assert!(newer.outranks(&left) && !left.outranks(&newer), "2 is on one side only");
+        let adopted = newer.adopt_members_of(&left);
         assert_eq!(adopted.iter().map(|m| m.id.as_bytes()[0]).collect::<Vec<_>>(), [1]);
-        // A member that was cut off alone does not lead the others.
-        let alone = View { id: on.id, ..kin(1, &[2]) };
+        // The view of a member that was partitioned alone does not win over that of the others.
+        let alone = View { id: newer.id, ..view_of(1, &[2]) };
         let most = view(&[1, 2, 3, 4]);
         assert!(most.outranks(&alone) && !alone.outranks(&most));
-        // It lists members that did not move with it.
-        let pretender = View { id: on.id, ..kin(1, &[2, 3, 4]) };
+        // It lists members that did not adopt it.
+        let claimed = View { id: newer.id, ..view_of(1, &[2, 3, 4]) };
         let kept = view(&[1, 3, 4]);
-        assert!(pretender.outranks(&kept) && !pretender.outranks_whole(&kept));
+        assert!(claimed.outranks(&kept) && !claimed.outranks_whole(&kept));
         let adopted = most.adopt_members_of(&alone);
         assert_eq!(adopted.iter().map(|m| m.id.as_bytes()[0]).collect::<Vec<_>>(), [2]);
     }
@@ -480,13 +480,13 @@ mod tests {
         let base = view(&[1, 2, 3]);
         let lost = [(member(3).id, Departure::Lost)];
         let left = base.with(base.id, &[], &lost).unwrap();
-        assert_eq!(left.next_age(), 4, "the one that is lost may come back");
+        assert_eq!(left.next_age(), 4, "the lost member may return");
     }
 
     #[test]
     fn members_of_another_cluster_follow_behind_in_their_own_order() {
         let ours = view(&[5, 7]);
-        let theirs = kin(2, &[1, 2]);
+        let theirs = view_of(2, &[1, 2]);
         let joined = ours.adopt_members_of(&theirs);
         let merged = ours.with(ours.id, &joined, &[]).unwrap();
         assert_eq!(ids(&merged), [5, 7, 1, 2]);

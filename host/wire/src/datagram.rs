@@ -379,7 +379,7 @@ mod tests {
     fn open(opener: &mut DatagramOpener, datagram: &[u8]) -> Result<(PeerId, Vec<u8>), OpenError> {
         let mut out = vec![1, 2, 3];
         let opened = opener.open(datagram, &mut out);
-        assert!(opened.is_ok() || out.is_empty(), "an error left bytes behind");
+        assert!(opened.is_ok() || out.is_empty(), "the output has bytes after an error");
         opened.map(|opened| (opened.sender, out))
     }
 
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beacon_opens_for_everybody_but_not_as_a_datagram_for_one_member() {
+    fn a_beacon_opens_at_every_member_but_not_as_a_datagram_for_one_member() {
         let mut sealer = DatagramSealer::new(&key(), A);
         let beacon = sealed(&mut sealer, BROADCAST, b"here");
         for id in [B, C] {
@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_forgets_the_sender_that_was_silent_longest() {
+    fn a_full_table_evicts_the_sender_that_was_silent_longest() {
         let mut opener = DatagramOpener::new(&key(), B);
         opener.senders_max = 2;
         let mut sealers = [1, 2, 3].map(|n| DatagramSealer::new(&key(), PeerId([n; 16])));
@@ -535,11 +535,11 @@ mod tests {
 
         assert_eq!(opener.senders(), 2);
         assert_eq!(open(&mut opener, &of_first), Err(OpenError::Replayed));
-        assert!(open(&mut opener, &of_second).is_ok(), "the second sender was forgotten");
+        assert!(open(&mut opener, &of_second).is_ok(), "the second sender was evicted");
     }
 
     #[test]
-    fn a_forgotten_sender_counts_as_new() {
+    fn an_evicted_sender_counts_as_new() {
         let mut sealer = DatagramSealer::new(&key(), A);
         let mut opener = DatagramOpener::new(&key(), B);
         let datagram = sealed(&mut sealer, B, b"");
@@ -587,7 +587,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_are_an_error_and_leave_nothing_behind(
+        fn arbitrary_bytes_are_an_error_and_write_no_output(
             mut bytes in prop::collection::vec(any::<u8>(), 0..1500),
             right_version in any::<bool>(),
         ) {
@@ -616,11 +616,11 @@ mod tests {
             datagram[at] ^= 1 << bit;
             prop_assert!(open(&mut opener, &datagram).is_err());
             datagram[at] ^= 1 << bit;
-            prop_assert!(open(&mut opener, &datagram).is_ok(), "the true one still opens");
+            prop_assert!(open(&mut opener, &datagram).is_ok(), "the original still opens");
         }
 
         #[test]
-        fn a_datagram_cut_short_never_opens(
+        fn a_truncated_datagram_never_opens(
             payload in prop::collection::vec(any::<u8>(), 0..100),
             at in any::<prop::sample::Index>(),
         ) {

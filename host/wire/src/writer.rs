@@ -252,7 +252,7 @@ mod tests {
         for _ in 0..20 {
             tokio::select! {
                 biased;
-                done = writer.flush() => panic!("100 bytes of pipe took it all: {done:?}"),
+                done = writer.flush() => panic!("100 bytes of pipe held the whole frame: {done:?}"),
                 () = std::future::ready(()) => {}
             }
             let at = sent.len();
@@ -282,7 +282,7 @@ mod tests {
             }
             tokio::select! {
                 biased;
-                done = writer.flush() => panic!("4000 bytes of pipe took it all: {done:?}"),
+                done = writer.flush() => panic!("4000 bytes of pipe held everything: {done:?}"),
                 () = std::future::ready(()) => {}
             }
             let at = sent.len();

@@ -1,4 +1,4 @@
-//! Random commands, with arguments at and beyond all bounds.
+//! Random commands, with arguments at and beyond all limits.
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -18,8 +18,8 @@ const SHOWN_BYTES_MAX: usize = 120;
 /// Forms of commands. In lower case are arguments: `k` a key, `v` a value, `i` an
 /// integer, `f` a number, `n` a small count, `t` a time to live, `b` a time to block in
 /// seconds, `s` a score or the end of a range of scores, `l` the end of a range of names,
-/// `p` a pattern, `c` a cursor. In upper case are words. `?` begins what may be left out,
-/// `*` what may come again.
+/// `p` a pattern, `c` a cursor. Upper case words are literals. `?` precedes an optional part, `*` a
+/// repeatable one.
 const FORMS: &[&str] = &[
     // Generic
     "COPY k k ?DB n ?REPLACE",
@@ -348,13 +348,13 @@ const PATTERNS: &[&str] = &[
     "\\*",
 ];
 
-/// Keys that everything is done to.
+/// Keys that all commands use.
 const KEYS: usize = 6;
 
-/// Lengths of keys around the bounds.
+/// Lengths of keys around the limits.
 const KEY_LENGTHS: &[usize] = &[0, 1, 255, 16_383, 16_384, 16_385, 32_767, 32_768, 40_000, 65_536];
 
-/// Lengths of values around the sizes at which they are stored otherwise.
+/// Lengths of values around the sizes at which their representation changes.
 const VALUE_LENGTHS: &[usize] = &[0, 1, 15, 16, 63, 64, 65, 255, 256, 4_096, 65_535, 65_536];
 
 fn of<'a>(random: &mut StdRng, all: &[&'a str]) -> &'a str {
@@ -396,7 +396,7 @@ fn argument(random: &mut StdRng, kind: &str) -> Option<Vec<u8>> {
         "n" => of(random, INTEGERS).to_owned(),
         "t" => random.random_range(1..100).to_string(),
         "b" if random.random_bool(0.9) => "0.01".to_owned(),
-        // Never for ever: 0 is left out, and so is what is about that.
+        // Never infinite: 0 is left out, and so are spellings of it.
         "b" => ["-1", "nan", "inf", "-0.001", "1e-320", "abc", "0.0001"][random.random_range(0..7)]
             .to_owned(),
         "s" => {
@@ -417,7 +417,7 @@ fn argument(random: &mut StdRng, kind: &str) -> Option<Vec<u8>> {
     Some(text.into_bytes())
 }
 
-/// A command of some form, now and then with words too many, too few or of another.
+/// A command of a random form, occasionally with too many, too few or wrong words.
 pub(crate) fn command(random: &mut StdRng) -> Vec<Vec<u8>> {
     let form = of(random, FORMS);
     let mut words: Vec<Vec<u8>> = Vec::new();
@@ -446,22 +446,22 @@ pub(crate) fn command(random: &mut StdRng) -> Vec<Vec<u8>> {
             _ => {}
         }
     }
-    // Nothing that waits for ever: what blocks has its own bound, or is refused.
-    if may_block_for_ever(&words) {
+    // Nothing that blocks indefinitely: blocking commands have a timeout, or are refused.
+    if may_block_indefinitely(&words) {
         return vec![b"PING".to_vec()];
     }
     words
 }
 
-/// Whether it may be taken for a command that waits for longer than a command may take.
-fn may_block_for_ever(words: &[Vec<u8>]) -> bool {
+/// Whether it may be a command that blocks longer than the time limit of a command.
+fn may_block_indefinitely(words: &[Vec<u8>]) -> bool {
     let name = words[0].to_ascii_uppercase();
     let at = match &name[..] {
         b"BLMPOP" | b"BZMPOP" => 1,
         b"BLPOP" | b"BRPOP" | b"BZPOPMIN" | b"BZPOPMAX" | b"BLMOVE" | b"BRPOPLPUSH" => {
             words.len() - 1
         }
-        // Takes the client's answers away.
+        // Suppresses the answers to the client.
         b"CLIENT" => return words.get(1).is_some_and(|word| word == b"REPLY" || word == b"PAUSE"),
         b"WAIT" => 2,
         _ => return false,
@@ -483,14 +483,14 @@ pub(crate) fn line(words: &[Vec<u8>]) -> String {
 
 pub(crate) fn random(run: &mut Run) {
     let served = Served::start();
-    while run.goes_on() {
+    while run.has_time() {
         let Ok(mut client) = Client::connect(served.resp) else {
             run.report.add("no more connections", "", "");
             return;
         };
         let mut done: Vec<String> = Vec::new();
         for _ in 0..BATCH {
-            if !run.goes_on() {
+            if !run.has_time() {
                 break;
             }
             run.report.count();
@@ -514,7 +514,7 @@ pub(crate) fn random(run: &mut Run) {
                     }
                     break;
                 }
-                // It may have ended itself, as by CLIENT KILL.
+                // It may have closed its connection, as by CLIENT KILL.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                     run.report.add("no RESP", &error.to_string(), &recent(&done));
                     break;
@@ -532,7 +532,7 @@ pub(crate) fn random(run: &mut Run) {
             run.report.add("memory", &text, &done.join("\n    "));
             return;
         }
-        // The next batch begins with nothing.
+        // The next batch begins with an empty database.
         if let Ok(mut client) = Client::connect(served.resp) {
             let _ = client.call(&[b"FLUSHALL"]);
         }
@@ -547,17 +547,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_asked_that_waits_for_ever() {
+    fn no_command_blocks_indefinitely() {
         let words = |text: &str| text.split(' ').map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
-        assert!(may_block_for_ever(&words("BLPOP k 0")));
-        assert!(may_block_for_ever(&words("BLMPOP 1e309 1 k LEFT")));
-        assert!(!may_block_for_ever(&words("BLPOP k 0.01")));
-        assert!(!may_block_for_ever(&words("BLPOP k nan")));
-        assert!(!may_block_for_ever(&words("LPOP k 0")));
+        assert!(may_block_indefinitely(&words("BLPOP k 0")));
+        assert!(may_block_indefinitely(&words("BLMPOP 1e309 1 k LEFT")));
+        assert!(!may_block_indefinitely(&words("BLPOP k 0.01")));
+        assert!(!may_block_indefinitely(&words("BLPOP k nan")));
+        assert!(!may_block_indefinitely(&words("LPOP k 0")));
     }
 
     #[test]
-    fn every_form_is_asked_for() {
+    fn every_form_is_generated() {
         let mut random = StdRng::seed_from_u64(1);
         let names: std::collections::BTreeSet<Vec<u8>> =
             (0..50_000).map(|_| command(&mut random).swap_remove(0)).collect();

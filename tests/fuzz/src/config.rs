@@ -1,5 +1,5 @@
-//! Configuration files that are nearly right, checked by the binary itself: it takes
-//! them or refuses them on a line, and does nothing else.
+//! Nearly valid configuration files, checked by the binary itself: it accepts them, or refuses them
+//! in one line.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ use crate::report::shown;
 /// How long a check may take.
 const CHECK_MAX: Duration = Duration::from_secs(10);
 
-/// Between two looks at the process.
+/// Polling interval of the process.
 const POLL: Duration = Duration::from_millis(1);
 
 /// Numbers at the edges of types.
@@ -110,12 +110,12 @@ fn binary() -> PathBuf {
     target.join("release/convoke")
 }
 
-/// A file that is nearly right, and its ending.
+/// A nearly valid file, and its extension.
 fn file(random: &mut StdRng, last: &[u8]) -> (&'static str, Vec<u8>) {
     let (ending, text) = [("toml", TOML), ("xml", XML), ("yaml", YAML)][random.random_range(0..3)];
     let mut text = text.to_owned();
     if random.random_bool(0.5) {
-        // Another number in the place of one.
+        // A number is replaced.
         let places: Vec<usize> =
             text.match_indices(|c: char| c.is_ascii_digit()).map(|m| m.0).collect();
         let at = places[random.random_range(0..places.len())];
@@ -123,7 +123,7 @@ fn file(random: &mut StdRng, last: &[u8]) -> (&'static str, Vec<u8>) {
         text.replace_range(at..end, NUMBERS[random.random_range(0..NUMBERS.len())]);
     }
     if random.random_bool(0.3) {
-        // Lines in another order, or not at all.
+        // Lines are reordered or removed.
         let mut lines: Vec<&str> = text.lines().collect();
         let (one, other) =
             (random.random_range(0..lines.len()), random.random_range(0..lines.len()));
@@ -138,7 +138,7 @@ fn file(random: &mut StdRng, last: &[u8]) -> (&'static str, Vec<u8>) {
         0 => bytes = noise(random, 300),
         1..6 => mutate(random, &mut bytes, last),
         6 => {
-            // Deep.
+            // Deep nesting.
             let depth = [50, 1_000, 100_000][random.random_range(0..3)];
             let piece = ["[", "<a>", "- ", "{", "&a [*a, "][random.random_range(0..5)];
             bytes = piece.repeat(depth).into_bytes();
@@ -152,11 +152,11 @@ pub(crate) fn files(run: &mut Run) {
     let binary = binary();
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let mut last = Vec::new();
-    while run.goes_on() {
+    while run.has_time() {
         run.report.count();
         let (ending, bytes) = file(&mut run.random, &last);
         let path = folder.path().join(format!("case.{ending}"));
-        std::fs::write(&path, &bytes).expect("the folder is ours");
+        std::fs::write(&path, &bytes).expect("the folder is writable");
         let words = if ending == "toml" || run.random.random_bool(0.5) {
             ["config", "check"]
         } else {
@@ -186,22 +186,22 @@ pub(crate) fn files(run: &mut Run) {
                 }
             }
         };
-        let mut complaint = String::new();
+        let mut printed = String::new();
         if let Some(stderr) = &mut child.stderr {
-            let _ = std::io::Read::read_to_string(stderr, &mut complaint);
+            let _ = std::io::Read::read_to_string(stderr, &mut printed);
         }
         match status.map(|status| status.code()) {
             Some(Some(0)) => {}
-            Some(Some(2)) if is_refusal(&complaint) => {}
-            Some(Some(2)) => run.report.add("no refusal on one line", &complaint, &input()),
+            Some(Some(2)) if is_refusal(&printed) => {}
+            Some(Some(2)) => run.report.add("no refusal on one line", &printed, &input()),
             Some(code) => {
-                let kind = match complaint.split("panicked at ").nth(1) {
+                let kind = match printed.split("panicked at ").nth(1) {
                     Some(place) => {
                         format!("panic at {}", place.lines().next().unwrap_or_default())
                     }
                     None => format!("ended with {code:?}"),
                 };
-                run.report.add(&kind, &complaint, &input());
+                run.report.add(&kind, &printed, &input());
             }
             None => run.report.add("hang", "the check has no end", &input()),
         }
@@ -209,9 +209,9 @@ pub(crate) fn files(run: &mut Run) {
     }
 }
 
-/// One line that begins with `error: `, behind warnings in the log.
-fn is_refusal(complaint: &str) -> bool {
-    let mut rest = complaint.trim_end().lines().filter(|line| !line.contains(" WARN "));
+/// One line that begins with `error: `, after warnings in the log.
+fn is_refusal(printed: &str) -> bool {
+    let mut rest = printed.trim_end().lines().filter(|line| !line.contains(" WARN "));
     rest.next().is_some_and(|line| line.starts_with("error: ")) && rest.next().is_none()
 }
 

@@ -1,5 +1,5 @@
-//! What members say to one another about data: two grids in this process, and a wire
-//! between them that changes what it carries.
+//! Messages between members about data: two grids in this process, and a connection that mutates
+//! them.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -17,7 +17,7 @@ use crate::mutate::{mutate, noise};
 use crate::report::{caught, shown};
 use crate::server::{Process, grid_settings, member};
 
-/// Steps of one pair of grids, before there is another: some minutes of theirs.
+/// Steps of one pair of grids before the next one: some minutes of their clock.
 const STEPS: usize = 5_000;
 
 /// Milliseconds between two ticks of a member.
@@ -31,7 +31,7 @@ pub(crate) fn receipts(run: &mut Run) {
         Receipt::Resume { session: 7, received: u64::MAX, refused: vec![1, 2, 3] }.encode(),
         Receipt::Received { received: 300, refused: vec![5, u64::MAX] }.encode(),
     ];
-    while run.goes_on() {
+    while run.has_time() {
         run.report.count();
         let mut bytes = corpus[run.random.random_range(0..corpus.len())].clone();
         mutate(&mut run.random, &mut bytes, &corpus[1]);
@@ -52,9 +52,9 @@ struct Pair {
     ids: [MemberId; 2],
     /// Of the connections from the one to the other, by the sender.
     connections: [Option<u64>; 2],
-    /// Messages that went over the wire.
+    /// Messages that were delivered.
     seen: Vec<Vec<u8>>,
-    /// What was changed, for whoever looks for the cause.
+    /// What was changed, to find the cause.
     log: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ impl Pair {
         Self { grids, processes, ids, connections: [None; 2], seen: Vec::new(), log: Vec::new() }
     }
 
-    /// Delivers what one has for the other; `change` may change each batch.
+    /// Delivers the messages of one grid to the other; `change` may mutate each batch.
     fn deliver(&mut self, from: usize, mut change: impl FnMut(&mut Vec<u8>, &mut Vec<String>)) {
         let to = 1 - from;
         let Some(peer) = self.grids[from].peer(self.ids[to]) else { return };
@@ -125,7 +125,7 @@ impl Pair {
     }
 }
 
-/// Changes one message of a batch, and leaves the lengths right.
+/// Mutates one message of a batch, and keeps the lengths valid.
 fn change(random: &mut StdRng, batch: &mut Vec<u8>, seen: &[u8], log: &mut Vec<String>) {
     let mut messages = Vec::new();
     let mut rest = &batch[..];
@@ -159,16 +159,16 @@ fn change(random: &mut StdRng, batch: &mut Vec<u8>, seen: &[u8], log: &mut Vec<S
 pub(crate) fn messages(run: &mut Run) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    // Tasks of the grids go there, and are never run longer than they are looked at.
+    // Tasks of the grids go there, and are never run longer than they are observed.
     let _guard = runtime.enter();
-    while run.goes_on() {
+    while run.has_time() {
         let Some(mut pair) = caught(Pair::new) else {
             run.report.take_panics(|| "two grids that meet".to_owned());
             continue;
         };
         let rate = [0.02, 0.2, 0.8][run.random.random_range(0..3)];
         for _ in 0..STEPS {
-            if !run.goes_on() {
+            if !run.has_time() {
                 return;
             }
             run.report.count();
@@ -217,11 +217,11 @@ fn step(run: &mut Run, pair: &mut Pair, runtime: &tokio::runtime::Runtime, rate:
             });
         }
     }
-    // What waits for another member gets a turn.
+    // Pending operations proceed.
     runtime.block_on(tokio::task::yield_now());
 }
 
-/// Asks for something on some map. The answer is not waited for.
+/// Starts a random operation on a random map, without waiting for the answer.
 fn write(random: &mut StdRng, grid: &Grid) {
     let name = ["resp:0", "m"][random.random_range(0..2)];
     let Ok(map) = grid.open(name) else { return };
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_changed_comes_from_grids_that_hold_each_others_copies() {
+    fn mutated_messages_are_those_of_grids_that_replicate_to_each_other() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let _guard = runtime.enter();
         let (mut pair, mut random) = (Pair::new(), StdRng::seed_from_u64(1));

@@ -1,4 +1,4 @@
-//! HTTP requests that are nearly right.
+//! Nearly valid HTTP requests.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::mutate::mutate;
 use crate::report::shown;
 use crate::server::{RESIDENT_MIB_MAX, Served, leave_nothing, resident_mib};
 
-/// After this silence an exchange that is not whole is left alone.
+/// Time without input after which an incomplete exchange is abandoned.
 const SILENCE: Duration = Duration::from_millis(3);
 
 /// How long a whole request may take.
@@ -54,7 +54,7 @@ fn request(random: &mut StdRng) -> Vec<u8> {
     let method = METHODS[random.random_range(0..METHODS.len())];
     let mut path = PATHS[random.random_range(0..PATHS.len())].to_owned();
     if random.random_bool(0.05) {
-        // At the bounds of a key and of a head.
+        // At the limits of a key and of a head.
         let length = [16_383, 16_384, 16_385, 65_000, 66_000][random.random_range(0..5)];
         path.push_str(&"k".repeat(length));
     }
@@ -76,7 +76,7 @@ fn request(random: &mut StdRng) -> Vec<u8> {
 pub(crate) fn requests(run: &mut Run) {
     let served = Served::start();
     let mut last = Vec::new();
-    while run.goes_on() {
+    while run.has_time() {
         run.report.count();
         let mut bytes = request(&mut run.random);
         if run.random.random_bool(0.6) {
@@ -91,7 +91,7 @@ pub(crate) fn requests(run: &mut Run) {
             while stream.read(&mut answer)? > 0 {}
             Ok(())
         });
-        // Nothing has to come of it: streams and halves of requests stay open.
+        // There need not be a response: streams and partial requests stay open.
         drop(sent);
         let is_hung = !is_live(&served);
         if is_hung {

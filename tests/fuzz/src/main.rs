@@ -1,11 +1,10 @@
-//! `fuzz TARGET SECONDS [SEED]`: random and mutated input, for so many seconds.
+//! `fuzz TARGET SECONDS [SEED]`: random and mutated input, for `SECONDS` seconds.
 //!
-//! Each target promises that no input makes the code panic, hang or take memory without
-//! bound, and some compare answers with a model. What is found is printed with its seed
-//! and its input; the exit code is 1 then. Built with the profile `fuzz`, arithmetic that
-//! overflows and assertions of debug builds are panics.
+//! Each target checks that no input makes the code panic, hang or use unbounded memory, and some
+//! compare answers with a model. Findings are printed with their seed and input; the exit code is 1
+//! then. With the profile `fuzz`, integer overflows and debug assertions panic.
 //!
-//! `cargo xtask fuzz` runs all targets, each in a process of its own.
+//! `cargo xtask fuzz` runs all targets, each in a separate process.
 
 mod commands;
 mod config;
@@ -27,7 +26,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use report::Report;
 
-/// What a target is given.
+/// The run of a target.
 struct Run {
     deadline: Instant,
     random: StdRng,
@@ -36,7 +35,7 @@ struct Run {
 
 impl Run {
     /// Whether there is time for another case.
-    fn goes_on(&self) -> bool {
+    fn has_time(&self) -> bool {
         Instant::now() < self.deadline && !self.report.is_full()
     }
 }

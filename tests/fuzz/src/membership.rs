@@ -1,5 +1,4 @@
-//! What members say to one another about who is here: decoded, and handled by a member
-//! in a cluster.
+//! Membership messages: decoded, and handled by a member of a cluster.
 
 use std::time::Duration;
 
@@ -15,10 +14,10 @@ use crate::mutate::{mutate, noise};
 use crate::report::{caught, shown};
 use crate::server::member;
 
-/// Cases of one membership, before there is another.
+/// Cases of one pair of members before the next one.
 const CASES: usize = 2_000;
 
-/// Things to do that are looked at after each case.
+/// Outputs that are polled after each case.
 const OUTPUTS_MAX: usize = 10_000;
 
 fn id(number: u8) -> MemberId {
@@ -31,7 +30,7 @@ fn terms() -> Terms {
     Terms::new(vec![Scope { name: Terms::GENERAL.into(), terms: vec![term] }])
 }
 
-/// Two members that met, and the packets and messages between them.
+/// Two members of a cluster, and the packets and messages between them.
 struct Pair {
     one: Membership,
     other: Membership,
@@ -108,16 +107,16 @@ pub(crate) fn messages(run: &mut Run) {
         Message::Leave.encode(),
     ];
     let hello = Hello { member: member(id(4), 4), standing: Standing::Starting }.encode();
-    while run.goes_on() {
+    while run.has_time() {
         let Some(mut pair) = caught(|| Pair::new(run.random.random())) else {
-            run.report.take_panics(|| "two members that meet".to_owned());
+            run.report.take_panics(|| "two members that join".to_owned());
             continue;
         };
         corpus.append(&mut pair.messages);
         corpus.truncate(400);
         let packets = std::mem::take(&mut pair.packets);
         for _ in 0..CASES {
-            if !run.goes_on() {
+            if !run.has_time() {
                 return;
             }
             run.report.count();
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_changed_comes_from_members_that_are_in_one_cluster() {
+    fn mutated_messages_are_those_of_members_of_one_cluster() {
         let pair = Pair::new(1);
         assert_eq!(pair.one.view().map(View::len), Some(2));
         assert_eq!(pair.other.view().map(View::len), Some(2));

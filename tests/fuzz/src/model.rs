@@ -1,5 +1,5 @@
-//! Commands on a few keys, and a model of what they answer: strings, counters, lists,
-//! hashes and sets, with Redis' rules for wrong kinds and for what is empty.
+//! Commands on a few keys, compared with a model: strings, counters, lists, hashes and sets, with
+//! Redis' rules for wrong types and empty values.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -31,19 +31,19 @@ enum Held {
 #[derive(Default)]
 struct Model {
     held: BTreeMap<Vec<u8>, Held>,
-    /// Keys with a time to live that is far off.
+    /// Keys with a long time to live.
     lives: BTreeSet<Vec<u8>>,
 }
 
-/// What a command has to answer.
+/// The expected answer of a command.
 #[derive(Debug)]
 enum Expected {
     Exactly(Value),
     /// The same elements, in any order.
     AnyOrder(Vec<Value>),
-    /// An error that begins like this.
+    /// An error with this prefix.
     Error(&'static str),
-    /// An integer from here to there.
+    /// An integer in a range.
     Between(i64, i64),
 }
 
@@ -109,7 +109,7 @@ fn index(at: i64, length: usize) -> Option<usize> {
 
 macro_rules! held {
     ($name:ident, $kind:ident, $type:ty) => {
-        /// What is there of this kind, or nothing; an error when it is another kind.
+        /// The value of this type, if there is one; an error if it has another type.
         fn $name(&mut self, key: &[u8]) -> Result<Option<&mut $type>, Expected> {
             match self.held.get_mut(key) {
                 None => Ok(None),
@@ -131,7 +131,7 @@ impl Model {
         self.held.remove(key).is_some()
     }
 
-    /// What is empty is not there.
+    /// Removes an empty value.
     fn tidy(&mut self, key: &[u8]) {
         let is_empty = match self.held.get(key) {
             Some(Held::List(list)) => list.is_empty(),
@@ -144,7 +144,7 @@ impl Model {
         }
     }
 
-    /// Does a command, and says what is answered.
+    /// Executes a command and returns the answer.
     fn apply(&mut self, words: &[Vec<u8>]) -> Expected {
         let key = words[1].clone();
         let expected = self.step(words).unwrap_or_else(|error| error);
@@ -366,7 +366,7 @@ impl Model {
     }
 }
 
-/// An integer as it is written by no other text.
+/// An integer in its canonical form.
 fn strict(text: &[u8]) -> Option<i64> {
     let number: i64 = str::from_utf8(text).ok()?.parse().ok()?;
     (number.to_string().as_bytes() == text).then_some(number)
@@ -453,7 +453,7 @@ fn command(random: &mut StdRng) -> Vec<Vec<u8>> {
 
 pub(crate) fn compared(run: &mut Run) {
     let served = Served::start();
-    while run.goes_on() {
+    while run.has_time() {
         let Ok(mut client) = Client::connect(served.resp) else {
             run.report.add("no more connections", "", "");
             return;
@@ -464,7 +464,7 @@ pub(crate) fn compared(run: &mut Run) {
         }
         let (mut model, mut done) = (Model::default(), Vec::new());
         for _ in 0..STEPS {
-            if !run.goes_on() {
+            if !run.has_time() {
                 break;
             }
             run.report.count();
@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_is_not_there() {
+    fn empty_values_are_removed() {
         let mut model = Model::default();
         let words = |text: &str| text.split(' ').map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
         assert!(model.apply(&words("RPUSH k v")).fits(&Value::Integer(1)));

@@ -1,9 +1,9 @@
-//! Bytes that are nearly right.
+//! Mutation of valid input.
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-/// Bytes at which decoders of lengths and numbers change their minds.
+/// Bytes at boundaries of encoded lengths and numbers.
 const EDGES: [u8; 9] = [0, 1, 0x7f, 0x80, 0x81, 0xfe, 0xff, b'\r', b'\n'];
 
 /// Changes of one input, at most.

@@ -1,4 +1,4 @@
-//! What was found, and panics wherever they happen.
+//! Findings, including panics of all threads.
 
 use std::backtrace::Backtrace;
 use std::collections::BTreeSet;
@@ -6,16 +6,16 @@ use std::panic;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Findings that differ: after so many a target ends.
+/// The number of distinct findings after which a target ends.
 const FINDINGS_MAX: usize = 20;
 
 /// Bytes of an input that are printed.
 const SHOWN_BYTES_MAX: usize = 6_000;
 
-/// Panics since the last look: place and text.
+/// Panics since the last check: location and text.
 static PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// What one target has found.
+/// The findings of one target.
 pub(crate) struct Report {
     target: &'static str,
     seed: u64,
@@ -47,12 +47,12 @@ impl Report {
         self.cases += 1;
     }
 
-    /// Whether enough was found.
+    /// Whether the limit of findings is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.found.len() >= FINDINGS_MAX
     }
 
-    /// One finding. `kind` tells it from others; of one kind only the first is shown.
+    /// One finding. Only the first of each `kind` is printed.
     pub(crate) fn add(&mut self, kind: &str, text: &str, input: &str) {
         if !self.found.insert(kind.to_owned()) {
             return;
@@ -71,7 +71,7 @@ impl Report {
         );
     }
 
-    /// Adds the panics since the last look, as caused by `input`. True when there were
+    /// Adds the panics since the last check, as caused by `input`. True when there were
     /// some.
     pub(crate) fn take_panics(&mut self, input: impl FnOnce() -> String) -> bool {
         let panics = std::mem::take(&mut *lock());
@@ -85,7 +85,7 @@ impl Report {
         true
     }
 
-    /// Says what it came to. True when nothing was found.
+    /// Prints the summary. Returns true if nothing was found.
     pub(crate) fn finish(&self) -> bool {
         println!(
             "fuzz {}: {} cases in {} s, {} findings",
@@ -102,12 +102,12 @@ fn lock() -> std::sync::MutexGuard<'static, Vec<(String, String)>> {
     PANICS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `work`; a panic in it is collected, and none is given.
+/// Runs `work`. Returns `None` if it panics; the panic is collected.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(panic::AssertUnwindSafe(work)).ok()
 }
 
-/// Bytes as Rust would write them.
+/// Bytes, escaped as in Rust.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     format!("b\"{}\"", bytes.escape_ascii())
 }

@@ -1,4 +1,4 @@
-//! Requests that are nearly right, and bytes that are none.
+//! Nearly valid requests, and random bytes.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::mutate::{mutate, noise};
 use crate::report::shown;
 use crate::server::{Client, RESIDENT_MIB_MAX, Served, encode, is_silence, resident_mib};
 
-/// After this silence a connection that was sent nonsense is left alone.
+/// Time without input after which a connection with invalid requests is abandoned.
 const SILENCE: Duration = Duration::from_millis(3);
 
-/// Inline requests, and beginnings that announce much.
+/// Inline requests, and headers that announce large lengths.
 const SEEDS: [&[u8]; 8] = [
     b"PING\r\n",
     b"SET a \"b c\\x41\" 'd'\r\n",
@@ -28,7 +28,7 @@ const SEEDS: [&[u8]; 8] = [
 pub(crate) fn bytes(run: &mut Run) {
     let served = Served::start();
     let mut last = Vec::new();
-    while run.goes_on() {
+    while run.has_time() {
         run.report.count();
         let random = &mut run.random;
         let mut bytes = Vec::new();
@@ -41,7 +41,7 @@ pub(crate) fn bytes(run: &mut Run) {
         }
         mutate(random, &mut bytes, &last);
         let sent = Client::connect(served.resp).and_then(|mut client| {
-            // It may be cut off before all is sent.
+            // The connection may be closed before everything is sent.
             let _ = client.send(&bytes);
             client.drain(SILENCE)
         });

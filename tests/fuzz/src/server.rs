@@ -1,5 +1,4 @@
-//! A member in this process: a grid that is alone, driven as a member drives it, and
-//! what clients speak.
+//! A member in this process: a single grid, driven as a member drives it, with RESP and HTTP.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -38,7 +37,7 @@ const PARTITIONS: u16 = 7;
 /// The process of a grid.
 pub(crate) struct Process {
     started: Instant,
-    /// Milliseconds that are added to all clocks.
+    /// Offset of all clocks, in milliseconds.
     ahead_ms: AtomicU64,
 }
 
@@ -47,7 +46,7 @@ impl Process {
         Arc::new(Self { started: Instant::now(), ahead_ms: AtomicU64::new(0) })
     }
 
-    /// Lets time pass.
+    /// Advances the clocks.
     pub(crate) fn advance(&self, ms: u64) {
         self.ahead_ms.fetch_add(ms, Ordering::Relaxed);
     }
@@ -80,7 +79,7 @@ pub(crate) fn grid_settings() -> GridSettings {
     GridSettings { partitions: Some(PARTITIONS), min_members: 1, hasher: KeyHasher::new([7; 16]) }
 }
 
-/// A member of that age.
+/// A member of this age.
 pub(crate) fn member(id: MemberId, age: u64) -> Member {
     Member {
         id,
@@ -130,7 +129,7 @@ impl Node for Nodes {
     }
 }
 
-/// A member at work. Dropping it ends it.
+/// A running member. Dropping it stops it.
 pub(crate) struct Served {
     pub(crate) resp: SocketAddr,
     pub(crate) http: SocketAddr,
@@ -246,7 +245,7 @@ impl Client {
     /// The next answer.
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`] when none comes in time.
+    /// [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`] if it times out.
     pub(crate) fn receive(&mut self) -> io::Result<Value> {
         let line = self.line()?;
         let (kind, rest) = line.split_first().ok_or(ErrorKind::InvalidData)?;
@@ -274,7 +273,7 @@ impl Client {
         }
     }
 
-    /// Reads until the other side closes, or is silent for `silence`.
+    /// Reads until the other side closes the connection, or sends nothing for `silence`.
     pub(crate) fn drain(&mut self, silence: Duration) -> io::Result<()> {
         self.stream.set_read_timeout(Some(silence))?;
         let mut bytes = [0; 4096];
@@ -312,7 +311,7 @@ impl Client {
     }
 }
 
-/// Lets a connection end without a time in which its port is taken.
+/// Lets a connection close without the TIME_WAIT state.
 pub(crate) fn leave_nothing(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_linger(Some(Duration::ZERO))
 }
@@ -329,7 +328,7 @@ pub(crate) fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
     bytes
 }
 
-/// Whether nothing came in time.
+/// Whether an error is a timeout.
 pub(crate) fn is_silence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

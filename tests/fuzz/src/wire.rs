@@ -1,4 +1,4 @@
-//! What comes from the network before anybody has proved anything.
+//! Input from unauthenticated peers.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use crate::Run;
 use crate::mutate::{mutate, noise};
 use crate::report::{caught, shown};
 
-/// How long a handshake may take whose other side has said all that it will.
+/// Timeout of a handshake whose other side sends nothing more.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// Bytes that a pipe holds.
+/// Capacity of a pipe, in bytes.
 const PIPE_BYTES: usize = 1 << 20;
 
 fn keys() -> ClusterKeys {
     ClusterKeys::derive("fuzz", b"").expect("a name and no password")
 }
 
-/// Both sides of a handshake, against one that is nearly right.
+/// Both sides of a handshake, against a nearly valid one.
 pub(crate) fn handshakes(run: &mut Run) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let keys = keys();
-    // What the caller and the called one say first.
+    // The first messages of the initiator and the responder.
     let first = runtime.block_on(async {
         let (near, mut far) = duplex(PIPE_BYTES);
         let read = async {
@@ -43,7 +43,7 @@ pub(crate) fn handshakes(run: &mut Run) {
     let answer = runtime.block_on(async {
         let (near, mut far) = duplex(PIPE_BYTES);
         let read = async {
-            far.write_all(&first).await.expect("there is room");
+            far.write_all(&first).await.expect("the pipe has room");
             let mut bytes = vec![0; 4096];
             let length = far.read(&mut bytes).await.unwrap_or(0);
             bytes.truncate(length);
@@ -52,7 +52,7 @@ pub(crate) fn handshakes(run: &mut Run) {
         };
         tokio::join!(accept(near, &keys, b"hello"), read).1
     });
-    while run.goes_on() {
+    while run.has_time() {
         run.report.count();
         let is_caller = run.random.random_bool(0.5);
         let mut bytes = if is_caller { first.clone() } else { answer.clone() };
@@ -63,8 +63,8 @@ pub(crate) fn handshakes(run: &mut Run) {
         let done = caught(|| {
             runtime.block_on(async {
                 let (near, mut far) = duplex(PIPE_BYTES);
-                far.write_all(&bytes).await.expect("there is room");
-                // Nothing follows: it has to end by itself.
+                far.write_all(&bytes).await.expect("the pipe has room");
+                // Nothing follows: the handshake must fail by itself.
                 far.shutdown().await.expect("a pipe can be closed");
                 let rest = async {
                     let mut all = Vec::new();
@@ -89,14 +89,14 @@ pub(crate) fn handshakes(run: &mut Run) {
     }
 }
 
-/// Datagrams that are nearly right, to an opener that has heard right ones.
+/// Nearly valid datagrams, to a receiver that has accepted valid ones.
 pub(crate) fn datagrams(run: &mut Run) {
     let keys = keys();
     let (sender, receiver) = (PeerId([1; 16]), PeerId([2; 16]));
     let mut sealer = DatagramSealer::new(keys.gossip(), sender);
     let mut opener = DatagramOpener::new(keys.gossip(), receiver);
     let mut last = Vec::new();
-    while run.goes_on() {
+    while run.has_time() {
         run.report.count();
         let length = run.random.random_range(0..=DATAGRAM_PAYLOAD_BYTES_MAX);
         let payload = vec![7; if run.random.random_bool(0.9) { length % 40 } else { length }];

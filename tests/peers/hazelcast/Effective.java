@@ -85,7 +85,7 @@ public class Effective {
                 : config.getNetworkConfig().getPort();
     }
 
-    /** The port that Hazelcast dials where an address has none. */
+    /** The port that Hazelcast connects to where an address has none. */
     private static String withPort(String member, int port) {
         AddressUtil.AddressHolder holder = AddressUtil.getAddressHolder(member, port);
         String host = holder.getAddress();

@@ -1,4 +1,4 @@
-//! One client: a connection to one member, kept by asking the next one when it breaks.
+//! A client: a connection to one member, or to the next one after it breaks.
 
 use std::io::{self, ErrorKind};
 use std::net::TcpStream as Blocking;
@@ -13,17 +13,17 @@ use super::fleet::Place;
 use super::history::{Action, Answer, Outcome};
 use crate::resp::{Value, decode, encode};
 
-/// How long connecting may take.
+/// Timeout for connecting.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 
-/// How long an answer may take beyond what the request itself waits for: then its
-/// outcome is unknown, and the client asks another member.
+/// Timeout for an answer, in addition to the time that the request itself waits. After it the
+/// outcome is unknown, and the client uses another member.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(4);
 
-/// Before a client that reached nobody tries again.
+/// Delay before a client that could not connect tries again.
 const RETRY: Duration = Duration::from_millis(60);
 
-/// Errors that promise that nothing was done, by their first word.
+/// Error codes that guarantee that nothing was executed.
 const REFUSALS: [&str; 8] =
     ["CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "OOM", "BUSY", "LOADING", "MASTERDOWN", "READONLY"];
 
@@ -31,9 +31,9 @@ const REFUSALS: [&str; 8] =
 #[derive(Debug)]
 pub(super) struct Client {
     places: Arc<Vec<Place>>,
-    /// The member that it asks.
+    /// The member that it uses.
     at: usize,
-    /// Whether it goes to another member when this one fails.
+    /// Whether it switches to another member when this one fails.
     moves: bool,
     stream: Option<TcpStream>,
     input: Vec<u8>,
@@ -44,18 +44,18 @@ impl Client {
         Self { places, at, moves, stream: None, input: Vec::new() }
     }
 
-    /// The member that it asks.
+    /// The member that it uses.
     pub(super) fn member(&self) -> u32 {
         u32::try_from(self.at).expect("few members")
     }
 
-    /// Connects, if it has no connection. False when nobody could be reached this time.
+    /// Connects, if it has no connection. Returns false if that fails.
     pub(super) async fn connect(&mut self) -> bool {
         if self.stream.is_some() {
             return true;
         }
         let place = self.places[self.at].clone();
-        // A connection stays in the network that it was made in.
+        // A connection stays in the namespace in which it was opened.
         let connect = move || {
             place.inside(|| {
                 let stream = Blocking::connect_timeout(&place.resp, CONNECT_MAX)?;
@@ -72,26 +72,26 @@ impl Client {
                 true
             }
             Err(_) => {
-                self.go_on();
+                self.switch_member();
                 tokio::time::sleep(RETRY).await;
                 false
             }
         }
     }
 
-    /// Gives the connection up.
-    fn go_on(&mut self) {
+    /// Closes the connection and selects the next member.
+    fn switch_member(&mut self) {
         self.stream = None;
         if self.moves {
             self.at = (self.at + 1) % self.places.len();
         }
     }
 
-    /// Asks, and waits for the answer, for `wait` longer than usual.
+    /// Sends a command and waits for the answer, `wait` longer than the default timeout.
     ///
     /// # Errors
-    /// If none comes: the outcome is unknown then.
-    pub(super) async fn ask(&mut self, words: &[&[u8]], wait: Duration) -> io::Result<Value> {
+    /// If there is no answer; the outcome is unknown then.
+    pub(super) async fn command(&mut self, words: &[&[u8]], wait: Duration) -> io::Result<Value> {
         let exchange = async {
             let stream = self.stream.as_mut().ok_or(ErrorKind::NotConnected)?;
             stream.write_all(&encode(words)).await?;
@@ -110,13 +110,13 @@ impl Client {
         let answer = timeout(ANSWER_MAX + wait, exchange).await;
         let answer = answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
         if answer.is_err() {
-            self.go_on();
+            self.switch_member();
         }
         answer
     }
 }
 
-/// Bytes of elements of sets: what is removed has to be what was added.
+/// Size of elements of sets, which must be the same for `SADD` and `SREM`.
 const ELEMENT_WIDTH: usize = 16;
 
 /// The request of an action; values are padded to `width` bytes.
@@ -159,7 +159,7 @@ pub(super) fn request(key: &str, action: &Action, width: usize) -> Vec<Vec<u8>> 
     words.into_iter().map(String::into_bytes).collect()
 }
 
-/// How long an action may wait by itself.
+/// How long an action may block.
 pub(super) fn waits(action: &Action) -> Duration {
     match action {
         Action::BlockingPop { timeout_ms }
@@ -169,7 +169,7 @@ pub(super) fn waits(action: &Action) -> Duration {
     }
 }
 
-/// What became of an action that was answered, or not.
+/// The outcome of an action from its answer.
 pub(super) fn outcome(action: &Action, answer: &io::Result<Value>) -> Outcome {
     let value = match answer {
         Err(error) => return Outcome::Unknown(error.to_string()),

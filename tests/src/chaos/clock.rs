@@ -1,8 +1,8 @@
-//! Members whose clocks are wrong: a small library that is preloaded into them.
+//! Clock faults, by a small library that is preloaded into members.
 //!
-//! In place of libfaketime, since that moves the monotonic clock along with the wall
-//! clock: a stepped wall clock has to leave the monotonic one alone, and a suspended
-//! machine is one whose monotonic clock stands still while the wall clock goes on.
+//! libfaketime is not used, since it moves the monotonic clock along with the wall clock: a stepped
+//! wall clock must not affect the monotonic one, and on a suspended machine the monotonic clock is
+//! stopped while the wall clock continues.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -42,7 +42,7 @@ pub(super) struct Offsets {
 }
 
 impl Offsets {
-    /// Right clocks.
+    /// Correct clocks.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -57,24 +57,24 @@ impl Offsets {
         &self.path
     }
 
-    /// Whether the wall clock is right.
+    /// Whether the wall clock is correct.
     pub(super) fn is_right(&self) -> bool {
         self.wall == 0
     }
 
-    /// Lets the wall clock be wrong by so many nanoseconds.
+    /// Offsets the wall clock, in nanoseconds.
     pub(super) fn set_wall(&mut self, nanos: i64) {
         self.wall = nanos;
         let _ = self.write();
     }
 
-    /// Lets the monotonic clock have stood still for so many nanoseconds.
-    pub(super) fn stand_still(&mut self, nanos: i64) {
+    /// Sets back the monotonic clock by the nanoseconds that it was stopped.
+    pub(super) fn suspend(&mut self, nanos: i64) {
         self.monotonic -= nanos;
         let _ = self.write();
     }
 
-    /// A process that starts has a monotonic clock that has never stood still.
+    /// Resets the monotonic clock for a new process.
     pub(super) fn start(&mut self) {
         self.monotonic = 0;
         let _ = self.write();
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_shows_the_time_that_it_is_given() {
+    fn a_process_sees_the_offset_time() {
         let folder = tempfile::tempdir().unwrap();
         let library = match build(folder.path()) {
             Ok(library) => library,

@@ -1,5 +1,5 @@
-//! The members of a run: started, killed, paused and watched without giving up when
-//! one of them does not do what it should.
+//! The members of a run: starts, kills, pauses and observes them, and tolerates members that do not
+//! respond.
 
 use std::fmt::Write as _;
 use std::io;
@@ -19,28 +19,28 @@ use crate::lab::{Host, Lab};
 use crate::member::Member;
 use crate::{Cluster, http};
 
-/// Until the data is safe again, on a machine that does much besides.
+/// Until the data is safe again, on a busy machine.
 pub(super) const SAFE_MAX: Duration = Duration::from_secs(90);
 
 /// Until a member that leaves has ended.
 const LEAVE_MAX: Duration = Duration::from_secs(45);
 
-/// Between two questions.
+/// Polling interval.
 const POLL: Duration = Duration::from_millis(50);
 
-/// How a fleet is made.
+/// The configuration of a fleet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub(super) members: usize,
     pub(super) workers: u32,
-    /// Whether members are on hosts of their own, with a network to disturb.
+    /// Whether members are on separate hosts, with a network for faults.
     pub(super) has_network: bool,
     pub(super) has_clocks: bool,
-    /// Copies of each partition; none for the default.
+    /// Backups of each partition; `None` for the default.
     pub(super) backups: Option<u8>,
 }
 
-/// Where a member is reached.
+/// How to reach a member.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) host: Option<Host>,
@@ -49,7 +49,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Does `work` where the member is.
+    /// Calls `work` on the host of the member.
     pub(super) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match &self.host {
             None => work(),
@@ -70,20 +70,19 @@ struct Slot {
     offsets: Option<Offsets>,
 }
 
-/// The members of a cluster, by their places. Dropping it ends them and removes their
-/// hosts.
+/// The members of a cluster, by index. Dropping it stops them and removes their hosts.
 #[derive(Debug)]
 pub(super) struct Fleet {
     slots: Vec<Slot>,
     places: Arc<Vec<Place>>,
     network: Option<Network>,
     library: Option<PathBuf>,
-    /// A configuration file, if there is anything to configure.
+    /// The configuration file, if one is needed.
     settings: Option<PathBuf>,
     workers: u32,
     cluster: Cluster,
     stop: Stop,
-    /// Last: hosts go after what runs on them.
+    /// Last, so that hosts are dropped after their members.
     _lab: Option<Lab>,
 }
 
@@ -91,7 +90,7 @@ impl Fleet {
     /// Starts all members, one after the other, and waits until the data is safe.
     pub(super) fn start(shape: Shape, stop: &Stop) -> Result<Self, String> {
         let lab = if shape.has_network { Lab::of(shape.members) } else { None };
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let network = lab.as_ref().map(|lab| Network::probe(lab.host(0)));
         let library = shape.has_clocks.then(|| clock::build(cluster.folder())).transpose()?;
         let settings = shape.backups.map(|backups| {
@@ -143,13 +142,13 @@ impl Fleet {
         self.slots.len()
     }
 
-    /// Starts the member of a place; does not wait for anything.
+    /// Starts a member, without waiting for it.
     pub(super) fn launch(&mut self, index: usize) {
         let place = &self.places[index];
         let mut launch = self
             .cluster
             .launch()
-            .called(&format!("m{index}"))
+            .label(&format!("m{index}"))
             .option("--resp-port", place.resp.port().to_string())
             .option("--port", place.http.port().to_string())
             .option("--name", format!("m{index}"))
@@ -172,14 +171,14 @@ impl Fleet {
         slot.is_paused = false;
     }
 
-    /// Ends a member as a crash does.
+    /// Kills a member, like a crash.
     pub(super) fn kill(&mut self, index: usize) {
         if let Some(mut member) = self.slots[index].member.take() {
             member.kill();
         }
     }
 
-    /// Asks a member to leave, and waits until it has ended.
+    /// Lets a member leave gracefully, and waits until it has exited.
     pub(super) fn terminate(&mut self, index: usize) -> Result<Duration, String> {
         let Some(mut member) = self.slots[index].member.take() else { return Ok(Duration::ZERO) };
         let started = Instant::now();
@@ -195,19 +194,18 @@ impl Fleet {
         Ok(started.elapsed())
     }
 
-    /// Stops a member where it is.
+    /// Pauses a member.
     pub(super) fn pause(&mut self, index: usize) {
         self.signal(index, Signal::STOP);
         self.slots[index].is_paused = true;
     }
 
-    /// Lets it go on. When the machine was suspended, its monotonic clock has stood
-    /// still for `suspended`.
+    /// Resumes it. If the machine was suspended, its monotonic clock was stopped for `suspended`.
     pub(super) fn resume(&mut self, index: usize, suspended: Duration) {
         if let Some(offsets) = &mut self.slots[index].offsets
             && !suspended.is_zero()
         {
-            offsets.stand_still(i64::try_from(suspended.as_nanos()).unwrap_or(0));
+            offsets.suspend(i64::try_from(suspended.as_nanos()).unwrap_or(0));
         }
         self.signal(index, Signal::CONT);
         self.slots[index].is_paused = false;
@@ -221,14 +219,14 @@ impl Fleet {
         }
     }
 
-    /// Lets the wall clock of a member be wrong by so many seconds.
+    /// Offsets the wall clock of a member, in seconds.
     pub(super) fn set_clock(&mut self, index: usize, seconds: i64) {
         if let Some(offsets) = &mut self.slots[index].offsets {
             offsets.set_wall(seconds * 1_000_000_000);
         }
     }
 
-    /// Sets all wall clocks right.
+    /// Corrects all wall clocks.
     pub(super) fn right_clocks(&mut self) {
         for offsets in self.slots.iter_mut().filter_map(|slot| slot.offsets.as_mut()) {
             if !offsets.is_right() {
@@ -237,7 +235,7 @@ impl Fleet {
         }
     }
 
-    /// The place of the member that coordinates, as far as somebody knows it.
+    /// The index of the coordinator, if a member reports it.
     pub(super) fn coordinator(&self) -> Option<usize> {
         let all: Vec<Option<Value>> =
             self.running().map(|index| self.places[index].status().ok()).collect();
@@ -255,8 +253,7 @@ impl Fleet {
             .filter(|&index| self.slots[index].member.is_some() && !self.slots[index].is_paused)
     }
 
-    /// A member that has closed its outputs, as it does when it ends, and the last that it
-    /// printed.
+    /// A member that has closed its outputs, as it does when it exits, and its last lines.
     pub(super) fn closed(&self) -> Option<String> {
         let members = self.slots.iter().enumerate();
         let mut members = members.filter_map(|(index, slot)| Some((index, slot.member.as_ref()?)));
@@ -269,11 +266,10 @@ impl Fleet {
         })
     }
 
-    /// Waits until all members that run agree, and every partition has all its copies
-    /// on them.
+    /// Waits until all running members agree, and have all replicas of all partitions.
     ///
     /// # Errors
-    /// If that takes too long, or the run is stopped; the text has what they show.
+    /// If that takes too long, or the run is stopped; the text has the state of the members.
     pub(super) fn wait_until_safe(&self) -> Result<Duration, String> {
         let started = Instant::now();
         loop {
@@ -295,8 +291,8 @@ impl Fleet {
         }
     }
 
-    /// What the members showed of the cluster, in the order of time: seconds since
-    /// `start`, member, size of the view.
+    /// The views that the members logged, in the order of time: seconds since `start`, member, size
+    /// of the view.
     pub(super) fn views(&self, start: Instant) -> Vec<(f64, String, usize)> {
         let mut views = self.cluster.journal().wait(Duration::ZERO, "records", |records| {
             let views = records.iter().flat_map(|record| {
@@ -311,7 +307,7 @@ impl Fleet {
         views
     }
 
-    /// All logs, a member after the other, with seconds since `start`.
+    /// All logs, one member after the other, with seconds since `start`.
     pub(super) fn logs(&self, start: Instant) -> String {
         self.cluster.journal().wait(Duration::ZERO, "records", |records| {
             let mut text = String::new();
@@ -326,7 +322,7 @@ impl Fleet {
         })
     }
 
-    /// How many lines of all logs hold one of `words`.
+    /// Number of lines of all logs that contain one of `words`.
     pub(super) fn count_lines(&self, words: &[&str]) -> u64 {
         let holds = |text: &str| words.iter().any(|word| text.contains(word));
         self.cluster.journal().wait(Duration::ZERO, "records", |records| {
@@ -336,8 +332,7 @@ impl Fleet {
     }
 }
 
-/// Whether all show one view of just themselves, and one table in which no copy is
-/// missing.
+/// Whether all have a view of exactly these members, and the same complete partition table.
 fn is_safe(all: &[Option<Value>]) -> bool {
     let Some(all) = all.iter().map(Option::as_ref).collect::<Option<Vec<&Value>>>() else {
         return false;
@@ -361,7 +356,7 @@ fn is_safe(all: &[Option<Value>]) -> bool {
         && sum("primary") + sum("backup") == number(&data["copies"]["wanted"])
 }
 
-/// What members show, in a line.
+/// The state of the members, in one line.
 fn brief(all: &[Option<Value>]) -> String {
     let mut text = String::new();
     for status in all {
@@ -394,7 +389,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_that_show_different_views_or_tables_are_not_safe() {
+    fn members_with_different_views_or_tables_are_not_safe() {
         let status = |size: u64, version: u64, primary: u64| {
             Some(json!({
                 "cluster": { "size": size, "coordinator": "a", "epoch": 1, "version": version },
@@ -406,9 +401,9 @@ mod tests {
         };
         assert!(is_safe(&[status(2, 3, 4), status(2, 3, 6)]));
         assert!(!is_safe(&[status(2, 3, 4), status(2, 3, 5)]), "a partition has no primary");
-        assert!(!is_safe(&[status(2, 3, 4), status(2, 4, 6)]), "one is behind");
-        assert!(!is_safe(&[status(3, 3, 4), status(3, 3, 6)]), "one is counted on and away");
-        assert!(!is_safe(&[status(2, 3, 4), None]), "one does not answer");
+        assert!(!is_safe(&[status(2, 3, 4), status(2, 4, 6)]), "one has an older table");
+        assert!(!is_safe(&[status(3, 3, 4), status(3, 3, 6)]), "one of the view is missing");
+        assert!(!is_safe(&[status(2, 3, 4), None]), "one does not respond");
         assert!(!is_safe(&[]));
     }
 }

@@ -1,4 +1,4 @@
-//! What clients did and what they were answered, as lines of JSON.
+//! Requests of clients and their answers, as lines of JSON.
 //!
 //! All times are nanoseconds since the run began, read from one monotonic clock of
 //! the process that runs the clients.
@@ -8,7 +8,7 @@ use std::io::{self, BufRead, ErrorKind, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// The client of operations that the run itself did, before or after the clients.
+/// The client id of operations of the run itself, before or after the clients.
 pub const RUN: u32 = u32::MAX;
 
 /// The number that the `n`th client (from zero) gives its first values: no two
@@ -25,19 +25,19 @@ pub struct Operation {
     pub key: String,
     /// The client, or [`RUN`].
     pub client: u32,
-    /// The member that the client asked: its place among the members of the run.
+    /// The index of the member that the client used.
     pub member: u32,
-    /// What was asked for.
+    /// The request.
     pub action: Action,
     /// When it was sent.
     pub call: u64,
-    /// When the answer was there, or the client gave up.
+    /// When the answer was received, or the client gave up.
     pub ret: u64,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// What a client asks for. Values are unique within a run.
+/// A request. Values are unique within a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
@@ -83,7 +83,7 @@ pub enum Action {
     },
     /// `BLMOVE key to LEFT RIGHT timeout`.
     Move {
-        /// The list that takes the element.
+        /// The destination list.
         to: String,
         /// Milliseconds to wait for an element.
         timeout_ms: u64,
@@ -104,17 +104,17 @@ pub enum Action {
     Members,
 }
 
-/// What became of an operation.
+/// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It was done, and this is the answer.
+    /// It was executed, with this answer.
     Done(Answer),
-    /// An error that promises that nothing was done.
+    /// An error that guarantees that nothing was executed.
     Refused(String),
-    /// It may have been done, may be done later, or never.
+    /// It may have been executed, may be executed later, or never.
     Unknown(String),
-    /// An answer that this request never has.
+    /// An answer that is invalid for this request.
     Unexpected(String),
 }
 
@@ -134,7 +134,7 @@ pub enum Answer {
     Values(Vec<u64>),
 }
 
-/// Which model a key follows.
+/// The model of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -166,7 +166,7 @@ impl Kind {
         Self::Deleted,
     ];
 
-    /// What keys of this kind begin with, before the first colon.
+    /// The prefix of keys of this kind, before the first colon.
     #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {
@@ -180,7 +180,7 @@ impl Kind {
         }
     }
 
-    /// The kind of a key; none if it is no key of a run.
+    /// The kind of a key; `None` if it is not a key of a run.
     #[must_use]
     pub fn of(key: &str) -> Option<Self> {
         let prefix = key.split(':').next()?;
@@ -188,7 +188,7 @@ impl Kind {
     }
 }
 
-/// What is checked together: a key, or the two lists of a queue.
+/// The unit of checking: a key, or the two lists of a queue.
 #[must_use]
 pub fn group(key: &str) -> &str {
     if Kind::of(key) == Some(Kind::Queue) {
@@ -199,20 +199,19 @@ pub fn group(key: &str) -> &str {
 }
 
 impl Operation {
-    /// The answer, if it was done.
+    /// The answer, if it was executed.
     #[must_use]
     pub fn answer(&self) -> Option<&Answer> {
         if let Outcome::Done(answer) = &self.outcome { Some(answer) } else { None }
     }
 
-    /// Whether it was answered as done.
+    /// Whether it was answered as executed.
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self.outcome, Outcome::Done(_))
     }
 
-    /// Whether it may have been done or not. An answer that makes no sense leaves
-    /// that open as well.
+    /// Whether it is unknown if it was executed, as it is after an invalid answer.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         matches!(self.outcome, Outcome::Unknown(_) | Outcome::Unexpected(_))
@@ -251,9 +250,9 @@ impl fmt::Display for Operation {
 /// A fault that was injected, or another event of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Such as `kill`; counted by this.
+    /// Its name, such as `kill`, by which it is counted.
     pub kind: String,
-    /// The members that it was done to.
+    /// The affected members.
     pub members: Vec<u32>,
     /// When it began, in nanoseconds.
     pub from: u64,
@@ -261,7 +260,7 @@ pub struct Fault {
     pub until: u64,
     /// When the data was safe again, in nanoseconds.
     pub safe: u64,
-    /// Its figures.
+    /// Its parameters.
     pub detail: String,
 }
 
@@ -278,19 +277,19 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What was promised while a history was recorded.
+/// The guarantees that apply to a history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// One member lost or paused at a time, no split: every key is linearizable.
     #[default]
     Strong,
-    /// The network splits: what is promised of splits.
+    /// The network splits: the guarantees for splits apply.
     Split,
 }
 
 impl Profile {
-    /// As it is written on command lines.
+    /// Its name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -300,22 +299,22 @@ impl Profile {
     }
 }
 
-/// Where a history comes from.
+/// The origin of a history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The seed of the run.
     pub seed: u64,
     /// The round of the run, from zero.
     pub round: u64,
-    /// What is checked.
+    /// The profile of the checks.
     pub profile: Profile,
-    /// What `convoke --version` prints.
+    /// The output of `convoke --version`.
     pub version: String,
     /// SHA-256 of the binary, in hexadecimal.
     pub binary_sha256: String,
     /// Members of the cluster.
     pub members: u32,
-    /// Worker threads that each member was asked to have.
+    /// Configured worker threads of each member.
     pub workers: u32,
     /// When the last reads began, after the data was safe again, in nanoseconds; 0
     /// when the run ended before.
@@ -325,9 +324,9 @@ pub struct Header {
 /// A round of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// Where it comes from.
+    /// Its origin.
     pub header: Header,
-    /// In no order.
+    /// Unordered.
     pub operations: Vec<Operation>,
     /// In the order that they were injected.
     pub faults: Vec<Fault>,
@@ -362,7 +361,7 @@ impl History {
     /// Reads what [`History::write`] wrote.
     ///
     /// # Errors
-    /// If `reader` fails, or a line is not of this form; the text names the line.
+    /// If `reader` fails, or a line is malformed; the text names the line.
     pub fn read(reader: impl BufRead) -> io::Result<Self> {
         let mut history = Self::default();
         for (index, line) in reader.lines().enumerate() {
@@ -385,7 +384,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_history_is_read_as_it_was_written() {
+    fn a_history_survives_a_round_trip() {
         let operation = |action, outcome| Operation {
             key: "queue:{1:2}:a".to_owned(),
             client: 3,
@@ -421,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_none_is_named() {
+    fn an_error_names_the_malformed_line() {
         let error = History::read(&b"{\"fault\":3}\n"[..]).unwrap_err();
         assert!(error.to_string().starts_with("line 1: "), "{error}");
     }

@@ -1,17 +1,15 @@
-//! Clients on real members under faults, and whether what they were answered keeps the
-//! promises of `host/grid/README.md`.
+//! Runs clients of real members under faults, and checks the recorded history against the
+//! guarantees of `host/grid/README.md`.
 //!
-//! - [`history`]: what clients asked for and were answered, with times, as lines of JSON
-//! - [`check`]: what each kind of key promises, checked on a history
-//! - `workload`: what clients do; `client`: one of them
-//! - `nemesis`: which faults there are, and how they are injected; `network` and `clock`:
-//!   by which tools
+//! - [`history`]: requests and answers of clients with their times, as lines of JSON
+//! - [`check`]: checks a history for the guarantees of each kind of key
+//! - `workload`: the requests of clients; `client`: a single client
+//! - `nemesis`: the faults and their injection; `network` and `clock`: the tools for it
 //! - `fleet`: the members
-//! - [`run`]: all of it, for some minutes
+//! - [`mod@run`]: a whole run
 //!
-//! It promises that one seed chooses the same clusters, requests and faults again (though
-//! processes never do the same twice), and that all members and namespaces are gone
-//! after it, whatever becomes of it.
+//! A seed determines the clusters, requests and faults, though not the scheduling of processes. All
+//! members and namespaces are removed at the end of a run, even if it fails.
 
 pub mod check;
 mod client;

@@ -1,5 +1,5 @@
-//! What is done to the members: chosen by a seed, one fault at a time, and no other
-//! before the data is safe again.
+//! Fault injection: faults are chosen by a seed and injected one at a time, the next one only after
+//! the data is safe again.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const PAUSE_MS: (u64, u64) = (200, 8_000);
 /// Milliseconds that a lost member stays away.
 const DOWN_MS: (u64, u64) = (0, 3_000);
 
-/// Milliseconds of an outage that is too short for a member to be given up.
+/// Milliseconds of an outage that is too short for a member to be removed.
 const OUTAGE_MS: (u64, u64) = (100, 700);
 
 /// Milliseconds of a split.
@@ -35,37 +35,36 @@ const CUT_MS: (u64, u64) = (250, 600);
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// SIGKILL, and a new process after so many milliseconds.
+    /// SIGKILL, and a new process after this time, in milliseconds.
     Kill(u64),
-    /// SIGTERM, and a new process after so many milliseconds.
+    /// SIGTERM, and a new process after this time, in milliseconds.
     Terminate(u64),
-    /// SIGSTOP for so many milliseconds.
+    /// SIGSTOP for this time, in milliseconds.
     Pause(u64),
-    /// The same, with a monotonic clock that stands still meanwhile.
+    /// The same, with a monotonic clock that is stopped meanwhile.
     Suspend(u64),
-    /// A wall clock that is wrong by so many seconds, for so many milliseconds.
+    /// A wall clock that is off by this many seconds, for this many milliseconds.
     ClockStep(i64, u64),
-    /// SIGTERM, and a new process whose wall clock is wrong by so many seconds.
+    /// SIGTERM, and a new process whose wall clock is off by this many seconds.
     ClockAtStart(i64),
-    /// So many of a hundred packets to and from a member are lost, for so many
-    /// milliseconds.
+    /// A percentage of the packets to and from a member is lost, for a time in milliseconds.
     Loss(u64, u64),
-    /// So many Mbit a second from a member, for so many milliseconds.
+    /// A rate limit in Mbit/s for packets from a member, for a time in milliseconds.
     Rate(u64, u64),
-    /// Packets from a member so many milliseconds late, for so many milliseconds.
+    /// A delay in milliseconds of packets from a member, for a time in milliseconds.
     Delay(u64, u64),
-    /// What one member sends to another is dropped, for so many milliseconds.
+    /// Packets from one member to another are dropped, for a time in milliseconds.
     OneWay(u64),
-    /// Nothing to or from a member, for so many milliseconds.
+    /// All packets to and from a member are dropped, for a time in milliseconds.
     Outage(u64),
-    /// Connections between two members are broken on one side only, while the other one
-    /// is paused for so many milliseconds.
+    /// Connections between two members are broken on one side only, while the other one is paused
+    /// for a time in milliseconds.
     Cut(u64),
-    /// The two sides of the network do not reach each other for so many milliseconds.
+    /// The two sides of the network cannot reach each other, for a time in milliseconds.
     Split(u64),
-    /// One side does not hear the other for so many milliseconds.
+    /// Packets from one side to the other are dropped, for a time in milliseconds.
     SplitOneWay(u64),
-    /// One member is alone for so many milliseconds.
+    /// One member is isolated, for a time in milliseconds.
     Isolate(u64),
 }
 
@@ -93,7 +92,7 @@ impl Step {
     }
 }
 
-/// What this machine can do.
+/// The faults that this machine can inject.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Abilities {
     pub(super) can_drop: bool,
@@ -145,7 +144,7 @@ pub(super) fn choose(random: &mut Random, profile: Profile, abilities: Abilities
     }
 }
 
-/// Injects faults and remembers them.
+/// Injects faults and records them.
 pub(super) struct Nemesis<'a> {
     pub(super) fleet: &'a mut Fleet,
     pub(super) random: &'a mut Random,
@@ -273,7 +272,7 @@ impl Nemesis<'_> {
         Ok(())
     }
 
-    /// A member is away for so long, or until the others are safe without it.
+    /// Waits for a time while a member is away, or until the others are safe without it.
     fn away(&self, ms: u64) -> Result<(), String> {
         if ms.is_multiple_of(3) {
             return self.fleet.wait_until_safe().map(drop);
@@ -302,8 +301,8 @@ impl Nemesis<'_> {
         self.everywhere(|_| Vec::new())
     }
 
-    /// What is inside does not hear what is outside for so long; nor the other way
-    /// round, when it is for both.
+    /// Drops packets from the members outside to those inside for a time, and also in the other
+    /// direction if `both`.
     fn cut_off(&self, ms: u64, inside: impl Fn(usize) -> bool, both: bool) -> Result<(), String> {
         self.everywhere(|index| {
             let is_deaf = both || inside(index);
@@ -322,8 +321,8 @@ impl Nemesis<'_> {
         network.shape(&host, None)
     }
 
-    /// The target's connections end while the other one is paused and hears no reset:
-    /// it goes on with a connection that is gone, beside the new one.
+    /// The target's connections are closed while the other member is paused and receives no reset,
+    /// so that it continues with a broken connection in addition to the new one.
     fn cut(&mut self, target: usize, other: usize, ms: u64) -> Result<(), String> {
         let host = |fleet: &Fleet, index: usize| fleet.places()[index].host.clone();
         let (Some(network), Some(from), Some(to)) =
@@ -350,7 +349,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_is_asked_for_what_it_can_do() {
+    fn only_supported_faults_are_chosen() {
         let none =
             Abilities { can_drop: false, can_limit: false, can_delay: false, has_clocks: false };
         let all = Abilities { can_drop: true, can_limit: true, can_delay: true, has_clocks: true };
@@ -363,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_faults() {
+    fn the_same_seed_chooses_the_same_faults() {
         let all = Abilities { can_drop: true, can_limit: true, can_delay: true, has_clocks: true };
         let steps = |seed| {
             let mut random = Random::new(seed);

@@ -1,4 +1,4 @@
-//! Networks that lose, hold up and drop: what this machine's kernel and tools can do.
+//! Network faults (loss, delay, limits, drops) with the tools that this machine has.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ enum Filter {
     None,
 }
 
-/// How they are held up.
+/// How they are delayed or limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shaper {
     Netem,
@@ -22,23 +22,23 @@ enum Shaper {
     None,
 }
 
-/// What a host does to the packets that it receives.
+/// A rule for the packets that a host receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// Drops all from there.
+    /// Drops all packets from an address.
     From(Ipv4Addr, Ipv6Addr),
-    /// Drops so many of a hundred.
+    /// Drops this percentage of packets.
     Loss(u64),
-    /// Drops the resets of TCP: broken connections are noticed on one side only.
+    /// Drops TCP resets, so that only one side notices a broken connection.
     Resets,
 }
 
-/// What a host does to the packets that it sends.
+/// Traffic shaping of the packets that a host sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// At most so many Mbit a second.
+    /// Rate limit in Mbit/s.
     Rate(u64),
-    /// Each so many milliseconds later, more or less.
+    /// Delay in milliseconds, with jitter.
     Delay(u64),
 }
 
@@ -74,7 +74,7 @@ impl Network {
         network
     }
 
-    /// What is used, for the run's output.
+    /// The tools in use, for the output of a run.
     pub(super) fn describe(self) -> String {
         let filter = match self.filter {
             Filter::Nft => "nftables (loss by numgen, one-way drops, dropped resets)",
@@ -120,7 +120,7 @@ impl Network {
         }
     }
 
-    /// Replaces what a host's link does.
+    /// Replaces the traffic shaping of a host's link.
     pub(super) fn shape(self, host: &Host, shape: Option<Shape>) -> Result<(), String> {
         let Some(shape) = shape else {
             // There may be nothing to delete.
@@ -177,14 +177,14 @@ fn iptables(rule: Rule) -> Vec<String> {
     words.split(' ').map(str::to_owned).collect()
 }
 
-/// Runs a program in a host.
+/// Runs a program on a host.
 fn run(host: &Host, words: &[&str], input: &str) -> Result<(), String> {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", host.namespace()]).args(words);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("`ip` cannot be started: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that ends early says why by itself.
+        // A program that exits early reports the reason itself.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| format!("{words:?}: {error}"))?;

@@ -1,4 +1,4 @@
-//! Numbers that look random and come again with the same seed.
+//! A seeded pseudo-random number generator.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug)]
@@ -7,13 +7,13 @@ pub struct Random {
 }
 
 impl Random {
-    /// The same numbers for the same seed.
+    /// A generator with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// Another sequence for each `stream` of one seed.
+    /// An independent sequence for each `stream` of a seed.
     #[must_use]
     pub fn stream(seed: u64, stream: u64) -> Self {
         let mut mixed = Self::new(seed ^ stream.wrapping_mul(0xA076_1D64_78BD_642F));
@@ -40,12 +40,12 @@ impl Random {
         least + self.below((most.saturating_sub(least)).saturating_add(1))
     }
 
-    /// True in `percent` of a hundred cases.
+    /// True with a probability of `percent`.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    /// A place in a list of `length`; 0 when that is 0.
+    /// An index into a list of `length`; 0 if that is 0.
     pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap_or(0)
     }

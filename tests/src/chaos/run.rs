@@ -1,4 +1,4 @@
-//! A whole run: clusters, rounds of load and faults, and what they came to.
+//! A whole run: clusters, rounds of load and faults, and their results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -22,10 +22,10 @@ use super::workload::{self, Keys, Workload, nanos};
 use crate::binary;
 use crate::resp::{Client, Value};
 
-/// Rounds of one cluster: then another one is started.
+/// Rounds of one cluster, after which another one is started.
 const ROUNDS_PER_FLEET: u64 = 6;
 
-/// Of so many clusters, the last one has a network that splits.
+/// One of this many clusters has a network that splits.
 const FLEETS_PER_SPLIT: u64 = 4;
 
 /// Faults in one round.
@@ -34,53 +34,53 @@ const FAULTS_MAX: u64 = 4;
 /// How long clients work before the first fault, between two, and after the last.
 const GAP: Duration = Duration::from_millis(700);
 
-/// Keys that were deleted in earlier rounds and are still looked at.
+/// Keys that were deleted in earlier rounds and are still checked.
 const DELETED_MAX: usize = 3_000;
 
-/// Registers of a round that are left alone and looked at in the next one.
+/// Registers of a round that are kept unchanged and checked in the next one.
 const KEPT_MAX: usize = 300;
 
-/// Requests that are on their way at once when all is read at the end of a round.
+/// Requests in one pipeline when all keys are read at the end of a round.
 const AT_ONCE: usize = 100;
 
-/// How long the last reads may take: nothing refuses them when the data is safe.
+/// How long the final reads may take: they are not refused when the data is safe.
 const LAST_READS_MAX: Duration = Duration::from_secs(30);
 
-/// Between two tries of them.
+/// Delay between two attempts.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Violations of one round that are printed in full; all are counted.
 const PRINTED_MAX: usize = 4;
 
-/// Lines of a log by which members say that copies were not equal.
+/// Log lines by which members report that replicas differed.
 const DIFFERS: &[&str] = &["differs from its primary"];
 
-/// What a run is asked for.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// No round begins after so long.
+    /// No round is started after this time.
     pub duration: Duration,
-    /// No round begins after so many.
+    /// The largest number of rounds.
     pub rounds_max: Option<u64>,
-    /// Everything that is chosen comes from it.
+    /// The seed of all choices.
     pub seed: u64,
-    /// Rounds of this profile only.
+    /// Only rounds of this profile.
     pub profile: Option<Profile>,
-    /// The faults of every round in place of chosen ones.
+    /// The faults of every round, instead of random ones.
     pub steps: Option<Vec<Step>>,
-    /// The backups of all maps in place of the default, which is what the promises are
-    /// checked for: without any, a run has to find losses.
+    /// The backups of all maps, instead of the default. The guarantees are those of the default:
+    /// without backups a run must detect losses.
     pub backups: Option<u8>,
-    /// Where files of failed rounds go.
+    /// The folder for files of failed rounds.
     pub folder: PathBuf,
-    /// Whether files of other rounds go there as well.
+    /// Whether files of other rounds are kept there as well.
     pub keeps: bool,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// How long it ran.
+    /// Its duration.
     pub took: Duration,
     /// Rounds that were checked.
     pub rounds: u64,
@@ -90,20 +90,20 @@ pub struct Summary {
     pub faults: BTreeMap<String, u64>,
     /// Operations that were checked.
     pub counts: Counts,
-    /// How often a rule was broken, by its name: on so many keys.
+    /// Number of keys that violated a rule, by its name.
     pub violations: BTreeMap<&'static str, usize>,
-    /// What went wrong besides.
+    /// Other problems.
     pub problems: Vec<String>,
-    /// Keys whose check was given up.
+    /// Keys whose check was abandoned.
     pub undecided: u64,
-    /// Lines in which members said that copies were not equal.
+    /// Log lines in which members reported that replicas differed.
     pub differences: u64,
     /// Files of failed rounds.
     pub files: Vec<PathBuf>,
 }
 
 impl Summary {
-    /// Whether nothing was wrong.
+    /// Whether there were no violations and no problems.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.violations.is_empty() && self.problems.is_empty()
@@ -140,7 +140,7 @@ impl Build {
     }
 }
 
-/// Runs until the time is over, and prints what happens.
+/// Runs until the time is over, and prints the progress.
 ///
 /// # Errors
 /// If a cluster cannot be started at all.
@@ -162,7 +162,7 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Summary, String> {
     Ok(run.summary)
 }
 
-/// What this machine can do at all.
+/// The abilities of this machine.
 #[derive(Clone, Copy, Debug)]
 struct Machine {
     has_network: bool,
@@ -170,7 +170,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// Tries it, and says what is skipped.
+    /// Probes it, and prints what is skipped.
     fn probe() -> Self {
         let name = format!("convoke-lab-{}-probe", std::process::id());
         let namespace = |verb: &str| {
@@ -194,12 +194,12 @@ impl Machine {
     }
 }
 
-/// What one round leaves to the next.
+/// State that one round passes to the next.
 #[derive(Default)]
 struct Legacy {
     /// Deletions of earlier rounds.
     deleted: Vec<Operation>,
-    /// Values that were there at the end of the round before, as if written then.
+    /// Values at the end of the previous round, as if written then.
     kept: Vec<Operation>,
 }
 
@@ -218,7 +218,7 @@ impl Run<'_> {
         is_full || self.stop.is_requested() || self.started.elapsed() >= self.options.duration
     }
 
-    /// Starts a cluster and lets it go through some rounds.
+    /// Starts a cluster and runs some rounds on it.
     fn cluster(&mut self, number: u64) -> Result<(), String> {
         let mut random = Random::stream(self.options.seed, number << 32);
         let members = 3 + random.index(3);
@@ -237,7 +237,7 @@ impl Run<'_> {
             Ok(fleet) => fleet,
             Err(_) if self.stop.is_requested() => return Ok(()),
             Err(why) => {
-                // The first one says that nothing works here at all.
+                // A failure of the first one means that nothing works on this machine.
                 if number == 0 {
                     return Err(why);
                 }
@@ -288,7 +288,7 @@ impl Run<'_> {
         self.summary.problems.push(text.to_owned());
     }
 
-    /// One round. False when its cluster cannot go on.
+    /// Runs one round. Returns false if its cluster cannot continue.
     fn round(
         &mut self,
         fleet: &mut Fleet,
@@ -337,7 +337,7 @@ impl Run<'_> {
             self.leave(fleet, &keys, &history, legacy);
         }
         if !is_clean {
-            // What is wrong once may be wrong again for the same reason.
+            // A problem may recur in the same cluster for the same reason.
             return false;
         }
         goes_on
@@ -416,8 +416,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Asks one member for all of it, again where it was refused; adds all that was asked
-    /// to `operations`.
+    /// Reads all keys from one member, and retries refused reads; adds all reads to `operations`.
     fn ask_all(
         &self,
         fleet: &Fleet,
@@ -432,7 +431,7 @@ impl Run<'_> {
             let mut left: Vec<&(String, Action)> = some.iter().collect();
             while !left.is_empty() {
                 let member = u32::try_from(index).expect("few members");
-                let asked = ask(place, &mut connection, &left, self.started, member);
+                let asked = pipeline(place, &mut connection, &left, self.started, member);
                 let mut refused = Vec::new();
                 for (request, operation) in left.into_iter().zip(asked) {
                     if matches!(operation.outcome, Outcome::Refused(_) | Outcome::Unknown(_)) {
@@ -454,8 +453,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Checks a round, prints what is wrong with it and keeps its files. True when
-    /// nothing is.
+    /// Checks a round, prints its violations and keeps its files. Returns true if there are none.
     fn judge(&mut self, fleet: &Fleet, history: &History, problems: &[String]) -> bool {
         let report = check::check(history);
         let header = &history.header;
@@ -520,7 +518,7 @@ impl Run<'_> {
         Ok(path)
     }
 
-    /// Removes what the next round does not need, and remembers what it looks at.
+    /// Deletes keys that the next round does not need, and records those that it checks.
     fn leave(&self, fleet: &Fleet, keys: &Keys, history: &History, legacy: &mut Legacy) {
         let deleted = history.operations.iter().filter(|operation| {
             Kind::of(&operation.key) == Some(Kind::Deleted) && workload::is_deleted(operation)
@@ -539,11 +537,11 @@ impl Run<'_> {
         });
         let removals: Vec<(String, Action)> =
             others.map(|(key, _)| (key.clone(), Action::Delete)).collect();
-        // Not part of a history: nobody looks at these any more.
+        // Not part of a history: these keys are not checked any more.
         let _ = self.ask_all(fleet, 0, &removals, &mut Vec::new());
     }
 
-    /// The end of the output.
+    /// The summary at the end of the output.
     fn page(&self) -> String {
         let summary = &self.summary;
         let mut page = format!(
@@ -589,20 +587,19 @@ impl Run<'_> {
     }
 }
 
-/// The first value of what the run itself writes in a round: above those of clients.
+/// The first value that the run itself writes in a round, above those of clients.
 fn workload_value(round: u64) -> u64 {
     super::history::first_value(workload::CLIENTS) + (round << 20)
 }
 
-/// Some of each rule.
+/// Some violations of each rule.
 fn distinct(violations: &[Violation]) -> Vec<&Violation> {
     let mut rules = BTreeSet::new();
     let first = violations.iter().filter(|violation| rules.insert(violation.rule));
     first.take(PRINTED_MAX).collect()
 }
 
-/// Registers with a value that nothing can change any more, as if written when they
-/// were read last.
+/// Registers with a value that cannot change any more, as if written at their last read.
 fn kept(keys: &Keys, history: &History) -> Vec<Operation> {
     let mut unknown: BTreeSet<&str> = BTreeSet::new();
     let mut last: BTreeMap<&str, &Operation> = BTreeMap::new();
@@ -628,8 +625,8 @@ fn kept(keys: &Keys, history: &History) -> Vec<Operation> {
     registers.take(KEPT_MAX).collect()
 }
 
-/// Asks one member, in one pipeline.
-fn ask(
+/// Sends requests to one member, in one pipeline.
+fn pipeline(
     place: &Place,
     connection: &mut Option<Client>,
     requests: &[&(String, Action)],
@@ -641,7 +638,7 @@ fn ask(
     if connection.is_none() {
         *connection = place.inside(|| Client::connect(place.resp)).ok();
         if let Some(connection) = connection {
-            connection.set_patience(client::ANSWER_MAX);
+            connection.set_timeout(client::ANSWER_MAX);
         }
     }
     let call = nanos(start);
@@ -671,7 +668,7 @@ fn ask(
         .collect()
 }
 
-/// The faults of a round, and what members showed of the cluster meanwhile.
+/// The faults of a round, and the views of the members meanwhile.
 fn timeline(fleet: &Fleet, history: &History, start: Instant) -> String {
     let mut page = "timeline:\n".to_owned();
     for fault in &history.faults {
@@ -687,7 +684,7 @@ fn timeline(fleet: &Fleet, history: &History, start: Instant) -> String {
     page
 }
 
-/// Checks a file again and prints what is wrong. True when nothing is.
+/// Checks a file again and prints its violations. Returns true if there are none.
 ///
 /// # Errors
 /// If the file cannot be read.

@@ -1,28 +1,28 @@
-//! An end that is asked for from outside.
+//! A request to stop a run.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Clones are the same.
+/// Clones share the request.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     shared: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Stop {
-    /// Asks for the end.
+    /// Requests the stop.
     pub fn request(&self) {
         *self.lock() = true;
         self.shared.1.notify_all();
     }
 
-    /// Whether somebody has.
+    /// Whether a stop was requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         *self.lock()
     }
 
-    /// Waits for so long, or until the end is asked for.
+    /// Waits for `duration`, or until a stop is requested.
     pub fn wait(&self, duration: Duration) {
         let deadline = Instant::now() + duration;
         let mut is_requested = self.lock();

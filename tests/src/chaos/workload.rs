@@ -1,4 +1,4 @@
-//! What clients do in one round: which keys there are, and which request is next.
+//! The workload of one round: its keys, and the requests of its clients.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::random::Random;
 /// Clients of a run.
 pub(super) const CLIENTS: u32 = 24;
 
-/// Registers that many clients use at once, and those that each see few operations but
-/// lie on every partition.
+/// Registers that many clients use concurrently, and registers with few operations each that cover
+/// all partitions.
 const HOT: usize = 12;
 const COLD: usize = 1_200;
 const DELETING_HOT: usize = 6;
@@ -25,7 +25,7 @@ const QUEUES: usize = 6;
 const SETS: usize = 6;
 /// Keys with a time to live, of each client.
 const EXPIRING_EACH: usize = 16;
-/// Keys that are deleted and stay so, of each client.
+/// Keys of each client that are deleted and must stay deleted.
 const DELETED_EACH: usize = 20;
 
 /// Elements of a set that one client leaves in it.
@@ -40,7 +40,7 @@ const VALUE_BITS: u32 = 20;
 /// Bytes of values.
 const WIDTHS: [usize; 8] = [16, 16, 16, 64, 64, 300, 2_000, 20_000];
 
-/// Milliseconds that keys live.
+/// Time to live of keys, in milliseconds.
 const TTL_MS: [u64; 6] = [300, 700, 1_500, 2_500, 4_000, 8_000];
 
 /// The keys of a round.
@@ -104,14 +104,14 @@ impl Keys {
     }
 }
 
-/// Clients at work on a thread of their own. They end when this is dropped.
+/// Running clients, on their own thread. They are stopped when this is dropped.
 #[derive(Debug)]
 pub(super) struct Workload {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<Vec<Operation>>>,
 }
 
-/// What all clients of a round share.
+/// The shared state of all clients of a round.
 struct Round {
     number: u64,
     profile: Profile,
@@ -144,7 +144,7 @@ impl Workload {
         Self { is_over, thread: Some(thread) }
     }
 
-    /// Lets all clients finish what they are at; what they did.
+    /// Stops all clients after their current operation, and returns the operations.
     pub(super) fn stop(mut self) -> Vec<Operation> {
         self.is_over.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("it is stopped once");
@@ -165,7 +165,7 @@ async fn all(round: Arc<Round>, places: Arc<Vec<Place>>) -> Vec<Operation> {
     });
     let mut operations = Vec::new();
     for worker in workers.collect::<Vec<_>>() {
-        operations.append(&mut worker.await.expect("a client does not fail"));
+        operations.append(&mut worker.await.expect("the client did not panic"));
     }
     operations
 }
@@ -173,7 +173,7 @@ async fn all(round: Arc<Round>, places: Arc<Vec<Place>>) -> Vec<Operation> {
 /// A key with a time to live, as its only writer knows it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lifetime {
-    /// It is not written any more: its last outcome is unknown.
+    /// Set when it is not written any more, because its last outcome is unknown.
     is_lost: bool,
 }
 
@@ -270,7 +270,7 @@ impl Worker {
         } else {
             Action::Get
         };
-        self.ask(&keys[index], action).await;
+        self.command(&keys[index], action).await;
     }
 
     async fn deleting(&mut self) {
@@ -285,14 +285,14 @@ impl Worker {
             12 => Action::GetDelete,
             _ => Action::Get,
         };
-        self.ask(key, action).await;
+        self.command(key, action).await;
     }
 
     async fn counter(&mut self) {
         let round = Arc::clone(&self.round);
         let key = self.random.pick(&round.keys.counters);
         let action = if self.random.percent(80) { Action::Increment } else { Action::Get };
-        self.ask(key, action).await;
+        self.command(key, action).await;
     }
 
     async fn queue(&mut self) {
@@ -314,7 +314,7 @@ impl Worker {
             97..99 => (first, Action::List),
             _ => (second, Action::List),
         };
-        self.ask(key, action).await;
+        self.command(key, action).await;
     }
 
     async fn set(&mut self) {
@@ -322,17 +322,17 @@ impl Worker {
         let dice = self.random.below(100);
         if dice < 20 {
             let key = self.random.pick(&round.keys.sets);
-            self.ask(key, Action::Members).await;
+            self.command(key, Action::Members).await;
             return;
         }
         if (dice < 55 || self.added.len() > SET_ELEMENTS_MAX)
             && let Some((index, value)) = self.added.pop_front()
         {
-            self.ask(&round.keys.sets[index], Action::Remove { value }).await;
+            self.command(&round.keys.sets[index], Action::Remove { value }).await;
             return;
         }
         let (index, value) = (self.random.index(round.keys.sets.len()), self.fresh());
-        if self.ask(&round.keys.sets[index], Action::Add { value }).await {
+        if self.command(&round.keys.sets[index], Action::Add { value }).await {
             self.added.push_back((index, value));
         }
     }
@@ -348,22 +348,22 @@ impl Worker {
             } else {
                 Action::Set { value: self.fresh(), ttl_ms }
             };
-            self.ask(key, action).await;
+            self.command(key, action).await;
             let is_unknown = self.operations.last().is_some_and(Operation::is_unknown);
             self.lifetimes[index].is_lost = is_unknown;
         } else {
             let owner = self.random.index(round.keys.expiring.len());
-            self.ask(&round.keys.expiring[owner][index], Action::Get).await;
+            self.command(&round.keys.expiring[owner][index], Action::Get).await;
         }
     }
 
-    /// Deletes a key of its own for good, or reads one that somebody has deleted.
+    /// Deletes one of its keys permanently, or reads one that was deleted.
     async fn deletion(&mut self) {
         let round = Arc::clone(&self.round);
         if self.random.percent(25)
             && let Some(key) = self.deletions.pop_front()
         {
-            self.ask(&key, Action::Delete).await;
+            self.command(&key, Action::Delete).await;
             return;
         }
         let earlier = &round.keys.earlier;
@@ -373,17 +373,17 @@ impl Worker {
             let of = self.random.index(round.keys.deleted.len());
             self.random.pick(&round.keys.deleted[of])
         };
-        self.ask(key, Action::Get).await;
+        self.command(key, Action::Get).await;
     }
 
-    /// Whether it was done.
-    async fn ask(&mut self, key: &str, action: Action) -> bool {
+    /// Returns whether it was executed.
+    async fn command(&mut self, key: &str, action: Action) -> bool {
         let width = *self.random.pick(&WIDTHS);
         let words = client::request(key, &action, width);
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let member = self.client.member();
         let call = nanos(self.round.start);
-        let answer = self.client.ask(&words, client::waits(&action)).await;
+        let answer = self.client.command(&words, client::waits(&action)).await;
         let ret = nanos(self.round.start);
         let outcome = client::outcome(&action, &answer);
         let is_done = matches!(outcome, Outcome::Done(_));
@@ -401,12 +401,12 @@ impl Worker {
     }
 }
 
-/// Nanoseconds since then.
+/// Nanoseconds since `start`.
 pub(super) fn nanos(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Whether a key was deleted for good: one that was there, acknowledged.
+/// Whether this acknowledged operation deleted an existing key.
 pub(super) fn is_deleted(operation: &Operation) -> bool {
     operation.action == Action::Delete && operation.answer() == Some(&Answer::Integer(1))
 }

@@ -1,4 +1,4 @@
-//! From a request to an answer.
+//! Responses to requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,32 +11,32 @@ use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::selector;
-use super::state::{Manner, State};
+use super::state::{Behavior, State};
 
-/// Objects of one page, when no limit is asked for.
+/// Objects of one page, if the request has no limit.
 const LIMIT: usize = 10_000;
 
-/// What was asked.
-struct Asked {
+/// A parsed request.
+struct ApiRequest {
     resource: String,
     group: &'static str,
     namespace: String,
     query: HashMap<String, String>,
 }
 
-/// `None` is silence.
+/// The response; `None` if the server does not respond.
 pub(super) fn answer<B>(state: &Arc<State>, request: &Request<B>) -> Option<Response<Body>> {
     let mut inner = state.lock();
-    match inner.manner {
-        Manner::Silent => return None,
-        Manner::Garbage => {
+    match inner.behavior {
+        Behavior::Silent => return None,
+        Behavior::Garbage => {
             let page = "<!doctype html><title>Sign in</title>";
             return Some(respond(StatusCode::OK, "text/html", Body::from(page)));
         }
-        Manner::Unavailable => {
+        Behavior::Unavailable => {
             return Some(status(503, "ServiceUnavailable", "etcdserver: leader changed"));
         }
-        Manner::Honest | Manner::CloseMidBody => {}
+        Behavior::Normal | Behavior::CloseMidBody => {}
     }
     let bearer = format!("Bearer {}", inner.token);
     if request
@@ -46,13 +46,13 @@ pub(super) fn answer<B>(state: &Arc<State>, request: &Request<B>) -> Option<Resp
     {
         return Some(status(401, "Unauthorized", "Unauthorized"));
     }
-    let Some(asked) = read(request) else {
+    let Some(parsed) = read(request) else {
         return Some(status(404, "NotFound", "the server could not find the requested resource"));
     };
-    let watches = asked.query.get("watch").is_some_and(|watch| watch == "true");
+    let watches = parsed.query.get("watch").is_some_and(|watch| watch == "true");
     let verb = if watches { "watch" } else { "list" };
     inner.count(verb);
-    let Asked { resource, group, namespace, query } = &asked;
+    let ApiRequest { resource, group, namespace, query } = &parsed;
     if inner.is_denied(verb, resource) {
         let full = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
         let message = format!(
@@ -77,7 +77,7 @@ pub(super) fn answer<B>(state: &Arc<State>, request: &Request<B>) -> Option<Resp
     }
     let limit = query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(LIMIT);
     let after = query.get("continue").cloned().unwrap_or_default();
-    let fitting: Vec<&Value> = inner
+    let matching: Vec<&Value> = inner
         .objects
         .iter()
         .filter(|((kind, name), _)| kind == resource && *name > after)
@@ -85,12 +85,12 @@ pub(super) fn answer<B>(state: &Arc<State>, request: &Request<B>) -> Option<Resp
         .filter(|object| object["metadata"]["namespace"] == **namespace)
         .filter(|object| selector::fits(&selects, &object["metadata"]["labels"]))
         .collect();
-    let page: Vec<&Value> = fitting.iter().take(limit).copied().collect();
+    let page: Vec<&Value> = matching.iter().take(limit).copied().collect();
     let mut meta = json!({ "resourceVersion": inner.version.to_string() });
-    if fitting.len() > page.len() {
+    if matching.len() > page.len() {
         meta["continue"] =
             page.last().map(|object| object["metadata"]["name"].clone()).unwrap_or_default();
-        meta["remainingItemCount"] = (fitting.len() - page.len()).into();
+        meta["remainingItemCount"] = (matching.len() - page.len()).into();
     }
     let (kind, version) = match group.is_empty() {
         true => ("PodList", "v1"),
@@ -98,9 +98,9 @@ pub(super) fn answer<B>(state: &Arc<State>, request: &Request<B>) -> Option<Resp
     };
     let list =
         json!({ "kind": kind, "apiVersion": version, "metadata": meta, "items": page }).to_string();
-    if inner.manner == Manner::CloseMidBody {
+    if inner.behavior == Behavior::CloseMidBody {
         let half = Bytes::from(list.into_bytes()).slice(..20);
-        // In pieces, so that the first is on its way before the end comes.
+        // In two chunks, so that the first one is sent before the connection is closed.
         let broken = stream::unfold(Some(half), |half| async {
             match half {
                 Some(half) => Some((Ok(half), None)),
@@ -115,7 +115,7 @@ pub(super) fn answer<B>(state: &Arc<State>, request: &Request<B>) -> Option<Resp
     Some(respond(StatusCode::OK, "application/json", Body::from(list)))
 }
 
-fn read<B>(request: &Request<B>) -> Option<Asked> {
+fn read<B>(request: &Request<B>) -> Option<ApiRequest> {
     let path = request.uri().path();
     let (group, rest) = match path.strip_prefix("/api/v1/namespaces/") {
         Some(rest) => ("", rest),
@@ -125,7 +125,7 @@ fn read<B>(request: &Request<B>) -> Option<Asked> {
     let known = if group.is_empty() { "pods" } else { "endpointslices" };
     let query = request.uri().query().unwrap_or_default();
     let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    (resource == known).then(|| Asked {
+    (resource == known).then(|| ApiRequest {
         resource: resource.to_owned(),
         group,
         namespace: namespace.to_owned(),
@@ -133,7 +133,7 @@ fn read<B>(request: &Request<B>) -> Option<Asked> {
     })
 }
 
-/// Events after `from`, as they come.
+/// A stream of the events after `from`.
 fn watch(state: Arc<State>, resource: String, selects: String, from: u64) -> Response<Body> {
     let changed = state.changed.subscribe();
     let events = stream::unfold((state, changed, from), move |(state, mut changed, from)| {
@@ -156,7 +156,7 @@ fn watch(state: Arc<State>, resource: String, selects: String, from: u64) -> Res
                     (lines, inner.version, from < inner.oldest)
                 };
                 if expired {
-                    // The server hangs up; whoever goes on from there is told 410.
+                    // The connection is closed; a watch that resumes from there gets 410.
                     return None;
                 }
                 let from = newest;
@@ -186,5 +186,5 @@ fn status(code: u16, reason: &str, message: &str) -> Response<Body> {
 
 fn respond(code: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
     let response = Response::builder().status(code).header(CONTENT_TYPE, kind).body(body);
-    response.expect("a response of known parts")
+    response.expect("a valid response")
 }

@@ -1,13 +1,13 @@
-//! Label selectors, as the API server reads them.
+//! Label selectors.
 
 use serde_json::Value;
 
-/// Whether `labels` fit all requirements of `selector`.
+/// Whether `labels` match all requirements of `selector`.
 pub(super) fn fits(selector: &str, labels: &Value) -> bool {
-    split(selector).iter().all(|requirement| fits_one(requirement, labels))
+    split(selector).iter().all(|requirement| matches_one(requirement, labels))
 }
 
-/// At commas that are not within parentheses.
+/// Splits at commas that are not within parentheses.
 fn split(selector: &str) -> Vec<String> {
     let (mut parts, mut depth) = (vec![String::new()], 0);
     for c in selector.chars() {
@@ -22,7 +22,7 @@ fn split(selector: &str) -> Vec<String> {
     parts
 }
 
-fn fits_one(requirement: &str, labels: &Value) -> bool {
+fn matches_one(requirement: &str, labels: &Value) -> bool {
     let text = requirement.trim();
     let label = |key: &str| labels[key.trim()].as_str();
     for (word, wanted) in [(" notin ", false), (" in ", true)] {
@@ -50,7 +50,7 @@ mod tests {
     use super::fits;
 
     #[test]
-    fn requirements_are_read_as_kubectl_writes_them() {
+    fn requirements_in_the_syntax_of_kubectl_are_supported() {
         let labels = serde_json::json!({ "app": "till", "tier": "b" });
         for yes in
             ["", "app=till", "app==till,tier in (a, b)", "app!=x", "tier notin (c)", "app", "!x"]

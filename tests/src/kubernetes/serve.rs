@@ -1,4 +1,4 @@
-//! Sockets: the same answers on a plain port and on one with TLS.
+//! The plain port and the TLS port of the server.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use super::state::State;
 use crate::ports;
 use crate::tls::accept;
 
-/// Listens on both ports; answers until the runtime ends.
+/// Serves both ports until the runtime is stopped.
 pub(super) async fn bind(
     plain: SocketAddr,
     tls: SocketAddr,
@@ -29,13 +29,13 @@ pub(super) async fn bind(
     let served = Arc::clone(&state);
     tokio::spawn(async move {
         while let Ok((stream, _)) = plain.accept().await {
-            tokio::spawn(converse(stream, Arc::clone(&served)));
+            tokio::spawn(serve_connection(stream, Arc::clone(&served)));
         }
     });
-    tokio::spawn(accept(tls, acceptor, move |stream| converse(stream, Arc::clone(&state))));
+    tokio::spawn(accept(tls, acceptor, move |stream| serve_connection(stream, Arc::clone(&state))));
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
+async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let state = Arc::clone(&state);
         async move {

@@ -1,4 +1,4 @@
-//! What the server knows: objects with versions, their history, accounts.
+//! The state of the server: versioned objects, their history, accounts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,21 +8,21 @@ use tokio::sync::watch;
 
 /// How the server answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Manner {
-    /// As its objects say.
+pub enum Behavior {
+    /// According to its objects.
     #[default]
-    Honest,
-    /// Not at all.
+    Normal,
+    /// No response.
     Silent,
-    /// With a page for people.
+    /// An HTML page.
     Garbage,
-    /// Half of each list, and then nothing.
+    /// Half of each list, then the connection is closed.
     CloseMidBody,
-    /// 503 to everything.
+    /// 503 to every request.
     Unavailable,
 }
 
-/// Everything, and a bell for those who watch.
+/// The state, with a notification for watches.
 #[derive(Debug)]
 pub(super) struct State {
     inner: Mutex<Inner>,
@@ -32,12 +32,12 @@ pub(super) struct State {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) manner: Manner,
+    pub(super) behavior: Behavior,
     pub(super) account: String,
     pub(super) token: String,
     tokens: u32,
     pub(super) version: u64,
-    /// Before this one, the past is forgotten.
+    /// Events before this version are compacted.
     pub(super) oldest: u64,
     /// By resource and name.
     pub(super) objects: BTreeMap<(String, String), Value>,
@@ -50,7 +50,7 @@ pub(super) struct Inner {
 impl State {
     pub(super) fn new(account: &str) -> Self {
         let inner = Inner {
-            manner: Manner::Honest,
+            behavior: Behavior::Normal,
             account: account.to_owned(),
             token: token(account, 0),
             tokens: 0,
@@ -78,8 +78,8 @@ impl State {
         inner.token = token(&inner.account, inner.tokens);
     }
 
-    pub(super) fn behave(&self, manner: Manner) {
-        self.lock().manner = manner;
+    pub(super) fn set_behavior(&self, behavior: Behavior) {
+        self.lock().behavior = behavior;
     }
 
     pub(super) fn deny(&self, verb: &str, resource: &str, denied: bool) {
@@ -108,7 +108,7 @@ impl State {
         object["metadata"]["resourceVersion"] = inner.version.to_string().into();
         let key = (resource.to_owned(), name);
         let kind = if inner.objects.contains_key(&key) { "MODIFIED" } else { "ADDED" };
-        inner.tell(resource, kind, &object);
+        inner.record_event(resource, kind, &object);
         inner.objects.insert(key, object);
         self.changed.send_replace(inner.version);
     }
@@ -119,7 +119,7 @@ impl State {
         let Some(mut object) = inner.objects.remove(&key) else { return };
         inner.version += 1;
         object["metadata"]["resourceVersion"] = inner.version.to_string().into();
-        inner.tell(resource, "DELETED", &object);
+        inner.record_event(resource, "DELETED", &object);
         self.changed.send_replace(inner.version);
     }
 
@@ -129,7 +129,7 @@ impl State {
 }
 
 impl Inner {
-    fn tell(&mut self, resource: &str, kind: &str, object: &Value) {
+    fn record_event(&mut self, resource: &str, kind: &str, object: &Value) {
         let event = json!({ "type": kind, "object": object });
         self.history.push((self.version, resource.to_owned(), event));
     }
@@ -143,9 +143,8 @@ impl Inner {
     }
 }
 
-/// A token as service accounts have them: three parts, of which the second says
-/// whom it is for. The claim is written in base64 by hand: three bytes make four
-/// letters.
+/// A token like those of service accounts: a JWT whose second part has the account. The claims are
+/// padded to a multiple of three bytes and encoded in base64url.
 fn token(account: &str, number: u32) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut claims = json!({ "sub": account, "jti": number }).to_string();

@@ -1,3 +1,3 @@
-//! What other programs make of the same input, recorded, and what Convoke makes of it.
+//! Comparisons with the recorded results of other programs for the same input.
 
 pub mod hazelcast;

@@ -1,4 +1,4 @@
-//! What a user has: a browser that keeps cookies.
+//! A minimal browser that keeps cookies.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,40 +6,39 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A web process that cannot reach its member may try for a while before it says
-/// so.
+/// A web process that cannot reach its member may retry for a while before it returns an error.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// The largest page that is read, in bytes.
 const PAGE_BYTES_MAX: u64 = 1 << 20;
 
-/// One user's browser. It asks processes on loopback, and keeps one set of cookies
-/// for all of them, as for one site behind a load balancer.
+/// One user's browser. It sends requests to processes on loopback, and keeps one set of cookies for
+/// all of them, as for one site behind a load balancer.
 #[derive(Debug, Default)]
 pub(crate) struct Browser {
     cookies: BTreeMap<String, String>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     /// The status code.
     pub(crate) status: u16,
-    /// What the user sees.
+    /// The body.
     pub(crate) text: String,
 }
 
 impl Browser {
-    /// Asks for a page.
+    /// Requests a page.
     ///
     /// # Errors
-    /// If nobody answers, or what is there does not speak HTTP.
+    /// If there is no response, or it is not HTTP.
     pub(crate) fn get(&mut self, port: u16, path: &str) -> io::Result<Page> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut stream = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
         stream.set_write_timeout(Some(ANSWER_MAX))?;
-        // HTTP/1.0: the answer ends with the connection, and comes in one piece.
+        // HTTP/1.0: the response is not chunked and ends with the connection.
         let mut request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n");
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -54,7 +53,7 @@ impl Browser {
             .ok_or_else(|| io::Error::other(format!("{address} does not speak HTTP")))
     }
 
-    /// Whether it has a cookie: whoever takes it away has logged the user out.
+    /// Whether it has a cookie: a response that deletes it has logged the user out.
     pub(crate) fn has_cookie(&self) -> bool {
         !self.cookies.is_empty()
     }
@@ -72,15 +71,15 @@ impl Browser {
         Some(Page { status, text: text.to_owned() })
     }
 
-    /// `name=value; Max-Age=60; Path=/`. One whose time is over is taken away.
+    /// `name=value; Max-Age=60; Path=/`. An expired cookie is deleted.
     fn take_cookie(&mut self, cookie: &str) -> Option<()> {
         let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
         let (name, value) = pair.split_once('=')?;
         let attributes = attributes.to_ascii_lowercase();
-        let is_over = attributes.split(';').map(str::trim).any(|attribute| {
+        let is_expired = attributes.split(';').map(str::trim).any(|attribute| {
             attribute == "max-age=0" || attribute.starts_with("expires=thu, 01 jan 1970")
         });
-        if is_over {
+        if is_expired {
             self.cookies.remove(name);
         } else {
             self.cookies.insert(name.to_owned(), value.to_owned());
@@ -90,7 +89,7 @@ impl Browser {
 }
 
 #[test]
-fn cookies_are_kept_until_they_are_taken_away() {
+fn cookies_are_kept_until_they_are_deleted() {
     let mut browser = Browser::default();
     let set = "HTTP/1.1 200 OK\r\nSet-Cookie: sid=a=b; Path=/; Max-Age=60\r\n\r\nwords\n";
     assert_eq!(browser.take(set), Some(Page { status: 200, text: "words\n".to_owned() }));

@@ -1,4 +1,4 @@
-//! Where the real clients are: what `cargo xtask test` installs.
+//! The client libraries and frameworks that `cargo xtask test` installs.
 
 use std::env;
 use std::fs;
@@ -6,9 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use convoke_tests::Cluster;
-use convoke_tests::missing::{below_target, skip};
+use convoke_tests::requirements::{below_target, skip};
 
-/// Names the folder, when it is not in the target folder.
+/// Set to the folder if it is not in the target folder.
 const VARIABLE: &str = "CONVOKE_CLIENTS";
 
 /// The scripts that drive client libraries.
@@ -21,11 +21,10 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// `None` where they are not installed: a test says so and ends.
+    /// `None` if they are not installed: the test reports that it is skipped.
     ///
     /// # Panics
-    /// Where that would be a test that tests nothing: in CI, or when a folder is
-    /// named in which they are not.
+    /// If they are not installed in CI, or not in the folder that [`VARIABLE`] names.
     #[track_caller]
     pub(crate) fn find() -> Option<Self> {
         if let Some(folder) = env::var_os(VARIABLE) {
@@ -45,7 +44,7 @@ impl Clients {
         self.folder.join("venv/bin/python")
     }
 
-    /// The suites that others wrote.
+    /// The test suites of Redis and redis-py.
     pub(crate) fn suites(&self) -> PathBuf {
         self.folder.with_file_name("suites")
     }
@@ -54,25 +53,25 @@ impl Clients {
     pub(crate) fn node(&self, cluster: &Cluster) -> PathBuf {
         let link = cluster.folder().join("node_modules");
         if !link.exists() {
-            symlink(self.folder.join("node_modules"), link).expect("the folder is ours");
+            symlink(self.folder.join("node_modules"), link).expect("the folder is writable");
         }
         "node".into()
     }
 
-    /// Puts the scripts into the cluster's folder: nothing is written beside their
-    /// sources, and packages are found from there.
+    /// Copies the scripts into the cluster's folder: nothing is written to the source folder, and
+    /// packages are found from there.
     pub(crate) fn copy_scripts(cluster: &Cluster) {
         for file in fs::read_dir(SCRIPTS).expect("the scripts are part of the sources") {
             let path = file.expect("the scripts are part of the sources").path();
             let is_script = path.extension().is_some_and(|end| end == "py" || end == "mjs");
             if let Some(name) = path.file_name().filter(|_| is_script) {
-                fs::copy(&path, cluster.folder().join(name)).expect("the folder is ours");
+                fs::copy(&path, cluster.folder().join(name)).expect("the folder is writable");
             }
         }
     }
 }
 
-/// Whether both kinds are in a folder.
+/// Whether a folder has the clients for both languages.
 fn are_in(folder: &Path) -> bool {
     let files = ["venv/bin/python", "node_modules/redis/package.json", "../suites/complete"];
     files.iter().all(|file| folder.join(file).is_file())

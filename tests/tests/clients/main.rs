@@ -1,14 +1,14 @@
-//! Real clients against members: the session stores of web frameworks, as the
-//! pages for users show them, and client libraries. Each module is one promise to
-//! users; each test is a sentence of it.
+//! Real clients against members: session stores of web frameworks, as shown in the documentation,
+//! client libraries, Redis' tools and test suites. Each module covers one guarantee to users; each
+//! test states one aspect of it.
 
 mod browser;
+mod client_libraries;
+mod doc_examples;
 mod installed;
-mod page;
 mod process;
+mod redis_tools;
 #[path = "../data/safe.rs"]
 mod safe;
-mod scripts;
-mod sessions;
-mod suites;
-mod tools;
+mod upstream_suites;
+mod web_sessions;

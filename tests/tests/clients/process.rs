@@ -1,4 +1,4 @@
-//! Processes of other programs, which live no longer than the test.
+//! Processes of other programs, which are ended with the test.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use convoke_tests::journal::Output;
 use convoke_tests::{Cluster, Journal, Record};
 
-/// Between two looks at a process that ends.
+/// Interval at which a process that is ending is polled.
 const POLL: Duration = Duration::from_millis(10);
 
-/// A process in the cluster's folder. The cluster's journal has what it prints,
-/// and shows it with the members' logs when something was waited for in vain.
+/// A process in the cluster's folder. Its output goes to the cluster's journal, and is printed with
+/// the members' logs when a wait times out.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -33,7 +33,7 @@ impl Process {
         environment: &[(&str, String)],
     ) -> Self {
         let mut command = if can_die_with_parent() {
-            // A test that is killed itself cannot end it.
+            // A test that is killed cannot end it.
             let mut command = Command::new("setpriv");
             command.args(["--pdeathsig", "KILL", "--"]).arg(program);
             command
@@ -43,7 +43,7 @@ impl Process {
         command
             .args(arguments)
             .envs(environment.iter().map(|(name, value)| (name, value)))
-            // Lines come when they are printed.
+            // Output is not buffered.
             .env("PYTHONUNBUFFERED", "1")
             .current_dir(cluster.folder())
             .stdin(Stdio::piped())
@@ -59,32 +59,32 @@ impl Process {
         Self { child, journal, index }
     }
 
-    /// Looks at what it has printed.
-    pub(crate) fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
-        self.journal.with(self.index, look)
+    /// Calls `read` with what it has printed.
+    pub(crate) fn record<T>(&self, read: impl FnOnce(&Record) -> T) -> T {
+        self.journal.with(self.index, read)
     }
 
     /// Waits until it has printed this line.
     #[track_caller]
     pub(crate) fn wait_for_line(&self, bound: Duration, text: &str) {
         let what = format!("the line {text:?}");
-        let is_it = |record: &Record| record.lines().any(|line| line.text == text);
+        let has_line = |record: &Record| record.lines().any(|line| line.text == text);
         let ended = self.journal.wait(bound, &what, |records| {
             let record = &records[self.index];
-            (is_it(record) || record.is_closed()).then_some(!is_it(record))
+            (has_line(record) || record.is_closed()).then_some(!has_line(record))
         });
         if ended {
             self.journal.fail(&format!("it ended without {what}"));
         }
     }
 
-    /// Gives it an empty line to read.
-    pub(crate) fn go_on(&mut self) {
+    /// Writes an empty line to its input, for which it waits.
+    pub(crate) fn resume(&mut self) {
         let input = self.child.stdin.as_mut().expect("it is piped");
         input.write_all(b"\n").expect("it waits for a line");
     }
 
-    /// Waits until it has ended by itself; gives what it printed as its result.
+    /// Waits until it has ended, and returns its standard output.
     ///
     /// # Panics
     /// If it fails, or does not end within `bound`.
@@ -107,7 +107,7 @@ impl Process {
         self.record(|record| record.text(Output::Stdout))
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it is our own child")
     }
@@ -120,7 +120,7 @@ impl Drop for Process {
     }
 }
 
-/// Whether there is a `setpriv` that knows the option.
+/// Whether there is a `setpriv` that supports the option.
 fn can_die_with_parent() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {

@@ -1,11 +1,10 @@
-//! Clients that write all the time, and an oracle that knows what they were told.
+//! Clients that write continuously, and an oracle that tracks their results.
 //!
-//! Each writer has keys of its own and is the only one that changes them. What it
-//! was told makes of each change one of three things: *acknowledged*, so that
-//! the key has that value until the next change; *refused*, so that nothing
-//! happened; *unknown*, so that the key may have the value before or after it.
-//! A key whose last change is unknown is read, and not changed again before a
-//! read has shown which it is. So at any time a key has one value, or one of two.
+//! Each writer has its own keys and is the only one that changes them. By its answer, a change is
+//! *acknowledged*: the key has that value until the next change; *refused*: nothing happened; or
+//! *unknown*: the key may have the value before or after it. A key whose last change is unknown is
+//! read, and not changed again until a read has shown its value. So at any time a key has one
+//! value, or one of two.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,41 +19,40 @@ use convoke_tests::{Host, Member};
 /// Keys of one writer.
 const KEYS: usize = 400;
 
-/// Of so many steps of a writer …
+/// Steps of a writer in one cycle.
 const STEPS: u64 = 8;
-/// … so many are reads …
+/// How many of [`STEPS`] are reads.
 const READS: u64 = 2;
-/// … and so many remove a key.
+/// How many of [`STEPS`] delete a key.
 const REMOVALS: u64 = 1;
 
-/// Before a writer that reached nobody tries the next member.
+/// Delay before a writer that could not connect tries the next member.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Between two puts of writers that only put. The kernel moves what namespaces
-/// send to each other before anything else: as much as can be leaves it no time
-/// for the cables.
+/// Delay between two writes of writers that only put. Traffic between namespaces is handled in
+/// softirqs, which at full load leave no time for changes of the links.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long the writers may take for what is waited for.
+/// How long the writers may take to make the progress that is waited for.
 const PROGRESS_MAX: Duration = Duration::from_secs(60);
 
-/// Reads that are on their way at once when all is looked at.
-const AT_ONCE: usize = 200;
+/// Reads in one pipeline of the final check.
+const PIPELINE: usize = 200;
 
-/// Failures that are shown.
+/// Failures that are printed.
 const SHOWN_MAX: usize = 20;
 
-/// Answers that say that nothing was done, by their first word.
+/// Error codes that mean that nothing was executed.
 const REFUSALS: [&str; 3] = ["CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS"];
 
-/// Where a member is reached, and from where.
+/// The address of a member, and the host to connect from.
 #[derive(Clone, Debug)]
-struct Place {
+struct Endpoint {
     host: Option<Host>,
     address: SocketAddr,
 }
 
-impl Place {
+impl Endpoint {
     fn of(member: &Member) -> Self {
         Self { host: member.host().cloned(), address: member.resp() }
     }
@@ -67,17 +65,17 @@ impl Place {
     }
 }
 
-/// What one key may have; a value is a number that no other change has.
+/// The possible values of a key; each change has a unique number as its value.
 #[derive(Clone, Copy, Debug, Default)]
 struct Key {
     settled: Option<u64>,
-    /// What a change of unknown outcome would have made of it.
+    /// The value after a change of unknown outcome, if there is one.
     unknown: Option<Option<u64>>,
 }
 
 impl Key {
-    /// Whether it may be read like this; from now on it may be no other way.
-    fn shows(&mut self, value: Option<u64>) -> bool {
+    /// Whether this is a possible value. From now on it is the only one.
+    fn observe(&mut self, value: Option<u64>) -> bool {
         if self.unknown == Some(value) {
             *self = Self { settled: value, unknown: None };
         }
@@ -85,7 +83,7 @@ impl Key {
     }
 }
 
-/// How often writers were told what.
+/// Number of changes by outcome.
 #[derive(Debug, Default)]
 struct Counts {
     acknowledged: AtomicU64,
@@ -96,18 +94,18 @@ struct Counts {
 
 #[derive(Debug, Default)]
 struct Shared {
-    places: Mutex<Vec<Place>>,
-    /// Keys are put, and neither read nor removed.
+    endpoints: Mutex<Vec<Endpoint>>,
+    /// Keys are set, and neither read nor deleted.
     only_puts: bool,
-    /// In front of the names of all keys: another load has others.
+    /// Prefix of the names of all keys, different for each load.
     name: String,
-    /// Raised when the places are others.
-    turn: AtomicU64,
+    /// Incremented when the endpoints change.
+    generation: AtomicU64,
     is_over: AtomicBool,
     counts: Counts,
 }
 
-/// Writers at work. They end when this is dropped.
+/// Running writers, which are stopped when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Load {
     shared: Arc<Shared>,
@@ -115,14 +113,14 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// So many writers, spread over all members.
+    /// Starts writers, spread over all members.
     #[track_caller]
     pub(crate) fn on(members: &[Member], writers: usize) -> Self {
         Self::with(Shared::default(), members, writers)
     }
 
-    /// The same, and they only put: who is cut off from a key's copies does not
-    /// find it, and may put it all the same.
+    /// Starts writers that only put: on a side of a split without replicas of a key, it cannot be
+    /// read, but it can be set.
     #[track_caller]
     pub(crate) fn of_puts_on(members: &[Member], writers: usize) -> Self {
         Self::with(Shared { only_puts: true, ..Shared::default() }, members, writers)
@@ -133,7 +131,7 @@ impl Load {
         static LOADS: AtomicU64 = AtomicU64::new(0);
         let name = format!("load-{}", LOADS.fetch_add(1, Ordering::Relaxed));
         let shared = Arc::new(Shared { name, ..shared });
-        *shared.lock() = members.iter().map(Place::of).collect();
+        *shared.lock() = members.iter().map(Endpoint::of).collect();
         let start = |number| {
             let writer = Writer::new(number, Arc::clone(&shared));
             thread::spawn(move || writer.run())
@@ -142,20 +140,20 @@ impl Load {
         Self { shared, writers }
     }
 
-    /// The writers spread over these members from now on.
+    /// Spreads the writers over these members from now on.
     #[track_caller]
-    pub(crate) fn turn_to(&self, members: &[Member]) {
-        let places = members.iter().map(Place::of).collect();
-        *self.shared.lock() = places;
-        self.shared.turn.fetch_add(1, Ordering::Release);
+    pub(crate) fn switch_to(&self, members: &[Member]) {
+        let endpoints = members.iter().map(Endpoint::of).collect();
+        *self.shared.lock() = endpoints;
+        self.shared.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// How many changes were acknowledged until now.
+    /// Number of changes acknowledged so far.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.shared.counts.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more are.
+    /// Waits until `more` further changes are acknowledged.
     #[track_caller]
     pub(crate) fn wait_for(&self, more: u64) {
         let (goal, deadline) = (self.acknowledged() + more, Instant::now() + PROGRESS_MAX);
@@ -166,27 +164,27 @@ impl Load {
         }
     }
 
-    /// Ends the writers; what they know stays.
+    /// Stops the writers and returns their results.
     #[track_caller]
-    pub(crate) fn stop(mut self) -> Told {
+    pub(crate) fn stop(mut self) -> LoadResults {
         self.shared.is_over.store(true, Ordering::Relaxed);
         let writers = self.writers.drain(..);
         let writers: Vec<Writer> =
-            writers.map(|writer| writer.join().expect("a writer does not fail")).collect();
+            writers.map(|writer| writer.join().expect("the writer did not panic")).collect();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counts = &self.shared.counts;
-        let told = Told {
+        let results = LoadResults {
             acknowledged: count(&counts.acknowledged),
             refused: count(&counts.refused),
             indeterminate: count(&counts.indeterminate),
             broken: count(&counts.broken),
             longest: writers.iter().map(|writer| writer.longest).max().unwrap_or_default(),
             name: self.shared.name.clone(),
-            complaints: writers.iter().flat_map(|writer| writer.complaints.clone()).collect(),
+            errors: writers.iter().flat_map(|writer| writer.errors.clone()).collect(),
             keys: writers.into_iter().map(|writer| writer.keys).collect(),
         };
-        println!("{}", told.summary());
-        told
+        println!("{}", results.summary());
+        results
     }
 }
 
@@ -197,28 +195,28 @@ impl Drop for Load {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Endpoint>> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What all writers were told.
+/// The results of all writers.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct LoadResults {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     /// `INDETERMINATE`.
     pub(crate) indeterminate: u64,
-    /// The connection broke before there was an answer.
+    /// The connection broke before the answer.
     pub(crate) broken: u64,
-    /// The longest that an answer took.
+    /// The longest time to an answer.
     pub(crate) longest: Duration,
     name: String,
-    complaints: Vec<String>,
+    errors: Vec<String>,
     keys: Vec<Vec<Key>>,
 }
 
-impl Told {
+impl LoadResults {
     fn summary(&self) -> String {
         let Self { acknowledged, refused, indeterminate, broken, longest, .. } = self;
         format!(
@@ -227,17 +225,16 @@ impl Told {
         )
     }
 
-    /// Reads every key from each member: it has what was acknowledged, or what an
-    /// unknown change made of it, and the same everywhere. Nothing else was read
-    /// before either.
+    /// Reads every key through each member: it has the acknowledged value, or that of an unknown
+    /// change, and the same on all members. No read before returned anything else.
     #[track_caller]
     pub(crate) fn check(&self, members: &[Member]) {
-        let (mut wrong, mut keys) = (self.complaints.clone(), self.keys.clone());
+        let (mut wrong, mut keys) = (self.errors.clone(), self.keys.clone());
         for (at, member) in members.iter().enumerate() {
             let mut client = member.client();
             for (writer, keys) in keys.iter_mut().enumerate() {
                 let names: Vec<usize> = (0..keys.len()).collect();
-                for some in names.chunks(AT_ONCE) {
+                for some in names.chunks(PIPELINE) {
                     let request =
                         |index: &usize| vec!["GET".to_owned(), name(&self.name, writer, *index)];
                     let requests: Vec<Vec<String>> = some.iter().map(request).collect();
@@ -245,11 +242,10 @@ impl Told {
                     for (index, answer) in some.iter().zip(answers) {
                         let key = &mut keys[*index];
                         let before = *key;
-                        if read(&answer).is_none_or(|value| !key.shows(value)) {
+                        if read(&answer).is_none_or(|value| !key.observe(value)) {
                             let name = name(&self.name, writer, *index);
                             wrong.push(format!(
-                                "at last, by member {at}: {name} is {answer:?} and was to be \
-                                 {before:?}"
+                                "final read, member {at}: {name} is {answer:?}, expected {before:?}"
                             ));
                         }
                     }
@@ -268,7 +264,7 @@ fn name(load: &str, writer: usize, index: usize) -> String {
     format!("{load}:{writer}:{index}")
 }
 
-/// What a `GET` was answered; none when that is no answer.
+/// The value in the answer to a `GET`; `None` if it is not valid.
 fn read(answer: &Value) -> Option<Option<u64>> {
     match answer {
         Value::Nil => Some(None),
@@ -283,15 +279,15 @@ struct Writer {
     shared: Arc<Shared>,
     keys: Vec<Key>,
     client: Option<Client>,
-    turn: u64,
-    /// Members that it gave up in this turn.
+    generation: u64,
+    /// Members given up in this generation.
     skipped: usize,
-    /// The value that was written last.
+    /// The value of the last write.
     value: u64,
-    chance: u64,
+    random: u64,
     longest: Duration,
     started: Instant,
-    complaints: Vec<String>,
+    errors: Vec<String>,
 }
 
 impl Writer {
@@ -301,13 +297,13 @@ impl Writer {
             shared,
             keys: vec![Key::default(); KEYS],
             client: None,
-            turn: 0,
+            generation: 0,
             skipped: 0,
             value: 0,
-            chance: 0x9E37_79B9_7F4A_7C15 ^ number as u64,
+            random: 0x9E37_79B9_7F4A_7C15 ^ number as u64,
             longest: Duration::ZERO,
             started: Instant::now(),
-            complaints: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
@@ -319,12 +315,12 @@ impl Writer {
         self
     }
 
-    /// A number that looks random.
+    /// The next pseudo-random number (xorshift).
     fn next(&mut self) -> u64 {
-        self.chance ^= self.chance << 13;
-        self.chance ^= self.chance >> 7;
-        self.chance ^= self.chance << 17;
-        self.chance
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
     }
 
     fn step(&mut self) {
@@ -338,7 +334,7 @@ impl Writer {
                 self.change(index, Some(self.value));
             }
         } else if what < READS || key.unknown.is_some() {
-            self.look(index);
+            self.read_key(index);
         } else if what < READS + REMOVALS && key.settled.is_some() {
             self.change(index, None);
         } else {
@@ -347,28 +343,28 @@ impl Writer {
         }
     }
 
-    /// Asks the member that it is at, or goes to one. None when nobody can be
-    /// reached; an error when the connection broke after it was asked.
-    fn ask(&mut self, words: &[&[u8]]) -> Option<io::Result<Value>> {
-        let turn = self.shared.turn.load(Ordering::Acquire);
-        if turn != self.turn {
-            (self.turn, self.skipped, self.client) = (turn, 0, None);
+    /// Sends a command to the current member, or connects to the next one. `None` if that fails; an
+    /// error if the connection broke after the command was sent.
+    fn command(&mut self, words: &[&[u8]]) -> Option<io::Result<Value>> {
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        if generation != self.generation {
+            (self.generation, self.skipped, self.client) = (generation, 0, None);
         }
         if self.client.is_none() {
-            let place = {
-                let places = self.shared.lock();
-                places[(self.number + self.skipped) % places.len()].clone()
+            let endpoint = {
+                let endpoints = self.shared.lock();
+                endpoints[(self.number + self.skipped) % endpoints.len()].clone()
             };
-            let Ok(client) = place.connect() else {
+            let Ok(client) = endpoint.connect() else {
                 self.skipped += 1;
                 thread::sleep(RETRY);
                 return None;
             };
             self.client = Some(client);
         }
-        let asked = Instant::now();
+        let started = Instant::now();
         let answer = self.client.as_mut()?.call(words);
-        self.longest = self.longest.max(asked.elapsed());
+        self.longest = self.longest.max(started.elapsed());
         if answer.is_err() {
             self.client = None;
             self.skipped += 1;
@@ -376,28 +372,28 @@ impl Writer {
         Some(answer)
     }
 
-    fn look(&mut self, index: usize) {
+    fn read_key(&mut self, index: usize) {
         let name = name(&self.shared.name, self.number, index);
-        let Some(Ok(answer)) = self.ask(&[b"GET", name.as_bytes()]) else { return };
+        let Some(Ok(answer)) = self.command(&[b"GET", name.as_bytes()]) else { return };
         if is_refusal(&answer) {
             return;
         }
         let before = self.keys[index];
         let Some(value) = read(&answer) else {
-            return self.complain(&format!("GET {name} was answered {answer:?}"));
+            return self.record_error(&format!("GET {name} returned {answer:?}"));
         };
-        if !self.keys[index].shows(value) {
-            self.complain(&format!("{name} was read as {value:?} and was to be {before:?}"));
+        if !self.keys[index].observe(value) {
+            self.record_error(&format!("{name} was read as {value:?}, expected {before:?}"));
         }
     }
 
-    /// Puts a value into a key, or removes one that is there.
+    /// Sets a key to a value, or deletes an existing one.
     fn change(&mut self, index: usize, value: Option<u64>) {
         let name = name(&self.shared.name, self.number, index);
         let text = value.map(|value| format!("{value:>64}"));
         let answer = match &text {
-            Some(text) => self.ask(&[b"SET", name.as_bytes(), text.as_bytes()]),
-            None => self.ask(&[b"DEL", name.as_bytes()]),
+            Some(text) => self.command(&[b"SET", name.as_bytes(), text.as_bytes()]),
+            None => self.command(&[b"DEL", name.as_bytes()]),
         };
         let Some(answer) = answer else { return };
         let counts = &self.shared.counts;
@@ -418,8 +414,8 @@ impl Writer {
             Ok(answer) => {
                 let before = self.keys[index];
                 self.keys[index].unknown = Some(value);
-                self.complain(&format!(
-                    "a change of {name} from {before:?} to {value:?} was answered {answer:?}"
+                self.record_error(&format!(
+                    "a change of {name} from {before:?} to {value:?} returned {answer:?}"
                 ));
             }
             Err(_) => {
@@ -429,9 +425,9 @@ impl Writer {
         }
     }
 
-    fn complain(&mut self, what: &str) {
+    fn record_error(&mut self, what: &str) {
         let (at, by) = (self.started.elapsed().as_millis(), self.number);
-        self.complaints.push(format!("after {at} ms, by writer {by}: {what}"));
+        self.errors.push(format!("after {at} ms, by writer {by}: {what}"));
     }
 }
 
@@ -441,10 +437,10 @@ fn is_refusal(answer: &Value) -> bool {
 }
 
 #[test]
-fn a_key_whose_last_change_is_unknown_may_be_one_of_two_until_it_is_read() {
+fn a_key_whose_last_change_is_unknown_has_one_of_two_values_until_it_is_read() {
     let mut key = Key { settled: Some(1), unknown: Some(None) };
-    assert!(key.shows(Some(1)), "it may come yet");
-    assert!(!key.shows(Some(2)));
-    assert!(key.shows(None), "it came");
-    assert!(!key.shows(Some(1)), "and what was before is gone");
+    assert!(key.observe(Some(1)), "the change may still be applied");
+    assert!(!key.observe(Some(2)));
+    assert!(key.observe(None), "the change was applied");
+    assert!(!key.observe(Some(1)), "the previous value is gone");
 }

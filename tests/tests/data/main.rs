@@ -1,16 +1,16 @@
-//! What members hold together, asked for by RESP. Each module is one promise to
-//! users; each test is a sentence of it.
+//! The data of a cluster, accessed over RESP. Each module covers one guarantee to users; each test
+//! states one aspect of it.
 
-mod bounds;
-mod enduring;
+mod failover;
 mod keys;
 mod load;
-mod losing;
-mod moving;
-mod nodes;
+mod memory_limits;
+mod migration;
+mod misbehaving_clients;
 mod ordering;
+mod pubsub;
+mod redis_cluster;
 mod safe;
-mod splitting;
-mod storing;
-mod subscribing;
+mod split_brain;
+mod storage;
 mod transactions;

@@ -1,11 +1,11 @@
-//! What the connections of one client send, one after the other and without waiting for
-//! answers, begins in that order.
+//! Commands that a client sends over several connections, one after the other and without waiting
+//! for answers, are started in that order.
 
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::resp::{Client, Value};
 use convoke_tests::{Cluster, Member};
 use rustix::process::Signal;
@@ -15,16 +15,16 @@ use crate::safe::wait_until_safe;
 /// Rounds of each test.
 const ROUNDS: usize = 100;
 
-/// A member that was stopped for longer asks first whether it still has its place.
-const STOPPED_MAX: Duration = Duration::from_millis(300);
+/// A member that was paused for longer first confirms that it still holds its leases.
+const PAUSED_MAX: Duration = Duration::from_millis(300);
 
-/// Between two looks at the process.
-const LOOK: Duration = Duration::from_micros(200);
+/// Interval at which the state of the process is polled.
+const POLL: Duration = Duration::from_micros(200);
 
-/// Stops the member, lets `send` send what waits in its sockets then, and lets it go on.
-/// Returns how long it stood.
+/// Pauses the member, calls `send`, whose requests wait in the member's sockets, and resumes it.
+/// Returns how long it was paused.
 #[track_caller]
-fn while_stopped(member: &Member, pid: i64, send: impl FnOnce()) -> Duration {
+fn while_paused(member: &Member, pid: i64, send: impl FnOnce()) -> Duration {
     let since = Instant::now();
     member.signal(Signal::STOP);
     loop {
@@ -33,8 +33,8 @@ fn while_stopped(member: &Member, pid: i64, send: impl FnOnce()) -> Duration {
         if state.starts_with('T') {
             break;
         }
-        assert!(since.elapsed() < SOON, "the process does not stop");
-        thread::sleep(LOOK);
+        assert!(since.elapsed() < TIMEOUT, "the process does not stop");
+        thread::sleep(POLL);
     }
     send();
     member.signal(Signal::CONT);
@@ -42,7 +42,7 @@ fn while_stopped(member: &Member, pid: i64, send: impl FnOnce()) -> Duration {
 }
 
 fn pid(client: &mut Client) -> i64 {
-    let info = client.ask("INFO server").unwrap();
+    let info = client.command("INFO server").unwrap();
     let text = String::from_utf8_lossy(info.bytes().unwrap()).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix("process_id:"));
     line.unwrap().trim().parse().unwrap()
@@ -52,25 +52,25 @@ fn pid(client: &mut Client) -> i64 {
 const WORKERS: [&str; 2] = ["1", "4"];
 
 #[test]
-fn a_read_sent_after_a_write_on_another_connection_shows_it() {
+fn a_read_sent_after_a_write_on_another_connection_sees_it() {
     for workers in WORKERS {
         let cluster = Cluster::new();
         let member = cluster.launch().option("--workers", workers).start();
-        // From then on it answers at once.
+        // From then on it answers immediately.
         wait_until_safe(&cluster, std::slice::from_ref(&member));
         let (mut writer, mut reader) = (member.client(), member.client());
         let pid = pid(&mut writer);
-        reader.ask("PING").unwrap();
+        reader.command("PING").unwrap();
         let mut rounds = 0;
         while rounds < ROUNDS {
             let (key, value) = (format!("k:{rounds}"), format!("v:{rounds}"));
-            let stood = while_stopped(&member, pid, || {
+            let paused = while_paused(&member, pid, || {
                 writer.send(&[b"SET", key.as_bytes(), value.as_bytes()]).unwrap();
                 reader.send(&[b"GET", key.as_bytes()]).unwrap();
             });
             let shown = reader.receive().unwrap();
             assert_eq!(writer.receive().unwrap(), Value::ok());
-            if stood < STOPPED_MAX {
+            if paused < PAUSED_MAX {
                 assert_eq!(shown, Value::from(&*value), "{workers} workers, round {rounds}");
                 rounds += 1;
             }
@@ -79,16 +79,16 @@ fn a_read_sent_after_a_write_on_another_connection_shows_it() {
 }
 
 #[test]
-fn a_message_published_after_a_subscription_was_sent_arrives() {
+fn a_message_published_after_a_subscription_was_sent_is_delivered() {
     for workers in WORKERS {
         let cluster = Cluster::new();
         let member = cluster.launch().option("--workers", workers).start();
         let (mut publisher, mut subscriber) = (member.client(), member.client());
         let pid = pid(&mut publisher);
-        subscriber.ask("PING").unwrap();
+        subscriber.command("PING").unwrap();
         for round in 0..ROUNDS {
             let channel = format!("c:{round}");
-            while_stopped(&member, pid, || {
+            while_paused(&member, pid, || {
                 subscriber.send(&[b"SUBSCRIBE", channel.as_bytes()]).unwrap();
                 publisher.send(&[b"PUBLISH", channel.as_bytes(), b"m"]).unwrap();
             });

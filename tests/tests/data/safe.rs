@@ -1,15 +1,14 @@
-//! Waiting until every copy is where it should be.
+//! Waiting until every replica is complete and on the right member.
 
 use std::time::Duration;
 
 use convoke_tests::{Cluster, Member};
 use serde_json::Value;
 
-/// From a member that came or went until all copies are complete again.
+/// From a change of members until all replicas are complete again.
 pub(crate) const SAFE_MAX: Duration = Duration::from_secs(60);
 
-/// Waits until the members agree, and each partition has its copies on them and
-/// on nobody else, all complete.
+/// Waits until the members agree, and all replicas of all partitions are on them and complete.
 #[track_caller]
 pub(crate) fn wait_until_safe(cluster: &Cluster, members: &[Member]) {
     wait_until_safe_within(SAFE_MAX, cluster, members);
@@ -25,21 +24,21 @@ pub(crate) fn wait_until_safe_within(bound: Duration, cluster: &Cluster, members
     });
 }
 
-/// Whether all say so, and what they say comes to one table: a member that was
-/// lost just now may still be counted on by some.
+/// Whether all members report it, and their reports match one table: some may still count a member
+/// that was just lost.
 fn is_safe(all: &[Value]) -> bool {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let sum = |name: &str| all.iter().map(|data| number(&data[name])).sum::<u64>();
     let (partitions, wanted) = (number(&all[0]["partitions"]), number(&all[0]["copies"]["wanted"]));
-    let says_so =
+    let is_complete =
         |data: &Value| data["safe"] == true && number(&data["copies"]["wanted"]) == wanted;
-    all.iter().all(says_so)
+    all.iter().all(is_complete)
         && sum("primary") == partitions
         && sum("primary") + sum("backup") == wanted
 }
 
 #[test]
-fn members_that_count_on_another_one_are_not_safe() {
+fn members_that_count_a_lost_member_are_not_safe() {
     let data = |primary: u64, backup: u64| {
         serde_json::json!({
             "safe": true, "partitions": 10, "primary": primary, "backup": backup,
@@ -47,6 +46,6 @@ fn members_that_count_on_another_one_are_not_safe() {
         })
     };
     assert!(is_safe(&[data(5, 5), data(5, 5)]));
-    assert!(!is_safe(&[data(4, 4), data(4, 3)]), "a third one has the rest");
-    assert!(!is_safe(&[data(5, 5), data(6, 4)]), "they follow two tables");
+    assert!(!is_safe(&[data(4, 4), data(4, 3)]), "a third member has the rest");
+    assert!(!is_safe(&[data(5, 5), data(6, 4)]), "they have different tables");
 }

@@ -1,5 +1,4 @@
-//! Transactions on keys of several members: all of it happens or nothing, whichever member is
-//! lost meanwhile.
+//! Transactions on keys of several members are atomic, even if members are lost meanwhile.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -13,15 +12,15 @@ use rustix::process::Signal;
 
 use crate::safe::wait_until_safe;
 
-/// Accounts between which amounts are transferred; all together have nothing.
+/// Accounts between which amounts are transferred; their sum is zero.
 const ACCOUNTS: u64 = 12;
-/// Names of which one has the token.
+/// Names, one of which holds the token.
 const NAMES: u64 = 12;
 /// Transactions that are acknowledged between two events.
 const BETWEEN: u64 = 500;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Clients of all members that run transactions until it is dropped.
+/// Clients of all members that run transactions until they are stopped.
 struct Transfers {
     ends: Arc<AtomicBool>,
     committed: Arc<AtomicU64>,
@@ -55,7 +54,7 @@ impl Transfers {
     fn wait_for_more(&self) {
         let (before, since) = (self.committed.load(Ordering::Relaxed), Instant::now());
         while self.committed.load(Ordering::Relaxed) < before + BETWEEN {
-            assert!(since.elapsed() < WAIT_MAX, "transactions stand still");
+            assert!(since.elapsed() < WAIT_MAX, "no transaction is committed");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -63,7 +62,7 @@ impl Transfers {
     fn stop(self) {
         self.ends.store(true, Ordering::Relaxed);
         for thread in self.threads {
-            thread.join().expect("a client has no reason to panic");
+            thread.join().expect("the client did not panic");
         }
     }
 }
@@ -109,13 +108,13 @@ fn tokens(client: &mut Client) -> Option<i64> {
 fn check(members: &[Member]) {
     for member in members {
         let mut client = member.client();
-        assert_eq!(sum(&mut client), 0, "a transfer is half-done");
-        assert_eq!(tokens(&mut client), Some(1), "a rename is half-done");
+        assert_eq!(sum(&mut client), 0, "a transfer was applied partially");
+        assert_eq!(tokens(&mut client), Some(1), "a rename was applied partially");
     }
 }
 
 #[test]
-fn no_transaction_is_half_done_when_members_are_killed_or_leave() {
+fn transactions_are_atomic_when_members_are_killed_or_leave() {
     let cluster = Cluster::new();
     let mut members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
@@ -124,7 +123,7 @@ fn no_transaction_is_half_done_when_members_are_killed_or_leave() {
     for (victim, kills) in [(2, true), (0, true), (1, false), (0, true)] {
         let transfers = Transfers::on(&members);
         transfers.wait_for_more();
-        // Nobody sees a half of one meanwhile.
+        // No partial transaction is visible meanwhile.
         for member in &members {
             assert_eq!(sum(&mut member.client()), 0);
             assert_eq!(tokens(&mut member.client()), Some(1));
@@ -144,8 +143,8 @@ fn no_transaction_is_half_done_when_members_are_killed_or_leave() {
 }
 
 #[test]
-fn a_plain_client_sees_one_redis_whatever_keys_it_names() {
-    let cluster = Cluster::alone();
+fn a_client_without_cluster_support_can_combine_any_keys() {
+    let cluster = Cluster::exclusive();
     let members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
     for member in &members {
@@ -172,7 +171,7 @@ fn a_plain_client_sees_one_redis_whatever_keys_it_names() {
             ("ZRANGESTORE sorted:2 sorted 0 1", Value::Integer(2)),
             ("DBSIZE", Value::Integer(11)),
         ] {
-            let reply = client.ask(line).expect("the member answers");
+            let reply = client.command(line).expect("the member answers");
             assert_eq!(reply, expected, "{line}");
         }
     }
@@ -180,7 +179,7 @@ fn a_plain_client_sees_one_redis_whatever_keys_it_names() {
 
 #[test]
 fn commands_of_one_connection_do_not_overtake_a_transaction() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
     for member in &members {
@@ -188,7 +187,7 @@ fn commands_of_one_connection_do_not_overtake_a_transaction() {
         for n in 0..60 {
             let (a, b) = (format!("a:{n}"), format!("b:{n}"));
             let (a, b) = (a.as_str(), b.as_str());
-            assert_eq!(client.ask(&format!("SET {a} 1")).expect("a reply"), Value::ok());
+            assert_eq!(client.command(&format!("SET {a} 1")).expect("a reply"), Value::ok());
             let none = Value::Nil;
             let one = Value::from("1");
             for (requests, expected) in [
@@ -223,7 +222,7 @@ fn commands_of_one_connection_do_not_overtake_a_transaction() {
 
 #[test]
 fn a_blocked_move_that_times_out_returns_a_null_array() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let members = cluster.start_in_order(2);
     wait_until_safe(&cluster, &members);
     let mut client = members[0].client();

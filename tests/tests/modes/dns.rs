@@ -1,19 +1,19 @@
-//! Names and services in a real DNS server, whose records come and go.
+//! Names and services of a DNS server, whose records are added and removed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use convoke_tests::cluster::SOON;
-use convoke_tests::dns::Manner;
+use convoke_tests::cluster::TIMEOUT;
+use convoke_tests::dns::Behavior;
 use convoke_tests::{Cluster, DnsServer, Launch, Member};
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// What takes a few of the mode's waits.
-const LATER: Duration = Duration::from_secs(30);
+/// For conditions that take several lookup intervals.
+const LONG_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A member that asks `server` and nobody else.
-fn asking<'a>(cluster: &'a Cluster, server: &DnsServer, argument: &str) -> Launch<'a> {
+/// A member that uses the dns mode with `server` only.
+fn with_dns<'a>(cluster: &'a Cluster, server: &DnsServer, argument: &str) -> Launch<'a> {
     let text = format!(
         "[[discovery]]\nmode = \"dns\"\nargument = \"{argument}\"\nsettings = {{ servers = \"{}\" }}\n",
         server.address()
@@ -29,8 +29,8 @@ fn on_ports(cluster: &Cluster, name: &str) -> String {
     format!("{name}:{port},{name}:{},{name}:{}", port + 1, port + 2)
 }
 
-/// A member that finds nobody by itself.
-fn lone(cluster: &Cluster) -> Member {
+/// A member that finds no other members itself.
+fn start_isolated(cluster: &Cluster) -> Member {
     cluster.start_tcpip(&format!("127.0.0.1:{}", cluster.spare_port(1)))
 }
 
@@ -39,110 +39,110 @@ fn members_find_each_other_by_name() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
     server.set("members.test", &[HERE], 30);
     let list = on_ports(&cluster, "members.test");
-    let first = asking(&cluster, &server, &list).start();
+    let first = with_dns(&cluster, &server, &list).start();
     cluster.agree([&first]);
-    let second = asking(&cluster, &server, &list).start();
+    let second = with_dns(&cluster, &server, &list).start();
     assert_eq!(cluster.agree([&first, &second]), [first.address(), second.address()]);
 }
 
 #[test]
-fn every_address_of_a_name_is_a_candidate_both_kinds_of_them() {
+fn all_ipv4_and_ipv6_addresses_of_a_name_are_candidates() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
     let others: [IpAddr; 4] =
         [[127, 0, 0, 2].into(), [127, 0, 0, 3].into(), HERE.into(), Ipv6Addr::LOCALHOST.into()];
     server.set("members.test", &others, 30);
-    let first = lone(&cluster);
+    let first = start_isolated(&cluster);
     cluster.agree([&first]);
     let list = format!("members.test:{}", first.address().port());
-    let second = asking(&cluster, &server, &list).start();
+    let second = with_dns(&cluster, &server, &list).start();
     cluster.agree([&first, &second]);
     let found = second.status().modes[0].more["last_snapshot"]["candidates"].as_u64();
     assert_eq!(found, Some(4));
 }
 
 #[test]
-fn a_name_without_a_port_means_the_start_port_and_the_next_two() {
+fn a_name_without_a_port_stands_for_the_start_port_and_the_next_two() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
     server.set("members.test", &[HERE], 30);
-    let first = asking(&cluster, &server, "members.test").start();
+    let first = with_dns(&cluster, &server, "members.test").start();
     cluster.agree([&first]);
-    let second = asking(&cluster, &server, "members.test").start();
+    let second = with_dns(&cluster, &server, "members.test").start();
     cluster.agree([&first, &second]);
 }
 
 #[test]
-fn a_service_names_hosts_and_ports() {
+fn a_service_provides_hosts_and_ports() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
-    let first = lone(&cluster);
+    let first = start_isolated(&cluster);
     cluster.agree([&first]);
     let port = first.address().port();
-    let places = [(20, cluster.spare_port(2), "b.test"), (10, port, "a.test"), (30, port, ".")];
-    server.set_service("_convoke._tcp.shop.test", &places, 30);
+    let targets = [(20, cluster.spare_port(2), "b.test"), (10, port, "a.test"), (30, port, ".")];
+    server.set_service("_convoke._tcp.shop.test", &targets, 30);
     server.set("a.test", &[HERE], 30);
-    let second = asking(&cluster, &server, "srv:_convoke._tcp.shop.test").start();
+    let second = with_dns(&cluster, &server, "srv:_convoke._tcp.shop.test").start();
     cluster.agree([&first, &second]);
     let found = second.status().modes[0].more["last_snapshot"]["candidates"].as_u64();
-    assert_eq!(found, Some(1), "b.test has no address, and . is not offered");
+    assert_eq!(found, Some(1), "b.test has no address, and the target . means not available");
     second.wait_for_line(
-        SOON,
+        TIMEOUT,
         &["some SRV records", "b.test: the name does not exist in DNS", "\".\""],
     );
 }
 
 #[test]
-fn a_record_that_appears_is_a_member_soon() {
+fn a_record_that_is_added_leads_to_a_join() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
-    let stranger = lone(&cluster);
-    cluster.agree([&stranger]);
-    let list = format!("late.test:{}", stranger.address().port());
-    let first = asking(&cluster, &server, &list).start();
-    first.wait_for_line(SOON, &["the name does not exist in DNS", "late.test"]);
+    let existing = start_isolated(&cluster);
+    cluster.agree([&existing]);
+    let list = format!("late.test:{}", existing.address().port());
+    let first = with_dns(&cluster, &server, &list).start();
+    first.wait_for_line(TIMEOUT, &["the name does not exist in DNS", "late.test"]);
     cluster.agree([&first]);
     server.set("late.test", &[HERE], 1);
-    cluster.agree([&stranger, &first]);
-    first.wait_for_line(SOON, &["name found", "late.test"]);
+    cluster.agree([&existing, &first]);
+    first.wait_for_line(TIMEOUT, &["name found", "late.test"]);
 }
 
 #[test]
-fn an_address_that_is_added_to_a_name_is_found_when_the_ttl_is_over() {
+fn an_address_that_is_added_to_a_name_is_found_after_the_ttl() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
-    let stranger = lone(&cluster);
-    cluster.agree([&stranger]);
+    let existing = start_isolated(&cluster);
+    cluster.agree([&existing]);
     server.set("members.test", &[Ipv4Addr::new(127, 0, 0, 7)], 1);
-    let list = format!("members.test:{}", stranger.address().port());
-    let first = asking(&cluster, &server, &list).start();
+    let list = format!("members.test:{}", existing.address().port());
+    let first = with_dns(&cluster, &server, &list).start();
     cluster.agree([&first]);
     server.set("members.test", &[Ipv4Addr::new(127, 0, 0, 7), HERE], 1);
-    cluster.agree([&stranger, &first]);
+    cluster.agree([&existing, &first]);
 }
 
 #[test]
-fn an_answer_is_used_for_as_long_as_its_ttl_says() {
+fn an_answer_is_cached_for_its_ttl() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
     server.set("members.test", &[HERE], 300);
-    let first = asking(&cluster, &server, "members.test").start();
+    let first = with_dns(&cluster, &server, "members.test").start();
     cluster.agree([&first]);
     let asked = server.queries();
-    let second = asking(&cluster, &server, "brief.test").start();
-    // While another name is asked for again and again.
-    second.wait_for_line(SOON, &["the name does not exist in DNS"]);
-    second.wait_for_looks(LATER, 3);
+    let second = with_dns(&cluster, &server, "brief.test").start();
+    // Meanwhile another name is looked up repeatedly.
+    second.wait_for_line(TIMEOUT, &["the name does not exist in DNS"]);
+    second.wait_for_lookups(LONG_TIMEOUT, 3);
     assert!(server.queries() > asked + 6);
-    let looks = first.status().modes[0].looks;
-    assert_eq!(looks, 1, "nothing has expired");
+    let lookups = first.status().modes[0].lookups;
+    assert_eq!(lookups, 1, "nothing has expired");
 }
 
 #[test]
-fn a_record_that_is_removed_is_no_candidate_any_more_and_its_member_stays() {
+fn a_member_stays_after_its_record_is_removed() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
     server.set("members.test", &[HERE], 1);
-    let first = asking(&cluster, &server, "members.test").start();
+    let first = with_dns(&cluster, &server, "members.test").start();
     cluster.agree([&first]);
-    let second = asking(&cluster, &server, "members.test").start();
+    let second = with_dns(&cluster, &server, "members.test").start();
     cluster.agree([&first, &second]);
     server.remove("members.test");
     for member in [&first, &second] {
-        member.wait_for_status(LATER, "no candidates", |status| {
+        member.wait_for_status(LONG_TIMEOUT, "no candidates", |status| {
             (status.modes[0].more["last_snapshot"]["candidates"] == 0).then_some(())
         });
     }
@@ -150,20 +150,20 @@ fn a_record_that_is_removed_is_no_candidate_any_more_and_its_member_stays() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_makes_no_lone_cluster() {
+fn no_cluster_is_founded_while_the_dns_server_does_not_answer() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
     server.set("members.test", &[HERE], 30);
-    server.behave(Manner::Silent);
+    server.set_behavior(Behavior::Silent);
     let list = on_ports(&cluster, "members.test");
     let members =
-        [asking(&cluster, &server, &list).start(), asking(&cluster, &server, &list).start()];
+        [with_dns(&cluster, &server, &list).start(), with_dns(&cluster, &server, &list).start()];
     let asked = server.address().to_string();
     for member in &members {
-        member.wait_for_line(LATER, &["cannot look up members.test", "no answer", &asked]);
-        assert!(member.view().is_none(), "no cluster of its own");
+        member.wait_for_line(LONG_TIMEOUT, &["cannot look up members.test", "no answer", &asked]);
+        assert!(member.view().is_none(), "it has not founded a cluster");
     }
-    server.behave(Manner::Honest);
-    cluster.agree_within(LATER, &members);
+    server.set_behavior(Behavior::Normal);
+    cluster.agree_within(LONG_TIMEOUT, &members);
     let alone = |member: &Member| {
         member.record(|record| record.views.iter().any(|(_, view)| view.0.len() == 1))
     };
@@ -171,73 +171,73 @@ fn a_server_that_does_not_answer_makes_no_lone_cluster() {
 }
 
 #[test]
-fn a_server_that_fails_is_told_and_waited_for() {
+fn a_failing_dns_server_is_logged_and_waited_for() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
     server.set("members.test", &[HERE], 30);
-    server.behave(Manner::Failing);
-    let member = asking(&cluster, &server, "members.test").start();
-    member.wait_for_line(SOON, &["cannot look up members.test", "it failed (SERVFAIL)"]);
-    server.behave(Manner::Honest);
+    server.set_behavior(Behavior::Failing);
+    let member = with_dns(&cluster, &server, "members.test").start();
+    member.wait_for_line(TIMEOUT, &["cannot look up members.test", "it failed (SERVFAIL)"]);
+    server.set_behavior(Behavior::Normal);
     cluster.agree([&member]);
-    member.wait_for_line(SOON, &["name found", "members.test"]);
+    member.wait_for_line(TIMEOUT, &["name found", "members.test"]);
 }
 
 #[test]
-fn a_name_that_fails_keeps_the_others_from_nothing() {
+fn a_name_that_cannot_be_resolved_does_not_affect_the_others() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
     server.fail("broken.test");
     server.set("members.test", &[HERE], 30);
-    let first = lone(&cluster);
+    let first = start_isolated(&cluster);
     cluster.agree([&first]);
     let port = first.address().port();
     let list = format!("broken.test:{port},members.test:{port}");
-    let second = asking(&cluster, &server, &list).start();
+    let second = with_dns(&cluster, &server, &list).start();
     cluster.agree([&first, &second]);
-    second.wait_for_line(SOON, &["a name cannot be looked up", "broken.test"]);
+    second.wait_for_line(TIMEOUT, &["a name cannot be looked up", "broken.test"]);
 }
 
 #[test]
-fn a_cluster_stays_while_its_dns_server_is_away_and_grows_when_it_is_back() {
+fn a_cluster_survives_an_outage_of_its_dns_server_and_grows_after_it() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
     server.set("members.test", &[HERE], 1);
     let list = on_ports(&cluster, "members.test");
-    let first = asking(&cluster, &server, &list).start();
+    let first = with_dns(&cluster, &server, &list).start();
     cluster.agree([&first]);
-    let second = asking(&cluster, &server, &list).start();
+    let second = with_dns(&cluster, &server, &list).start();
     cluster.agree([&first, &second]);
     let port = server.address().port();
     drop(server);
     first.wait_for_line(
-        LATER,
+        LONG_TIMEOUT,
         &["a name cannot be looked up", "its previous addresses stay in use"],
     );
     cluster.agree([&first, &second]);
     let server = DnsServer::start_at(port);
     server.set("members.test", &[HERE], 1);
-    first.wait_for_line(LATER, &["name found", "members.test"]);
-    let third = asking(&cluster, &server, &list).start();
+    first.wait_for_line(LONG_TIMEOUT, &["name found", "members.test"]);
+    let third = with_dns(&cluster, &server, &list).start();
     cluster.agree([&first, &second, &third]);
 }
 
 #[test]
-fn a_thousand_addresses_of_one_name_are_looked_through() {
+fn a_member_is_found_among_a_thousand_addresses_of_one_name() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
-    let first = lone(&cluster);
+    let first = start_isolated(&cluster);
     cluster.agree([&first]);
     let many = (0..1_000u16).map(|n| Ipv4Addr::new(127, 9, (n >> 8) as u8, (n & 255) as u8));
-    // Far too many for a datagram: the answer comes by TCP.
+    // Too many for a datagram: the answer is sent over TCP.
     server.set("many.test", &many.chain([HERE]).collect::<Vec<_>>(), 30);
     let list = format!("many.test:{}", first.address().port());
-    let second = asking(&cluster, &server, &list).start();
-    cluster.agree_within(LATER, [&first, &second]);
+    let second = with_dns(&cluster, &server, &list).start();
+    cluster.agree_within(LONG_TIMEOUT, [&first, &second]);
     let found = second.status().modes[0].more["last_snapshot"]["candidates"].as_u64();
     assert_eq!(found, Some(1_001));
 }
 
 #[test]
-fn aliases_are_followed_and_circles_of_them_are_told() {
+fn aliases_are_followed_and_alias_loops_are_logged() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
-    let first = lone(&cluster);
+    let first = start_isolated(&cluster);
     cluster.agree([&first]);
     let port = first.address().port();
     server.set_alias("alias.test", "members.test", 30);
@@ -245,13 +245,13 @@ fn aliases_are_followed_and_circles_of_them_are_told() {
     server.set_alias("one.test", "two.test", 30);
     server.set_alias("two.test", "one.test", 30);
     let list = format!("one.test:{port},alias.test:{port}");
-    let second = asking(&cluster, &server, &list).start();
+    let second = with_dns(&cluster, &server, &list).start();
     cluster.agree([&first, &second]);
-    second.wait_for_line(SOON, &["one.test", "alias (CNAME) is a loop"]);
+    second.wait_for_line(TIMEOUT, &["one.test", "alias (CNAME) is a loop"]);
 }
 
 #[test]
-fn localhost_needs_no_server() {
+fn localhost_is_resolved_without_a_dns_server() {
     let cluster = Cluster::new();
     let list = on_ports(&cluster, "localhost");
     let first = cluster.launch().mode(format!("dns:{list}")).start();
@@ -261,20 +261,20 @@ fn localhost_needs_no_server() {
 }
 
 #[test]
-fn a_dry_run_shows_what_the_names_gave() {
+fn a_dry_run_shows_the_resolved_candidates() {
     let (cluster, server) = (Cluster::new(), DnsServer::start());
-    let first = lone(&cluster);
+    let first = start_isolated(&cluster);
     cluster.agree([&first]);
     server.set("members.test", &[HERE, Ipv4Addr::new(127, 0, 0, 9)], 30);
     let list = format!("members.test:{}", first.address().port());
     let keeps = ["--interfaces", "--cluster-name", "--start-port"];
-    let ended = asking(&cluster, &server, &list).subcommand(&["discover"], &keeps).run(SOON);
+    let ended = with_dns(&cluster, &server, &list).subcommand(&["discover"], &keeps).run(TIMEOUT);
     assert!(ended.stdout.contains("mode dns: 2 candidates"), "{ended:#?}");
     assert!(ended.stdout.contains(&format!("kept    {}", first.address())), "{ended:#?}");
 }
 
 #[test]
-fn what_is_no_name_is_refused() {
+fn invalid_arguments_and_servers_are_rejected() {
     let cluster = Cluster::new();
     let long = "a".repeat(64);
     let cases = [
@@ -290,19 +290,19 @@ fn what_is_no_name_is_refused() {
         (long.as_str(), "longer than 63 characters"),
     ];
     for (argument, expected) in cases {
-        let ended = cluster.launch().mode(format!("dns:{argument}")).run(SOON);
+        let ended = cluster.launch().mode(format!("dns:{argument}")).run(TIMEOUT);
         let line = ended.refusal();
         assert!(line.starts_with("mode \"dns\": ") && line.contains(expected), "{line}");
     }
     let many: Vec<String> = (0..10_000).map(|n| format!("h{n}")).collect();
-    let ended = cluster.launch().mode(format!("dns:{}", many.join(","))).run(SOON);
+    let ended = cluster.launch().mode(format!("dns:{}", many.join(","))).run(TIMEOUT);
     assert!(ended.refusal().contains("exceeds the limit of 256 entries"), "{}", ended.refusal());
     for servers in ["", "ns.test", "127.0.0.1:0", "224.0.0.1"] {
         let text = format!(
             "[[discovery]]\nmode = \"dns\"\nargument = \"a.test\"\nsettings = {{ servers = \"{servers}\" }}\n"
         );
         let config = cluster.write("bad.toml", text).display().to_string();
-        let ended = cluster.launch().option("--config", config).run(SOON);
+        let ended = cluster.launch().option("--config", config).run(TIMEOUT);
         let line = ended.refusal();
         assert!(line.starts_with("mode \"dns\": servers: "), "{line}");
         assert!(line.contains("expected 10.0.0.53"), "{line}");

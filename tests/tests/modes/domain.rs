@@ -1,23 +1,23 @@
-//! A domain server that instances name, and that comes and goes.
+//! Instances that join the cluster of a domain server, which fails and returns.
 
 use std::time::Duration;
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::{Cluster, Launch, Member, binary};
 use serde_json::Value;
 
 /// Instances of one domain server.
-const MANY: usize = 20;
+const INSTANCES: usize = 20;
 
-/// Until an instance gives up waiting for its domain server, at the most.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest time until an instance gives up waiting for its domain server.
+const GIVEN_UP_MAX: Duration = Duration::from_secs(30);
 
-/// Where this cluster's domain server is: data grid port and admin port.
+/// The data grid port and the admin port of this cluster's domain server.
 fn ports(cluster: &Cluster) -> (u16, u16) {
     (cluster.spare_port(1), cluster.spare_port(2))
 }
 
-/// A domain server. By itself it looks by multicast.
+/// A domain server, which uses multicast by default.
 fn server(cluster: &Cluster) -> Launch<'_> {
     let (port, admin) = ports(cluster);
     let keeps = ["--interfaces", "--cluster-name", "--mc-address", "--mc-port"];
@@ -28,8 +28,8 @@ fn server(cluster: &Cluster) -> Launch<'_> {
         .option("--port", admin.to_string())
 }
 
-/// One that finds nobody by itself.
-fn deaf_server(cluster: &Cluster) -> Launch<'_> {
+/// A domain server that finds no members itself.
+fn isolated_server(cluster: &Cluster) -> Launch<'_> {
     server(cluster).mode(format!("tcpip:127.0.0.1:{}", cluster.spare_port(3)))
 }
 
@@ -38,31 +38,31 @@ fn instance(cluster: &Cluster) -> Launch<'_> {
 }
 
 #[test]
-fn instances_join_the_grid_of_the_domain_server() {
+fn instances_join_the_cluster_of_the_domain_server() {
     let cluster = Cluster::new();
-    let das = deaf_server(&cluster).start();
+    let das = isolated_server(&cluster).start();
     cluster.agree([&das]);
     let (one, two) = (instance(&cluster).start(), instance(&cluster).start());
     let order = cluster.agree([&das, &one, &two]);
     assert_eq!(order[0], das.address());
     let member = das.status().member;
     assert_eq!((member.name.as_str(), member.group.as_str()), ("server", "server-config"));
-    das.wait(SOON, "three instances in the grid", |record| {
+    das.wait(TIMEOUT, "three instances in the grid", |record| {
         record.grid().filter(|grid| grid.instances.len() == 3).map(|_| ())
     });
 }
 
 #[test]
-fn localhost_and_names_work() {
+fn the_domain_server_can_be_given_by_name() {
     let cluster = Cluster::new();
-    let das = deaf_server(&cluster).start();
+    let das = isolated_server(&cluster).start();
     cluster.agree([&das]);
     let by_name = cluster.launch().mode(format!("domain:localhost:{}", ports(&cluster).0)).start();
     cluster.agree([&das, &by_name]);
 }
 
 #[test]
-fn an_instance_on_multicast_joins_the_same_grid() {
+fn an_instance_with_multicast_joins_the_same_cluster() {
     let cluster = Cluster::new();
     let das = server(&cluster).start();
     cluster.agree([&das]);
@@ -76,28 +76,31 @@ fn an_instance_that_is_started_first_waits_for_its_domain_server() {
     let cluster = Cluster::new();
     let early = instance(&cluster).start();
     early.wait_for_line(
-        SOON,
+        TIMEOUT,
         &["nothing listens on that port", "check that the domain server is running"],
     );
-    let das = deaf_server(&cluster).start();
+    let das = isolated_server(&cluster).start();
     let order = cluster.agree([&das, &early]);
     assert_eq!(order[0], das.address());
     let alone = early.record(|record| record.views.iter().any(|(_, view)| view.0.len() == 1));
-    assert!(!alone, "it never had a cluster of its own");
+    assert!(!alone, "it never founded a cluster");
 }
 
 #[test]
-fn an_instance_goes_on_without_a_domain_server_and_joins_it_when_it_comes() {
+fn an_instance_continues_without_its_domain_server_and_joins_it_later() {
     let cluster = Cluster::new();
     let early = instance(&cluster).start();
-    early.wait_for_line(PATIENCE, &["the domain server is down; this member continues without it"]);
+    early.wait_for_line(
+        GIVEN_UP_MAX,
+        &["the domain server is down; this member continues without it"],
+    );
     cluster.agree([&early]);
-    let das = deaf_server(&cluster).start();
+    let das = isolated_server(&cluster).start();
     cluster.agree([&das, &early]);
 }
 
 #[test]
-fn an_instance_that_requires_its_domain_server_waits_for_as_long_as_it_takes() {
+fn an_instance_that_requires_its_domain_server_waits_indefinitely() {
     let cluster = Cluster::new();
     let text = format!(
         "[[discovery]]\nmode = \"domain\"\nargument = \"127.0.0.1:{}\"\nsettings = {{ required = true }}\n",
@@ -105,31 +108,32 @@ fn an_instance_that_requires_its_domain_server_waits_for_as_long_as_it_takes() {
     );
     let config = cluster.write("a.toml", text).display().to_string();
     let early = cluster.launch().option("--config", config).start();
-    early.wait_for_line(PATIENCE, &["not in a cluster yet", "domain server 127.0.0.1"]);
+    early.wait_for_line(GIVEN_UP_MAX, &["not in a cluster yet", "domain server 127.0.0.1"]);
     assert!(early.view().is_none());
-    let das = deaf_server(&cluster).start();
+    let das = isolated_server(&cluster).start();
     cluster.agree([&das, &early]);
 }
 
 #[test]
-fn twenty_instances_stay_a_cluster_while_their_domain_server_is_away() {
-    let cluster = Cluster::alone();
-    let mut das = deaf_server(&cluster).start();
+fn twenty_instances_stay_in_one_cluster_during_an_outage_of_the_domain_server() {
+    let cluster = Cluster::exclusive();
+    let mut das = isolated_server(&cluster).start();
     cluster.agree([&das]);
-    let instances: Vec<Member> = (0..MANY).map(|_| instance(&cluster).start()).collect();
+    let instances: Vec<Member> = (0..INSTANCES).map(|_| instance(&cluster).start()).collect();
     cluster.agree(instances.iter().chain([&das]));
     das.kill();
     let order = cluster.agree(&instances);
-    instances[0].wait_for_line(SOON, &["the domain server is down; the cluster is not affected"]);
-    assert_eq!(cluster.agree(&instances), order, "nobody else left");
-    let das = deaf_server(&cluster).start();
+    instances[0]
+        .wait_for_line(TIMEOUT, &["the domain server is down; the cluster is not affected"]);
+    assert_eq!(cluster.agree(&instances), order, "no other member left");
+    let das = isolated_server(&cluster).start();
     let with_server = cluster.agree(instances.iter().chain([&das]));
-    assert_eq!(with_server[..MANY], order, "the server that came back is the youngest");
-    instances[0].wait_for_line(SOON, &["domain server found again"]);
-    assert_eq!(members_page(&das).len(), MANY + 1);
+    assert_eq!(with_server[..INSTANCES], order, "the restarted server is the youngest member");
+    instances[0].wait_for_line(TIMEOUT, &["domain server found again"]);
+    assert_eq!(members_page(&das).len(), INSTANCES + 1);
 }
 
-/// What `/members` lists.
+/// The members that `/members` lists.
 fn members_page(das: &Member) -> Vec<Value> {
     let answer = das.get("/members").expect("the admin port answers");
     let page: Value = serde_json::from_str(&answer.body).expect("JSON");
@@ -157,51 +161,51 @@ fn the_admin_port_shows_members_groups_and_modes() {
 }
 
 #[test]
-fn a_domain_server_with_another_password_is_named_and_never_passed_over() {
+fn a_domain_server_with_a_different_password_is_logged_and_waited_for() {
     let cluster = Cluster::new();
-    let das = deaf_server(&cluster).option("--cluster-password", "one").start();
+    let das = isolated_server(&cluster).option("--cluster-password", "one").start();
     cluster.agree([&das]);
     let other = instance(&cluster).option("--cluster-password", "two").start();
-    other.wait_for_line(SOON, &["domain server 127.0.0.1", "name or password differs"]);
-    other.wait_for_line(PATIENCE, &["not in a cluster yet", "name or password differs"]);
-    assert!(other.view().is_none(), "no cluster of its own");
+    other.wait_for_line(TIMEOUT, &["domain server 127.0.0.1", "name or password differs"]);
+    other.wait_for_line(GIVEN_UP_MAX, &["not in a cluster yet", "name or password differs"]);
+    assert!(other.view().is_none(), "it has not founded a cluster");
     cluster.agree([&das]);
 }
 
 #[test]
-fn the_admin_port_given_by_mistake_is_pointed_out() {
+fn the_default_admin_port_as_the_argument_is_logged() {
     let cluster = Cluster::new();
     let instance = cluster.launch().mode("domain:127.0.0.1:4848").start();
-    instance.wait_for_line(SOON, &["4848", "default admin port", "4900"]);
+    instance.wait_for_line(TIMEOUT, &["4848", "default admin port", "4900"]);
 }
 
 #[test]
-fn another_program_at_the_port_is_pointed_out() {
+fn another_program_at_the_port_is_logged() {
     let cluster = Cluster::new();
-    let das = deaf_server(&cluster).start();
+    let das = isolated_server(&cluster).start();
     cluster.agree([&das]);
-    let lost = cluster.launch().mode(format!("domain:127.0.0.1:{}", ports(&cluster).1)).start();
-    lost.wait_for_line(SOON, &["it is not a domain server", "HTTP"]);
-    assert!(lost.view().is_none());
+    let member = cluster.launch().mode(format!("domain:127.0.0.1:{}", ports(&cluster).1)).start();
+    member.wait_for_line(TIMEOUT, &["it is not a domain server", "HTTP"]);
+    assert!(member.view().is_none());
 }
 
 #[test]
-fn a_domain_server_is_at_its_port_or_nowhere() {
+fn a_domain_server_does_not_start_if_its_port_is_in_use() {
     let cluster = Cluster::new();
     let (port, admin) = ports(&cluster);
-    let das = deaf_server(&cluster).start();
+    let das = isolated_server(&cluster).start();
     cluster.agree([&das]);
-    let second = deaf_server(&cluster).option("--port", cluster.spare_port(4).to_string());
-    let ended = second.run(SOON);
+    let second = isolated_server(&cluster).option("--port", cluster.spare_port(4).to_string());
+    let ended = second.run(TIMEOUT);
     assert!(ended.refusal().contains(&format!("port {port} is in use, and a domain server")));
-    let ended = deaf_server(&cluster).option("--start-port", cluster.spare_port(4).to_string());
-    assert!(ended.run(SOON).refusal().contains(&format!("HTTP port {admin} is in use")));
-    let ended = deaf_server(&cluster).flag("--no-cluster").run(SOON);
+    let ended = isolated_server(&cluster).option("--start-port", cluster.spare_port(4).to_string());
+    assert!(ended.run(TIMEOUT).refusal().contains(&format!("HTTP port {admin} is in use")));
+    let ended = isolated_server(&cluster).flag("--no-cluster").run(TIMEOUT);
     assert!(ended.refusal().contains("no-cluster"));
 }
 
 #[test]
-fn what_is_no_domain_server_is_refused() {
+fn invalid_arguments_are_rejected() {
     let cluster = Cluster::new();
     let cases = [
         ("", "the argument is empty; expected one domain server"),
@@ -215,16 +219,16 @@ fn what_is_no_domain_server_is_refused() {
         ("[::1:4900", "is not a host and a port"),
     ];
     for (argument, expected) in cases {
-        let ended = cluster.launch().mode(format!("domain:{argument}")).run(SOON);
+        let ended = cluster.launch().mode(format!("domain:{argument}")).run(TIMEOUT);
         let line = ended.refusal();
         assert!(line.starts_with("mode \"domain\": ") && line.contains(expected), "{line}");
     }
     let many = vec!["das:4900"; 10_000].join(",");
-    let ended = cluster.launch().mode(format!("domain:{many}")).run(SOON);
+    let ended = cluster.launch().mode(format!("domain:{many}")).run(TIMEOUT);
     assert!(ended.refusal().len() < 300, "{}", ended.refusal());
 }
 
-/// The mode as somebody else's component file, with a grant.
+/// The mode as a third-party component file, with a grant.
 fn as_plugin<'a>(cluster: &'a Cluster, grant: &str) -> Launch<'a> {
     std::fs::copy(binary::mode("domain"), cluster.folder().join("mine.wasm")).expect("a copy");
     let text = format!(
@@ -236,26 +240,26 @@ fn as_plugin<'a>(cluster: &'a Cluster, grant: &str) -> Launch<'a> {
 }
 
 #[test]
-fn a_mode_of_somebody_elses_probes_what_it_is_granted_and_nothing_else() {
+fn a_third_party_mode_probes_only_what_it_is_granted() {
     let cluster = Cluster::new();
-    let das = deaf_server(&cluster).start();
+    let das = isolated_server(&cluster).start();
     cluster.agree([&das]);
-    let ended = as_plugin(&cluster, "").run(SOON);
-    let place = das.address();
+    let ended = as_plugin(&cluster, "").run(TIMEOUT);
+    let address = das.address();
     let needs = format!(
-        "it imports convoke:host/probe@0.1.0, which is not granted; to allow it, its [[discovery]] needs: grant = {{ probe = [\"{place}\"] }}"
+        "it imports convoke:host/probe@0.1.0, which is not granted; to allow it, its [[discovery]] needs: grant = {{ probe = [\"{address}\"] }}"
     );
     assert!(ended.refusal().ends_with(&needs), "{}", ended.refusal());
     let elsewhere = as_plugin(&cluster, "grant = { probe = [\"127.0.0.0/8:1-9999\"] }").start();
     elsewhere.wait_for_line(
-        SOON,
+        TIMEOUT,
         &[
-            &format!("was denied probe {place}"),
-            &format!("grant = {{ probe = [\"127.0.0.0/8:1-9999\", \"{place}\"] }}"),
+            &format!("was denied probe {address}"),
+            &format!("grant = {{ probe = [\"127.0.0.0/8:1-9999\", \"{address}\"] }}"),
         ],
     );
-    elsewhere.wait_for_line(SOON, &["mode \"mine\" stopped", "the probe is not granted"]);
-    assert!(elsewhere.view().is_none(), "no cluster of its own");
-    let granted = as_plugin(&cluster, &format!("grant = {{ probe = [\"{place}\"] }}")).start();
+    elsewhere.wait_for_line(TIMEOUT, &["mode \"mine\" stopped", "the probe is not granted"]);
+    assert!(elsewhere.view().is_none(), "it has not founded a cluster");
+    let granted = as_plugin(&cluster, &format!("grant = {{ probe = [\"{address}\"] }}")).start();
     cluster.agree([&das, &granted]);
 }

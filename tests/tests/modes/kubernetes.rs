@@ -1,26 +1,25 @@
-//! Pods and services of an API server that behaves as Kubernetes' does. Pods are
-//! addresses of loopback.
+//! Pods and services of a simulated Kubernetes API server. Pods have loopback addresses.
 
 use std::time::Duration;
 
-use convoke_tests::cluster::SOON;
-use convoke_tests::kubernetes::{Manner, pod, slice};
+use convoke_tests::cluster::TIMEOUT;
+use convoke_tests::kubernetes::{Behavior, pod, slice};
 use convoke_tests::{ApiServer, Cluster, Launch, Member};
 
-/// What takes a few of the back-offs.
-const LATER: Duration = Duration::from_secs(40);
+/// For conditions that take several retries.
+const LONG_TIMEOUT: Duration = Duration::from_secs(40);
 
 const ONE: &str = "127.0.0.11";
 const TWO: &str = "127.0.0.12";
 const THREE: &str = "127.0.0.13";
 
-/// A member at `address` that asks `server` with a kubeconfig.
+/// A member at `address` that uses `server` with a kubeconfig.
 fn member<'a>(cluster: &'a Cluster, server: &ApiServer, address: &str, more: &str) -> Launch<'a> {
     let kubeconfig = server.kubeconfig(cluster.folder());
     with(cluster, address, &format!("kubeconfig = \"{}\"", kubeconfig.display()), more)
 }
 
-/// `more` is further keys of its `[[discovery]]`, or settings after a `;`.
+/// `more` has further keys of its `[[discovery]]`, and settings after a `;`.
 fn with<'a>(cluster: &'a Cluster, address: &str, access: &str, more: &str) -> Launch<'a> {
     let (keys, settings) = more.split_once(';').unwrap_or((more, ""));
     let separator = if settings.is_empty() { "" } else { ", " };
@@ -32,10 +31,10 @@ fn with<'a>(cluster: &'a Cluster, address: &str, access: &str, more: &str) -> La
     cluster.launch().at(address).option("--config", config)
 }
 
-/// A member that finds nobody by itself.
-fn lone(cluster: &Cluster, address: &str) -> Member {
-    let nowhere = format!("tcpip:127.0.0.1:{}", cluster.spare_port(1));
-    cluster.launch().at(address).mode(nowhere).start()
+/// A member that finds no other members itself.
+fn start_isolated(cluster: &Cluster, address: &str) -> Member {
+    let unused = format!("tcpip:127.0.0.1:{}", cluster.spare_port(1));
+    cluster.launch().at(address).mode(unused).start()
 }
 
 const SERVICE: &str = "argument = \"shop,till\"";
@@ -71,7 +70,7 @@ fn pods_of_the_own_namespace_find_each_other() {
 }
 
 #[test]
-fn in_a_pod_the_account_of_the_pod_is_used() {
+fn in_a_pod_the_service_account_is_used() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     server.put_slice("till", "till-a", &[ONE, TWO], None);
     let account = server.service_account(cluster.folder());
@@ -84,13 +83,13 @@ fn in_a_pod_the_account_of_the_pod_is_used() {
     cluster.agree([&first]);
     let second = start(TWO);
     cluster.agree([&first, &second]);
-    // Tokens are replaced while they are in use.
+    // Tokens are rotated while they are in use.
     server.rotate_token();
     server.service_account(cluster.folder());
     server.compact();
     server.put_slice("till", "till-a", &[ONE, TWO, THREE], None);
     for member in [&first, &second] {
-        member.wait_for_status(LATER, "the third pod", |_| {
+        member.wait_for_status(LONG_TIMEOUT, "the third pod", |_| {
             (candidates(member) == Some(8)).then_some(())
         });
     }
@@ -99,37 +98,39 @@ fn in_a_pod_the_account_of_the_pod_is_used() {
 }
 
 #[test]
-fn a_pod_that_appears_is_a_member_soon_and_one_that_goes_is_forgotten() {
+fn added_and_removed_pods_update_the_candidates() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
-    let stranger = lone(&cluster, TWO);
-    cluster.agree([&stranger]);
+    let existing = start_isolated(&cluster, TWO);
+    cluster.agree([&existing]);
     server.put_pod("till-0", &[ONE], &[], true);
     let first = member(&cluster, &server, ONE, "").start();
     cluster.agree([&first]);
     let lists = server.requests("list");
     server.put_pod("till-1", &[TWO], &[], false);
-    cluster.agree([&stranger, &first]);
+    cluster.agree([&existing, &first]);
     server.remove("pods", "till-1");
-    first.wait_for_status(LATER, "one pod less", |_| (candidates(&first) == Some(2)).then_some(()));
-    assert_eq!(server.requests("list"), lists, "changes are told, not asked for");
-    cluster.agree([&stranger, &first]);
+    first.wait_for_status(LONG_TIMEOUT, "one pod fewer", |_| {
+        (candidates(&first) == Some(2)).then_some(())
+    });
+    assert_eq!(server.requests("list"), lists, "changes are watched, not polled");
+    cluster.agree([&existing, &first]);
 }
 
 #[test]
-fn a_watch_whose_past_is_forgotten_begins_anew() {
+fn a_watch_with_an_expired_resource_version_is_restarted() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
-    let stranger = lone(&cluster, TWO);
-    cluster.agree([&stranger]);
+    let existing = start_isolated(&cluster, TWO);
+    cluster.agree([&existing]);
     server.put_pod("till-0", &[ONE], &[], true);
     let first = member(&cluster, &server, ONE, "").start();
     cluster.agree([&first]);
     server.compact();
     server.put_pod("till-1", &[TWO], &[], true);
-    cluster.agree_within(LATER, [&stranger, &first]);
+    cluster.agree_within(LONG_TIMEOUT, [&existing, &first]);
 }
 
 #[test]
-fn pods_that_are_not_ready_count_unless_they_are_left_out() {
+fn pods_that_are_not_ready_are_candidates_unless_excluded() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     server.put_pod("till-0", &[ONE], &[], true);
     server.put_pod("till-1", &[TWO], &[], false);
@@ -141,9 +142,9 @@ fn pods_that_are_not_ready_count_unless_they_are_left_out() {
 }
 
 #[test]
-fn both_kinds_of_addresses_and_named_ports_count() {
+fn ipv6_addresses_and_named_ports_are_supported() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
-    let first = lone(&cluster, "::1");
+    let first = start_isolated(&cluster, "::1");
     cluster.agree([&first]);
     server.put_slice("till", "till-v6", &["::1"], Some(("member", first.address().port())));
     server.put_slice("till", "till-v4", &[ONE], Some(("member", cluster.spare_port(2))));
@@ -153,17 +154,17 @@ fn both_kinds_of_addresses_and_named_ports_count() {
     assert_eq!(candidates(&second), Some(2));
     let other = "argument = \"shop,till\"; port-name = \"gossip\"";
     let third = member(&cluster, &server, ONE, other).at("::1").start();
-    third.wait_for_line(SOON, &["a pod has no port of the configured name", "gossip"]);
+    third.wait_for_line(TIMEOUT, &["a pod has no port of the configured name", "gossip"]);
 }
 
 #[test]
-fn a_refusal_names_the_account_and_what_to_apply_and_makes_no_lone_cluster() {
+fn a_forbidden_list_logs_the_account_and_the_role_to_apply_and_founds_no_cluster() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     server.put_slice("till", "till-a", &[ONE, TWO], None);
     server.deny("list", "endpointslices");
     let first = member(&cluster, &server, ONE, SERVICE).start();
     first.wait_for_line(
-        SOON,
+        TIMEOUT,
         &["system:serviceaccount:shop:convoke may not list endpointslices.discovery.k8s.io in namespace \"shop\" (403)"],
     );
     for line in [
@@ -173,54 +174,55 @@ fn a_refusal_names_the_account_and_what_to_apply_and_makes_no_lone_cluster() {
         "  resources: [\"endpointslices\"]",
         "  name: convoke-discovery-endpointslices.shop.convoke",
     ] {
-        first.wait_for_line(SOON, &[line]);
+        first.wait_for_line(TIMEOUT, &[line]);
     }
-    first.wait_for_line(LATER, &["not in a cluster yet", "may not list"]);
-    assert!(first.view().is_none(), "no cluster of its own");
+    first.wait_for_line(LONG_TIMEOUT, &["not in a cluster yet", "may not list"]);
+    assert!(first.view().is_none(), "it has not founded a cluster");
     server.allow("list", "endpointslices");
     cluster.agree([&first]);
 }
 
-/// One that nobody has found yet, and one whose account may list pods and not watch them.
+/// An existing member, and one whose account may list but not watch pods.
 #[track_caller]
 fn without_watch(cluster: &Cluster, server: &ApiServer) -> [Member; 2] {
-    let stranger = lone(cluster, TWO);
-    cluster.agree([&stranger]);
+    let existing = start_isolated(cluster, TWO);
+    cluster.agree([&existing]);
     server.put_pod("till-0", &[ONE], &[], true);
     server.deny("watch", "pods");
     let first = member(cluster, server, ONE, "").start();
     cluster.agree([&first]);
-    [stranger, first]
+    [existing, first]
 }
 
 #[test]
-fn an_account_that_may_list_and_not_watch_is_told_and_served() {
+fn without_permission_to_watch_pods_are_polled() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
-    let [stranger, first] = without_watch(&cluster, &server);
+    let [existing, first] = without_watch(&cluster, &server);
     first.wait_for_line(
-        SOON,
+        TIMEOUT,
         &["may not watch pods in namespace \"shop\" (403)", "polls every 10 s"],
     );
     server.put_pod("till-1", &[TWO], &[], true);
-    cluster.agree_within(LATER, [&stranger, &first]);
+    cluster.agree_within(LONG_TIMEOUT, [&existing, &first]);
 }
 
 #[test]
-fn a_watch_that_is_granted_later_is_used_from_then_on() {
+fn a_permission_to_watch_that_is_granted_later_is_used() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
-    let [stranger, first] = without_watch(&cluster, &server);
-    first.wait_for_line(SOON, &["may not watch pods", "until then it polls every 10 s"]);
+    let [existing, first] = without_watch(&cluster, &server);
+    first.wait_for_line(TIMEOUT, &["may not watch pods", "until then it polls every 10 s"]);
     server.allow("watch", "pods");
-    first.wait_for_line(LATER, &["watching the API server for changes"]);
+    first.wait_for_line(LONG_TIMEOUT, &["watching the API server for changes"]);
     let lists = server.requests("list");
     server.put_pod("till-1", &[TWO], &[], true);
-    cluster.agree([&stranger, &first]);
-    assert_eq!(server.requests("list"), lists, "changes are told, not asked for");
+    cluster.agree([&existing, &first]);
+    assert_eq!(server.requests("list"), lists, "changes are watched, not polled");
 }
 
-/// As an API server answers for about a second after a restart, until it has read its Roles.
+/// An API server answers like this for about a second after a restart, until it has loaded its
+/// Roles.
 #[test]
-fn a_refusal_that_passes_is_no_news() {
+fn a_transient_refusal_is_not_logged() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     server.put_pod("till-0", &[ONE], &[], true);
     let first = member(&cluster, &server, ONE, "").start();
@@ -228,60 +230,61 @@ fn a_refusal_that_passes_is_no_news() {
     server.deny("list", "pods");
     let lists = server.requests("list");
     server.compact();
-    first.wait_for_status(LATER, "a list that is refused", |_| {
+    first.wait_for_status(LONG_TIMEOUT, "a list that is refused", |_| {
         (server.requests("list") > lists).then_some(())
     });
     server.allow("list", "pods");
     server.put_pod("till-1", &[TWO], &[], true);
-    first.wait_for_status(LATER, "the second pod", |_| {
+    first.wait_for_status(LONG_TIMEOUT, "the second pod", |_| {
         (candidates(&first) == Some(5)).then_some(())
     });
     assert_eq!(first.count_lines(&["(403)"]), 0);
-    // A server that is started again was away before it refuses.
+    // A server that is restarted is unreachable before it refuses.
     let port = server.port();
     drop(server);
-    first.wait_for_line(LATER, &["the API server at", "cannot be reached"]);
+    first.wait_for_line(LONG_TIMEOUT, &["the API server at", "cannot be reached"]);
     let server = ApiServer::start_at(port);
     server.deny("list", "pods");
     server.put_pod("till-0", &[ONE], &[], true);
     server.kubeconfig(cluster.folder());
-    first.wait_for_status(LATER, "a list that is refused", |_| {
+    first.wait_for_status(LONG_TIMEOUT, "a list that is refused", |_| {
         (server.requests("list") > 0).then_some(())
     });
     server.allow("list", "pods");
-    first.wait_for_line(LATER, &["mode \"kubernetes\" works again"]);
+    first.wait_for_line(LONG_TIMEOUT, &["mode \"kubernetes\" works again"]);
     assert_eq!(first.count_lines(&["(403)"]), 0);
-    // One that stays is told.
+    // A lasting refusal is logged.
     server.deny("list", "pods");
     server.compact();
-    first.wait_for_line(LATER, &["may not list pods in namespace \"shop\" (403)"]);
+    first.wait_for_line(LONG_TIMEOUT, &["may not list pods in namespace \"shop\" (403)"]);
 }
 
 #[test]
-fn a_token_file_that_holds_no_token_is_said_so_and_read_anew() {
+fn an_empty_token_file_is_logged_and_read_again() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     server.put_pod("till-0", &[ONE], &[], true);
     let account = server.service_account(cluster.folder());
     let token = std::fs::read_to_string(account.join("token")).expect("it was written");
-    let write = |text: &str| std::fs::write(account.join("token"), text).expect("it is ours");
+    let write =
+        |text: &str| std::fs::write(account.join("token"), text).expect("the file is writable");
     write("\n");
     let access = format!("service-account = \"{}\"", account.display());
     let launch = with(&cluster, ONE, &access, "; namespace = \"shop\"");
     let first =
         server.environment().into_iter().fold(launch, |launch, (k, v)| launch.env(k, v)).start();
-    first.wait_for_line(SOON, &["/token is empty; expected one line"]);
+    first.wait_for_line(TIMEOUT, &["/token is empty; expected one line"]);
     assert!(first.view().is_none());
     write(&format!("  {token}\r\n\n"));
-    cluster.agree_within(LATER, [&first]);
+    cluster.agree_within(LONG_TIMEOUT, [&first]);
 }
 
 #[test]
-fn pods_of_which_none_has_the_wanted_port_are_no_empty_cluster() {
+fn no_cluster_is_founded_if_no_pod_has_the_named_port() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     server.put_pod("till-0", &[ONE], &[], true);
     let first = member(&cluster, &server, ONE, "; port-name = \"gossip\"").start();
     first.wait_for_line(
-        SOON,
+        TIMEOUT,
         &[
             "no pod has a TCP port named \"gossip\"; \"till-0\" has http",
             "does not found a cluster",
@@ -290,9 +293,9 @@ fn pods_of_which_none_has_the_wanted_port_are_no_empty_cluster() {
     assert!(first.view().is_none());
 }
 
-/// As the controller of the API server writes it where publishNotReadyAddresses is set.
+/// As the EndpointSlice controller writes it when publishNotReadyAddresses is set.
 #[test]
-fn a_published_pod_that_is_not_ready_is_left_out_where_only_ready_ones_count() {
+fn published_endpoints_that_are_not_ready_are_excluded_on_request() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     let mut published = slice("till", "till-a", &[ONE, TWO, THREE], None);
     published["endpoints"][1]["conditions"]["serving"] = false.into();
@@ -309,41 +312,42 @@ fn a_published_pod_that_is_not_ready_is_left_out_where_only_ready_ones_count() {
 }
 
 #[test]
-fn credentials_that_are_refused_are_told_apart() {
+fn rejected_credentials_are_logged_as_such() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     server.put_pod("till-0", &[ONE], &[], true);
     let launch = member(&cluster, &server, ONE, "");
     server.rotate_token();
     let first = launch.start();
-    first.wait_for_line(SOON, &["rejects the credentials of the user of context \"test\" (401)"]);
+    first
+        .wait_for_line(TIMEOUT, &["rejects the credentials of the user of context \"test\" (401)"]);
     assert!(first.view().is_none());
     server.kubeconfig(cluster.folder());
-    cluster.agree_within(LATER, [&first]);
-    first.wait_for_line(SOON, &["mode \"kubernetes\" works again"]);
+    cluster.agree_within(LONG_TIMEOUT, [&first]);
+    first.wait_for_line(TIMEOUT, &["mode \"kubernetes\" works again"]);
 }
 
-/// Each is told in words of its own, founds no cluster, and passes.
+/// Each failure is logged distinctly, founds no cluster, and is recovered from.
 #[test]
-fn an_api_server_in_trouble_is_waited_for() {
-    for (manner, words) in [
-        (Manner::Silent, "no response from the API server at"),
-        (Manner::Garbage, "did not return a list"),
-        (Manner::CloseMidBody, "was interrupted"),
-        (Manner::Unavailable, "returned 503: etcdserver: leader changed"),
+fn a_failing_api_server_is_waited_for() {
+    for (behavior, words) in [
+        (Behavior::Silent, "no response from the API server at"),
+        (Behavior::Garbage, "did not return a list"),
+        (Behavior::CloseMidBody, "was interrupted"),
+        (Behavior::Unavailable, "returned 503: etcdserver: leader changed"),
     ] {
         let (cluster, server) = (Cluster::new(), ApiServer::start());
         server.put_pod("till-0", &[ONE], &[], true);
-        server.behave(manner);
+        server.set_behavior(behavior);
         let first = member(&cluster, &server, ONE, "").start();
-        first.wait_for_line(LATER, &[words]);
-        assert!(first.view().is_none(), "{manner:?}");
-        server.behave(Manner::Honest);
-        cluster.agree_within(LATER, [&first]);
+        first.wait_for_line(LONG_TIMEOUT, &[words]);
+        assert!(first.view().is_none(), "{behavior:?}");
+        server.set_behavior(Behavior::Normal);
+        cluster.agree_within(LONG_TIMEOUT, [&first]);
     }
 }
 
 #[test]
-fn a_cluster_stays_while_its_api_server_is_away_and_grows_when_it_is_back() {
+fn a_cluster_survives_an_outage_of_its_api_server_and_grows_after_it() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     server.put_pod("till-0", &[ONE], &[], true);
     server.put_pod("till-1", &[TWO], &[], true);
@@ -353,25 +357,25 @@ fn a_cluster_stays_while_its_api_server_is_away_and_grows_when_it_is_back() {
     cluster.agree([&first, &second]);
     let port = server.port();
     drop(server);
-    first.wait_for_line(LATER, &["the API server at", "cannot be reached"]);
+    first.wait_for_line(LONG_TIMEOUT, &["the API server at", "cannot be reached"]);
     cluster.agree([&first, &second]);
     let server = ApiServer::start_at(port);
-    let stranger = lone(&cluster, THREE);
-    cluster.agree([&stranger]);
+    let existing = start_isolated(&cluster, THREE);
+    cluster.agree([&existing]);
     for (name, address) in [("till-0", ONE), ("till-1", TWO), ("till-2", THREE)] {
         server.put_pod(name, &[address], &[], true);
     }
     server.kubeconfig(cluster.folder());
-    cluster.agree_within(LATER, [&first, &second, &stranger]);
+    cluster.agree_within(LONG_TIMEOUT, [&first, &second, &existing]);
 }
 
 #[test]
-fn nobody_behind_a_service_is_a_slip_and_no_empty_cluster() {
+fn no_cluster_is_founded_if_a_service_has_no_endpoints() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     server.put_slice("till", "till-a", &[ONE], None);
     let first = member(&cluster, &server, ONE, "argument = \"shop,tull\"").start();
     first.wait_for_line(
-        SOON,
+        TIMEOUT,
         &["service \"tull\" in namespace \"shop\" has no endpoints", "publishNotReadyAddresses"],
     );
     assert!(first.view().is_none());
@@ -380,7 +384,7 @@ fn nobody_behind_a_service_is_a_slip_and_no_empty_cluster() {
 }
 
 #[test]
-fn ten_thousand_pods_come_in_pages() {
+fn ten_thousand_pods_are_listed_in_pages() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     for n in 0..10_000u32 {
         let ip = format!("127.20.{}.{}", n >> 8, n & 255);
@@ -389,7 +393,7 @@ fn ten_thousand_pods_come_in_pages() {
     server.put_pod("till-0", &[ONE], &[], true);
     let port = format!("; port = {}", cluster.start_port());
     let first = member(&cluster, &server, ONE, &port).start();
-    cluster.agree_within(LATER, [&first]);
+    cluster.agree_within(LONG_TIMEOUT, [&first]);
     assert_eq!(candidates(&first), Some(10_000), "all but itself");
     assert!(server.requests("list") >= 20);
     let (_, peak_kib) = first.resident_kib();
@@ -397,19 +401,19 @@ fn ten_thousand_pods_come_in_pages() {
 }
 
 #[test]
-fn a_dry_run_shows_the_pods() {
+fn a_dry_run_shows_the_pods_found() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
-    let first = lone(&cluster, ONE);
+    let first = start_isolated(&cluster, ONE);
     cluster.agree([&first]);
     server.put_pod("till-0", &[ONE], &[], true);
     let keeps = ["--interfaces", "--cluster-name", "--start-port"];
     let launch = member(&cluster, &server, TWO, "").subcommand(&["discover"], &keeps);
-    let ended = launch.run(LATER);
+    let ended = launch.run(LONG_TIMEOUT);
     assert!(ended.stdout.contains(&format!("kept    {}", first.address())), "{ended:#?}");
 }
 
 #[test]
-fn what_is_malformed_is_refused() {
+fn invalid_arguments_are_rejected() {
     let cluster = Cluster::new();
     let account = cluster.folder().join("nothing");
     let cases = [
@@ -420,18 +424,18 @@ fn what_is_malformed_is_refused() {
         ("kubernetes:Shop,till", "\"Shop\" is not a valid Kubernetes name"),
         ("kubernetes:shop,my till", "\"my till\" is not a valid Kubernetes name"),
     ];
-    // As in a pod, so that the argument is what is wrong.
-    std::fs::create_dir_all(&account).expect("the folder is ours");
-    std::fs::write(account.join("token"), "x").expect("the folder is ours");
+    // As in a pod, so that only the argument is invalid.
+    std::fs::create_dir_all(&account).expect("the folder is writable");
+    std::fs::write(account.join("token"), "x").expect("the folder is writable");
     let access = format!("service-account = \"{}\"", account.display());
     for (mode, expected) in cases {
         let launch = with(&cluster, "127.0.0.1", &access, "").mode(mode);
-        let ended = launch.env("KUBERNETES_SERVICE_HOST", "127.0.0.1").run(SOON);
+        let ended = launch.env("KUBERNETES_SERVICE_HOST", "127.0.0.1").run(TIMEOUT);
         let line = ended.refusal();
         assert!(line.starts_with("mode \"kubernetes\": ") && line.contains(expected), "{line}");
     }
-    let ended = cluster.launch().mode("kubernetes").run(SOON);
+    let ended = cluster.launch().mode("kubernetes").run(TIMEOUT);
     assert!(ended.refusal().contains("not running in a pod (KUBERNETES_SERVICE_HOST is not set)"));
     let launch = with(&cluster, "127.0.0.1", "kubeconfig = \"/nonexistent\"", "");
-    assert!(launch.run(SOON).refusal().contains("kubeconfig: /nonexistent cannot be read"));
+    assert!(launch.run(TIMEOUT).refusal().contains("kubeconfig: /nonexistent cannot be read"));
 }

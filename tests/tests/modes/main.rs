@@ -1,8 +1,8 @@
-//! Each mode against a real source, with real members: names and pods that come
-//! and go, a domain server that dies and returns, all modes in one cluster.
+//! Each discovery mode with real members: DNS records and pods that are added and removed, a domain
+//! server that fails and returns, all modes in one cluster.
 
-mod deploying;
+mod combined_modes;
 mod dns;
 mod domain;
 mod kubernetes;
-mod mixed;
+mod kubernetes_manifests;

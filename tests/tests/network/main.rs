@@ -1,14 +1,14 @@
-//! Members on several hosts: cables are pulled, networks split and heal.
+//! Members on several hosts: links go down, networks split and heal.
 //!
-//! The hosts are network namespaces. Where they cannot be made, each test says
-//! so and ends; with `CI=true` that is a failure.
+//! The hosts are network namespaces. Where these cannot be created, each test reports that it is
+//! skipped; with `CI=true` that is a failure.
 
-mod addresses;
-mod choosing;
-mod reachable;
-mod resolving;
-mod translated;
-mod zones;
+mod address_selection;
+mod address_translation;
+mod dns_resolution;
+mod link_local;
+mod multihomed;
+mod reachability;
 
 use std::net::Ipv4Addr;
 use std::thread;
@@ -16,24 +16,24 @@ use std::time::{Duration, Instant};
 
 use convoke_tests::{Cluster, Lab, Member, http};
 
-/// From a pulled cable until all others have missed the host. About two and a
-/// half seconds are usual.
+/// From a link that goes down until all others have removed the host's member. Typically two and
+/// a half seconds.
 const LOST_MAX: Duration = Duration::from_secs(4);
 
-/// From the cable put back until there is one view again.
+/// From the link that comes up again until there is one view.
 const BACK_MAX: Duration = Duration::from_secs(6);
 
-/// From exec to a joined cluster when hosts on the list are gone.
-const JOIN_BESIDE_LOST_HOSTS_MAX: Duration = Duration::from_millis(1_500);
+/// From exec to a joined cluster when other hosts on the list are down.
+const JOIN_MAX: Duration = Duration::from_millis(1_500);
 
-/// From exec until thousands of silent hosts are given up.
+/// From exec until thousands of unresponsive hosts are given up.
 const LATE_READY_MAX: Duration = Duration::from_secs(20);
 
-/// From exec until two thousand addresses of a connected network were called, and some.
+/// From exec until two thousand addresses of a connected network were called, with a margin.
 const WIDE_NETWORK_MAX: Duration = Duration::from_secs(40);
 
-/// How long two hosts do not reach each other: several times as long as a lost
-/// host takes to be missed.
+/// How long two hosts cannot reach each other: several times as long as a lost host takes to be
+/// removed.
 const BROKEN_PATH: Duration = Duration::from_secs(10);
 
 /// All rounds of the race together.
@@ -77,7 +77,7 @@ fn members_on_three_hosts_find_each_other_by_ipv6_multicast() {
 }
 
 #[test]
-fn members_on_three_hosts_find_each_other_in_a_network() {
+fn members_on_three_hosts_find_each_other_by_a_cidr_range() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(3) else { return };
     let list = format!("tcpip:10.77.0.0/24:{}", cluster.start_port());
@@ -87,8 +87,8 @@ fn members_on_three_hosts_find_each_other_in_a_network() {
 }
 
 #[test]
-fn listed_hosts_that_are_gone_delay_nobody() {
-    let cluster = Cluster::alone();
+fn listed_hosts_that_are_down_do_not_delay_joining() {
+    let cluster = Cluster::exclusive();
     let Some(lab) = Lab::of(3) else { return };
     let first = cluster.launch().on(lab.host(0)).start();
     cluster.agree([&first]);
@@ -101,14 +101,14 @@ fn listed_hosts_that_are_gone_delay_nobody() {
         let (at, _) = record.views.iter().find(|(_, view)| view.0.len() == 2).unwrap();
         at.duration_since(second.started())
     });
-    assert!(took <= JOIN_BESIDE_LOST_HOSTS_MAX, "it took {took:?}");
+    assert!(took <= JOIN_MAX, "it took {took:?}");
 }
 
-/// The system asks the network who has each address, and can wait for a thousand answers at
-/// a time: no member may be missed since there are more.
+/// The kernel resolves each address by ARP, with at most a thousand pending entries: a member
+/// must be found even though there are more addresses.
 #[test]
-fn a_member_in_a_wide_network_that_is_mostly_empty_is_found_before_a_cluster_is_founded() {
-    let cluster = Cluster::alone();
+fn a_member_in_a_large_sparse_network_is_found_before_a_cluster_is_founded() {
+    let cluster = Cluster::exclusive();
     let Some(lab) = Lab::of(2) else { return };
     let (near, far) = (Ipv4Addr::new(10, 79, 0, 1), Ipv4Addr::new(10, 79, 7, 200));
     for (host, address) in [(0, near), (1, far)] {
@@ -125,15 +125,15 @@ fn a_member_in_a_wide_network_that_is_mostly_empty_is_found_before_a_cluster_is_
     let second = start(0, near, &list);
     cluster.agree_within(WIDE_NETWORK_MAX, [&first, &second]);
     let views = second.record(|record| record.views.len());
-    assert_eq!(views, 1, "it never had a cluster of its own");
+    assert_eq!(views, 1, "it never founded a cluster");
 }
 
-/// So many that calling them all takes longer than a member stays patient.
+/// Calling all the addresses takes longer than a member waits for them.
 #[test]
-fn a_member_that_became_ready_late_says_so_at_once() {
+fn a_member_that_becomes_ready_late_logs_it_immediately() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(2) else { return };
-    lab.silence(0, "10.78.0.0/16", 1);
+    lab.blackhole(0, "10.78.0.0/16", 1);
     let list = format!("tcpip:10.78.0.0/16:{}", cluster.start_port());
     let member = cluster.launch().on(lab.host(0)).mode(list).start();
     let http = (lab.host(0).address(), cluster.http_port()).into();
@@ -144,11 +144,11 @@ fn a_member_that_became_ready_late_says_so_at_once() {
             thread::sleep(Duration::from_millis(20));
         }
     });
-    member.wait(Duration::from_secs(1), "the line that says ready", |record| record.ready);
+    member.wait(Duration::from_secs(1), "the ready line", |record| record.ready);
 }
 
 #[test]
-fn a_host_that_is_cut_off_is_missed_alone_and_finds_its_old_place() {
+fn only_a_disconnected_host_is_removed_and_it_returns_to_its_place() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let members = start_in_order(&cluster, &lab);
@@ -158,10 +158,10 @@ fn a_host_that_is_cut_off_is_missed_alone_and_finds_its_old_place() {
         let before: Vec<usize> =
             members.iter().map(|member| member.record(|record| record.views.len())).collect();
         lab.unplug(lost);
-        let awake: Vec<&Member> = others(&members, lost).collect();
-        cluster.agree_within(LOST_MAX, awake.iter().copied());
-        let healthy: Vec<_> = awake.iter().map(|member| member.address()).collect();
-        for member in &awake {
+        let connected: Vec<&Member> = others(&members, lost).collect();
+        cluster.agree_within(LOST_MAX, connected.iter().copied());
+        let healthy: Vec<_> = connected.iter().map(|member| member.address()).collect();
+        for member in &connected {
             let views = member.record(|record| record.views[before[member.index()]..].to_vec());
             for (_, view) in views {
                 let all = healthy.iter().all(|address| view.at(*address).is_some());
@@ -170,7 +170,7 @@ fn a_host_that_is_cut_off_is_missed_alone_and_finds_its_old_place() {
         }
         lab.plug_in(lost);
         let healed = cluster.agree_within(BACK_MAX, &members);
-        assert_eq!(healed, order, "after host {lost} was cut off");
+        assert_eq!(healed, order, "after host {lost} was disconnected");
     }
 }
 
@@ -179,7 +179,7 @@ fn others(members: &[Member], index: usize) -> impl Iterator<Item = &Member> {
 }
 
 #[test]
-fn halves_of_a_split_go_on_and_heal_into_the_old_order() {
+fn both_halves_of_a_split_continue_and_merge_into_the_old_order() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let members = start_in_order(&cluster, &lab);
@@ -194,7 +194,7 @@ fn halves_of_a_split_go_on_and_heal_into_the_old_order() {
 }
 
 #[test]
-fn members_that_joined_on_both_sides_of_a_split_are_all_there_after_it() {
+fn members_that_joined_either_side_of_a_split_are_in_the_merged_view() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let mut members = start_in_order(&cluster, &lab);
@@ -209,13 +209,13 @@ fn members_that_joined_on_both_sides_of_a_split_are_all_there_after_it() {
     lab.heal();
     members.extend([left, right]);
     let healed = cluster.agree(&members);
-    assert_eq!(healed[..4], order[..], "the old ones first, in the old order");
+    assert_eq!(healed[..4], order[..], "the earlier members first, in their old order");
 }
 
-/// SWIM asks others before it believes that a member is gone, and news travels
-/// by all.
+/// SWIM probes through other members before it declares a member dead, and gossip spreads through
+/// all of them.
 #[test]
-fn a_broken_path_between_two_hosts_costs_nobody() {
+fn no_member_is_removed_when_two_hosts_cannot_reach_each_other() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(5) else { return };
     let (first_four, spare) = (&lab.hosts()[..4], lab.host(4));
@@ -225,22 +225,22 @@ fn a_broken_path_between_two_hosts_costs_nobody() {
         cluster.agree(&members);
     }
     let order = cluster.agree(&members);
-    // The coordinator and one that it then has to reach by others.
-    lab.part(0, 2);
+    // The coordinator, and a member that it can then probe only through others.
+    lab.disconnect(0, 2);
     thread::sleep(BROKEN_PATH);
     cluster.agree_within(Duration::ZERO, &members);
     let views = members[3].record(|record| record.views.len());
-    assert_eq!(views, 1, "it saw nobody come or go since it joined");
+    assert_eq!(views, 1, "the view has not changed since it joined");
     members.push(cluster.launch().on(spare).start());
     let with_fifth = cluster.agree(&members);
     assert_eq!(with_fifth[..4], order[..]);
-    lab.reunite(0, 2);
+    lab.reconnect(0, 2);
     members.pop();
     assert_eq!(cluster.agree(&members), order);
 }
 
 #[test]
-fn a_cable_that_comes_and_goes_ends_in_one_cluster() {
+fn a_flapping_link_ends_in_one_cluster() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(3) else { return };
     let members = start_in_order(&cluster, &lab);
@@ -255,7 +255,7 @@ fn a_cable_that_comes_and_goes_ends_in_one_cluster() {
 }
 
 #[test]
-fn a_split_of_members_with_lists_heals_as_well() {
+fn a_split_of_members_with_static_lists_heals() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let list = format!("tcpip:10.77.0.1-4:{}", cluster.start_port());
@@ -270,8 +270,8 @@ fn a_split_of_members_with_lists_heals_as_well() {
 }
 
 #[test]
-fn two_members_started_in_the_same_millisecond_on_two_hosts_are_always_one_cluster() {
-    let cluster = Cluster::alone();
+fn two_members_started_in_the_same_millisecond_on_two_hosts_form_one_cluster() {
+    let cluster = Cluster::exclusive();
     let Some(lab) = Lab::of(2) else { return };
     let started = Instant::now();
     for round in 0..100 {

@@ -1,19 +1,19 @@
-//! `convoke plugin`: what a stranger sees of it.
+//! The `convoke plugin` commands, as an author of modes uses them.
 
 use std::fs;
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::guest::Guest;
-use convoke_tests::{Cluster, Ended, binary};
+use convoke_tests::{Cluster, CompletedProcess, binary};
 
 /// Runs `convoke plugin …` in the cluster's folder, on loopback.
-fn plugin(cluster: &Cluster, words: &[&str]) -> Ended {
+fn plugin(cluster: &Cluster, words: &[&str]) -> CompletedProcess {
     let words: Vec<&str> = ["plugin"].iter().chain(words).copied().collect();
-    cluster.launch().subcommand(&words, &["--interfaces"]).run(SOON)
+    cluster.launch().subcommand(&words, &["--interfaces"]).run(TIMEOUT)
 }
 
 #[track_caller]
-fn printed(ended: &Ended, lines: &[&str]) {
+fn printed(ended: &CompletedProcess, lines: &[&str]) {
     assert!(ended.status.success(), "{ended:#?}");
     for line in lines {
         assert!(ended.stdout.contains(line), "{line:?} is not in {ended:#?}");
@@ -21,7 +21,7 @@ fn printed(ended: &Ended, lines: &[&str]) {
 }
 
 #[test]
-fn inspect_says_what_a_component_asks_for_and_what_would_load_it() {
+fn inspect_shows_the_imports_of_a_component_and_the_configuration_to_load_it() {
     let cluster = Cluster::new();
     fs::copy(binary::mode("dns"), cluster.folder().join("names.wasm")).unwrap();
     let ended = plugin(&cluster, &["inspect", "names.wasm"]);
@@ -34,19 +34,19 @@ fn inspect_says_what_a_component_asks_for_and_what_would_load_it() {
             "grant = { dns = [\"*.shop.example\"] }",
         ],
     );
-    // What it prints is a configuration.
+    // The configuration in its output is valid.
     let toml = &ended.stdout[ended.stdout.find("[[discovery]]").unwrap()..];
     let toml = toml.replace("mode = \"names\"", "mode = \"names\"\nargument = \"a.shop.example\"");
     cluster.write("pasted.toml", toml);
     let checked = cluster
         .launch()
         .subcommand(&["config", "check", "pasted.toml"], &["--interfaces"])
-        .run(SOON);
+        .run(TIMEOUT);
     assert!(checked.status.success(), "{checked:#?}");
 }
 
 #[test]
-fn what_is_no_mode_is_refused_as_what_it_is() {
+fn files_that_are_not_modes_are_rejected_with_what_they_are() {
     let cluster = Cluster::new();
     cluster.write("text.wasm", "(module)");
     cluster.write("core.wasm", b"\0asm\x01\0\0\0");
@@ -67,7 +67,7 @@ fn what_is_no_mode_is_refused_as_what_it_is() {
 }
 
 #[test]
-fn try_runs_a_mode_in_a_world_made_up() {
+fn try_runs_a_mode_with_fakes() {
     let cluster = Cluster::new();
     cluster.write(
         "fakes.toml",
@@ -111,7 +111,7 @@ fn try_runs_a_mode_in_a_world_made_up() {
 }
 
 #[test]
-fn try_tells_a_crash_from_an_endless_loop() {
+fn try_distinguishes_a_crash_from_an_endless_loop() {
     let cluster = Cluster::new();
     for (guest, words) in [
         (Guest::crashing(), "discover: it crashed"),
@@ -126,7 +126,7 @@ fn try_tells_a_crash_from_an_endless_loop() {
 }
 
 #[test]
-fn new_makes_a_project_in_each_language_and_never_over_another() {
+fn new_creates_a_project_in_each_language_and_never_overwrites_one() {
     let cluster = Cluster::new();
     for language in ["rust", "python", "javascript", "c", "go"] {
         let name = format!("my-{language}");
@@ -146,7 +146,7 @@ fn new_makes_a_project_in_each_language_and_never_over_another() {
 }
 
 #[test]
-fn component_refuses_what_is_no_module_with_a_modes_type() {
+fn component_rejects_files_that_are_not_core_modules() {
     let cluster = Cluster::new();
     cluster.write("core.wasm", b"\0asm\x01\0\0\0");
     fs::copy(binary::mode("tcpip"), cluster.folder().join("done.wasm")).unwrap();

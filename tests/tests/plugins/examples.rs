@@ -1,5 +1,5 @@
-//! The modes of `plugins/examples`, and projects that `convoke plugin new` makes: with
-//! the tools of their languages, where these are there.
+//! The modes of `plugins/examples`, and projects that `convoke plugin new` creates, with the tools
+//! of their languages if these are installed.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -9,18 +9,17 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::{Cluster, binary};
 
-/// Set by `cargo xtask test --examples`, which brings the tools.
+/// Set by `cargo xtask test --examples`, which installs the tools.
 const VARIABLE: &str = "CONVOKE_EXAMPLES";
-/// Until a component of 18 MB is compiled on a machine that does other things besides.
+/// Until a component of 18 MB is compiled on a busy machine.
 pub(crate) const COMPILED: Duration = Duration::from_secs(120);
 /// What one project's build may take.
 const BUILD_MAX: Duration = Duration::from_secs(600);
 
-/// The folder that everything is built in, where the examples are; else says that a
-/// test is skipped.
+/// The target folder, if it has the examples; otherwise reports that the test is skipped.
 pub(crate) fn target() -> Option<PathBuf> {
     if std::env::var_os(VARIABLE).is_none() {
         println!("skipped: the examples are built by `cargo xtask test --examples`");
@@ -72,9 +71,9 @@ impl Web {
 }
 
 #[test]
-fn members_find_one_another_in_a_list_that_a_web_server_holds() {
+fn members_find_each_other_by_a_list_on_a_web_server() {
     let Some(target) = target() else { return };
-    let (cluster, web) = (Cluster::alone(), Web::start());
+    let (cluster, web) = (Cluster::exclusive(), Web::start());
     let first = cluster.start();
     cluster.agree([&first]);
     web.set(&format!("{}\n", first.address()));
@@ -93,17 +92,18 @@ fn members_find_one_another_in_a_list_that_a_web_server_holds() {
     let elsewhere = "grant = { http = [\"http://127.0.0.1:1\"] }";
     let denied = cluster.launch().option("--config", config(elsewhere)).start();
     denied.wait_for_line(
-        SOON,
+        TIMEOUT,
         &[
             "was denied http",
             &format!("grant = {{ http = [\"http://127.0.0.1:1\", \"http://{}\"] }}", web.address),
         ],
     );
-    denied.wait_for_line(SOON, &["stopped", "does not found a cluster until it succeeds"]);
-    assert!(denied.view().is_none(), "no cluster of its own");
+    denied.wait_for_line(TIMEOUT, &["stopped", "does not found a cluster until it succeeds"]);
+    assert!(denied.view().is_none(), "it has not founded a cluster");
 }
 
-/// Makes a project, builds it with `make` and these variables, tests it, and tries it.
+/// Creates a project, builds it with `make` and these variables, runs its tests, and runs
+/// `plugin try` on it.
 fn build_and_try(language: &str, variables: &[String], path: Option<&Path>) {
     let cluster = Cluster::new();
     let name = format!("my-{language}");
@@ -165,7 +165,7 @@ fn a_project_in_c_builds_and_works() {
     let Some(target) = target() else { return };
     let usr = target.join("examples-tools/clang/usr");
     if !usr.is_dir() {
-        // The operator's own, as WASI_SDK_PATH or WASM_CC say.
+        // The compiler that WASI_SDK_PATH or WASM_CC name.
         return build_and_try("c", &[], None);
     }
     let compiler = format!(

@@ -1,11 +1,11 @@
-//! Modes that are not built in, in real members: loaded, changed, hostile; and the
-//! commands for those who write them.
+//! Third-party modes in real members: loading, reloading, failures, waiting for lookups; and the
+//! commands for authors of modes.
 
 mod commands;
-mod configured;
 mod examples;
-mod fetched;
-mod hostile;
-mod reloading;
-mod servers;
-mod waiting;
+mod external_servers;
+mod failed_discovery;
+mod fault_isolation;
+mod hot_reload;
+mod multiple_instances;
+mod remote_components;

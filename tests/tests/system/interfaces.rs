@@ -1,81 +1,85 @@
-//! Members on several addresses, and which of them others use.
+//! Members that listen on several addresses, and the address that other members use.
 
 use std::net::{IpAddr, Ipv6Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::{Cluster, Launch, Member};
 
-/// Members that cannot be reached are missed within this.
-const MISSED_MAX: Duration = Duration::from_secs(5);
+/// Members that cannot be reached are removed within this time.
+const REMOVED_MAX: Duration = Duration::from_secs(5);
 
 fn on<'a>(cluster: &'a Cluster, interfaces: &str, find: &str) -> Launch<'a> {
     cluster.launch().option("--interfaces", interfaces).mode(format!("tcpip:{find}"))
 }
 
-/// Nobody that `member` finds.
-fn nowhere(cluster: &Cluster) -> String {
+/// An address at which there is no member.
+fn unused_address(cluster: &Cluster) -> String {
     format!("127.0.0.1:{}", cluster.spare_port(1))
 }
 
-/// Both stay together for long enough that probes would fail if they went astray.
-fn they_stay(members: [&Member; 2]) {
+/// Neither is removed, nor suspected, in the time that failing probes would take.
+fn assert_stable(members: [&Member; 2]) {
     let views = members.map(|member| member.record(|record| record.views.len()));
-    thread::sleep(MISSED_MAX);
+    thread::sleep(REMOVED_MAX);
     assert_eq!(members.map(|member| member.record(|record| record.views.len())), views);
     assert!(members.iter().all(|member| member.count_lines(&["a suspected member answered"]) == 0));
 }
 
 #[test]
-fn a_member_listens_on_all_its_addresses_and_tells_them() {
+fn a_member_listens_on_and_advertises_all_its_addresses() {
     let cluster = Cluster::new();
-    let both = on(&cluster, "127.0.0.1,127.0.0.2,::1", &nowhere(&cluster)).start();
+    let both = on(&cluster, "127.0.0.1,127.0.0.2,::1", &unused_address(&cluster)).start();
     cluster.agree([&both]);
     let port = both.address().port();
     let status = both.get("/status").expect("an answer").body;
     for address in ["127.0.0.1", "127.0.0.2", "[::1]"] {
         assert!(status.contains(&format!("\"{address}:{port}\"")), "{address} is not in {status}");
-        let place = format!("{address}:{port}");
-        std::net::TcpStream::connect(&place).unwrap_or_else(|error| panic!("{place}: {error}"));
+        let address = format!("{address}:{port}");
+        std::net::TcpStream::connect(&address).unwrap_or_else(|error| panic!("{address}: {error}"));
     }
-    assert_eq!(both.address().ip(), IpAddr::from([127, 0, 0, 1]), "the first is told first");
+    assert_eq!(
+        both.address().ip(),
+        IpAddr::from([127, 0, 0, 1]),
+        "the first address is advertised first"
+    );
 }
 
 #[test]
-fn a_member_of_one_family_reaches_one_of_both_at_the_address_that_it_can() {
+fn an_ipv4_member_reaches_a_dual_stack_member_at_its_ipv4_address() {
     let cluster = Cluster::new();
-    let both = on(&cluster, "::1,127.0.0.1", &nowhere(&cluster)).start();
+    let both = on(&cluster, "::1,127.0.0.1", &unused_address(&cluster)).start();
     cluster.agree([&both]);
     let port = both.address().port();
     let v4 = on(&cluster, "127.0.0.1", &format!("127.0.0.1:{port}")).start();
     cluster.agree([&both, &v4]);
-    they_stay([&both, &v4]);
+    assert_stable([&both, &v4]);
 }
 
 #[test]
-fn a_member_that_is_told_by_the_other_family_first_is_reached_all_the_same() {
+fn an_ipv6_member_reaches_a_dual_stack_member_that_advertises_ipv4_first() {
     let cluster = Cluster::new();
-    let both = on(&cluster, "127.0.0.1,::1", &nowhere(&cluster)).start();
+    let both = on(&cluster, "127.0.0.1,::1", &unused_address(&cluster)).start();
     cluster.agree([&both]);
     let port = both.address().port();
     let v6 = on(&cluster, "::1", &format!("[::1]:{port}")).start();
     cluster.agree([&both, &v6]);
-    they_stay([&both, &v6]);
+    assert_stable([&both, &v6]);
 }
 
 #[test]
-fn a_port_is_free_when_it_is_free_on_all_addresses() {
+fn a_port_is_used_only_if_it_is_free_on_all_addresses() {
     let cluster = Cluster::new();
     let start_port = cluster.start_port();
     let _taken = TcpListener::bind((Ipv6Addr::LOCALHOST, start_port)).expect("a free port");
-    let both = on(&cluster, "127.0.0.1,::1", &nowhere(&cluster)).start();
+    let both = on(&cluster, "127.0.0.1,::1", &unused_address(&cluster)).start();
     cluster.agree([&both]);
     assert_eq!(both.address().port(), start_port + 1);
 }
 
 #[test]
-fn addresses_that_others_cannot_dial_are_refused() {
+fn invalid_interfaces_are_rejected() {
     let cluster = Cluster::new();
     for (list, expected) in [
         ("192.0.2.77", "no address of this host matches; it has 127.0.0.1 (lo)"),
@@ -84,7 +88,7 @@ fn addresses_that_others_cannot_dial_are_refused() {
         ("nothere0", "no address of this host matches"),
         ("", "is not an address or interface; expected"),
     ] {
-        let ended = on(&cluster, list, "127.0.0.1").run(SOON);
+        let ended = on(&cluster, list, "127.0.0.1").run(TIMEOUT);
         assert!(ended.refusal().contains(expected), "{list:?}: {}", ended.refusal());
     }
 }

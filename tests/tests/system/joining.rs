@@ -1,4 +1,4 @@
-//! Members that can find each other become one cluster, whichever way they do.
+//! Members that can find each other form one cluster, in every discovery mode.
 
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn two_members_find_each_other_by_multicast() {
 }
 
 #[test]
-fn two_members_find_each_other_in_a_list_of_addresses() {
+fn two_members_find_each_other_by_a_list_of_addresses() {
     let cluster = Cluster::new();
     let port = cluster.start_port();
     let list = format!("127.0.0.1:{port}-{}", port + 3);
@@ -26,7 +26,7 @@ fn two_members_find_each_other_in_a_list_of_addresses() {
 }
 
 #[test]
-fn a_list_without_ports_means_the_start_port_and_the_next_two() {
+fn a_list_without_ports_stands_for_the_start_port_and_the_next_two() {
     let cluster = Cluster::new();
     let first = cluster.start_tcpip("127.0.0.1");
     let second = cluster.start_tcpip("127.0.0.1");
@@ -38,7 +38,7 @@ fn a_list_without_ports_means_the_start_port_and_the_next_two() {
 }
 
 #[test]
-fn a_range_finds_the_one_member_in_it() {
+fn a_member_is_found_by_an_address_range() {
     let cluster = Cluster::new();
     let first = cluster.start();
     let port = first.address().port();
@@ -47,7 +47,7 @@ fn a_range_finds_the_one_member_in_it() {
 }
 
 #[test]
-fn members_that_use_different_modes_are_one_cluster() {
+fn members_with_different_modes_form_one_cluster() {
     let cluster = Cluster::new();
     let by_multicast = cluster.start();
     let named = by_multicast.address();
@@ -58,7 +58,7 @@ fn members_that_use_different_modes_are_one_cluster() {
 }
 
 #[test]
-fn a_member_that_uses_two_modes_brings_two_clusters_together() {
+fn a_member_with_two_modes_merges_two_clusters() {
     let cluster = Cluster::new();
     let by_multicast = cluster.start();
     let by_list = cluster.start_tcpip("127.0.0.1:1");
@@ -70,7 +70,7 @@ fn a_member_that_uses_two_modes_brings_two_clusters_together() {
 }
 
 #[test]
-fn a_multicast_mode_can_name_its_own_group() {
+fn the_multicast_group_can_be_set_in_the_mode_argument() {
     let cluster = Cluster::new();
     let group = cluster.group();
     let first = cluster.start();
@@ -91,7 +91,7 @@ fn a_member_finds_others_over_ipv6() {
 }
 
 #[test]
-fn a_member_on_ipv6_alone_uses_an_ipv6_group() {
+fn an_ipv6_only_member_uses_an_ipv6_group() {
     let cluster = Cluster::new();
     if !multicast_works_on_loopback_v6() {
         println!("SKIPPED (this system has no IPv6 multicast on loopback)");
@@ -102,8 +102,8 @@ fn a_member_on_ipv6_alone_uses_an_ipv6_group() {
     cluster.agree([&first, &second]);
 }
 
-/// Whether what is sent to a group on loopback comes back; many systems have no
-/// route for it. Hosts of a lab show the same with real interfaces.
+/// Whether multicast works on IPv6 loopback; many systems have no route for it. The network
+/// tests cover the same on the interfaces of a lab.
 fn multicast_works_on_loopback_v6() -> bool {
     let group: Ipv6Addr = "ff15::2904:77".parse().unwrap();
     let tried = || -> std::io::Result<bool> {
@@ -118,7 +118,7 @@ fn multicast_works_on_loopback_v6() -> bool {
 }
 
 #[test]
-fn lite_members_alone_are_a_cluster_and_others_may_join_it() {
+fn lite_members_can_found_a_cluster_that_full_members_join() {
     let cluster = Cluster::new();
     let lite = || cluster.launch().flag("--lite").start();
     let (first, second) = (lite(), lite());
@@ -128,7 +128,7 @@ fn lite_members_alone_are_a_cluster_and_others_may_join_it() {
 }
 
 #[test]
-fn members_on_two_addresses_of_one_machine_may_use_one_port() {
+fn members_on_two_addresses_of_one_machine_can_share_a_port() {
     let cluster = Cluster::new();
     let members = ["127.0.0.2", "127.0.0.3"].map(|ip| cluster.launch().at(ip).start());
     let order = cluster.agree(&members);
@@ -136,7 +136,7 @@ fn members_on_two_addresses_of_one_machine_may_use_one_port() {
 }
 
 #[test]
-fn interfaces_are_chosen_by_name_pattern_and_network() {
+fn interfaces_are_selected_by_name_wildcard_and_network() {
     let cluster = Cluster::new();
     let list = format!("tcpip:127.0.0.1:{0}-{1}", cluster.start_port(), cluster.start_port() + 3);
     let lists = ["lo", "127.*.*.*", "127.0.0.0/8", "203.0.113.77,127.0.0.1"];
@@ -145,7 +145,7 @@ fn interfaces_are_chosen_by_name_pattern_and_network() {
 }
 
 #[test]
-fn a_member_that_comes_late_joins_behind_the_others() {
+fn a_later_member_is_listed_after_the_earlier_ones() {
     let cluster = Cluster::new();
     let members = cluster.start_in_order(4);
     let order: Vec<_> = members.iter().map(Member::address).collect();
@@ -153,8 +153,8 @@ fn a_member_that_comes_late_joins_behind_the_others() {
 }
 
 #[test]
-fn twenty_members_started_at_once_are_one_cluster() {
-    let cluster = Cluster::alone();
+fn twenty_members_started_at_once_form_one_cluster() {
+    let cluster = Cluster::exclusive();
     let members: Vec<Member> = (0..20).map(|_| cluster.start()).collect();
     cluster.agree_within(Duration::from_secs(20), &members);
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::Result;
-use crate::binaries::{TESTS_PER_CORE, TURNS_PER_CORE, side_by_side};
+use crate::binaries::{PROCESS_TESTS_PER_CORE, TESTS_PER_CORE, side_by_side};
 use crate::process::{cargo, run};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::Workspace;
@@ -38,7 +38,7 @@ const EXAMPLES: &[Example] = &[
 /// tests run side by side, for each core.
 const SUITES: &[(&str, &str, usize)] = &[
     ("convoke-mode-kit", "conformance", TESTS_PER_CORE),
-    ("convoke-tests", "plugins", TURNS_PER_CORE),
+    ("convoke-tests", "plugins", PROCESS_TESTS_PER_CORE),
 ];
 /// Says to them that the examples are there.
 const VARIABLE: &str = "CONVOKE_EXAMPLES";

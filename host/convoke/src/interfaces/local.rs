@@ -1,54 +1,18 @@
-//! The addresses of this host, and notifications of changes.
+//! Reads the addresses of this host, and reports changes.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use super::netlink;
+use crate::local_address::{LocalAddress, Traits, is_link_local};
 
 /// Changes within this time are handled together, in milliseconds.
 const SETTLE_MS: u64 = 150;
 /// How often the addresses are polled, in milliseconds, on systems without notifications.
 const LOOK_MS: u64 = 5_000;
-
-/// An address of this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LocalAddress {
-    pub(crate) interface: String,
-    pub(crate) index: Option<u32>,
-    pub(crate) ip: IpAddr,
-    /// Prefix length of its network, in bits.
-    pub(crate) prefix: u8,
-    pub(crate) traits: Traits,
-}
-
-/// Properties of an address that decide whether it is used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Traits {
-    /// Not the first of its network, or a network of its own beside a wider one, or deprecated:
-    /// typical of a virtual IP address, which moves from host to host.
-    pub(crate) is_secondary: bool,
-    /// The system replaces it from time to time (RFC 8981, temporary addresses).
-    pub(crate) is_temporary: bool,
-    /// Tentative or duplicate: not usable yet, or at all (RFC 4862, section 5.4).
-    pub(crate) is_unusable: bool,
-}
-
-impl LocalAddress {
-    /// Whether it is on the interface with this name or index.
-    pub(crate) fn is_on(&self, zone: &str) -> bool {
-        zone == self.interface || self.index.is_some_and(|index| zone == index.to_string())
-    }
-}
-
-impl fmt::Display for LocalAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.ip, self.interface)
-    }
-}
 
 /// The addresses of all interfaces that are up, in the system's order for each interface.
 pub(crate) async fn local_addresses() -> io::Result<Vec<LocalAddress>> {
@@ -92,7 +56,7 @@ pub(super) fn mark_single(addresses: &mut [LocalAddress]) {
     let is_single = |a: &LocalAddress| a.prefix == if a.ip.is_ipv4() { 32 } else { 128 };
     let wide: Vec<(String, bool)> = addresses
         .iter()
-        .filter(|address| !is_single(address) && !super::is_link_local(address.ip))
+        .filter(|address| !is_single(address) && !is_link_local(address.ip))
         .map(|address| (address.interface.clone(), address.ip.is_ipv4()))
         .collect();
     for address in addresses.iter_mut().filter(|address| is_single(address)) {

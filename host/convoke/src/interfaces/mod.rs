@@ -3,40 +3,17 @@
 mod local;
 #[cfg(target_os = "linux")]
 mod netlink;
+mod rank;
 pub(crate) mod zone;
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::str::FromStr;
-
-use convoke_discovery::limits::INTERFACE_NAME_BYTES_MAX;
 
 use crate::address_list::AddressList;
+use crate::address_pattern::Pattern;
 use crate::describe;
-#[cfg(test)]
-pub(crate) use local::Traits;
-pub(crate) use local::{Changes, LocalAddress, local_addresses, source_to};
-
-/// Name prefixes of interfaces that lead to containers or virtual machines on this host, and not to
-/// other hosts.
-const VIRTUAL: [&str; 11] = [
-    "docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "cni", "flannel", "cali", "podman", "lxc",
-];
-
-/// One element of `--interfaces`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Pattern {
-    /// One address.
-    Exact(IpAddr),
-    /// A link-local address with its interface, by name or index: `fe80::1%eth1`.
-    Zoned(Ipv6Addr, String),
-    /// IPv4 with a range for each octet: `10.0.*.*`, `10.0.0.1-20`.
-    Octets([(u8, u8); 4]),
-    /// A network in CIDR notation.
-    Network(IpAddr, u8),
-    /// An interface name, or a prefix of names that ends in `*`.
-    Name(String),
-}
+use crate::local_address::{LocalAddress, is_link_local};
+pub(crate) use local::{Changes, local_addresses, source_to};
+use rank::{RANK_OF_LOOPBACK_INTERFACE, RANK_REAL_MAX, rank};
 
 /// The chosen addresses, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,115 +33,6 @@ impl Choice {
     pub(crate) fn to_bind(&self) -> Vec<IpAddr> {
         let others = self.all.iter().filter(|address| **address != self.primary);
         std::iter::once(self.primary.ip).chain(others.map(|address| address.ip)).collect()
-    }
-}
-
-impl FromStr for Pattern {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let malformed = || {
-            format!(
-                "{text:?} is not an address or interface; expected 10.0.0.5, 10.0.*.*, 10.0.0.1-20, 10.0.0.0/16, fd00::/64, fe80::1%eth1, ::1 or a name such as eth0 or eth*"
-            )
-        };
-        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        if let Some((ip, interface)) = bare.split_once('%')
-            && let Ok(ip) = ip.parse::<Ipv6Addr>()
-        {
-            let is_zoned = ip.is_unicast_link_local() && is_interface(interface);
-            return is_zoned.then(|| Self::Zoned(ip, interface.to_owned())).ok_or_else(malformed);
-        }
-        match bare.parse::<IpAddr>() {
-            Ok(ip) if ip.is_unspecified() => {
-                return Err(format!(
-                    "{text:?} is the wildcard address, which other hosts cannot connect to; expected one that they can, such as 10.0.*.* or eth0"
-                ));
-            }
-            Ok(ip) => return Ok(Self::Exact(ip.to_canonical())),
-            Err(_) => {}
-        }
-        if let Some((network, length)) = text.split_once('/') {
-            let network: IpAddr = network.parse().map_err(|_| malformed())?;
-            let length: u8 = length.parse().map_err(|_| malformed())?;
-            let longest = if network.is_ipv4() { 32 } else { 128 };
-            return (length <= longest)
-                .then_some(Self::Network(network, length))
-                .ok_or_else(malformed);
-        }
-        let first = text.chars().next().ok_or_else(malformed)?;
-        if first.is_ascii_digit() || first == '*' {
-            let octets: Vec<_> =
-                text.split('.').map(octet).collect::<Option<_>>().ok_or_else(malformed)?;
-            return octets.try_into().map(Self::Octets).map_err(|_| malformed());
-        }
-        let is_named = text == "*" || is_interface(text.strip_suffix('*').unwrap_or(text));
-        (is_named && text.len() <= INTERFACE_NAME_BYTES_MAX)
-            .then(|| Self::Name(text.to_owned()))
-            .ok_or_else(malformed)
-    }
-}
-
-/// Whether the text can be an interface name or index.
-fn is_interface(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
-    (1..=INTERFACE_NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(is_part)
-}
-
-fn octet(text: &str) -> Option<(u8, u8)> {
-    if text == "*" {
-        return Some((0, 255));
-    }
-    let (low, high) = text.split_once('-').unwrap_or((text, text));
-    let (low, high) = (low.parse().ok()?, high.parse().ok()?);
-    (low <= high).then_some((low, high))
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(ip) => ip.fmt(f),
-            Self::Zoned(ip, interface) => write!(f, "{ip}%{interface}"),
-            Self::Network(ip, length) => write!(f, "{ip}/{length}"),
-            Self::Name(name) => f.write_str(name),
-            Self::Octets(octets) => {
-                let texts = octets.map(|octet| match octet {
-                    (0, 255) => "*".to_owned(),
-                    (low, high) if low == high => low.to_string(),
-                    (low, high) => format!("{low}-{high}"),
-                });
-                f.write_str(&texts.join("."))
-            }
-        }
-    }
-}
-
-impl Pattern {
-    fn matches(&self, address: &LocalAddress) -> bool {
-        match (self, address.ip) {
-            (Self::Exact(ip), own) => *ip == own,
-            (Self::Zoned(ip, interface), own) => own == IpAddr::V6(*ip) && address.is_on(interface),
-            (Self::Name(name), _) => match name.strip_suffix('*') {
-                Some(front) => address.interface.starts_with(front),
-                None => *name == address.interface,
-            },
-            (Self::Octets(octets), IpAddr::V4(own)) => octets
-                .iter()
-                .zip(own.octets())
-                .all(|((low, high), octet)| (*low..=*high).contains(&octet)),
-            (Self::Octets(_), IpAddr::V6(_)) => false,
-            (Self::Network(IpAddr::V4(net), length), IpAddr::V4(own)) => {
-                let shift = 32 - u32::from(*length);
-                let head = |ip: Ipv4Addr| u32::from(ip).checked_shr(shift).unwrap_or(0);
-                head(*net) == head(own)
-            }
-            (Self::Network(IpAddr::V6(net), length), IpAddr::V6(own)) => {
-                let shift = 128 - u32::from(*length);
-                let head = |ip: Ipv6Addr| u128::from(ip).checked_shr(shift).unwrap_or(0);
-                head(*net) == head(own)
-            }
-            (Self::Network(..), _) => false,
-        }
     }
 }
 
@@ -363,43 +231,11 @@ fn unchosen(have: &[LocalAddress], chosen: &[LocalAddress]) -> Vec<String> {
         .collect()
 }
 
-/// Addresses with at most this rank are reachable for other hosts.
-const RANK_REAL_MAX: u8 = 2;
-/// Rank of addresses on the loopback interface that are not loopback addresses.
-const RANK_OF_LOOPBACK_INTERFACE: u8 = 5;
-
-/// Ranks an address, with the reason; lower is better.
-fn rank(address: &LocalAddress, have: &[LocalAddress]) -> (u8, &'static str) {
-    let is_virtual = VIRTUAL.iter().any(|prefix| address.interface.starts_with(prefix));
-    let mut siblings = have.iter().filter(|other| other.interface == address.interface);
-    match address.ip {
-        ip if ip.is_loopback() => (7, "loopback, this machine only"),
-        IpAddr::V4(ip) if ip.is_link_local() => (6, "link-local"),
-        // Reached by IPv6 multicast or when it is listed: not chosen by rank.
-        ip if zone::has(ip) => (8, "link-local, reachable on this link only"),
-        _ if siblings.any(|other| other.ip.is_loopback()) => (
-            RANK_OF_LOOPBACK_INTERFACE,
-            "on the loopback interface, not reachable from other hosts",
-        ),
-        _ if is_virtual => (4, "on an interface to containers or virtual machines of this host"),
-        _ if address.traits.is_temporary => (3, "temporary"),
-        IpAddr::V4(ip) if ip.is_private() => (0, "a private IPv4 address on a physical interface"),
-        IpAddr::V4(_) => (1, "an IPv4 address on a physical interface"),
-        IpAddr::V6(_) => (RANK_REAL_MAX, "an IPv6 address on a physical interface"),
-    }
-}
-
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::local::mark_single;
     use super::*;
+    use crate::local_address::Traits;
 
     fn machine() -> Vec<LocalAddress> {
         [
@@ -659,19 +495,5 @@ mod tests {
         assert_eq!(bound("eth0").unwrap(), ["10.1.2.3", "fd00::2"]);
         assert_eq!(bound("fd00::/64,192.168.0.0/16").unwrap(), ["fd00::2", "192.168.7.9"]);
         assert_eq!(bound("fe80::1").unwrap(), ["fe80::1"], "all are on that link");
-    }
-
-    #[test]
-    fn the_wildcard_address_is_refused() {
-        for all in ["0.0.0.0", "::", "[::]"] {
-            assert!(all.parse::<Pattern>().unwrap_err().contains("is the wildcard address"));
-        }
-    }
-
-    #[test]
-    fn malformed_patterns_are_refused() {
-        for wrong in ["", "10.0.0", "10.0.0.300", "10.0.0.9-3", "10.0.0.0/33", "a b", "::1/129"] {
-            assert!(wrong.parse::<Pattern>().is_err(), "{wrong}");
-        }
     }
 }

@@ -12,7 +12,7 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, Add
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::task::AbortHandle;
 
-use super::local::Traits;
+use crate::local_address::Traits;
 
 /// How long the kernel may take to list the addresses, in milliseconds.
 const LIST_MS_MAX: u64 = 500;

@@ -21,9 +21,8 @@ use super::accept::Acceptor;
 use super::input::Input;
 use super::ports;
 use crate::describe::list;
-use crate::interfaces::{
-    Changes, Choice, LocalAddress, Preferences, local_addresses, system_route, zone,
-};
+use crate::interfaces::{Changes, Choice, Preferences, local_addresses, system_route, zone};
+use crate::local_address::LocalAddress;
 use crate::status::Status;
 
 /// Delay before listening on an address is tried again, in milliseconds.

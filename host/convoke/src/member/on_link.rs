@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use if_addrs::IfAddr;
+use ipnet::IpNet;
 use tokio::time::Instant;
 
 /// The maximum size of the neighbour table on Linux; absent in containers.
@@ -23,7 +24,7 @@ const FORGOTTEN_AFTER_S: u32 = 3;
 
 /// The on-link networks of this host.
 #[derive(Default)]
-pub(super) struct OnLink(Vec<(IpAddr, u8)>);
+pub(super) struct OnLink(Vec<IpNet>);
 
 impl OnLink {
     /// The current networks of this host; empty if they cannot be read.
@@ -33,26 +34,16 @@ impl OnLink {
         let loopback: HashSet<String> =
             interfaces.iter().filter(|i| i.is_loopback()).map(|i| i.name.clone()).collect();
         let networks = interfaces.into_iter().filter(|i| !loopback.contains(&i.name));
-        let networks = networks.map(|interface| match interface.addr {
-            IfAddr::V4(v4) => (v4.ip.into(), v4.prefixlen),
-            IfAddr::V6(v6) => (v6.ip.into(), v6.prefixlen),
+        let networks = networks.filter_map(|interface| match interface.addr {
+            IfAddr::V4(v4) => IpNet::new(v4.ip.into(), v4.prefixlen).ok(),
+            IfAddr::V6(v6) => IpNet::new(v6.ip.into(), v6.prefixlen).ok(),
         });
         Self(networks.collect())
     }
 
     /// Whether the address is in one of the networks.
     pub(super) fn contains(&self, ip: IpAddr) -> bool {
-        self.0.iter().any(|(network, prefix)| match (network, ip) {
-            (IpAddr::V4(network), IpAddr::V4(ip)) => {
-                let apart = network.to_bits() ^ ip.to_bits();
-                apart.leading_zeros() >= u32::from(*prefix)
-            }
-            (IpAddr::V6(network), IpAddr::V6(ip)) => {
-                let apart = network.to_bits() ^ ip.to_bits();
-                apart.leading_zeros() >= u32::from(*prefix)
-            }
-            _ => false,
-        })
+        self.0.iter().any(|network| network.contains(&ip))
     }
 }
 
@@ -106,10 +97,8 @@ mod tests {
 
     #[test]
     fn an_address_is_on_link_when_a_network_has_it() {
-        let networks = ["10.0.0.7/16", "fd77::1/64", "192.168.0.1/32"].map(|text| {
-            let (ip, prefix) = text.split_once('/').unwrap();
-            (ip.parse().unwrap(), prefix.parse().unwrap())
-        });
+        let networks =
+            ["10.0.0.7/16", "fd77::1/64", "192.168.0.1/32"].map(|text| text.parse().unwrap());
         let on_link = OnLink(networks.to_vec());
         for (ip, is) in [
             ("10.0.255.1", true),

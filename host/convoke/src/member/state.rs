@@ -1,6 +1,5 @@
 //! State of a running member that its parts share.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -76,43 +75,37 @@ impl Histogram {
         self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
-    /// In the format of Prometheus: each bucket counts all durations up to its bound.
-    pub(crate) fn write(&self, text: &mut String, name: &str, help: &str) {
-        let _ = writeln!(text, "# HELP convoke_{name} {help}\n# TYPE convoke_{name} histogram");
-        let mut total = 0;
-        for (at, count) in self.counts.iter().enumerate() {
-            total += count.load(Ordering::Relaxed);
-            let bound =
-                BUCKETS_US.get(at).map_or("+Inf".to_owned(), |us| (*us as f64 / 1e6).to_string());
-            let _ = writeln!(text, "convoke_{name}_bucket{{le=\"{bound}\"}} {total}");
-        }
-        let sum_s = self.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
-        let _ = writeln!(text, "convoke_{name}_sum {sum_s}\nconvoke_{name}_count {total}");
+    /// The upper bound of each bucket, in seconds, and the number of durations in it alone. The
+    /// last bucket has no bound.
+    pub(crate) fn buckets_s(&self) -> impl Iterator<Item = (Option<f64>, u64)> {
+        let bounds = BUCKETS_US.iter().map(|us| Some(*us as f64 / 1e6)).chain([None]);
+        bounds.zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    /// The sum of all durations, in seconds.
+    pub(crate) fn sum_s(&self) -> f64 {
+        self.sum_us.load(Ordering::Relaxed) as f64 / 1e6
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Histogram;
+    use super::{BUCKETS_US, Histogram};
     use std::time::Duration;
 
     #[test]
-    fn a_histogram_counts_cumulatively() {
+    fn a_duration_is_counted_in_the_first_bucket_whose_bound_it_does_not_exceed() {
         let histogram = Histogram::default();
         for us in [1, 50, 51, 99, 2_000_000] {
             histogram.add(Duration::from_micros(us));
         }
-        let mut text = String::new();
-        histogram.write(&mut text, "x_seconds", "X.");
-        for line in [
-            "# TYPE convoke_x_seconds histogram",
-            "convoke_x_seconds_bucket{le=\"0.00005\"} 2",
-            "convoke_x_seconds_bucket{le=\"0.000075\"} 3",
-            "convoke_x_seconds_bucket{le=\"1\"} 4",
-            "convoke_x_seconds_bucket{le=\"+Inf\"} 5",
-            "convoke_x_seconds_count 5",
-        ] {
-            assert!(text.lines().any(|shown| shown == line), "{line} is not in {text}");
-        }
+        let buckets: Vec<(Option<f64>, u64)> = histogram.buckets_s().collect();
+        assert_eq!(buckets.len(), BUCKETS_US.len() + 1);
+        let filled: Vec<_> = buckets.into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(
+            filled,
+            [(Some(0.000_05), 2), (Some(0.000_075), 1), (Some(0.000_1), 1), (None, 1)]
+        );
+        assert_eq!(histogram.sum_s(), 2.000_201);
     }
 }

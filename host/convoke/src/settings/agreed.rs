@@ -12,7 +12,11 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error;
 
-use super::data::{DEFAULT_MAP, MapEntry, PARTITIONS_MAX};
+use super::maps::{DEFAULT_MAP, catalog};
+use super::tables::MapEntry;
+
+/// Partitions of a cluster, at most.
+pub(super) const PARTITIONS_MAX: u16 = 16_384;
 
 const PARTITIONS: &str = "partitions";
 /// The format in which members encode data for each other. It is not a setting, and differs between
@@ -82,7 +86,7 @@ pub(crate) fn settings(terms: &Terms) -> Option<(u16, MapCatalog)> {
     let maps = terms.scopes().iter().filter(|scope| scope.name != Terms::GENERAL);
     let entries: Option<BTreeMap<String, MapEntry>> =
         maps.map(|scope| Some((scope.name.clone(), entry(&scope.terms)?))).collect();
-    let catalog = super::data::catalog(&entries?).ok()?;
+    let catalog = catalog(&entries?).ok()?;
     catalog.is_sound().then_some((partitions, catalog))
 }
 
@@ -160,40 +164,13 @@ pub(crate) fn lines(terms: &Terms) -> impl Iterator<Item = String> {
     })
 }
 
-impl MapEntry {
-    /// An entry with all of these settings.
-    fn of(settings: &MapSettings) -> Self {
-        let MapSettings {
-            backups,
-            async_backups,
-            ttl_ms,
-            max_idle_ms,
-            memory_bytes_max,
-            eviction,
-            merge,
-            statistics,
-        } = *settings;
-        let whole = |limit: Option<u64>, scale: u64| Some(limit.map_or(0, |limit| limit / scale));
-        Self {
-            backups: Some(backups),
-            async_backups: Some(async_backups),
-            ttl_s: whole(ttl_ms, 1_000),
-            max_idle_s: whole(max_idle_ms, 1_000),
-            memory_mib: whole(memory_bytes_max, 1 << 20),
-            eviction: Some(eviction),
-            merge: Some(merge),
-            statistics: Some(statistics),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(text: &str, partitions: Option<u16>) -> (Terms, MapCatalog) {
         let entries: BTreeMap<String, MapEntry> = toml::from_str(text).unwrap();
-        let catalog = super::super::data::catalog(&entries).unwrap();
+        let catalog = catalog(&entries).unwrap();
         let is_set = partitions.is_some();
         (terms(partitions.unwrap_or(271), is_set, &entries, &catalog.defaults, false), catalog)
     }

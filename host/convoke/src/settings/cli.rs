@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use clap::builder::StyledStr;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use convoke_text::excerpt;
 
+use super::distance::distance;
+use super::options::Options;
 use super::plugin::PluginCommand;
 use super::spelling;
 
@@ -66,141 +69,6 @@ pub(crate) enum ConfigCommand {
     },
 }
 
-/// Each option is `None` unless it was given.
-#[derive(Debug, Default, Args)]
-#[command(next_line_help = false, next_help_heading = "Options of a member")]
-pub(crate) struct Options {
-    /// How to find members: multicast[:GROUP:PORT], tcpip:LIST, dns:NAMES,
-    /// kubernetes[:NAMESPACE,SERVICE], domain:HOST[:PORT] or auto. May be repeated [default:
-    /// multicast]
-    #[arg(
-        long,
-        global = true,
-        value_name = "MODE[:ARG]",
-        env = "CONVOKE_CLUSTER_MODE",
-        value_delimiter = '\n'
-    )]
-    pub(crate) cluster_mode: Vec<String>,
-    /// Multicast group [default: 224.2.2.4, or ff15::2904 on an IPv6 interface]
-    #[arg(long, global = true, value_name = "GROUP", env = "CONVOKE_MC_ADDRESS")]
-    pub(crate) mc_address: Option<String>,
-    /// Multicast port [default: 2904]
-    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_MC_PORT", value_parser = port())]
-    pub(crate) mc_port: Option<u16>,
-    /// Multicast TTL: 1 for the local network, 0 for this host only [default: 32]
-    #[arg(long, global = true, value_name = "HOPS", env = "CONVOKE_MC_TTL")]
-    pub(crate) mc_ttl: Option<u8>,
-    /// First member port to try; if it is in use, the next ports are tried [default: 6900]
-    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_START_PORT", value_parser = port())]
-    pub(crate) start_port: Option<u16>,
-    /// Number of member ports to try, counting the first [default: 100]
-    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_START_PORT_RANGE", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) start_port_range: Option<u16>,
-    /// Cluster name; only members with the same name form a cluster [default: development]
-    #[arg(long, global = true, value_name = "NAME", env = "CONVOKE_CLUSTER_NAME")]
-    pub(crate) cluster_name: Option<String>,
-    /// Cluster password; only members with the same password form a cluster. Other users of this
-    /// host can read it in the process list: prefer the file or the environment variable
-    #[arg(
-        long,
-        global = true,
-        value_name = "PASSWORD",
-        env = "CONVOKE_CLUSTER_PASSWORD",
-        hide_env_values = true
-    )]
-    pub(crate) cluster_password: Option<String>,
-    /// File that contains the cluster password; a trailing line break is ignored
-    #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLUSTER_PASSWORD_FILE")]
-    pub(crate) cluster_password_file: Option<PathBuf>,
-    /// Join the cluster and route requests, but store no data
-    #[arg(long, global = true, env = "CONVOKE_LITE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub(crate) lite: Option<bool>,
-    /// Name of this member in lists [default: generated]
-    #[arg(long, global = true, value_name = "NAME", env = "CONVOKE_NAME")]
-    pub(crate) name: Option<String>,
-    /// Group of this member in lists [default: convoke]
-    #[arg(long, global = true, value_name = "GROUP", env = "CONVOKE_GROUP")]
-    pub(crate) group: Option<String>,
-    /// Addresses to bind and advertise, separated by commas: addresses, patterns such as 10.0.*.*,
-    /// CIDR, fe80::5%eth1, interface names [default: chosen automatically; the log says why]
-    #[arg(long, global = true, value_name = "LIST", env = "CONVOKE_INTERFACES")]
-    pub(crate) interfaces: Option<String>,
-    /// Address that other members connect to, when it differs from the bound one (NAT, containers)
-    #[arg(long, global = true, value_name = "HOST[:PORT]", env = "CONVOKE_PUBLIC_ADDRESS")]
-    pub(crate) public_address: Option<String>,
-    /// HTTP port: health, metrics, status [default: 8080]
-    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_PORT", value_parser = port())]
-    pub(crate) port: Option<u16>,
-    /// If the HTTP port is in use, use the next free one
-    #[arg(long, global = true, env = "CONVOKE_AUTO_BIND_HTTP", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub(crate) auto_bind_http: Option<bool>,
-    /// Number of further ports that --auto-bind-http tries [default: 5]
-    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_AUTO_BIND_RANGE")]
-    pub(crate) auto_bind_range: Option<u16>,
-    /// RESP port, for Redis clients; if it is in use, the next 100 ports are tried. Loopback only,
-    /// unless a client password is set. 0 turns RESP off [default: 6379]
-    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_RESP_PORT")]
-    pub(crate) resp_port: Option<u16>,
-    /// Address that RESP clients connect to, when it differs from the member's address and RESP
-    /// port (NAT, containers); reported to Redis Cluster clients. An omitted part keeps its value
-    #[arg(long, global = true, value_name = "[HOST][:PORT]", env = "CONVOKE_RESP_PUBLIC_ADDRESS")]
-    pub(crate) resp_public_address: Option<String>,
-    /// Address that HTTP clients connect to, when it differs from the member's address and HTTP
-    /// port; shown in lists and on the pages of a domain server. An omitted part keeps its value
-    #[arg(long, global = true, value_name = "[HOST][:PORT]", env = "CONVOKE_HTTP_PUBLIC_ADDRESS")]
-    pub(crate) http_public_address: Option<String>,
-    /// Password that RESP and HTTP clients need to use the data. Other users of this host can read
-    /// it in the process list: prefer the file or the environment variable
-    #[arg(
-        long,
-        global = true,
-        value_name = "PASSWORD",
-        env = "CONVOKE_CLIENT_PASSWORD",
-        hide_env_values = true
-    )]
-    pub(crate) client_password: Option<String>,
-    /// File that contains the client password
-    #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLIENT_PASSWORD_FILE")]
-    pub(crate) client_password_file: Option<PathBuf>,
-    /// Keyspace notifications to publish, until changed with CONFIG SET: letters as in Redis, such
-    /// as Ex [default: none]
-    #[arg(long, global = true, value_name = "LETTERS", env = "CONVOKE_NOTIFY_KEYSPACE_EVENTS")]
-    pub(crate) notify_keyspace_events: Option<String>,
-    /// Maximum number of RESP clients [default: 10000]
-    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_MAX_CLIENTS")]
-    pub(crate) max_clients: Option<u32>,
-    /// Seconds after which an idle RESP client is disconnected; 0 means never [default: 0]
-    #[arg(long, global = true, value_name = "SECONDS", env = "CONVOKE_CLIENT_IDLE_S")]
-    pub(crate) client_idle_s: Option<u32>,
-    /// Act as a node of a Redis Cluster: cluster-aware clients are redirected to the member that
-    /// holds a key
-    #[arg(long, global = true, env = "CONVOKE_REDIS_CLUSTER", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub(crate) redis_cluster: Option<bool>,
-    /// Refuse writes while the cluster has fewer members than this [default: 1]
-    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_MIN_MEMBERS")]
-    pub(crate) min_members: Option<u32>,
-    /// Number of partitions; must be the same on all members [default: 271]
-    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_PARTITIONS")]
-    pub(crate) partitions: Option<u16>,
-    /// Join although [maps] differ from the cluster's settings; they take effect once this member
-    /// is the oldest. To change map settings, restart the members one at a time with this option
-    #[arg(long, global = true, env = "CONVOKE_CHANGE_MAPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub(crate) change_maps: Option<bool>,
-    /// Threads that serve clients and other members [default: the number of cores minus one]
-    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_WORKERS")]
-    pub(crate) workers: Option<u16>,
-    /// Directory for modes with the grant `store`; each gets a subdirectory [default: convoke in
-    /// $XDG_STATE_HOME or ~/.local/state]
-    #[arg(long, global = true, value_name = "FOLDER", env = "CONVOKE_STATE_DIRECTORY")]
-    pub(crate) state_directory: Option<PathBuf>,
-    /// Configuration file [default: convoke.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-    /// Run a single member without discovery and member port
-    #[arg(long, global = true, env = "CONVOKE_NO_CLUSTER", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub(crate) no_cluster: Option<bool>,
-}
-
 /// Subcommands that start no member and do not show its options.
 const OF_NO_MEMBER: [&[&str]; 5] = [
     &["plugin"],
@@ -256,14 +124,10 @@ pub(super) fn misspelt(variables: impl Iterator<Item = String>) -> Vec<(String, 
         if !variable.starts_with("CONVOKE_") || ours.contains(&variable) {
             return None;
         }
-        let near = ours.iter().map(|known| (super::modes::distance(variable, known), *known));
+        let near = ours.iter().map(|known| (distance(variable, known), *known));
         near.filter(|(edits, _)| *edits <= EDITS_MAX).min().map(|(_, known)| known.to_owned())
     };
     variables.filter_map(|variable| meant(&variable).map(|known| (variable, known))).collect()
-}
-
-fn port() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..)
 }
 
 /// The long names of all options.
@@ -305,20 +169,6 @@ impl CommandLine {
         let cli = Cli::from_arg_matches(&matches).map_err(|e| EarlyExit::of(&e))?;
         Ok(Self { cli, matches })
     }
-
-    /// Whether an option was set by the environment, and not on the command line.
-    pub(crate) fn is_from_environment(&self, id: &str) -> bool {
-        source(&self.matches, id) == Some(ValueSource::EnvVariable)
-    }
-
-    /// The name of the option or variable by which a setting was given.
-    pub(crate) fn origin(&self, id: &str) -> String {
-        let option = id.replace('_', "-");
-        match source(&self.matches, id) {
-            Some(ValueSource::EnvVariable) => format!("CONVOKE_{}", id.to_uppercase()),
-            _ => format!("--{option}"),
-        }
-    }
 }
 
 /// Where an option was set; `None` if it was not set, or does not exist.
@@ -327,28 +177,22 @@ fn source(matches: &ArgMatches, id: &str) -> Option<ValueSource> {
     inner.try_contains_id(id).ok().and_then(|_| inner.value_source(id))
 }
 
-/// The precedence of the source of an option; higher wins. 0 is the file, or no source.
-pub(super) fn rank(matches: &ArgMatches, id: &str) -> u8 {
-    match source(matches, id) {
-        Some(ValueSource::CommandLine) => 2,
-        Some(ValueSource::EnvVariable) => 1,
-        _ => 0,
-    }
+/// Where an option was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// In the file, or nowhere.
+    File,
+    Environment,
+    CommandLine,
 }
 
-/// Those keys of a file that the command line or the environment sets as well.
-pub(super) fn overriding(matches: &ArgMatches, keys: &[String]) -> Vec<String> {
-    let is_given = |key: &&String| {
-        let id = key.replace('-', "_");
-        // Discovery and secrets have two keys each.
-        let other = match id.as_str() {
-            "discovery" => "cluster_mode".to_owned(),
-            "cluster_password" | "client_password" => format!("{id}_file"),
-            _ => id.trim_end_matches("_file").to_owned(),
-        };
-        rank(matches, &id) > 0 || rank(matches, &other) > 0
-    };
-    keys.iter().filter(is_given).cloned().collect()
+/// The source of an option with the highest precedence.
+pub(super) fn rank(matches: &ArgMatches, key: &str) -> Rank {
+    match source(matches, &key.replace('-', "_")) {
+        Some(ValueSource::CommandLine) => Rank::CommandLine,
+        Some(ValueSource::EnvVariable) => Rank::Environment,
+        _ => Rank::File,
+    }
 }
 
 impl EarlyExit {
@@ -361,8 +205,7 @@ impl EarlyExit {
         let text = rendered.to_string();
         let message = text.split("\nUsage:").next().unwrap_or_default();
         let message = message.split("\nFor more information").next().unwrap_or_default();
-        let line: Vec<&str> = message.split_whitespace().collect();
-        let line = line.join(" ");
+        let line = excerpt(message, usize::MAX);
         Self { text: format!("{}; see convoke --help", line.trim_end_matches('.')), code: 2 }
     }
 }
@@ -432,10 +275,5 @@ mod tests {
         assert!(error("--start-prot 1").contains("'--start-port'"), "{}", error("--start-prot 1"));
         assert!(error("--name").contains("a value is required for '--name <NAME>'"));
         assert!(!error("--nonsense").contains('\n'));
-    }
-
-    #[test]
-    fn an_origin_is_named_as_the_user_wrote_it() {
-        assert_eq!(read("--mc-address x").unwrap().origin("mc_address"), "--mc-address");
     }
 }

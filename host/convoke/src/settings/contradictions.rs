@@ -2,61 +2,27 @@
 //! precedence wins and the log says so, or the start is refused. The command line takes precedence
 //! over the environment, which takes precedence over the file.
 
-use std::path::Path;
+use std::cmp::Ordering;
 
-use clap::ArgMatches;
+use convoke_text::HostPort;
 
-use super::cli::{self, Options};
-use super::file::File;
+use super::cli::Rank;
+use super::data::ClientSettings;
+use super::error::SettingsError;
 use super::modes::ModeSettings;
-use super::{ClientSettings, SettingsError};
+use super::options::Options;
+use super::sources::{Given, Sources};
 
-/// The sources of settings.
-pub(super) struct Sources<'a> {
-    pub(super) matches: &'a ArgMatches,
-    /// The file, if one was read.
-    pub(super) path: Option<&'a Path>,
-    /// The keys in the file.
-    pub(super) keys: &'a [String],
-}
-
-/// A setting that was given, with its source.
-#[derive(Clone, Copy)]
-struct Given<'a> {
-    key: &'a str,
-    /// Precedence of the source; 0 is the file.
-    rank: u8,
-}
-
-impl Sources<'_> {
-    /// The setting, if any source has it.
-    fn given<'a>(&self, key: &'a str) -> Option<Given<'a>> {
-        let rank = cli::rank(self.matches, &key.replace('-', "_"));
-        let is_in_file = || self.keys.iter().any(|known| known == key);
-        (rank > 0 || is_in_file()).then_some(Given { key, rank })
-    }
-
-    /// The setting that says how to find members; a file has two forms of it.
-    fn way(&self) -> Option<Given<'static>> {
-        let discovery = || self.given("discovery").map(|found| Given { rank: 0, ..found });
-        self.given("cluster-mode").or_else(discovery)
-    }
-
-    /// The setting as the operator wrote it.
-    fn origin(&self, Given { key, rank }: Given<'_>) -> String {
-        match (rank, self.path) {
-            (2, _) => format!("--{key}"),
-            (1, _) => format!("CONVOKE_{}", key.replace('-', "_").to_uppercase()),
-            (_, Some(path)) => format!("{key} in {}", path.display()),
-            (_, None) => key.to_owned(),
-        }
-    }
+/// The setting that says how to find members; a file has two forms of it.
+fn way(sources: &Sources<'_>) -> Option<Given<'static>> {
+    let discovery = || sources.given("discovery").map(|found| Given::in_file(found.key));
+    sources.given("cluster-mode").or_else(discovery)
 }
 
 /// Whether the member runs without a cluster. A source with higher precedence that says how to find
 /// members overrides `no-cluster`.
 pub(super) fn no_cluster(sources: &Sources<'_>, is_set: bool, notes: &mut Vec<String>) -> bool {
-    let (Some(none), Some(way)) = (sources.given("no-cluster"), sources.way()) else {
+    let (Some(none), Some(way)) = (sources.given("no-cluster"), way(sources)) else {
         return is_set;
     };
     if !is_set {
@@ -128,7 +94,7 @@ pub(super) fn check(
         && !resolved.auto_bind_http
     {
         let from = sources.origin(range);
-        if range.rank > 0 {
+        if range.rank > Rank::File {
             notes.push(format!("{from} has no effect without auto-bind-http"));
         }
     }
@@ -138,22 +104,21 @@ pub(super) fn check(
 /// Reports modes that a file describes but does not use, since its own `cluster-mode` names others.
 pub(super) fn unused(
     sources: &Sources<'_>,
-    options: &Options,
-    file: &File,
+    file: &Options,
     modes: &[ModeSettings],
     notes: &mut Vec<String>,
 ) {
-    if file.cluster_mode.is_none() || !options.cluster_mode.is_empty() {
+    let is_overridden = sources.given("cluster-mode").is_some_and(|it| it.rank > Rank::File);
+    if file.cluster_mode.is_none() || is_overridden {
         return;
     }
     let is_used = |name: &str| modes.iter().any(|mode| mode.name.eq_ignore_ascii_case(name));
     for entry in file.discovery.iter().filter(|entry| !is_used(&entry.mode)) {
-        let [way, entries] = ["cluster-mode", "discovery"].map(|key| Given { key, rank: 0 });
         notes.push(format!(
             "{} does not name mode {:?}: its table in {} has no effect",
-            sources.origin(way),
+            sources.origin(Given::in_file("cluster-mode")),
             entry.mode,
-            sources.origin(entries)
+            sources.origin(Given::in_file("discovery"))
         ));
     }
 }
@@ -162,19 +127,20 @@ pub(super) fn unused(
 /// `mc-address` and `mc-port`.
 pub(super) fn group(
     sources: &Sources<'_>,
-    options: &Options,
-    file: &File,
+    merged: &Options,
+    file: &Options,
     modes: &mut [ModeSettings],
     notes: &mut Vec<String>,
 ) -> Result<(), SettingsError> {
     let built_in = |mode: &ModeSettings| mode.name == "multicast" && mode.plugin.is_none();
-    let address = options.mc_address.clone().or_else(|| file.mc_address.clone());
-    let port = options.mc_port.or(file.mc_port).map(|port| port.to_string());
-    let others = [("mc-address", address), ("mc-port", port)];
+    let port = merged.mc_port.map(|port| port.to_string());
+    let others = [("mc-address", merged.mc_address.clone()), ("mc-port", port)];
     if !modes.iter().any(built_in) {
         if modes.iter().all(|mode| mode.plugin.is_none()) {
             let idle = others.iter().filter(|(_, value)| value.is_some());
-            for given in idle.filter_map(|(key, _)| sources.given(key)).filter(|it| it.rank > 0) {
+            for given in
+                idle.filter_map(|(key, _)| sources.given(key)).filter(|it| it.rank > Rank::File)
+            {
                 let from = sources.origin(given);
                 notes.push(format!("{from} has no effect: no configured mode uses multicast"));
             }
@@ -183,7 +149,7 @@ pub(super) fn group(
     }
     // Settings in a table of `discovery` take precedence over the mode's other sources.
     for mode in modes.iter_mut().filter(|mode| built_in(mode)) {
-        let way = Given { key: "discovery", rank: 0 };
+        let way = Given::in_file("discovery");
         for ((key, value), name) in others.iter().zip(["group", "port"]) {
             let set = mode.settings.iter().position(|(known, _)| known == name);
             let (Some(at), Some(value), Some(given)) = (set, value, sources.given(key)) else {
@@ -194,7 +160,7 @@ pub(super) fn group(
                 continue;
             }
             let [own, other] = [way, given].map(|given| sources.origin(given));
-            if given.rank == 0 {
+            if given.rank == Rank::File {
                 return Err(SettingsError(format!(
                     "{own} sets {part} for multicast, and {other} sets {value}; keep one of them"
                 )));
@@ -206,11 +172,12 @@ pub(super) fn group(
     for mode in modes.iter_mut().filter(|mode| built_in(mode) && !mode.argument.is_empty()) {
         // Set on the command line or in the environment if it is there, otherwise in the file.
         let is_in = |texts: &[String]| texts.iter().any(|text| text.ends_with(&mode.argument));
-        let in_file = file.cluster_mode.as_ref().is_some_and(|modes| is_in(modes.as_slice()));
+        let in_file = file.cluster_mode.as_deref().is_some_and(is_in);
+        let is_merged = merged.cluster_mode.as_deref().is_some_and(is_in);
         let way = match sources.given("cluster-mode") {
-            Some(way) if way.rank > 0 && is_in(&options.cluster_mode) => way,
-            _ if in_file => Given { key: "cluster-mode", rank: 0 },
-            _ => Given { key: "discovery", rank: 0 },
+            Some(way) if way.rank > Rank::File && is_merged => way,
+            _ if in_file => Given::in_file("cluster-mode"),
+            _ => Given::in_file("discovery"),
         };
         let [mut host, mut port] = parts(&mode.argument);
         let mut is_overruled = false;
@@ -222,17 +189,17 @@ pub(super) fn group(
             }
             let [own, other] = [way, given].map(|given| sources.origin(given));
             match given.rank.cmp(&way.rank) {
-                std::cmp::Ordering::Greater => {
+                Ordering::Greater => {
                     notes.push(format!(
                         "{other} overrides {own}: multicast uses {value}, not {part}"
                     ));
                     *part = value.to_owned();
                     is_overruled = true;
                 }
-                std::cmp::Ordering::Less => {
+                Ordering::Less => {
                     notes.push(format!("{own} overrides {other}, {value}: multicast uses {part}"));
                 }
-                std::cmp::Ordering::Equal => {
+                Ordering::Equal => {
                     return Err(SettingsError(format!(
                         "{own} sets {part} for multicast, and {other} sets {value}; keep one of them"
                     )));
@@ -251,10 +218,31 @@ pub(super) fn group(
 
 /// Group and port of an argument; empty where it has none.
 fn parts(argument: &str) -> [String; 2] {
-    let bare = argument.parse::<std::net::Ipv6Addr>().is_ok();
-    let (host, port) = match argument.rsplit_once(':') {
-        Some((host, port)) if !bare && !port.ends_with(']') => (host, port),
-        _ => (argument, ""),
+    let Some(HostPort { host, port, .. }) = HostPort::split(argument) else {
+        return [argument.trim_matches(['[', ']']).to_owned(), String::new()];
     };
-    [host.trim_matches(['[', ']']).to_owned(), port.to_owned()]
+    [host.to_owned(), port.unwrap_or_default().to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn an_argument_of_multicast_has_a_group_a_port_or_both() {
+        for (argument, [group, port]) in [
+            ("224.2.2.9", ["224.2.2.9", ""]),
+            ("224.2.2.9:3000", ["224.2.2.9", "3000"]),
+            ("224.2.2.9:", ["224.2.2.9", ""]),
+            (":3000", ["", "3000"]),
+            ("ff02::1", ["ff02::1", ""]),
+            ("[ff02::1]", ["ff02::1", ""]),
+            ("[ff02::1]:3000", ["ff02::1", "3000"]),
+            ("[ff02::1%eth0]:3000", ["ff02::1%eth0", "3000"]),
+            // Malformed, and so for the mode to refuse.
+            ("[ff02::1", ["ff02::1", ""]),
+        ] {
+            assert_eq!(parts(argument), [group, port], "{argument}");
+        }
+    }
 }

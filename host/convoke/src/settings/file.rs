@@ -1,230 +1,75 @@
-//! The configuration file.
+//! The configuration file, of Convoke or of Hazelcast.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use convoke_discovery::Reference;
-use serde::{Deserialize, Serialize};
+use convoke_text::excerpt;
 
-use super::data::MapEntry;
-use super::{SettingsError, hazelcast};
+use super::error::SettingsError;
+use super::hazelcast::{self, Surroundings};
+use super::options::Options;
+use super::read::read_text;
 
-/// Largest configuration file, in bytes.
-const FILE_BYTES_MAX: usize = 1 << 20;
-
-/// A whole file. Every key is optional; an unknown key is an error.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct File {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cluster_mode: Option<OneOrMore>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mc_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mc_port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mc_ttl: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) start_port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) start_port_range: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cluster_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cluster_password: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cluster_password_file: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) lite: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) group: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) interfaces: Option<OneOrMore>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) public_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) auto_bind_http: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) auto_bind_range: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) no_cluster: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) resp_port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) resp_public_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) http_public_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) client_password: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) client_password_file: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) client_read_only_password: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) client_read_only_password_file: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) notify_keyspace_events: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) max_clients: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) client_idle_s: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) redis_cluster: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) min_members: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) partitions: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) change_maps: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) workers: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) state_directory: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) discovery: Vec<Discovery>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) maps: BTreeMap<String, MapEntry>,
-}
-
-/// A `[[discovery]]` table.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct Discovery {
-    pub(crate) mode: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) argument: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) plugin: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) digest: Option<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) settings: BTreeMap<String, Plain>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) grant: BTreeMap<String, OneOrMore>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) wasi: Option<String>,
-}
-
-/// A value that is passed to a mode as text.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged, expecting = "expected a string, a number or a boolean")]
-pub(crate) enum Plain {
-    Text(String),
-    Number(i64),
-    Boolean(bool),
-}
-
-impl std::fmt::Display for Plain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Number(number) => number.fmt(f),
-            Self::Boolean(boolean) => boolean.fmt(f),
+/// Reads a Convoke or Hazelcast file, with a warning about it if there is one. Relative paths
+/// in it are resolved against its directory.
+pub(super) fn read(path: &Path) -> Result<(Options, Option<String>), SettingsError> {
+    let shown = path.display();
+    let text = read_text(path)?;
+    if hazelcast::is_meant(path, &text) {
+        let translated = hazelcast::translate(&text, &surroundings(path))
+            .map_err(|why| SettingsError(format!("{shown}: {why}")))?;
+        let warning = translated.warning().map(|warning| format!("{shown}: {warning}"));
+        return Ok((translated.file, warning));
+    }
+    let mut file = parse(&text).map_err(|(line, why)| {
+        SettingsError(match line {
+            Some(line) => format!("{shown}:{line}: {why}"),
+            None => format!("{shown}: {why}"),
+        })
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for entry in &mut file.discovery {
+        let file = entry.plugin.as_mut().filter(|plugin| !Reference::is_one(plugin));
+        if let Some(plugin) = file {
+            // Both are UTF-8, unless the directory's name is not; then the file is not found.
+            *plugin = folder.join(&*plugin).to_string_lossy().into_owned();
         }
     }
+    for path in [
+        &mut file.cluster_password_file,
+        &mut file.client_password_file,
+        &mut file.client_read_only_password_file,
+        &mut file.state_directory,
+    ] {
+        *path = path.take().map(|path| folder.join(path));
+    }
+    Ok((file, None))
 }
 
-/// One string, or a list of strings.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged, expecting = "expected a string or a list of strings")]
-pub(crate) enum OneOrMore {
-    One(String),
-    More(Vec<String>),
+/// Converts a Hazelcast file to the Convoke format.
+pub(crate) fn convert(path: &Path) -> Result<String, SettingsError> {
+    let refused = |why: String| SettingsError(format!("{}: {why}", path.display()));
+    let text = read_text(path)?;
+    let translated = hazelcast::translate(&text, &surroundings(path)).map_err(refused)?;
+    translated.to_toml(&path.display().to_string()).map_err(refused)
 }
 
-impl OneOrMore {
-    pub(crate) fn as_slice(&self) -> &[String] {
-        match self {
-            Self::One(text) => std::slice::from_ref(text),
-            Self::More(texts) => texts,
-        }
-    }
-
-    pub(crate) fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(text) => vec![text],
-            Self::More(texts) => texts,
-        }
-    }
-}
-
-impl File {
-    /// Reads a Convoke or Hazelcast file, with a warning about it if there is one. Relative paths
-    /// in it are resolved against its directory.
-    pub(crate) fn read(path: &Path) -> Result<(Self, Option<String>), SettingsError> {
-        let shown = path.display();
-        let text = read_text(path)?;
-        if hazelcast::is_meant(path, &text) {
-            let translated = hazelcast::translate(&text, &surroundings(path))
-                .map_err(|why| SettingsError(format!("{shown}: {why}")))?;
-            let warning = translated.warning().map(|warning| format!("{shown}: {warning}"));
-            return Ok((translated.file, warning));
-        }
-        let mut file = Self::parse(&text).map_err(|(line, why)| {
-            SettingsError(match line {
-                Some(line) => format!("{shown}:{line}: {why}"),
-                None => format!("{shown}: {why}"),
-            })
-        })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        for entry in &mut file.discovery {
-            let file = entry.plugin.as_mut().filter(|plugin| !Reference::is_one(plugin));
-            if let Some(plugin) = file {
-                // Both are UTF-8, unless the directory's name is not; then the file is not found.
-                *plugin = folder.join(&*plugin).to_string_lossy().into_owned();
-            }
-        }
-        for path in [
-            &mut file.cluster_password_file,
-            &mut file.client_password_file,
-            &mut file.client_read_only_password_file,
-            &mut file.state_directory,
-        ] {
-            *path = path.take().map(|path| folder.join(path));
-        }
-        Ok((file, None))
-    }
-
-    /// The keys at the top level.
-    pub(crate) fn keys(&self) -> Vec<String> {
-        let table = toml::Table::try_from(self).unwrap_or_default();
-        table.into_iter().map(|(key, _)| key).collect()
-    }
-
-    /// Parses a file; an error has its line number.
-    fn parse(text: &str) -> Result<Self, (Option<usize>, String)> {
-        toml::from_str(text).map_err(|error| describe_toml_error(text, &error))
-    }
+/// Parses a file; an error has its line number.
+fn parse(text: &str) -> Result<Options, (Option<usize>, String)> {
+    toml::from_str(text).map_err(|error| describe_toml_error(text, &error))
 }
 
 /// The line and the one-line message of a TOML error.
 pub(crate) fn describe_toml_error(text: &str, error: &toml::de::Error) -> (Option<usize>, String) {
     let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
-    let words: Vec<&str> = error.message().split_whitespace().collect();
-    (line, words.join(" "))
-}
-
-/// Reads a whole configuration file.
-pub(super) fn read_text(path: &Path) -> Result<String, SettingsError> {
-    let unreadable = |why: String| SettingsError(format!("{}: {why}", path.display()));
-    let bytes = super::read_bounded(path, FILE_BYTES_MAX)
-        .map_err(|e| unreadable(format!("the configuration file cannot be read: {e}")))?;
-    hazelcast::decode(bytes).ok_or_else(|| {
-        unreadable(
-            "the configuration file is neither UTF-8 nor in the encoding that it declares".into(),
-        )
-    })
+    (line, excerpt(error.message(), usize::MAX))
 }
 
 /// What a Hazelcast file depends on besides its text.
-pub(super) fn surroundings(path: &Path) -> hazelcast::Surroundings {
+fn surroundings(path: &Path) -> Surroundings {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    hazelcast::Surroundings {
+    Surroundings {
         folder: path.parent().unwrap_or(Path::new("")).to_owned(),
         environment: environment.collect(),
     }
@@ -236,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_design_is_read() {
-        let file = File::parse(
+        let file = parse(
             r#"
             cluster-name = "shop"
             [[discovery]]
@@ -256,12 +101,12 @@ mod tests {
 
     #[test]
     fn errors_have_line_numbers() {
-        let (line, why) = File::parse("cluster-name = \"a\"\nstart-prot = 7\n").unwrap_err();
+        let (line, why) = parse("cluster-name = \"a\"\nstart-prot = 7\n").unwrap_err();
         assert_eq!(line, Some(2));
         assert!(why.contains("unknown field `start-prot`"), "{why}");
-        let (line, _) = File::parse("a = \"x\n").unwrap_err();
+        let (line, _) = parse("a = \"x\n").unwrap_err();
         assert_eq!(line, Some(1));
-        let (line, why) = File::parse("\n\nmc-port = 70000").unwrap_err();
+        let (line, why) = parse("\n\nmc-port = 70000").unwrap_err();
         assert_eq!(line, Some(3), "{why}");
     }
 
@@ -281,7 +126,7 @@ mod tests {
     #[test]
     fn the_annotated_example_is_valid_and_complete() {
         let example = example();
-        let file = File::parse(&example).unwrap();
+        let file = parse(&example).unwrap();
         let written = toml::to_string(&file).unwrap();
         let keys = |text: &str| -> std::collections::BTreeSet<String> {
             let keys = text.lines().filter_map(|line| line.split_once(" = "));
@@ -289,7 +134,7 @@ mod tests {
         };
         // All keys: the options that can be set in a file.
         use clap::CommandFactory as _;
-        let options = crate::settings::cli::Cli::command();
+        let options = super::super::cli::Cli::command();
         let options = options.get_arguments().filter_map(|option| option.get_long());
         let elsewhere = ["config", "help", "version"];
         for option in options.filter(|option| !elsewhere.contains(option)) {
@@ -314,14 +159,11 @@ mod tests {
 
     #[test]
     fn the_example_shows_the_actual_defaults() {
-        let shown = File::parse(&example()).unwrap();
-        let given = crate::settings::CommandLine::read(["convoke".into()]).unwrap();
-        let defaults = crate::settings::Settings::resolve(given).unwrap();
+        let shown = parse(&example()).unwrap();
+        let given = super::super::CommandLine::read(["convoke".into()]).unwrap();
+        let defaults = super::super::Settings::resolve(given).unwrap();
         assert_eq!(shown.cluster_name.as_deref(), Some(defaults.cluster_name.as_str()));
-        assert_eq!(
-            shown.cluster_mode.map(OneOrMore::into_vec),
-            Some(vec![defaults.modes[0].name.clone()])
-        );
+        assert_eq!(shown.cluster_mode, Some(vec![defaults.modes[0].name.clone()]));
         assert_eq!(
             (shown.mc_port, shown.start_port),
             (Some(defaults.mc_port), Some(defaults.start_port))

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use convoke_discovery::{Digest, Grants, Reference, ReferenceError, Source};
 
-use super::SettingsError;
-use super::file::{Discovery, OneOrMore};
+use super::distance::distance;
+use super::error::SettingsError;
+use super::tables::Discovery;
 
 /// The modes in this binary.
 pub(crate) const BUILT_IN: &[&str] = &["multicast", "tcpip", "dns", "kubernetes", "domain"];
@@ -113,18 +114,15 @@ impl Environment {
     }
 }
 
-/// `--cluster-mode` takes precedence over the file. A mode that the file describes is taken from
-/// there, with the argument of the command line.
+/// The modes that `cluster-mode` names. One that the file describes is taken from there, with the
+/// argument that `cluster-mode` gives it.
 pub(super) fn resolve(
-    given: Vec<String>,
-    file: Option<OneOrMore>,
+    texts: &[String],
     entries: &[Discovery],
     environment: Environment,
 ) -> Result<Vec<ModeSettings>, SettingsError> {
     let read = |entry| read_entry(entry, environment);
     let described = entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let texts =
-        if given.is_empty() { file.map(OneOrMore::into_vec).unwrap_or_default() } else { given };
     let modes = if !texts.is_empty() {
         texts
             .iter()
@@ -231,22 +229,6 @@ fn known(name: &str) -> Result<String, SettingsError> {
     )))
 }
 
-/// Edit distance of two words (Levenshtein).
-pub(super) fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,7 +253,7 @@ mod tests {
 
     #[test]
     fn an_argument_may_contain_colons() {
-        let modes = resolve(vec!["Multicast:224.2.2.4:2904".into()], None, &[], HERE).unwrap();
+        let modes = resolve(&["Multicast:224.2.2.4:2904".into()], &[], HERE).unwrap();
         assert_eq!(names(&modes), [("multicast", "224.2.2.4:2904")]);
     }
 
@@ -279,17 +261,17 @@ mod tests {
     fn the_command_line_selects_modes_that_the_file_describes() {
         let file = [entry("consul", Some("consul.wasm")), entry("tcpip", None)];
         assert_eq!(
-            names(&resolve(vec![], None, &file, HERE).unwrap()),
+            names(&resolve(&[], &file, HERE).unwrap()),
             [("consul", "from-file"), ("tcpip", "from-file")]
         );
-        let picked = resolve(vec!["consul:shop".into()], None, &file, HERE).unwrap();
+        let picked = resolve(&["consul:shop".into()], &file, HERE).unwrap();
         assert_eq!(names(&picked), [("consul", "shop")]);
         assert!(picked[0].plugin.is_some());
     }
 
     #[test]
     fn an_unknown_mode_is_refused_with_the_list_of_known_ones() {
-        let refusal = resolve(vec!["multcast".into()], None, &[], HERE).unwrap_err().to_string();
+        let refusal = resolve(&["multcast".into()], &[], HERE).unwrap_err().to_string();
         assert!(refusal.starts_with(
             "unknown mode \"multcast\" (did you mean \"multicast\"?); built-in modes: multicast, tcpip, dns, kubernetes, domain, and auto;"
         ));
@@ -297,12 +279,12 @@ mod tests {
 
     #[test]
     fn auto_selects_the_mode_that_fits_the_environment() {
-        let auto = |environment| resolve(vec!["Auto".into()], None, &[], environment).unwrap();
+        let auto = |environment| resolve(&["Auto".into()], &[], environment).unwrap();
         let (pod, elsewhere) = (auto(Environment { in_pod: true }), auto(HERE));
         assert_eq!(names(&pod), [("kubernetes", "")]);
         assert!(pod[0].chosen.unwrap().starts_with("running in a pod"));
         assert_eq!(names(&elsewhere), [("multicast", "")]);
-        let refusal = resolve(vec!["auto:shop".into()], None, &[], HERE).unwrap_err().to_string();
+        let refusal = resolve(&["auto:shop".into()], &[], HERE).unwrap_err().to_string();
         assert!(refusal.starts_with("mode \"auto\" takes no argument, but was given \"shop\""));
     }
 }

@@ -1,4 +1,4 @@
-// The component: what the host calls is in bindings, and leads to strategy.
+// The component: the bindings contain the functions that the host calls, and call strategy.
 package main
 
 import _ "mode/bindings"

@@ -1,14 +1,14 @@
-;; Answers what language runtimes ask of WASI, inside the component: a mode has no
-;; files, no arguments, no environment and no randomness, and so asks its host for
-;; none. Time is counted, not measured: each look at the clock is a microsecond,
-;; and a sleep is over at once.
+;; Implements the WASI functions that language runtimes call, inside the component, so that a
+;; mode imports none of them from its host. There are no files, no arguments, no environment and
+;; no randomness. The clock is a counter: each reading advances it by one microsecond, and a
+;; sleep advances it to its end and returns at once.
 (module
   (import "env" "memory" (memory 0))
 
   ;; In nanoseconds.
   (global $now (mut i64) (i64.const 1000000000))
 
-  ;; Errors, as WASI numbers them.
+  ;; Error numbers of WASI.
   (global $badf i32 (i32.const 8))
   (global $nosys i32 (i32.const 52))
 
@@ -29,8 +29,8 @@
     (i64.store align=1 (local.get $to) (i64.const 1000))
     (i32.const 0))
 
-  ;; Whoever waits for several things gets the earliest time among them, and the
-  ;; clock is there. Whoever waits for files only is told that there are none.
+  ;; Reports the earliest clock subscription as due, and advances the clock to it. If all
+  ;; subscriptions are for files, the first one gets the error badf.
   (func (export "poll_oneoff") (param $from i32) (param $to i32) (param $count i32) (param $events i32) (result i32)
     (local $left i32) (local $at i32) (local $due i64) (local $first i32) (local $first_due i64)
     (if (i32.eqz (local.get $count)) (then (return (i32.const 28))))
@@ -62,7 +62,7 @@
     (i32.store align=1 (local.get $events) (i32.const 1))
     (i32.const 0))
 
-  ;; Written text goes nowhere, and is said to be written: a mode logs.
+  ;; Output is discarded, and reported as written: modes use the log interface instead.
   (func (export "fd_write") (param $file i32) (param $from i32) (param $count i32) (param $to i32) (result i32)
     (local $written i32)
     (if (i32.gt_u (i32.sub (local.get $file) (i32.const 1)) (i32.const 1)) (then (return (global.get $badf))))
@@ -84,7 +84,8 @@
   (func (export "proc_exit") (param i32) (unreachable))
   (func (export "sched_yield") (result i32) (i32.const 0))
 
-  ;; Predictable bytes would make bad keys: better none. Go seeds its maps otherwise.
+  ;; An error, because predictable bytes would make insecure keys. Go then seeds its maps from
+  ;; another source.
   (func (export "random_get") (param i32 i32) (result i32) (global.get $nosys))
 
   (func (export "fd_advise") (param i32 i64 i64 i32) (result i32) (global.get $badf))

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
 
 use crate::prober::{Peer, Probed, Prober};
@@ -152,8 +153,8 @@ impl Fakes {
 impl FakeDatagram {
     /// The payload; an odd last digit is ignored.
     pub(crate) fn payload(&self) -> Vec<u8> {
-        let digits: Vec<u8> =
-            self.hex.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
-        digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+        let mut digits: Vec<u8> = self.hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+        digits.truncate(digits.len() & !1);
+        HEXLOWER_PERMISSIVE.decode(&digits).unwrap_or_default()
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use convoke_text::escaped;
 use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,16 +20,15 @@ use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types};
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
-    WasiHttpView as _,
+    WasiHttpView,
 };
 
 use super::local_addresses::{GuardedResolver, ResolvesToLocal, local_kind};
+use super::mode::Mode;
 use super::rate::Bucket;
-use super::{Grant, Mode};
+use super::view::Grant;
 use crate::grant::{HttpScheme, address_of, is_localhost};
-use crate::instance::State;
 use crate::limits;
-use crate::text::one_line;
 
 pub(crate) const GRANT: Grant = Grant {
     is_granted: |grants| !grants.http.is_empty(),
@@ -37,18 +37,18 @@ pub(crate) const GRANT: Grant = Grant {
 };
 
 /// Links `wasi:http` only; the interfaces it depends on are linked by [`super::wasi`].
-pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn link<T: WasiHttpView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let options = LinkOptions::default();
-    types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), State::http)?;
+    types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), T::http)?;
     linker.allow_shadowing(true);
-    linker.instance("wasi:http/types@0.2.12")?.func_wrap("http-error-code", error_code)?;
+    linker.instance("wasi:http/types@0.2.12")?.func_wrap("http-error-code", error_code::<T>)?;
     linker.allow_shadowing(false);
-    linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap("handle", handle)
+    linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap("handle", handle::<T>)
 }
 
 /// Replaces the standard function, which in wasmtime 48.0 does not report failures of a body.
-fn error_code(
-    mut store: StoreContextMut<'_, State>,
+fn error_code<T: WasiHttpView + 'static>(
+    mut store: StoreContextMut<'_, T>,
     (error,): (Resource<types::IoError>,),
 ) -> wasmtime::Result<(Option<types::ErrorCode>,)> {
     use types::ErrorCode;
@@ -61,7 +61,7 @@ fn error_code(
         Error::Hyper(error) if error.is_timeout() => ErrorCode::ConnectionReadTimeout,
         Error::Hyper(error) if error.is_parse() => ErrorCode::HttpProtocolError,
         Error::Hyper(_) => ErrorCode::HttpResponseIncomplete,
-        other => ErrorCode::InternalError(Some(one_line(&other.to_string(), 300))),
+        other => ErrorCode::InternalError(Some(escaped(&other.to_string(), 300))),
     }),))
 }
 
@@ -69,8 +69,8 @@ type Handled = Result<Resource<HostFutureIncomingResponse>, types::ErrorCode>;
 
 /// Replaces the standard handler, which in wasmtime 48.0 never frees a request's options: a
 /// mode that sets them would run out of handles.
-fn handle(
-    mut store: StoreContextMut<'_, State>,
+fn handle<T: WasiHttpView + 'static>(
+    mut store: StoreContextMut<'_, T>,
     (request, options): (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>),
 ) -> wasmtime::Result<(Handled,)> {
     let mut view = store.data_mut().http();
@@ -104,6 +104,7 @@ pub(crate) struct Http {
 
 struct Hooks {
     mode: Arc<Mode>,
+    requests: Arc<Requests>,
 }
 
 impl Default for Requests {
@@ -161,10 +162,10 @@ fn without_trust_roots(
 }
 
 impl Http {
-    pub(crate) fn new(mode: Arc<Mode>) -> Self {
+    pub(crate) fn new(mode: Arc<Mode>, requests: Arc<Requests>) -> Self {
         let mut context = WasiHttpCtx::new();
         context.set_field_size_limit(limits::HTTP_FIELDS_BYTES_MAX);
-        Self { context, hooks: Hooks { mode } }
+        Self { context, hooks: Hooks { mode, requests } }
     }
 
     pub(crate) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
@@ -182,17 +183,17 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let permit = match admit(&self.mode, &request) {
+        let permit = match admit(&self.mode, &self.requests, &request) {
             Ok(permit) => permit,
             Err(refused) => return Box::new(std::future::ready(Err(refused))),
         };
-        let mode = Arc::clone(&self.mode);
+        let (mode, requests) = (Arc::clone(&self.mode), Arc::clone(&self.requests));
         Box::new(async move {
             let bound = options
                 .and_then(|options| options.first_byte_timeout)
                 .unwrap_or(Duration::MAX)
                 .min(Duration::from_millis(limits::REQUEST_ANSWER_MS_MAX));
-            let answer = tokio::time::timeout(bound, send(&mode, request));
+            let answer = tokio::time::timeout(bound, send(&mode, &requests, request));
             let answer = match mode.unless_stopped(answer).await {
                 Some(Ok(answer)) => answer?,
                 Some(Err(_)) => return Err(Error::HttpResponseTimeout),
@@ -220,7 +221,11 @@ impl WasiHttpHooks for Hooks {
 }
 
 /// Checks the grant and the limits of this request.
-fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphorePermit, Error> {
+fn admit(
+    mode: &Mode,
+    requests: &Requests,
+    request: &http::Request<WasiBody>,
+) -> Result<OwnedSemaphorePermit, Error> {
     let uri = request.uri();
     let scheme = match uri.scheme_str() {
         Some("http") => HttpScheme::Http,
@@ -228,7 +233,7 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
         _ => return Err(Error::HttpProtocolError),
     };
     let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-    let host = one_line(authority.host(), 253);
+    let host = escaped(authority.host(), 253);
     if authority.as_str().contains('@') || host.is_empty() || host != authority.host() {
         return Err(Error::HttpRequestUriInvalid);
     }
@@ -243,11 +248,11 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
     mode.called(format_args!(
         "http: {} {scheme}://{authority}{}",
         request.method(),
-        one_line(uri.path(), 200)
+        escaped(uri.path(), 200)
     ));
     let too_many = || Error::ConnectionLimitReached;
-    let permit = Arc::clone(&mode.requests.at_once).try_acquire_owned().map_err(|_| too_many())?;
-    let mut bucket = mode.requests.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+    let permit = Arc::clone(&requests.at_once).try_acquire_owned().map_err(|_| too_many())?;
+    let mut bucket = requests.bucket.lock().unwrap_or_else(PoisonError::into_inner);
     if bucket.take() { Ok(permit) } else { Err(too_many()) }
 }
 
@@ -278,7 +283,7 @@ pub(crate) fn rehearse(mode: &Mode, text: &str) {
             let Ok(place) = place.parse::<http::uri::Authority>() else { continue };
             let port = place.port_u16().unwrap_or(scheme.default_port());
             if port != 0 && !place.host().is_empty() {
-                is_granted(mode, scheme, &one_line(place.host(), 253), port);
+                is_granted(mode, scheme, &escaped(place.host(), 253), port);
             }
         }
     }
@@ -298,7 +303,7 @@ fn warn_resolves_to_local(mode: &Mode, uri: &http::Uri, local: &ResolvesToLocal)
     let scheme =
         if uri.scheme_str() == Some("https") { HttpScheme::Https } else { HttpScheme::Http };
     let port = uri.port_u16().unwrap_or(scheme.default_port());
-    let name = shown(scheme, &one_line(uri.host().unwrap_or_default(), 253), port);
+    let name = shown(scheme, &escaped(uri.host().unwrap_or_default(), 253), port);
     let address = match local.ip {
         std::net::IpAddr::V4(ip) => shown(scheme, &ip.to_string(), port),
         std::net::IpAddr::V6(ip) => shown(scheme, &format!("[{ip}]"), port),
@@ -314,6 +319,7 @@ fn warn_resolves_to_local(mode: &Mode, uri: &http::Uri, local: &ResolvesToLocal)
 /// Sends the request; returns once the response headers have arrived.
 async fn send(
     mode: &Mode,
+    requests: &Requests,
     request: http::Request<WasiBody>,
 ) -> Result<http::Response<WasiBody>, Error> {
     if mode.host.backend.failing().is_some() {
@@ -324,7 +330,7 @@ async fn send(
             http_body_util::Full::new(body).map_err(|never| match never {}).boxed_unsync()
         }));
     }
-    let client = mode.requests.client(&mode.name).map_err(|why| Error::InternalError(Some(why)))?;
+    let client = requests.client(&mode.name).map_err(|why| Error::InternalError(Some(why)))?;
     let uri = request.uri().clone();
     let answer = client.request(request).await.map_err(|error| match local_target(&error) {
         Some(local) => {
@@ -386,5 +392,5 @@ fn error_code_of(error: &ClientError) -> Error {
         words = format!("{words}: {error}");
         cause = error.source();
     }
-    Error::InternalError(Some(one_line(&words, 300)))
+    Error::InternalError(Some(escaped(&words, 300)))
 }

@@ -1,61 +1,38 @@
 //! `convoke:host/log`: lines of a mode in the member's log. Always granted.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use wasmtime::component::HasSelf;
+use convoke_text::escaped;
+use wasmtime::component::Linker;
 
-use super::{Capability, Context};
+use super::view::{Capability, Context, Grant, HasContext, View};
 use crate::bindings::imports::convoke::host::log::{self, Level};
 use crate::limits;
-use crate::text::one_line;
 
-pub(crate) const CAPABILITY: Capability = Capability {
-    interface: "convoke:host/log",
-    grant: None,
-    description: "write lines into the member's log",
-    link: |linker| log::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities),
-};
+pub(crate) enum Log {}
 
-/// The log lines that the running call may still write, through `log` and standard output.
-/// Clones share the budget.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Budget {
-    written: Arc<AtomicU32>,
-    /// Set if nothing is to be written.
-    is_silent: bool,
-}
+impl Capability for Log {
+    const INTERFACE: &'static str = "convoke:host/log";
+    const GRANT: Option<Grant> = None;
+    const DESCRIPTION: &'static str = "write lines into the member's log";
 
-impl Budget {
-    pub(crate) fn new(is_silent: bool) -> Self {
-        Self { is_silent, ..Self::default() }
-    }
+    type Shared = ();
+    type Own = ();
 
-    /// Takes one line from the budget; false if it is used up.
-    pub(crate) fn take(&self) -> bool {
-        !self.is_silent && self.written.fetch_add(1, Relaxed) < limits::LOG_LINES_PER_CALL_MAX
-    }
-
-    /// Resets the budget after a call. Logs how many lines were suppressed.
-    pub(crate) fn renew(&self, mode: &str) {
-        let suppressed =
-            self.written.swap(0, Relaxed).saturating_sub(limits::LOG_LINES_PER_CALL_MAX);
-        if suppressed > 0 {
-            tracing::warn!(mode, "{suppressed} more lines of this call suppressed");
-        }
+    fn add_to_linker<T: View<Self>>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+        log::add_to_linker::<_, HasContext<Self>>(linker, T::view)
     }
 }
 
-impl log::Host for Context {
+impl log::Host for Context<'_, Log> {
     async fn log(
         &mut self,
         level: Level,
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        if self.log.take() {
-            write(level, &self.mode.name, &line(&message, &fields));
+        if self.caller.log.take() {
+            write(level, &self.caller.mode.name, &line(&message, &fields));
         }
         Ok(())
     }
@@ -74,21 +51,21 @@ fn write(level: Level, mode: &str, line: &str) {
 /// Formats a message and its fields as one line of bounded length: `found a member
 /// address="10.0.0.1"`.
 fn line(message: &str, fields: &[(String, String)]) -> String {
-    let mut line = one_line(message, limits::LINE_BYTES_MAX);
+    let mut line = escaped(message, limits::LINE_BYTES_MAX);
     for (at, (key, value)) in fields.iter().enumerate() {
         let room = limits::LINE_BYTES_MAX.saturating_sub(line.len());
         if at == limits::LOG_FIELDS_MAX || room < key.len().saturating_add(value.len()) {
             let _ = write!(line, " … ({} more fields)", fields.len() - at);
             break;
         }
-        let _ = write!(line, " {}={value:?}", one_line(key, room));
+        let _ = write!(line, " {}={value:?}", escaped(key, room));
     }
     line
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, line};
+    use super::line;
     use crate::limits;
 
     fn field(key: &str, value: &str) -> (String, String) {
@@ -110,13 +87,5 @@ mod tests {
         assert!(line("m", &[field("key", &long)]).ends_with("m … (1 more fields)"));
         let many = vec![field("k", "v"); limits::LOG_FIELDS_MAX + 3];
         assert!(line("m", &many).ends_with(" … (3 more fields)"));
-    }
-
-    #[test]
-    fn the_lines_of_a_call_are_limited() {
-        let budget = Budget::default();
-        assert_eq!((0..100).filter(|_| budget.take()).count(), 64);
-        budget.renew("test");
-        assert!(budget.take());
     }
 }

@@ -1,69 +1,104 @@
-//! The interfaces that a mode can import: one file each, of the same structure, and a row in
-//! [`TABLE`].
+//! The interfaces that a mode can import: one file or folder each, of the same structure, and a
+//! line each in the table below.
 //!
-//! A capability's file holds its [`Capability`], its part of the [`Context`], and the host side
-//! of its WIT interface as a thin layer over plain Rust.
+//! A capability's file holds its [`Capability`] and the host side of its WIT interface, as a thin
+//! layer over plain Rust. It works on a [`Context`] and does not know the [`State`] of the store,
+//! which is put together here. From the lowest file up: `mode`, `caller`, `view`, the
+//! capabilities, this one.
 
+mod caller;
 pub(crate) mod dns;
 pub(crate) mod http;
-pub(crate) mod kubernetes;
+mod kubernetes;
 mod local_addresses;
-pub(crate) mod log;
+mod log;
+mod log_budget;
+pub(crate) mod mode;
 pub(crate) mod multicast;
-pub(crate) mod probe;
+mod probe;
 mod rate;
-pub(crate) mod store;
+mod store;
+mod view;
 pub(crate) mod wasi;
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use semver::Version;
-use tokio::sync::watch;
-use tokio::time::Instant;
 use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use crate::grant::Grants;
-use crate::host::{HostConfig, LocalAddresses};
-use crate::instance::State;
+use crate::limiter::Limiter;
 use crate::limits;
-use crate::ticker::Running;
+use crate::meter::Meter;
+use caller::Caller;
+use mode::Mode;
+pub(crate) use view::Grant;
+use view::{Capability, Context, View};
 
-/// One interface of `convoke:host`.
-pub(crate) struct Capability {
-    /// The interface without its version: `convoke:host/multicast`.
+/// From one line for each capability: the [`TABLE`], the fields that hold its state, and the
+/// [`View`] that lends them to it.
+macro_rules! capabilities {
+    ($($name:ident: $C:ty,)*) => {
+        /// All interfaces of this host.
+        pub(crate) const TABLE: &[Row] = &[$(Row::of::<$C>()),*];
+
+        /// The state of the capabilities of one mode, which outlives its instances.
+        #[derive(Debug, Default)]
+        pub(crate) struct Shared {
+            pub(crate) requests: Arc<http::Requests>,
+            $(pub(crate) $name: <$C as Capability>::Shared,)*
+        }
+
+        /// The state of the capabilities of one instance.
+        #[derive(Debug, Default)]
+        struct Own {
+            $($name: <$C as Capability>::Own,)*
+        }
+
+        $(impl View<$C> for State {
+            fn view(&mut self) -> Context<'_, $C> {
+                Context {
+                    caller: &self.caller,
+                    shared: &self.shared.$name,
+                    own: &mut self.own.$name,
+                    resources: &mut self.resources,
+                }
+            }
+        })*
+    };
+}
+
+capabilities! {
+    dns: dns::Dns,
+    kubernetes: kubernetes::Kubernetes,
+    log: log::Log,
+    multicast: multicast::Multicast,
+    probe: probe::Probe,
+    store: store::Store,
+}
+
+/// One interface of [`TABLE`]; see [`Capability`].
+pub(crate) struct Row {
     pub(crate) interface: &'static str,
-    /// How it is granted; `None` if every mode has it.
     pub(crate) grant: Option<Grant>,
-    /// What a mode can do with it, to be read after "may".
     pub(crate) description: &'static str,
     pub(crate) link: fn(&mut Linker<State>) -> wasmtime::Result<()>,
 }
 
-/// How a capability is granted.
-#[derive(Clone, Copy)]
-pub(crate) struct Grant {
-    /// Whether any pattern of the capability is granted; the scope is checked at each call.
-    pub(crate) is_granted: fn(&Grants) -> bool,
-    /// The capability's name in a grant.
-    pub(crate) capability: &'static str,
-    /// An example of a pattern.
-    pub(crate) example: &'static str,
+impl Row {
+    const fn of<C: Capability>() -> Self
+    where
+        State: View<C>,
+    {
+        Self {
+            interface: C::INTERFACE,
+            grant: C::GRANT,
+            description: C::DESCRIPTION,
+            link: C::add_to_linker::<State>,
+        }
+    }
 }
-
-/// Log target of the lines about each capability call of a mode.
-pub(crate) const CALLS: &str = "convoke_discovery::calls";
-
-/// All interfaces of this host.
-pub(crate) const TABLE: &[Capability] = &[
-    dns::CAPABILITY,
-    kubernetes::CAPABILITY,
-    log::CAPABILITY,
-    multicast::CAPABILITY,
-    probe::CAPABILITY,
-    store::CAPABILITY,
-];
 
 /// The version of `convoke:host` that this host implements.
 pub(crate) fn host_version() -> Version {
@@ -75,292 +110,53 @@ pub(crate) fn names() -> String {
     TABLE.iter().map(|capability| capability.interface).collect::<Vec<_>>().join(", ")
 }
 
-/// The state of one configured mode that outlives its instances.
-#[derive(Debug)]
-pub(crate) struct Mode {
-    pub(crate) name: String,
-    pub(crate) grants: Grants,
-    pub(crate) host: Arc<HostConfig>,
-    /// The current addresses of this member.
-    pub(crate) local_addresses: watch::Receiver<LocalAddresses>,
-    pub(crate) dns: dns::Resolvers,
-    pub(crate) kubernetes: kubernetes::Watchers,
-    pub(crate) multicast: multicast::Totals,
-    pub(crate) requests: http::Requests,
-    pub(crate) store: store::ModeStore,
-    /// Events that have been logged, and are not logged again.
-    reported: Mutex<HashSet<String>>,
-    /// The number of denials logged.
-    denials: AtomicU32,
-    /// The mode's grants, extended by what was denied.
-    needed: Mutex<NeededGrants>,
-    /// Set during a rehearsal, to record what the mode requests.
-    pub(crate) rehearsal: Option<Mutex<Rehearsal>>,
-    phase: watch::Sender<Phase>,
+/// Every grant of a capability: those of [`TABLE`], and that of `wasi:http`.
+pub(crate) fn grants() -> impl Iterator<Item = Grant> {
+    TABLE.iter().filter_map(|capability| capability.grant).chain([http::GRANT])
 }
 
-/// Grants that cover everything that a mode has requested.
-#[derive(Debug)]
-struct NeededGrants {
-    grants: Grants,
-    /// What was denied, such as `dns a.example`.
-    added: HashSet<String>,
+/// The data of the store of one instance.
+pub(crate) struct State {
+    pub(crate) caller: Caller,
+    shared: Arc<Shared>,
+    own: Own,
+    resources: ResourceTable,
+    wasi: WasiCtx,
+    http: http::Http,
+    pub(crate) limiter: Limiter,
+    pub(crate) meter: Meter,
+    /// Whether the running call was interrupted at the end of its computing budget.
+    pub(crate) out_of_budget: bool,
 }
 
-impl NeededGrants {
-    fn of(grants: &Grants) -> Self {
-        Self { grants: grants.clone(), added: HashSet::new() }
-    }
-
-    fn add(&mut self, capability: &str, target: &str) {
-        let has_room = self.added.len() < limits::GRANTS_PROPOSED_MAX;
-        if has_room && self.added.insert(format!("{capability} {target}")) {
-            // A target that cannot be granted is skipped; the other grants are still of use.
-            let _ = self.grants.add(capability, target);
-        }
-    }
-}
-
-/// The result of a rehearsal: what a mode does in its first calls, with every capability
-/// failing. See [`DiscoveryHost::rehearse`](crate::DiscoveryHost::rehearse).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rehearsal {
-    /// The capability calls, such as `dns: addresses of a.example`; at most
-    /// [`limits::REHEARSED_MAX`].
-    pub calls: Vec<String>,
-    /// The denials, such as `dns a.example`; at most [`limits::REHEARSED_MAX`].
-    pub denied: Vec<String>,
-    /// The grants that would cover all calls, including those that the mode has. `None` if
-    /// nothing was denied.
-    pub needed: Option<Grants>,
-}
-
-/// Adds a line unless it is there.
-fn note(lines: &mut Vec<String>, line: String) {
-    if lines.len() < limits::REHEARSED_MAX && !lines.contains(&line) {
-        lines.push(line);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The life-cycle phase of a mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// It runs.
-    Active,
-    /// It is being stopped: waits in the host end early.
-    Stopping,
-    /// Its last call, `withdraw`, in which waits are allowed again.
-    Withdrawing,
-}
-
-/// The state of the capabilities of one instance.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) mode: Arc<Mode>,
-    pub(crate) resources: ResourceTable,
-    pub(crate) log: log::Budget,
-    pub(crate) probes: probe::Budget,
-    /// The number of joined multicast groups.
-    pub(crate) groups: usize,
-    /// Set while a call runs.
-    pub(crate) running: Option<Running>,
-    /// The deadline of the running call.
-    pub(crate) ends: Instant,
-}
-
-impl Mode {
-    pub(crate) fn new(
-        name: &str,
-        grants: Grants,
-        host: Arc<HostConfig>,
-        local_addresses: watch::Receiver<LocalAddresses>,
-    ) -> Arc<Self> {
-        Arc::new(Self::with(name, grants, host, local_addresses, None))
-    }
-
-    /// The state of a rehearsal: nothing is logged, and calls are recorded.
-    pub(crate) fn rehearsing(
-        name: &str,
-        grants: Grants,
-        host: Arc<HostConfig>,
-        local_addresses: watch::Receiver<LocalAddresses>,
-    ) -> Arc<Self> {
-        Arc::new(Self::with(name, grants, host, local_addresses, Some(Mutex::default())))
-    }
-
-    fn with(
-        name: &str,
-        grants: Grants,
-        host: Arc<HostConfig>,
-        local_addresses: watch::Receiver<LocalAddresses>,
-        rehearsal: Option<Mutex<Rehearsal>>,
-    ) -> Self {
-        Self {
-            name: name.to_owned(),
-            needed: Mutex::new(NeededGrants::of(&grants)),
-            rehearsal,
-            grants,
-            host,
-            local_addresses,
-            dns: dns::Resolvers::default(),
-            kubernetes: kubernetes::Watchers::default(),
-            multicast: multicast::Totals::default(),
-            requests: http::Requests::default(),
-            store: store::ModeStore::default(),
-            reported: Mutex::default(),
-            denials: AtomicU32::new(0),
-            phase: watch::Sender::new(Phase::Active),
-        }
-    }
-
-    /// What the rehearsal recorded.
-    pub(crate) fn rehearsed(&self) -> Rehearsal {
-        let mut noted =
-            self.rehearsal.as_ref().map_or_else(Rehearsal::default, |r| lock(r).clone());
-        noted.needed = (!noted.denied.is_empty()).then(|| lock(&self.needed).grants.clone());
-        noted
-    }
-
-    /// Resets what was logged, for a new version of the mode.
-    pub(crate) fn forget_reports(&self) {
-        lock(&self.reported).clear();
-        self.denials.store(0, Relaxed);
-        *lock(&self.needed) = NeededGrants::of(&self.grants);
-    }
-
-    /// True at the first report of `what`.
-    pub(crate) fn first_report(&self, what: String) -> bool {
-        lock(&self.reported).insert(what)
-    }
-
-    /// Records denied targets together, so that the proposed grant covers all of them.
-    pub(crate) fn record_denied<'a>(
-        &self,
-        capability: &str,
-        targets: impl Iterator<Item = &'a str>,
-    ) {
-        let mut needed = lock(&self.needed);
-        for target in targets {
-            needed.add(capability, target);
-        }
-    }
-
-    /// The grants that would cover everything the mode has requested, as one line of TOML.
-    pub(crate) fn grants_needed(&self) -> String {
-        lock(&self.needed).grants.to_string()
-    }
-
-    /// Logs a denial, once for each target, with the line of TOML that would allow it together
-    /// with everything granted or denied before.
-    pub(crate) fn warn_denied(&self, capability: &str, target: &str) {
-        self.record_denied(capability, std::iter::once(target));
-        let to_allow = format!("to allow it, its [[discovery]] needs: {}", self.grants_needed());
-        self.warn_denied_with(capability, target, &to_allow);
-    }
-
-    /// Logs a denial with the given hint `to_allow`.
-    pub(crate) fn warn_denied_with(&self, capability: &str, target: &str, to_allow: &str) {
-        if let Some(rehearsal) = &self.rehearsal {
-            note(&mut lock(rehearsal).denied, format!("{capability} {target}"));
-            return;
-        }
-        if self.denials.load(Relaxed) > limits::DENIALS_LOGGED_MAX {
-            return;
-        }
-        if self.first_report(format!("denied {capability} {target}")) {
-            if self.denials.fetch_add(1, Relaxed) >= limits::DENIALS_LOGGED_MAX {
-                tracing::warn!(
-                    mode = %self.name,
-                    "mode {:?} was denied more than {} targets; further denials are not logged",
-                    self.name,
-                    limits::DENIALS_LOGGED_MAX
-                );
-                return;
-            }
-            tracing::warn!(
-                mode = %self.name,
-                "mode {:?} was denied {capability} {target}; {to_allow}",
-                self.name
-            );
-        }
-    }
-
-    /// See [`Context::called`].
-    pub(crate) fn called(&self, what: std::fmt::Arguments<'_>) {
-        if let Some(rehearsal) = &self.rehearsal {
-            note(&mut lock(rehearsal).calls, what.to_string());
-        }
-        tracing::debug!(target: CALLS, mode = %self.name, "{what}");
-    }
-
-    pub(crate) fn stop(&self) {
-        self.phase.send_replace(Phase::Stopping);
-    }
-
-    /// Allows waits again for `withdraw`, if the mode was asked to stop.
-    pub(crate) fn withdraw(&self) {
-        self.phase.send_if_modified(|phase| {
-            let is_last = *phase == Phase::Stopping;
-            if is_last {
-                *phase = Phase::Withdrawing;
-            }
-            is_last
-        });
-    }
-
-    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
-    }
-
-    /// The result of `future`; `None` if the mode is asked to stop first.
-    pub(crate) fn unless_stopped<T>(
-        &self,
-        future: impl Future<Output = T>,
-    ) -> impl Future<Output = Option<T>> {
-        let mut phase = self.phase();
-        async move {
-            tokio::select! {
-                given = future => Some(given),
-                _ = phase.wait_for(|phase| *phase == Phase::Stopping) => None,
-            }
-        }
-    }
-}
-
-impl Context {
-    /// [`Mode::unless_stopped`]; the wait does not count as computing time.
-    pub(crate) fn unless_stopped<T>(
-        &self,
-        future: impl Future<Output = T>,
-    ) -> impl Future<Output = Option<T>> {
-        let waiting = self.running.as_ref().map(Running::wait);
-        let given = self.mode.unless_stopped(future);
-        async move {
-            let _waiting = waiting;
-            given.await
-        }
-    }
-
-    /// Records and logs a capability call.
-    pub(crate) fn called(&self, what: std::fmt::Arguments<'_>) {
-        self.mode.called(what);
-    }
-
-    pub(crate) fn new(mode: Arc<Mode>) -> Self {
+impl State {
+    /// `with_runtime` if the component contains the runtime of a language, which takes more memory.
+    pub(crate) fn new(mode: Arc<Mode>, shared: Arc<Shared>, with_runtime: bool) -> Self {
+        let caller = Caller::new(Arc::clone(&mode));
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(limits::RESOURCES_MAX);
         Self {
-            log: log::Budget::new(mode.rehearsal.is_some()),
-            mode,
+            wasi: wasi::context(&mode.name, &caller.log),
+            limiter: Limiter::new(with_runtime),
+            http: http::Http::new(mode, Arc::clone(&shared.requests)),
+            caller,
+            shared,
+            own: Own::default(),
             resources,
-            probes: probe::Budget::default(),
-            groups: 0,
-            running: None,
-            ends: Instant::now(),
+            meter: Meter::default(),
+            out_of_budget: false,
         }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(&mut self.resources)
     }
 }

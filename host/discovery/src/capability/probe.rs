@@ -4,31 +4,38 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use convoke_text::{HostPort, escaped};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 
-use super::dns::LookupError;
+use super::mode::Mode;
 use super::rate::Bucket;
-use super::{Capability, Context, Grant, Mode};
+use super::view::{Capability, Context, Grant, HasContext, View};
 use crate::bindings::imports::convoke::host::probe::{self, Outcome, Peer, Place, Target};
 use crate::limits;
+use crate::lookup::LookupError;
 use crate::names::is_dns_name;
 use crate::prober::Probed;
-use crate::text::one_line;
 
-pub(crate) const CAPABILITY: Capability = Capability {
-    interface: "convoke:host/probe",
-    grant: Some(Grant {
+pub(crate) enum Probe {}
+
+impl Capability for Probe {
+    const INTERFACE: &'static str = "convoke:host/probe";
+    const GRANT: Option<Grant> = Some(Grant {
         is_granted: |grants| !grants.probe.is_empty(),
         capability: "probe",
         example: "10.0.0.0/24:4900",
-    }),
-    description: "check whether a member of this cluster is at an address",
-    link: |linker: &mut Linker<_>| {
-        probe::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
-    },
-};
+    });
+    const DESCRIPTION: &'static str = "check whether a member of this cluster is at an address";
+
+    type Shared = ();
+    type Own = Budget;
+
+    fn add_to_linker<T: View<Self>>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+        probe::add_to_linker::<_, HasContext<Self>>(linker, T::view)
+    }
+}
 
 /// Length of the reason why a name does not resolve, in bytes.
 const ERROR_BYTES_MAX: usize = 300;
@@ -43,7 +50,7 @@ impl Default for Budget {
     }
 }
 
-impl probe::Host for Context {
+impl probe::Host for Context<'_, Probe> {
     async fn probe(
         &mut self,
         targets: Vec<Target>,
@@ -51,17 +58,17 @@ impl probe::Host for Context {
     ) -> wasmtime::Result<Vec<Outcome>> {
         let ms = u64::from(timeout_ms).clamp(limits::PROBE_MS_MIN, limits::PROBE_MS_MAX);
         let bound = Duration::from_millis(ms);
-        self.called(format_args!("probe: {} targets", targets.len()));
+        self.caller.mode.called(format_args!("probe: {} targets", targets.len()));
         self.record_denied_targets(&targets);
         let mut waiting: Vec<Result<Target, Outcome>> = Vec::with_capacity(targets.len());
         for (index, target) in targets.into_iter().enumerate() {
             waiting.push(self.admit(index, target));
         }
-        let mode = &*self.mode;
+        let mode = &*self.caller.mode;
         let number = waiting.len();
         // The probe gets its full timeout; resolving the name gets the rest of the call's time.
         let spare = bound + Duration::from_millis(limits::LOOKUP_SPARE_MS);
-        let left = self.ends.saturating_duration_since(Instant::now()).saturating_sub(spare);
+        let left = self.caller.ends.saturating_duration_since(Instant::now()).saturating_sub(spare);
         let resolving = left.min(Duration::from_millis(limits::LOOKUP_MS_MAX));
         let outcomes = stream::iter(waiting)
             .map(|target| async move {
@@ -73,14 +80,13 @@ impl probe::Host for Context {
             .buffered(limits::PROBES_AT_ONCE)
             .collect::<Vec<_>>();
         let given_up = || vec![Outcome::Other("this member is leaving".into()); number];
-        Ok(self.unless_stopped(outcomes).await.unwrap_or_else(given_up))
+        Ok(self.caller.unless_stopped(outcomes).await.unwrap_or_else(given_up))
     }
 }
 
 /// A target, written as in a grant.
 fn shown(target: &Target) -> String {
-    let Target { host, port } = target;
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    HostPort::join(&target.host, target.port)
 }
 
 fn is_sound(target: &Target) -> bool {
@@ -88,16 +94,16 @@ fn is_sound(target: &Target) -> bool {
     target.port != 0 && (target.host.parse::<IpAddr>().is_ok() || is_dns_name(name))
 }
 
-impl Context {
+impl Context<'_, Probe> {
     /// Records all targets of one call that are not granted, so that one proposed grant covers
     /// all of them.
     fn record_denied_targets(&self, targets: &[Target]) {
         let denied = |target: &&Target| {
-            is_sound(target) && !self.mode.grants.grants_probe(&target.host, target.port)
+            is_sound(target) && !self.caller.mode.grants.grants_probe(&target.host, target.port)
         };
         let targets = targets.iter().take(limits::PROBE_TARGETS_MAX).filter(denied);
         let shown: Vec<String> = targets.map(shown).collect();
-        self.mode.record_denied("probe", shown.iter().map(String::as_str));
+        self.caller.mode.record_denied("probe", shown.iter().map(String::as_str));
     }
 
     /// Checks that a target is valid, granted, and within the limits.
@@ -111,11 +117,11 @@ impl Context {
         if !is_sound(&target) {
             return Err(Outcome::Other("not a valid host and port".into()));
         }
-        if !self.mode.grants.grants_probe(&target.host, target.port) {
-            self.mode.warn_denied("probe", &shown(&target));
+        if !self.caller.mode.grants.grants_probe(&target.host, target.port) {
+            self.caller.mode.warn_denied("probe", &shown(&target));
             return Err(Outcome::Denied);
         }
-        if !self.probes.0.take() {
+        if !self.own.0.take() {
             return Err(Outcome::Other(format!(
                 "more than {} probes per second",
                 limits::PROBES_PER_SECOND
@@ -170,7 +176,7 @@ async fn resolve(mode: &Mode, target: &Target, until: Instant) -> Result<Vec<Soc
         let found = tokio::net::lookup_host((host.as_str(), *port)).await;
         found.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>()).ok()
     };
-    let resolver = mode.dns.get(&mode.grants.dns.servers);
+    let resolver = mode.resolvers.get(&mode.grants.dns.servers);
     // Both concurrently: a server that does not respond costs each of them all the time
     // available.
     let (system, own) = tokio::join!(
@@ -181,10 +187,10 @@ async fn resolve(mode: &Mode, target: &Target, until: Instant) -> Result<Vec<Soc
         (Ok(Some(found)), _) => found,
         (_, Ok(Ok(found))) => found.addresses,
         (_, Ok(Err(error @ LookupError::Negative(_)))) => {
-            return Err(Outcome::Unresolved(one_line(&error.to_string(), ERROR_BYTES_MAX)));
+            return Err(Outcome::Unresolved(escaped(&error.to_string(), ERROR_BYTES_MAX)));
         }
         (_, Ok(Err(error))) => {
-            let why = one_line(&error.to_string(), ERROR_BYTES_MAX);
+            let why = escaped(&error.to_string(), ERROR_BYTES_MAX);
             return Err(Outcome::Other(format!("its name cannot be resolved: {why}")));
         }
         (_, Err(_)) => {

@@ -7,21 +7,24 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 
+use convoke_text::escaped;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use wasmtime::component::{Linker, Resource};
 use wasmtime::{Error, StoreContextMut};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::{HostMonotonicClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi::{HostMonotonicClock, WasiCtx, WasiCtxBuilder, WasiView};
+use wasmtime_wasi_http::WasiHttpView;
 
-use super::log;
-use crate::instance::State;
+use super::log_budget::LogBudget;
 use crate::limits;
-use crate::text::one_line;
 
 /// Links the WASI interfaces that a component was found to import; see [`crate::imports`].
-pub(crate) fn link(linker: &mut Linker<State>, http: bool, inert: bool) -> wasmtime::Result<()> {
+pub(crate) fn link<T: WasiView + WasiHttpView + 'static>(
+    linker: &mut Linker<T>,
+    http: bool,
+    inert: bool,
+) -> wasmtime::Result<()> {
     if inert {
         wasmtime_wasi::p2::add_to_linker_async(linker)?;
     } else if http {
@@ -31,7 +34,9 @@ pub(crate) fn link(linker: &mut Linker<State>, http: bool, inert: bool) -> wasmt
     }
     if inert || http {
         linker.allow_shadowing(true);
-        linker.instance("wasi:io/error@0.2.12")?.func_wrap(TO_DEBUG_STRING, to_debug_string)?;
+        linker
+            .instance("wasi:io/error@0.2.12")?
+            .func_wrap(TO_DEBUG_STRING, to_debug_string::<T>)?;
         linker.allow_shadowing(false);
     }
     if http { super::http::link(linker) } else { Ok(()) }
@@ -41,16 +46,16 @@ const TO_DEBUG_STRING: &str = "[method]error.to-debug-string";
 
 /// The error's text on one line. The standard function would include the host's backtrace,
 /// which guests must not see.
-fn to_debug_string(
-    mut store: StoreContextMut<'_, State>,
+fn to_debug_string<T: WasiView + 'static>(
+    mut store: StoreContextMut<'_, T>,
     (error,): (Resource<Error>,),
 ) -> wasmtime::Result<(String,)> {
-    let error = WasiView::ctx(store.data_mut()).table.get(&error)?;
-    Ok((one_line(&format!("{error:#}"), limits::PRINTED_LINE_BYTES_MAX),))
+    let error = store.data_mut().ctx().table.get(&error)?;
+    Ok((escaped(&format!("{error:#}"), limits::PRINTED_LINE_BYTES_MAX),))
 }
 
 /// A WASI context without access to the system; output goes to the log of `mode`.
-pub(crate) fn context(mode: &str, budget: &log::Budget) -> WasiCtx {
+pub(crate) fn context(mode: &str, budget: &LogBudget) -> WasiCtx {
     let printed = |is_error| Printed { mode: mode.into(), is_error, budget: budget.clone() };
     WasiCtxBuilder::new()
         .allow_tcp(false)
@@ -61,18 +66,6 @@ pub(crate) fn context(mode: &str, budget: &log::Budget) -> WasiCtx {
         .stdout(printed(false))
         .stderr(printed(true))
         .build()
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.capabilities.resources }
-    }
-}
-
-impl WasiHttpView for State {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        self.http.view(&mut self.capabilities.resources)
-    }
 }
 
 /// Time since the instance was created, on tokio's clock, which a test may have paused.
@@ -92,14 +85,14 @@ impl HostMonotonicClock for Clock {
 struct Printed {
     mode: Arc<str>,
     is_error: bool,
-    budget: log::Budget,
+    budget: LogBudget,
 }
 
 /// Splits output into log lines; holds the unfinished line.
 struct Lines {
     mode: Arc<str>,
     is_error: bool,
-    budget: log::Budget,
+    budget: LogBudget,
     unfinished: Mutex<Vec<u8>>,
 }
 
@@ -134,7 +127,7 @@ impl Lines {
 
     fn log(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
-        let text = one_line(text.trim_end(), limits::PRINTED_LINE_BYTES_MAX);
+        let text = escaped(text.trim_end(), limits::PRINTED_LINE_BYTES_MAX);
         if text.is_empty() || !self.budget.take() {
             return;
         }

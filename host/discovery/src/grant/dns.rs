@@ -4,7 +4,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::GrantError;
+use convoke_text::HostPort;
+
+use super::error::GrantError;
 use crate::limits;
 use crate::names::is_dns_name;
 
@@ -49,20 +51,9 @@ impl DnsServer {
 
     /// Parses the same forms, and `10.0.0.53:5353`, `[fd00::53]`, `[fe80::1%eth0]:5353`.
     fn parse(text: &str) -> Option<Self> {
-        if let Some(server) = Self::parse_bare(text) {
-            return Some(server);
-        }
-        let (server, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((bare, port)) => {
-                let server = Self::parse_bare(bare).filter(|server| server.ip.is_ipv6())?;
-                let port = if port.is_empty() { None } else { Some(port.strip_prefix(':')?) };
-                (server, port)
-            }
-            None => {
-                let (bare, port) = text.split_once(':')?;
-                (Self::parse_bare(bare)?, Some(port))
-            }
-        };
+        let HostPort { host, port, is_bracketed } = HostPort::split(text)?;
+        let server =
+            Self::parse_bare(host).filter(|server| server.ip.is_ipv6() || !is_bracketed)?;
         match port {
             None => Some(server),
             Some(port) => Some(Self { port: port.parse().ok()?, ..server }),
@@ -213,9 +204,20 @@ mod tests {
 
     #[test]
     fn a_link_local_server_has_a_zone() {
-        let granted = grants(&["@fe80::1%eth1", "@[fe80::1%br-lan]:5353", "@[fe80::2%eth0.100]"]);
+        let granted = grants(&[
+            "@fe80::1%eth1",
+            "@[fe80::1%br-lan]:5353",
+            "@[fe80::2%eth0.100]",
+            "@fe80::3%eth0:1",
+        ]);
         let servers: Vec<String> = granted.servers.iter().map(ToString::to_string).collect();
-        let expected = ["[fe80::1%eth1]:53", "[fe80::1%br-lan]:5353", "[fe80::2%eth0.100]:53"];
+        let expected = [
+            "[fe80::1%eth1]:53",
+            "[fe80::1%br-lan]:5353",
+            "[fe80::2%eth0.100]:53",
+            // An alias, as `ip address add … label eth0:1` names it.
+            "[fe80::3%eth0:1]:53",
+        ];
         assert_eq!(servers, expected);
         assert!(refused("@fe80::1").contains("add the interface: fe80::1%eth0"));
         for wrong in ["@fe80::1%", "@fe80::1%a/b", "@10.0.0.53%eth0", "@fe80::1%a%b"] {
@@ -231,7 +233,21 @@ mod tests {
                 "{wrong}"
             );
         }
-        for wrong in ["@", "@ns.example", "@10.0.0.53:0", "@10.0.0.53:70000", "@224.0.0.1"] {
+        for wrong in [
+            "@",
+            "@ns.example",
+            "@10.0.0.53:0",
+            "@10.0.0.53:70000",
+            "@10.0.0.53:",
+            "@10.0.0.53:53:53",
+            "@[10.0.0.53]:53",
+            "@[10.0.0.53]",
+            "@[fd00::1",
+            "@[fd00::1]53",
+            "@[fd00::1]:",
+            "@fd00::1]:53",
+            "@224.0.0.1",
+        ] {
             assert!(refused(wrong).contains("is not the address of a DNS server"), "{wrong}");
         }
     }

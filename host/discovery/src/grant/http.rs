@@ -1,11 +1,17 @@
 //! `grant = { http = ["https://consul.example:8501"] }`: servers that may be requested over
 //! HTTP.
+//!
+//! A pattern is split here and not by `http::Uri` or `url`, because it is no URL. Its port can be
+//! `*`, which neither of them parses, and `http::Uri` reports no port instead of an error for
+//! `:70000`. `url` would accept more than an operator can compare with a request: it turns `0x7f.1`
+//! into an address and `HTTP://` into `http://`. `HostPort` would reject `[fd00::5].`, whose final
+//! dot is ignored here as in every host of a URL.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::GrantError;
+use super::error::GrantError;
 use crate::names::is_dns_name;
 
 const FORM: &str = "not a server; expected \"https://consul.example:8501\", \"http://10.0.0.5:8500\", \"https://*.shop.example\" for every name below, or \"https://*\" for every host; the port * covers every port, and without a port the scheme's default port is covered";
@@ -208,6 +214,7 @@ mod tests {
         assert!(v6.covers(HttpScheme::Http, "[FD00:0::5]", 8500));
         assert!(!v6.covers(HttpScheme::Http, "fd00::5", 8500));
         assert!(grant("http://10.0.0.5").covers(HttpScheme::Http, "10.0.0.5", 80));
+        assert!(grant("http://[fd00::5].:80").covers(HttpScheme::Http, "[fd00::5]", 80));
         assert!(grant("http://*:*").covers(HttpScheme::Http, "[::1]", 1));
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::GrantError;
+use super::error::GrantError;
 use crate::names::is_kubernetes_name;
 
 /// The folder in which Kubernetes mounts the service account of a pod.

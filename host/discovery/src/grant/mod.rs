@@ -3,6 +3,7 @@
 //! Policy only. Nothing is granted by default; the capabilities check the grants at each call.
 
 mod dns;
+mod error;
 mod http;
 mod kubernetes;
 mod multicast;
@@ -13,15 +14,13 @@ use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 pub use dns::{DnsGrants, DnsServer};
+pub use error::GrantError;
 pub use http::{HttpGrant, HttpScheme};
 pub(crate) use http::{address_of, is_localhost};
 pub use kubernetes::{KubernetesAccess, KubernetesGrants};
 pub use multicast::MulticastGrant;
 pub use probe::ProbeGrant;
 pub use store::StoreGrant;
-
-/// The capabilities that need a grant, by their names in a grant.
-const KNOWN: &str = "dns, http, kubernetes, multicast, probe, store";
 
 /// What one mode may do. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,30 +41,6 @@ pub struct Grants {
     /// available. Clocks and random numbers work; standard output goes to the log; there are no
     /// files, no sockets, no environment.
     pub inert_wasi: bool,
-}
-
-/// An invalid grant.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GrantError {
-    /// An unknown capability.
-    #[error("unknown grant {0:?}; the capabilities are: {KNOWN}")]
-    UnknownCapability(String),
-    /// A pattern that is invalid for its capability.
-    #[error("{capability} grant {pattern:?}: {reason}")]
-    Malformed {
-        /// The capability.
-        capability: &'static str,
-        /// The pattern, as written.
-        pattern: String,
-        /// What is wrong with it, and what was expected.
-        reason: String,
-    },
-}
-
-impl GrantError {
-    fn malformed(capability: &'static str, pattern: &str, reason: impl Into<String>) -> Self {
-        Self::Malformed { capability, pattern: pattern.to_owned(), reason: reason.into() }
-    }
 }
 
 impl Grants {

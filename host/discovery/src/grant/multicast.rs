@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::GrantError;
+use convoke_text::HostPort;
+
+use super::error::GrantError;
 
 /// One multicast group, with one port or every port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +35,13 @@ impl FromStr for MulticastGrant {
         let address_error = |part: &str| {
             malformed(format!("{part:?} is not an IP address; a group is an IP literal"))
         };
-        let (group, port): (IpAddr, &str) = if let Some(rest) = text.strip_prefix('[') {
-            let (group, port) = rest.split_once("]:").ok_or_else(form)?;
-            let group: Ipv6Addr = group.parse().map_err(|_| address_error(group))?;
-            (group.into(), port)
-        } else {
-            let (group, port) = text.rsplit_once(':').ok_or_else(form)?;
-            if group.contains(':') {
-                return Err(form());
-            }
-            let group: Ipv4Addr = group.parse().map_err(|_| address_error(group))?;
-            (group.into(), port)
+        let HostPort { host, port, is_bracketed } = HostPort::split(text).ok_or_else(form)?;
+        let port = port.ok_or_else(form)?;
+        let group = match is_bracketed {
+            true => host.parse::<Ipv6Addr>().map(IpAddr::V6),
+            false => host.parse::<Ipv4Addr>().map(IpAddr::V4),
         };
+        let group = group.map_err(|_| address_error(host))?;
         if !group.is_multicast() {
             return Err(malformed(format!(
                 "{group} is not a multicast group; groups are 224.0.0.0 to 239.255.255.255 and ff00::/8"
@@ -67,14 +64,11 @@ impl FromStr for MulticastGrant {
 
 impl fmt::Display for MulticastGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.group {
-            IpAddr::V4(group) => write!(f, "{group}:")?,
-            IpAddr::V6(group) => write!(f, "[{group}]:")?,
-        }
-        match self.port {
-            Some(port) => write!(f, "{port}"),
-            None => f.write_str("*"),
-        }
+        let group = self.group.to_string();
+        f.write_str(&match self.port {
+            Some(port) => HostPort::join(&group, port),
+            None => HostPort::join(&group, "*"),
+        })
     }
 }
 
@@ -132,7 +126,16 @@ mod tests {
                 "multicast grant {pattern:?}: not a group and a port; expected \"224.2.2.4:2904\", \"[ff15::2904]:2904\", or \"224.2.2.4:*\" for every port"
             )
         };
-        for pattern in ["", "*", "224.2.2.4", "ff15::2904:2904", "[ff15::2904]"] {
+        for pattern in [
+            "",
+            "*",
+            "224.2.2.4",
+            "224.2.2.4:2904:1",
+            "ff15::2904:2904",
+            "[ff15::2904]",
+            "[ff15::2904]2904",
+            "[ff15::2904:2904",
+        ] {
             assert_eq!(refused(pattern), form(pattern));
         }
         assert_eq!(
@@ -143,7 +146,18 @@ mod tests {
             refused("10.0.0.1:2904"),
             "multicast grant \"10.0.0.1:2904\": 10.0.0.1 is not a multicast group; groups are 224.0.0.0 to 239.255.255.255 and ff00::/8"
         );
-        for (pattern, port) in [("224.2.2.4:0", "0"), ("224.2.2.4:65536", "65536")] {
+        assert_eq!(
+            refused("[224.2.2.4]:2904"),
+            "multicast grant \"[224.2.2.4]:2904\": \"224.2.2.4\" is not an IP address; a group is an IP literal"
+        );
+        let ports = [
+            ("224.2.2.4:0", "0"),
+            ("224.2.2.4:65536", "65536"),
+            ("224.2.2.4:", ""),
+            ("[ff15::2904]:", ""),
+            ("[ff15::2904]:1:2", "1:2"),
+        ];
+        for (pattern, port) in ports {
             assert_eq!(
                 refused(pattern),
                 format!(

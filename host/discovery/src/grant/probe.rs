@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use super::GrantError;
+use convoke_text::HostPort;
+use ipnet::IpNet;
+
+use super::error::GrantError;
 
 /// A host pattern and a range of ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +20,8 @@ pub struct ProbeGrant {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
     Any,
-    /// A network; a single address is a network with the full prefix length.
-    Network(IpAddr, u8),
+    /// A network, or an address of it; a single address is a network with the full prefix length.
+    Network(IpNet),
     /// A name in lower case, whatever addresses it resolves to.
     Named(String),
 }
@@ -27,26 +30,11 @@ impl ProbeGrant {
     pub(super) fn covers(&self, host: &str, port: u16) -> bool {
         let within = match (&self.hosts, host.parse::<IpAddr>()) {
             (Hosts::Any, _) => true,
-            (Hosts::Network(network, length), Ok(ip)) => is_within(ip, *network, *length),
+            (Hosts::Network(network), Ok(ip)) => network.contains(&ip.to_canonical()),
             (Hosts::Named(name), Err(_)) => name.eq_ignore_ascii_case(host),
             _ => false,
         };
         within && self.ports.contains(&port)
-    }
-}
-
-/// Whether `ip` and `network` have the same first `length` bits.
-fn is_within(ip: IpAddr, network: IpAddr, length: u8) -> bool {
-    match (ip.to_canonical(), network) {
-        (IpAddr::V4(ip), IpAddr::V4(network)) => {
-            let differ = u32::from(ip) ^ u32::from(network);
-            differ.leading_zeros() >= u32::from(length)
-        }
-        (IpAddr::V6(ip), IpAddr::V6(network)) => {
-            let differ = u128::from(ip) ^ u128::from(network);
-            differ.leading_zeros() >= u32::from(length)
-        }
-        _ => false,
     }
 }
 
@@ -55,14 +43,14 @@ impl fmt::Display for ProbeGrant {
         match &self.hosts {
             Hosts::Any => f.write_str("*:")?,
             Hosts::Named(name) => write!(f, "{name}:")?,
-            Hosts::Network(ip, length) => {
-                let length = match *length {
-                    length if length == longest(*ip) => String::new(),
-                    length => format!("/{length}"),
+            Hosts::Network(network) => {
+                let hosts = match network.prefix_len() == network.max_prefix_len() {
+                    true => network.addr().to_string(),
+                    false => network.to_string(),
                 };
-                match ip {
-                    IpAddr::V4(ip) => write!(f, "{ip}{length}:")?,
-                    IpAddr::V6(ip) => write!(f, "[{ip}{length}]:")?,
+                match network {
+                    IpNet::V4(_) => write!(f, "{hosts}:")?,
+                    IpNet::V6(_) => write!(f, "[{hosts}]:")?,
                 }
             }
         }
@@ -82,42 +70,34 @@ impl FromStr for ProbeGrant {
             let reason = "not hosts and ports; expected \"10.0.0.7:4900\", \"10.0.0.0/24:5900-5999\", \"[fd00::/64]:4900\", \"das.example:4900\", or * for all hosts or all ports";
             GrantError::malformed("probe", text, reason)
         };
-        let (hosts, ports) = text.rsplit_once(':').ok_or_else(form)?;
+        let HostPort { host, port, is_bracketed } = HostPort::split(text).ok_or_else(form)?;
         Ok(Self {
-            hosts: read_hosts(hosts).ok_or_else(form)?,
-            ports: read_ports(ports).ok_or_else(form)?,
+            hosts: read_hosts(host, is_bracketed).ok_or_else(form)?,
+            ports: port.and_then(read_ports).ok_or_else(form)?,
         })
     }
 }
 
-fn read_hosts(text: &str) -> Option<Hosts> {
+fn read_hosts(text: &str, is_bracketed: bool) -> Option<Hosts> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(Hosts::Network(ip.into()));
+    }
+    if let Some((network, length)) = text.split_once('/') {
+        let network = IpNet::new(network.parse().ok()?, length.parse().ok()?).ok()?;
+        return Some(Hosts::Network(network));
+    }
+    if is_bracketed {
+        return None;
+    }
     if text == "*" {
         return Some(Hosts::Any);
     }
-    let bare = match text.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']')?,
-        None if text.contains(':') => return None,
-        None => text,
-    };
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Some(Hosts::Network(ip, longest(ip)));
-    }
-    if let Some((network, length)) = bare.split_once('/') {
-        let network: IpAddr = network.parse().ok()?;
-        let length = length.parse().ok().filter(|length| *length <= longest(network))?;
-        return Some(Hosts::Network(network, length));
-    }
     let sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     // Text of digits and dots only is a mistyped address.
-    let is_name = bare.bytes().all(sound)
-        && (1..=253).contains(&bare.len())
-        && bare.bytes().any(|b| b.is_ascii_alphabetic())
-        && bare == text;
-    is_name.then(|| Hosts::Named(bare.to_ascii_lowercase()))
-}
-
-fn longest(ip: IpAddr) -> u8 {
-    if ip.is_ipv4() { 32 } else { 128 }
+    let is_name = text.bytes().all(sound)
+        && (1..=253).contains(&text.len())
+        && text.bytes().any(|b| b.is_ascii_alphabetic());
+    is_name.then(|| Hosts::Named(text.to_ascii_lowercase()))
 }
 
 fn read_ports(text: &str) -> Option<RangeInclusive<u16>> {
@@ -131,6 +111,7 @@ fn read_ports(text: &str) -> Option<RangeInclusive<u16>> {
 
 #[cfg(test)]
 mod tests {
+    use super::ProbeGrant;
     use crate::Grants;
 
     fn covers(pattern: &str, host: &str, port: u16) -> bool {
@@ -145,9 +126,34 @@ mod tests {
         assert!(covers("0.0.0.0/0:1", "9.9.9.9", 1) && !covers("0.0.0.0/0:1", "::1", 1));
         assert!(covers("[fd00::/64]:4900", "fd00::7", 4900));
         assert!(covers("[::1]:*", "::1", 1) && !covers("[::1]:*", "::2", 1));
+        assert!(covers("[10.0.0.0/24]:*", "10.0.0.9", 1) && covers("[10.0.0.7]:*", "10.0.0.7", 1));
+        assert!(
+            covers("10.0.0.7/24:1", "10.0.0.200", 1),
+            "an address of a network means all of it"
+        );
+        assert!(covers("10.0.0.0/24:1", "::ffff:10.0.0.9", 1));
+        assert!(!covers("[::ffff:10.0.0.0/120]:1", "10.0.0.9", 1));
+        assert!(covers("[::/0]:1", "fd00::7", 1) && !covers("[::/0]:1", "10.0.0.7", 1));
         assert!(covers("das.example:4900", "DAS.example", 4900));
         assert!(!covers("das.example:4900", "other.example", 4900));
         assert!(covers("*:4900", "anything", 4900) && !covers("*:4900", "anything", 4901));
+    }
+
+    #[test]
+    fn a_grant_round_trips_through_its_text() {
+        for (text, shown) in [
+            ("10.0.0.7/24:1", "10.0.0.7/24:1"),
+            ("10.0.0.7/32:1-2", "10.0.0.7:1-2"),
+            ("[fd00::/64]:4900", "[fd00::/64]:4900"),
+            ("[fd00::7/128]:1-65535", "[fd00::7]:*"),
+            ("[10.0.0.0/8]:1", "10.0.0.0/8:1"),
+            ("DAS.example:4900", "das.example:4900"),
+            ("*:*", "*:*"),
+        ] {
+            let grant: ProbeGrant = text.parse().unwrap();
+            assert_eq!(grant.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(grant));
+        }
     }
 
     #[test]
@@ -159,9 +165,19 @@ mod tests {
             "10.0.0.1:0",
             "10.0.0.1:9-1",
             "10.0.0.1:70000",
+            "10.0.0.1:",
+            "10.0.0.1:1:2",
             "10.0.0.0/33:1",
+            "10.0.0.0/:1",
+            "10.0.0/24:1",
             "fd00::1:4900",
+            "fd00::/64:4900",
             "[fd00::1:4900",
+            "[fd00::1]4900",
+            "[fd00::1]",
+            "[fd00::/129]:1",
+            "[*]:1",
+            ":1",
             "a b:1",
             "10.0.0.300:1",
             "[das]:1",

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::GrantError;
+use super::error::GrantError;
 
 /// Largest size, in bytes. A store is for a few addresses, an index, a token; it is not a
 /// database.

@@ -1,11 +1,11 @@
 //! Which WASI interfaces a component gets, and the grant that each of them needs.
 
+use convoke_text::escaped;
 use semver::Version;
 
-use super::{ImportProblem, Links, split, version_problem};
+use super::problem::{ImportProblem, split, version_problem};
 use crate::capability::http;
 use crate::grant::Grants;
-use crate::text::one_line;
 
 /// HTTP requests: they need the grant `http`.
 const HTTP: &[&str] = &["wasi:http/outgoing-handler", "wasi:http/types"];
@@ -46,20 +46,31 @@ fn host_version() -> Version {
     Version::new(0, 2, 12)
 }
 
+/// The WASI interfaces to link; see [`Links`](super::Links).
+#[derive(Default)]
+pub(super) struct WasiLinks {
+    pub(super) http: bool,
+    pub(super) inert: bool,
+}
+
 /// Checks the WASI interfaces of `imported`: adds those to link to `links`, and returns the
 /// problems.
-pub(super) fn inspect(imported: &[&str], grants: &Grants, links: &mut Links) -> Vec<ImportProblem> {
+pub(super) fn inspect(
+    imported: &[&str],
+    grants: &Grants,
+    links: &mut WasiLinks,
+) -> Vec<ImportProblem> {
     let mut problems = Vec::new();
     let (mut shared, mut inert, mut requests) = (Vec::new(), Vec::new(), None);
     for name in imported.iter().filter(|name| name.starts_with("wasi:")) {
         let (interface, theirs) = split(name);
         let is = |list: &[&str]| list.contains(&interface);
         if !is(HTTP) && !is(SHARED) && !is(INERT) {
-            problems.push(ImportProblem::OtherWasi(one_line(name, 200)));
+            problems.push(ImportProblem::OtherWasi(escaped(name, 200)));
             continue;
         }
         let Some(theirs) = theirs else {
-            problems.push(ImportProblem::OtherWasi(one_line(name, 200)));
+            problems.push(ImportProblem::OtherWasi(escaped(name, 200)));
             continue;
         };
         if let Some(problem) = version_problem("it imports", interface, &theirs, &host_version()) {
@@ -76,7 +87,7 @@ pub(super) fn inspect(imported: &[&str], grants: &Grants, links: &mut Links) -> 
         match (http::GRANT.is_granted)(grants) {
             true => links.http = true,
             false => problems.push(ImportProblem::NotGranted {
-                import: one_line(name, 200),
+                import: escaped(name, 200),
                 capability: http::GRANT.capability,
                 example: http::GRANT.example,
             }),
@@ -86,9 +97,9 @@ pub(super) fn inspect(imported: &[&str], grants: &Grants, links: &mut Links) -> 
     }
     if let Some(first) = inert.first() {
         match grants.inert_wasi {
-            true => links.inert_wasi = true,
+            true => links.inert = true,
             false => problems
-                .push(ImportProblem::Wasi { first: one_line(first, 200), others: inert.len() - 1 }),
+                .push(ImportProblem::Wasi { first: escaped(first, 200), others: inert.len() - 1 }),
         }
     }
     problems
@@ -96,12 +107,11 @@ pub(super) fn inspect(imported: &[&str], grants: &Grants, links: &mut Links) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::inspect;
+    use super::{WasiLinks, inspect};
     use crate::Grants;
-    use crate::imports::Links;
 
     fn problems(imported: &[&str], grants: &Grants) -> Vec<String> {
-        let problems = inspect(imported, grants, &mut Links::default());
+        let problems = inspect(imported, grants, &mut WasiLinks::default());
         problems.iter().map(ToString::to_string).collect()
     }
 
@@ -113,9 +123,9 @@ mod tests {
             ["it imports wasi:http/types@0.2.6, which is not granted"]
         );
         let granted = Grants::parse([("http", ["https://a.example"].as_slice())]).unwrap();
-        let mut links = Links::default();
+        let mut links = WasiLinks::default();
         assert!(inspect(&asked, &granted, &mut links).is_empty());
-        assert!(links.http && !links.inert_wasi);
+        assert!(links.http && !links.inert);
     }
 
     #[test]
@@ -129,9 +139,9 @@ mod tests {
             ]
         );
         let inert = Grants { inert_wasi: true, ..Grants::default() };
-        let mut links = Links::default();
+        let mut links = WasiLinks::default();
         assert!(inspect(&asked, &inert, &mut links).is_empty());
-        assert!(links.inert_wasi && !links.http);
+        assert!(links.inert && !links.http);
     }
 
     #[test]

@@ -114,19 +114,19 @@ async fn two_hundred_modes_run_and_stop() {
         let loaded = host.load(&spec).await.unwrap();
         handles.push(host.start(loaded, local(), events.clone()));
     }
-    let looking = async {
-        let mut looks = std::collections::HashMap::<String, u32>::new();
-        while looks.len() < 200 || looks.values().any(|looks| *looks < 3) {
+    let all_called = async {
+        let mut calls = std::collections::HashMap::<String, u32>::new();
+        while calls.len() < 200 || calls.values().any(|calls| *calls < 3) {
             match received.recv().await.unwrap() {
                 ModeEvent::Snapshot { mode, snapshot } => {
                     assert_eq!(snapshot.candidates.len(), 1);
-                    *looks.entry(mode).or_default() += 1;
+                    *calls.entry(mode).or_default() += 1;
                 }
                 stopped => panic!("{stopped:?}"),
             }
         }
     };
-    timeout(3 * PATIENCE, looking).await.expect("all 200 are called three times");
+    timeout(3 * PATIENCE, all_called).await.expect("all 200 are called three times");
     let during = resident_mib();
     assert!(during - before <= 200, "{} MiB for 200 modes", during - before);
 

@@ -24,8 +24,8 @@ async fn error_of_bytes(bytes: &[u8]) -> String {
     fs::write(&path, bytes).unwrap();
     let text = error_of(&file(&path)).await;
     let path = path.display().to_string();
-    let (_, said) = text.split_once(&path).unwrap_or_else(|| panic!("{text:?} names no file"));
-    said.trim_start().to_owned()
+    let (_, message) = text.split_once(&path).unwrap_or_else(|| panic!("{text:?} names no file"));
+    message.trim_start().to_owned()
 }
 
 #[tokio::test]

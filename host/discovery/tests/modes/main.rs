@@ -1,15 +1,15 @@
 //! The crate's public interface, with real components and real sockets on loopback.
 
+mod compatibility;
+mod faulty_guests;
 mod guest;
-mod hostile;
-mod inert;
+mod hostile_guests;
+mod http_requests;
+mod inert_wasi;
 mod loading;
 mod logs;
-mod misbehaving;
 mod multicast;
-mod released;
 mod reload;
-mod requests;
 mod store;
 mod supervision;
 mod support;

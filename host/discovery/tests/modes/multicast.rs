@@ -110,7 +110,7 @@ async fn member(interface: IpAddr, key: u8, group: SocketAddr, argument: &str) -
     host.open(&loaded, &local()).await.unwrap()
 }
 
-async fn heard(instance: &mut Instance) -> Vec<String> {
+async fn discovered(instance: &mut Instance) -> Vec<String> {
     let snapshot = instance.discover().await.unwrap();
     snapshot.candidates.iter().map(|candidate| candidate.address.to_string()).collect()
 }
@@ -118,30 +118,30 @@ async fn heard(instance: &mut Instance) -> Vec<String> {
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-async fn two_members_hear_each_other(interface: IpAddr, group: SocketAddr) {
+async fn assert_two_members_find_each_other(interface: IpAddr, group: SocketAddr) {
     let mut one = member(interface, b'k', group, "10.0.0.1").await;
     let mut two = member(interface, b'k', group, "10.0.0.2").await;
     let mut other = member(interface, b'x', group, "10.6.6.6").await;
     for instance in [&mut one, &mut two, &mut other] {
         assert_eq!(instance.announce().await, Ok(Some(Duration::from_millis(50))));
     }
-    assert_eq!(heard(&mut one).await, ["10.0.0.2:7000"]);
-    assert_eq!(heard(&mut two).await, ["10.0.0.1:7000"]);
-    assert_eq!(heard(&mut other).await, [""; 0]);
+    assert_eq!(discovered(&mut one).await, ["10.0.0.2:7000"]);
+    assert_eq!(discovered(&mut two).await, ["10.0.0.1:7000"]);
+    assert_eq!(discovered(&mut other).await, [""; 0]);
     one.withdraw().await.unwrap();
-    assert_eq!(heard(&mut two).await, ["10.9.9.9:7000"]);
+    assert_eq!(discovered(&mut two).await, ["10.9.9.9:7000"]);
 }
 
 #[tokio::test]
 async fn members_of_one_cluster_receive_each_others_beacons_over_ipv4() {
-    two_members_hear_each_other(V4, group(29040)).await;
+    assert_two_members_find_each_other(V4, group(29040)).await;
 }
 
 #[tokio::test]
 #[ignore = "the next test runs it where the loopback interface has a route for IPv6 multicast"]
 async fn over_ipv6_on_a_loopback_with_a_route() {
     for group in ["[ff15::2904]:29041", "[ff02::2904]:29041", "[ff01::2904]:29041"] {
-        two_members_hear_each_other(V6, group.parse().unwrap()).await;
+        assert_two_members_find_each_other(V6, group.parse().unwrap()).await;
     }
 }
 
@@ -215,12 +215,12 @@ async fn datagrams_of_others_are_counted_and_not_delivered() {
 async fn another_group_on_the_same_port_is_not_received() {
     let mut one = member(V4, b'k', group(29043), "10.0.0.1").await;
     let [_, _, high, low] = std::process::id().to_be_bytes();
-    let beside = SocketAddr::from(([239, 254, high, low], 29043));
-    let mut two = member(V4, b'k', beside, "10.0.0.2").await;
+    let other_port = SocketAddr::from(([239, 254, high, low], 29043));
+    let mut two = member(V4, b'k', other_port, "10.0.0.2").await;
     two.announce().await.unwrap();
     one.announce().await.unwrap();
-    assert_eq!(heard(&mut one).await, [""; 0]);
-    assert_eq!(heard(&mut two).await, [""; 0]);
+    assert_eq!(discovered(&mut one).await, [""; 0]);
+    assert_eq!(discovered(&mut two).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -324,9 +324,9 @@ async fn stopping_interrupts_a_wait_and_withdraws() {
     let spec = beacon_spec(&beacons(group, 5_000), group, "10.0.0.1");
     let (events, _received) = mpsc::channel(16);
     let handle = host.start(host.load(&spec).await.unwrap(), local(), events);
-    assert_eq!(heard(&mut other).await, ["10.0.0.1:7000"]);
+    assert_eq!(discovered(&mut other).await, ["10.0.0.1:7000"]);
     let started = Instant::now();
     handle.stop().await;
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    assert_eq!(heard(&mut other).await, ["10.9.9.9:7000"]);
+    assert_eq!(discovered(&mut other).await, ["10.9.9.9:7000"]);
 }

@@ -1,5 +1,5 @@
-//! Replacing the file of a running mode: the new version is tried beside it, and takes over
-//! only after a successful call. In virtual time.
+//! Replacing the file of a running mode: the new version is tried while the old one runs, and
+//! takes over only after a successful call. In virtual time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,18 +70,18 @@ impl Running {
 
     /// Waits until a result contains this port.
     async fn until(&mut self, port: u16) {
-        let looks = async { while self.port().await != port {} };
-        timeout(SOON, looks).await.unwrap_or_else(|_| panic!("{port} was never found"));
+        let search = async { while self.port().await != port {} };
+        timeout(SOON, search).await.unwrap_or_else(|_| panic!("{port} was never found"));
     }
 
     /// Checks that only this port is found for as long as a change may take.
     async fn only(&mut self, port: u16) {
-        let looks = async {
+        let search = async {
             loop {
                 assert_eq!(self.port().await, port);
             }
         };
-        assert!(timeout(SOON, looks).await.is_err());
+        assert!(timeout(SOON, search).await.is_err());
     }
 
     fn status(&self) -> ModeStatus {

@@ -66,8 +66,8 @@ async fn opened(host: &DiscoveryHost, guest: &Guest, bytes: &str) -> Instance {
     host.open(&host.load(&spec).await.unwrap(), &local()).await.unwrap()
 }
 
-/// The number that one call of `guest` reports.
-async fn asked(host: &DiscoveryHost, guest: Guest, body: &str, bytes: &str) -> u16 {
+/// The number that one call of `guest` returns.
+async fn run(host: &DiscoveryHost, guest: Guest, body: &str, bytes: &str) -> u16 {
     let guest = guest.discover(&format!("(call $report {body})"));
     reported(&opened(host, &guest, bytes).await.discover().await.unwrap())
 }
@@ -79,18 +79,18 @@ async fn a_value_outlives_its_host_and_is_a_readable_file() {
     let state = tempfile::tempdir().unwrap();
     let host = host_with(state.path());
     let kept = || storing("index", "hello");
-    assert_eq!(asked(&host, kept(), "(call $load_it)", "1KiB").await, 50_000);
-    assert_eq!(asked(&host, kept(), SAVE_5, "1KiB").await, DONE);
+    assert_eq!(run(&host, kept(), "(call $load_it)", "1KiB").await, 50_000);
+    assert_eq!(run(&host, kept(), SAVE_5, "1KiB").await, DONE);
     assert_eq!(fs::read(state.path().join("modes/test/index")).unwrap(), b"hello");
     drop(host);
 
     let host = host_with(state.path());
-    assert_eq!(asked(&host, kept(), "(call $load_it)", "1KiB").await, 5);
-    assert_eq!(asked(&host, kept(), "(call $count)", "1KiB").await, 1);
-    assert_eq!(asked(&host, kept(), "(call $remove_it)", "1KiB").await, DONE);
-    assert_eq!(asked(&host, kept(), "(call $remove_it)", "1KiB").await, DONE);
-    assert_eq!(asked(&host, kept(), "(call $load_it)", "1KiB").await, 50_000);
-    assert_eq!(asked(&host, kept(), "(call $count)", "1KiB").await, 0);
+    assert_eq!(run(&host, kept(), "(call $load_it)", "1KiB").await, 5);
+    assert_eq!(run(&host, kept(), "(call $count)", "1KiB").await, 1);
+    assert_eq!(run(&host, kept(), "(call $remove_it)", "1KiB").await, DONE);
+    assert_eq!(run(&host, kept(), "(call $remove_it)", "1KiB").await, DONE);
+    assert_eq!(run(&host, kept(), "(call $load_it)", "1KiB").await, 50_000);
+    assert_eq!(run(&host, kept(), "(call $count)", "1KiB").await, 0);
 }
 
 #[tokio::test]
@@ -99,10 +99,10 @@ async fn a_value_that_exceeds_the_grant_is_not_stored_and_the_old_one_is_kept() 
     let host = host_with(state.path());
     let kept = || storing("index", "hello");
     // Ten bytes: five of the name and five of the value.
-    assert_eq!(asked(&host, kept(), SAVE_5, "10").await, DONE);
-    assert_eq!(asked(&host, kept(), "(call $save_it (i32.const 6))", "10").await, FULL);
+    assert_eq!(run(&host, kept(), SAVE_5, "10").await, DONE);
+    assert_eq!(run(&host, kept(), "(call $save_it (i32.const 6))", "10").await, FULL);
     assert_eq!(fs::read(state.path().join("modes/test/index")).unwrap(), b"hello");
-    assert_eq!(asked(&host, storing("b", "x"), "(call $save_it (i32.const 1))", "10").await, FULL);
+    assert_eq!(run(&host, storing("b", "x"), "(call $save_it (i32.const 1))", "10").await, FULL);
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn path_like_names_are_rejected() {
     for name in ["../index", "/etc/passwd", ".lock", "..", "", "A", "a\0b", &"x".repeat(64)] {
         let wanted = if name.len() == 64 { DONE } else { INVALID_NAME };
         let guest = storing(name, "");
-        let saved = asked(&host, guest, "(call $save_it (i32.const 0))", "1KiB").await;
+        let saved = run(&host, guest, "(call $save_it (i32.const 0))", "1KiB").await;
         assert_eq!(saved, wanted, "{name:?}");
     }
     let left: Vec<_> = fs::read_dir(state.path().join("modes/test")).unwrap().collect();
@@ -144,14 +144,14 @@ async fn two_hosts_with_one_state_directory_use_separate_folders() {
     assert_eq!(reported(&first.discover().await.unwrap()), DONE);
     // The first host still holds its lock.
     let load = || storing("index", "hello");
-    assert_eq!(asked(&other, load(), "(call $load_it)", "1KiB").await, 50_000);
+    assert_eq!(run(&other, load(), "(call $load_it)", "1KiB").await, 50_000);
     assert!(state.path().join("modes/test-2").is_dir());
     drop(first);
-    assert_eq!(asked(&one, load(), "(call $load_it)", "1KiB").await, 5);
+    assert_eq!(run(&one, load(), "(call $load_it)", "1KiB").await, 5);
 }
 
 #[tokio::test]
-async fn without_a_state_directory_the_error_says_what_to_set() {
+async fn without_a_state_directory_the_error_names_the_option_to_set() {
     // The mode reports the host's text as its own problem.
     let mut guest = storing("index", "hello");
     let problem = guest.result(&Returned::Problem(FAILED, ""));
@@ -199,6 +199,6 @@ async fn with_fakes_nothing_is_written_to_disk() {
     let fakes =
         Fakes { store: [("index".to_owned(), "made up".to_owned())].into(), ..Fakes::default() };
     let host = host_in(fakes);
-    assert_eq!(asked(&host, storing("index", "x"), "(call $load_it)", "1KiB").await, 7);
-    assert_eq!(asked(&host, storing("index", "x"), SAVE_5, "9").await, FULL);
+    assert_eq!(run(&host, storing("index", "x"), "(call $load_it)", "1KiB").await, 7);
+    assert_eq!(run(&host, storing("index", "x"), SAVE_5, "9").await, FULL);
 }

@@ -22,7 +22,7 @@ pub(crate) fn trusting<T>(name: &str, test: T)
 where
     T: AsyncFnOnce(TlsAcceptor),
 {
-    again(name, "authority.pem", test);
+    rerun(name, "authority.pem", test);
 }
 
 /// Runs `test` in a process without trusted root certificates.
@@ -30,10 +30,10 @@ pub(crate) fn without_trust_roots<T>(name: &str, test: T)
 where
     T: AsyncFnOnce(TlsAcceptor),
 {
-    again(name, "no-roots.pem", test);
+    rerun(name, "no-roots.pem", test);
 }
 
-fn again<T>(name: &str, roots: &str, test: T)
+fn rerun<T>(name: &str, roots: &str, test: T)
 where
     T: AsyncFnOnce(TlsAcceptor),
 {
@@ -44,7 +44,7 @@ where
     }
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path());
-    let output = Command::new(std::env::current_exe().expect("this program"))
+    let output = Command::new(std::env::current_exe().expect("the path of this program"))
         .args([name, "--exact", "--nocapture"])
         .env(FOLDER, folder.path())
         .env("SSL_CERT_FILE", folder.path().join(roots))
@@ -90,7 +90,7 @@ fn acceptor(folder: &Path) -> TlsAcceptor {
     let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).expect("PEM");
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .expect("ring speaks TLS")
+        .expect("ring supports TLS")
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .expect("a key that fits its certificate");

@@ -14,7 +14,7 @@ fn an_announced_length_beyond_the_limit_is_rejected_before_reading() {
         "bounds::an_announced_length_beyond_the_limit_is_rejected_before_reading",
         async |tls| {
             let server = Server::start(Some(tls), |_| {
-                Answer::ok(b"").announcing((64 << 20) + 1).then_silence()
+                Answer::ok(b"").announcing((64 << 20) + 1).then_stall()
             })
             .await;
             let line = failure(&server.https("/a")).await;
@@ -41,7 +41,7 @@ fn an_unannounced_length_is_limited() {
 fn an_endless_stream_is_aborted_at_the_limit() {
     trusting("bounds::an_endless_stream_is_aborted_at_the_limit", async |tls| {
         let server =
-            Server::start(Some(tls), |_| Answer::ok(b"").unannounced().then_slowly()).await;
+            Server::start(Some(tls), |_| Answer::ok(b"").unannounced().then_trickle()).await;
         let reference = server.https("/a");
         let limits = Limits { bytes_max: 3, ..limits() };
         let error = fetch_within(&reference, limits).await.expect_err("too long");
@@ -66,7 +66,7 @@ fn a_server_that_never_accepts_times_out() {
 fn a_stalled_response_times_out() {
     trusting("bounds::a_stalled_response_times_out", async |tls| {
         let server = Server::start(Some(tls), |_| {
-            Answer::ok(b"half").announcing(BYTES.len() as u64).then_silence()
+            Answer::ok(b"half").announcing(BYTES.len() as u64).then_stall()
         })
         .await;
         let reference = server.https("/a");
@@ -82,7 +82,7 @@ fn a_stalled_response_times_out() {
 fn a_slow_response_exceeds_the_total_time() {
     trusting("bounds::a_slow_response_exceeds_the_total_time", async |tls| {
         let server =
-            Server::start(Some(tls), |_| Answer::ok(b"").unannounced().then_slowly()).await;
+            Server::start(Some(tls), |_| Answer::ok(b"").unannounced().then_trickle()).await;
         let reference = server.https("/a");
         let limits = Limits { fetch: Duration::from_millis(500), ..limits() };
         let line = line(&reference, fetch_within(&reference, limits).await);
@@ -94,7 +94,7 @@ fn a_slow_response_exceeds_the_total_time() {
 fn a_stalled_error_response_ends() {
     trusting("bounds::a_stalled_error_response_ends", async |tls| {
         let server = Server::start(Some(tls), |_| {
-            Answer::status("404 Not Found", b"gone ").announcing(5_000).then_silence()
+            Answer::status("404 Not Found", b"gone ").announcing(5_000).then_stall()
         })
         .await;
         let reference = server.https("/a");

@@ -9,14 +9,14 @@ use convoke_fetch::{Fetcher, Reference};
 
 use crate::authority::trusting;
 use crate::server::{Answer, Server};
-use crate::{BYTES, digest, limits, named};
+use crate::{BYTES, digest, digest_text, limits};
 
 fn file(folder: &Path) -> PathBuf {
     file_of(folder, BYTES)
 }
 
 fn file_of(folder: &Path, bytes: &[u8]) -> PathBuf {
-    folder.join(format!("{}.wasm", named(bytes).trim_start_matches("sha256:")))
+    folder.join(format!("{}.wasm", digest_text(bytes).trim_start_matches("sha256:")))
 }
 
 fn names(folder: &Path) -> Vec<PathBuf> {
@@ -43,8 +43,8 @@ fn a_component_in_the_cache_needs_no_server() {
         let restarted = Fetcher::new(Some(cache), limits());
         assert_eq!(restarted.fetch(&reference, digest(BYTES)).await.expect("cached"), BYTES);
         // The reference is not used either.
-        let elsewhere = "oci://127.0.0.1:1/shelf".parse().expect("a reference");
-        assert_eq!(restarted.fetch(&elsewhere, digest(BYTES)).await.expect("cached"), BYTES);
+        let unreachable = "oci://127.0.0.1:1/shelf".parse().expect("a reference");
+        assert_eq!(restarted.fetch(&unreachable, digest(BYTES)).await.expect("cached"), BYTES);
     });
 }
 
@@ -55,14 +55,14 @@ fn a_damaged_component_is_fetched_again() {
         let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
         let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
         let reference = reference(&server);
-        for (asked, damaged) in [&BYTES[..5], b"", b"something else"].iter().enumerate() {
+        for (round, damaged) in [&BYTES[..5], b"", b"something else"].iter().enumerate() {
             fs::write(file(folder.path()), damaged).expect("written");
             assert_eq!(
                 fetcher.fetch(&reference, digest(BYTES)).await.expect("fetched again"),
                 BYTES
             );
             assert_eq!(fs::read(file(folder.path())).expect("repaired"), BYTES);
-            assert_eq!(server.paths().len(), asked + 1);
+            assert_eq!(server.paths().len(), round + 1);
         }
     });
 }

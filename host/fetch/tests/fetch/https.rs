@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::authority::{self_signed, trusting, without_trust_roots};
 use crate::server::{Answer, Server};
-use crate::{BYTES, failure, fetch, line, named};
+use crate::{BYTES, digest_text, failure, fetch, line};
 
 #[test]
 fn a_file_is_fetched_from_a_server_with_a_trusted_certificate() {
@@ -70,8 +70,8 @@ fn a_component_with_another_digest_is_rejected_with_both_digests() {
             format!(
                 "its digest is {found}, but the configuration requires {}; nothing was cached. If it is the \
                  intended component, set digest = \"{found}\"",
-                named(BYTES),
-                found = named(b"another"),
+                digest_text(BYTES),
+                found = digest_text(b"another"),
             )
         );
         assert_eq!(server.paths().len(), 1);
@@ -141,8 +141,8 @@ fn not_found_is_not_retried() {
 }
 
 #[test]
-fn a_long_error_response_is_cut() {
-    trusting("https::a_long_error_response_is_cut", async |tls| {
+fn a_long_error_response_is_truncated() {
+    trusting("https::a_long_error_response_is_truncated", async |tls| {
         let server = Server::start(Some(tls), |_| {
             Answer::status("403 Forbidden", "no ".repeat(100_000).as_bytes())
         })

@@ -11,7 +11,7 @@ mod server;
 
 use std::time::Duration;
 
-use convoke_fetch::{FetchError, Fetcher, Limits};
+use convoke_fetch::{Digest, FetchError, Fetcher, Limits};
 
 /// The fetched bytes. Not a valid component, which does not matter to this crate.
 const BYTES: &[u8] = b"\0asm, and so on";
@@ -22,15 +22,15 @@ fn limits() -> Limits {
     Limits { back_off: Duration::from_millis(1), ..Limits::default() }
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
+/// The digest as registries write it.
+fn digest_text(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().try_into().expect("32 bytes")
+    let digits: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digits}")
 }
 
-/// The digest as registries write it.
-fn named(bytes: &[u8]) -> String {
-    let digits: String = digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{digits}")
+fn digest(bytes: &[u8]) -> Digest {
+    digest_text(bytes).parse().expect("a digest")
 }
 
 /// Fetches [`BYTES`] without a cache.

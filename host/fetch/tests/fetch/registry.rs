@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::named;
+use crate::digest_text;
 use crate::server::{Answer, Request, Server};
 
 /// The token that the registry issues anonymously and then requires.
@@ -18,14 +18,14 @@ pub(crate) struct Registry {
 impl Registry {
     /// Adds `manifest` under `tag` and its digest.
     pub(crate) fn manifest(mut self, tag: &str, manifest: &str) -> Self {
-        self.manifests.insert(named(manifest.as_bytes()), manifest.into());
+        self.manifests.insert(digest_text(manifest.as_bytes()), manifest.into());
         self.manifests.insert(tag.into(), manifest.into());
         self
     }
 
     /// Adds `bytes` under their digest.
     pub(crate) fn blob(self, bytes: &[u8]) -> Self {
-        self.blob_as(&named(bytes), bytes)
+        self.blob_as(&digest_text(bytes), bytes)
     }
 
     /// Adds `bytes` under a digest that may be wrong.
@@ -104,6 +104,6 @@ pub(crate) fn index(manifests: &[(&str, &str)]) -> String {
 }
 
 fn descriptor(media_type: &str, bytes: &[u8], more: &str) -> String {
-    let (digest, size) = (named(bytes), bytes.len());
+    let (digest, size) = (digest_text(bytes), bytes.len());
     format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}{more}}}"#)
 }

@@ -80,12 +80,12 @@ impl Answer {
         self
     }
 
-    pub(crate) fn then_silence(mut self) -> Self {
+    pub(crate) fn then_stall(mut self) -> Self {
         self.end = End::Silence;
         self
     }
 
-    pub(crate) fn then_slowly(mut self) -> Self {
+    pub(crate) fn then_trickle(mut self) -> Self {
         self.end = End::Slow;
         self
     }
@@ -99,7 +99,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server; without `tls` it speaks plain HTTP.
+    /// Starts a server; without `tls` it serves plain HTTP.
     pub(crate) async fn start(
         tls: Option<TlsAcceptor>,
         answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
@@ -151,7 +151,7 @@ impl Drop for Server {
     }
 }
 
-/// Serves one request; `None` if the client disconnected, or spoke TLS to a server without it.
+/// Serves one request; `None` if the client disconnected, or sent TLS to a server without it.
 async fn serve<S>(mut stream: S, answer: impl FnOnce(Request) -> Answer) -> Option<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,

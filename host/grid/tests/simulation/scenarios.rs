@@ -113,7 +113,7 @@ fn a_pause_loses_no_acknowledged_write() {
 }
 
 #[test]
-fn the_members_that_continued_keep_their_writes_when_others_return() {
+fn writes_of_members_that_stayed_survive_the_return_of_paused_members() {
     for seed in seeds!(400) {
         let size = 3 + (seed % 3) as usize;
         let mut store = cluster(seed, size, size as u8 - 1);
@@ -555,26 +555,26 @@ fn entries_expire_on_all_copies_in_spite_of_wrong_clocks() {
 }
 
 #[test]
-fn pushed_elements_exist_once_when_members_come_and_go() {
+fn pushed_elements_exist_once_when_members_join_and_fail() {
     for seed in seeds!(100) {
         let mut store = cluster(seed, 3, 1);
         let lists: Vec<Vec<u8>> = (0..5).map(|n| format!("list-{n}").into_bytes()).collect();
         let (mut pushed, mut number) = (vec![Vec::new(); lists.len()], 0_u64);
         for round in 0..4 {
-            let trouble = store.world.any_living();
+            let faulty = store.world.any_living();
             match (round + seed) % 4 {
                 0 => {
-                    store.start(false, &[trouble]);
+                    store.start(false, &[faulty]);
                 }
-                1 if store.living().len() > 2 => store.crash(trouble),
-                2 => store.world.pause(trouble, SECOND * 2),
+                1 if store.living().len() > 2 => store.crash(faulty),
+                2 => store.world.pause(faulty, SECOND * 2),
                 _ => {}
             }
             for turn in 0..40 {
                 let at = turn % lists.len();
                 let living = store.living();
-                let awake: Vec<_> = living.into_iter().filter(|n| *n != trouble).collect();
-                let node = awake[store.world.rng.random_range(0..awake.len())];
+                let healthy: Vec<_> = living.into_iter().filter(|n| *n != faulty).collect();
+                let node = healthy[store.world.rng.random_range(0..healthy.len())];
                 number += 1;
                 let text = number.to_string();
                 let push = ListOp::Push {
@@ -633,7 +633,7 @@ fn a_leased_key_is_changed_only_by_its_owner_after_a_crash() {
         let own = Op::By { owner: b"a", op: Box::new(put()) };
         assert_eq!(store.ask_for(node, &own), Ok(Reply::Done), "SEED={seed}");
         assert_eq!(store.read(node, 1), Ok(Some(7)), "SEED={seed}: reads are served");
-        // The cluster's clock may have stood still, if the lost coordinator's was ahead.
+        // The cluster's clock may have stopped for a while, if the lost coordinator's was ahead.
         store.run(SECOND * 28);
         assert_eq!(
             store.ask_for(node, &put()),

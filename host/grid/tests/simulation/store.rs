@@ -270,7 +270,7 @@ impl Store {
         self.settle();
     }
 
-    /// Separates the nodes on the island from the others.
+    /// Partitions the network: separates the nodes on the island from the others.
     pub(crate) fn split(&mut self, island: &[Node]) {
         self.world.network.island = Some(island.iter().copied().collect());
         self.island = self.world.network.island.clone();
@@ -314,8 +314,8 @@ impl Store {
         self.cut();
     }
 
-    /// The last bytes that a crashed member has sent do not all arrive: each of its streams loses
-    /// its end, from a random moment on.
+    /// The last bytes that a crashed member sent do not all arrive: each of its streams is cut at a
+    /// random moment.
     fn lose_sent(&mut self, node: Node) {
         let now = self.world.now;
         let cuts: Vec<_> = (0..self.members.len())
@@ -334,7 +334,7 @@ impl Store {
         });
     }
 
-    /// A member leaves gracefully: it hands over its data, then leaves the view.
+    /// Makes a member leave gracefully: it hands over its data, then leaves the view.
     pub(crate) fn leave(&mut self, node: Node) {
         let mut leaving = self.members[node].grid.leave();
         let limit = self.world.now + Duration::from_secs(20);
@@ -373,7 +373,7 @@ impl Store {
         self.world.now - started
     }
 
-    /// The clock of a machine jumps.
+    /// Changes the clock of a machine abruptly.
     pub(crate) fn jump_clock(&mut self, node: Node) {
         let skew_ms = self.world.rng.random_range(-3_600_000..3_600_000);
         self.members[node].host.skew_ms.store(skew_ms, Ordering::Relaxed);
@@ -426,7 +426,7 @@ impl Store {
         self.world.nodes[node].alive && !self.world.nodes[node].left
     }
 
-    /// Lets time pass, with requests of clients.
+    /// Advances time while clients send requests.
     pub(crate) fn run_with_clients(&mut self, time: Duration) {
         let end = self.world.now + time;
         while self.world.now < end {
@@ -730,7 +730,7 @@ impl Store {
                     self.at(now + way, Event::Aside { from: node, to, bytes });
                 }
             }
-            // The member was removed and has returned meanwhile.
+            // The member was removed and has rejoined in the meantime.
             if self.connections.get(&(node, to)).is_some_and(|c| c.session != peer.session()) {
                 self.connections.remove(&(node, to));
                 peer.handle_closed();

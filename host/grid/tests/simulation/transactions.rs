@@ -1,4 +1,5 @@
-//! Transactions over several partitions: all of it happens or nothing, and no client sees a half.
+//! Transactions over several partitions: each is executed completely or not at all, and no client
+//! sees a part of one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,11 +23,11 @@ const PARTITIONS: u16 = 7;
 const GROUPS: u64 = 6;
 /// Keys of one group; they lie in several partitions.
 const GROUP_KEYS: u64 = 3;
-/// The oracle knows a group as one key, from this number on.
+/// The oracle treats a group as one key; their numbers start here.
 const GROUPS_FROM: u64 = 1_000;
-/// Between these accounts amounts are transferred; all together have nothing.
+/// Amounts are transferred between these accounts; their sum is 0.
 const ACCOUNTS: usize = 5;
-/// Names under which one token lies, which is renamed from one to another.
+/// Keys of which one holds a token, which is renamed from one to another.
 const NAMES: usize = 5;
 
 /// What clients of transactions have seen.
@@ -43,7 +44,7 @@ struct Seen {
 
 struct Clients {
     seen: Arc<Mutex<Seen>>,
-    /// Whether one side of a split may show what the other does not know.
+    /// Whether clients read: during a split, each side returns its own data.
     reads: bool,
 }
 
@@ -131,7 +132,7 @@ impl Clients {
         }
     }
 
-    /// A client does something.
+    /// A client executes a random operation.
     fn act(&self, store: &mut Store) {
         let living = store.living();
         let node = living[store.world.rng.random_range(0..living.len())];
@@ -185,7 +186,8 @@ impl Clients {
             let Ok(reply) = reply else { return };
             let found = numbers(&reply).expect("numbers");
             if found.iter().any(|value| *value != found[0]) {
-                let text = format!("{:?}: group {group} is torn: {found:?}", clock());
+                let text =
+                    format!("{:?}: group {group} is only partly visible: {found:?}", clock());
                 seen.lock().violations.push(text);
             }
             let found = found[0].map(|value| value as u64);
@@ -228,7 +230,7 @@ impl Clients {
             let Ok(reply) = reply else { return };
             let found = numbers(&reply).expect("numbers");
             if found.iter().flatten().sum::<i64>() != 0 {
-                let text = format!("{:?}: accounts are torn: {found:?}", clock());
+                let text = format!("{:?}: a transfer is only partly visible: {found:?}", clock());
                 seen.lock().violations.push(text);
             }
         });
@@ -256,7 +258,7 @@ impl Clients {
         });
     }
 
-    /// There is one token.
+    /// Stores the token.
     fn begin(&self, store: &mut Store) {
         let first = name(0);
         let done = store.ask_for(0, &put(&first, b"7").op);
@@ -273,7 +275,7 @@ impl Clients {
         }
     }
 
-    /// All must hold now that all is quiet.
+    /// Checks all invariants of a settled cluster.
     fn check(&self, store: &mut Store) {
         let seed = store.world.seed;
         store.settle_transactions();
@@ -284,7 +286,7 @@ impl Clients {
             let mut found = Vec::new();
             for (n, key) in keys.iter().enumerate() {
                 let node = living[(n + group as usize) % living.len()];
-                let reply = store.ask_for(node, &get(key).op).expect("all is quiet");
+                let reply = store.ask_for(node, &get(key).op).expect("the cluster has settled");
                 found.push(numbers(&Reply::List(vec![reply])).expect("a number")[0]);
             }
             let same = found.iter().all(|value| *value == found[0]);
@@ -296,7 +298,7 @@ impl Clients {
         let mut sum = 0;
         for at in 0..ACCOUNTS {
             let reply = store.ask_for(living[at % living.len()], &get(&account(at)).op);
-            let reply = reply.expect("all is quiet");
+            let reply = reply.expect("the cluster has settled");
             sum += numbers(&Reply::List(vec![reply])).expect("a number")[0].unwrap_or(0);
         }
         assert_eq!(sum, 0, "SEED={seed}: a transfer is half-done");
@@ -324,7 +326,7 @@ fn cluster(seed: u64, size: usize, backups: u8, min_members: u32) -> (Store, Cli
 }
 
 #[test]
-fn transactions_are_one_step_while_nothing_fails() {
+fn transactions_are_atomic_without_faults() {
     for seed in seeds!(60) {
         let size = 1 + (seed % 4) as usize;
         let (mut store, clients) = cluster(seed, size, (seed % 3) as u8, 0);
@@ -358,7 +360,7 @@ fn a_crash_leaves_no_transaction_half_done() {
 }
 
 #[test]
-fn members_that_come_and_leave_leave_no_transaction_half_done() {
+fn joins_and_leaves_leave_no_transaction_half_done() {
     for seed in seeds!(60) {
         let (mut store, clients) = cluster(seed, 2, 1, 0);
         for round in 0..3 {
@@ -410,7 +412,7 @@ fn a_split_leaves_no_transaction_half_done_when_a_majority_is_needed() {
 }
 
 #[test]
-fn a_watched_key_that_changed_in_any_partition_voids_the_transaction() {
+fn a_watched_key_that_changed_in_any_partition_aborts_the_transaction() {
     for seed in seeds!(20) {
         let (mut store, clients) = cluster(seed, 3, 1, 0);
         let keys: Vec<_> = (0..8).map(|at| format!("watched-{at}").into_bytes()).collect();
@@ -447,7 +449,7 @@ fn a_watched_key_that_changed_in_any_partition_voids_the_transaction() {
 }
 
 #[test]
-fn transactions_that_want_the_same_keys_wait_for_one_another_and_all_end() {
+fn transactions_on_the_same_keys_wait_for_each_other_and_all_complete() {
     for seed in seeds!(40) {
         let (mut store, clients) = cluster(seed, 3, 1, 0);
         for _ in 0..20 {
@@ -467,7 +469,7 @@ fn transactions_that_want_the_same_keys_wait_for_one_another_and_all_end() {
 }
 
 #[test]
-fn any_trouble_leaves_no_transaction_half_done() {
+fn random_faults_leave_no_transaction_half_done() {
     for seed in seeds!(60) {
         let size = 3 + (seed % 3) as usize;
         let backups = 1 + (seed % 2) as u8;

@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn cluster(seed: u64, size: usize) -> World {
     let mut world = World::new(seed);
     if size > 100 {
-        crowd(&mut world, size);
+        start_together(&mut world, size);
         return world;
     }
     for n in 0..size {
@@ -30,7 +30,7 @@ fn cluster(seed: u64, size: usize) -> World {
 
 /// Starts members together, each of which finds some of those before it, as with beacons. Returns
 /// the time until all agree.
-fn crowd(world: &mut World, size: usize) -> Duration {
+fn start_together(world: &mut World, size: usize) -> Duration {
     for n in 0..size {
         let finds: Vec<Node> = (0..3.min(n)).map(|_| world.rng.random_range(0..n)).collect();
         world.start(false, &finds);
@@ -75,7 +75,7 @@ fn members_that_join_one_by_one_are_listed_by_age() {
 }
 
 #[test]
-fn a_lone_member_has_a_view_at_once() {
+fn a_single_member_has_a_view_at_once() {
     let mut world = World::new(1);
     world.start(false, &[]);
     let took = world.run_until(SECOND, World::all_agree);
@@ -102,7 +102,7 @@ fn members_that_start_together_and_find_each_other_form_one_cluster() {
     for (size, default_count) in [(10, 50), (100, 4), (1_000, 1)] {
         for seed in seeds!(default_count) {
             let mut world = World::new(seed);
-            let took = crowd(&mut world, size);
+            let took = start_together(&mut world, size);
             println!("{size} members at once: one view after {took:?} (seed {seed})");
             assert_orders_never_changed(&world);
         }
@@ -222,7 +222,7 @@ fn a_member_that_leaves_is_removed_at_once() {
 /// A member that was paused, removed in the meantime and rejoins gets a complete view, and still
 /// learns that the members missing in it have left.
 #[test]
-fn a_leave_that_is_learnt_from_a_complete_view_is_not_reported_as_a_loss() {
+fn a_leave_learned_from_a_complete_view_is_not_reported_as_a_loss() {
     for seed in seeds!(50) {
         let mut world = cluster(seed, 6);
         world.pause(2, SECOND * 8);
@@ -238,8 +238,8 @@ fn a_leave_that_is_learnt_from_a_complete_view_is_not_reported_as_a_loss() {
     }
 }
 
-/// The coordinator and its successors leave at once: the last of them have no remaining member to
-/// ask, and are not declared dead anyway.
+/// The coordinator and its successors leave at once. The last of them have no remaining member to
+/// announce it to, and still are not declared dead.
 #[test]
 fn members_that_leave_together_are_not_reported_as_lost() {
     for seed in seeds!(200) {
@@ -251,13 +251,13 @@ fn members_that_leave_together_are_not_reported_as_lost() {
             world.leave(leaver);
             world.run(Duration::from_millis(gap));
         }
-        let mut there: Vec<Node> = (0..leavers).collect();
+        let mut leaving: Vec<Node> = (0..leavers).collect();
         let began = world.now;
-        while !there.is_empty() || !world.all_agree() {
+        while !leaving.is_empty() || !world.all_agree() {
             assert!(world.now - began < SECOND * 4, "SEED={seed}: {}", world.describe());
             let (gone, left): (Vec<_>, Vec<_>) =
-                there.into_iter().partition(|node| world.nodes[*node].left);
-            there = left;
+                leaving.into_iter().partition(|node| world.nodes[*node].left);
+            leaving = left;
             // What was sent before the end of a process arrives before its streams break.
             world.run(Duration::from_millis(5));
             for node in gone {
@@ -439,8 +439,8 @@ fn a_member_that_was_paused_for_half_a_minute_rejoins_at_its_old_position() {
     }
 }
 
-/// A member that was paused while its coordinator crashed and a newcomer looked for it learns of
-/// both, without discovery.
+/// A member that was paused while its coordinator crashed and a newcomer called it learns of both
+/// changes without discovery.
 #[test]
 fn a_member_that_was_paused_during_a_change_of_coordinator_catches_up() {
     for seed in seeds!(200) {
@@ -567,11 +567,11 @@ fn a_member_whose_datagrams_do_not_arrive_stays_through_its_streams() {
         assert!(world.all_agree(), "SEED={seed}: {}", world.describe());
         let reports = &world.blocked[reported..];
         assert!(!reports.is_empty(), "SEED={seed}: it is reported to operators");
-        assert!(reports.len() <= 2 * size, "SEED={seed}: once each: {reports:?}");
-        let is_said_of_it = |(by, of, here): &(Node, Node, bool)| {
+        assert!(reports.len() <= 2 * size, "SEED={seed}: at most once for each pair: {reports:?}");
+        let is_expected = |(by, of, here): &(Node, Node, bool)| {
             if *here == (*by == node) { deaf } else { mute && (*by == node || *of == node) }
         };
-        assert!(reports.iter().all(is_said_of_it), "SEED={seed}: of {node}: {reports:?}");
+        assert!(reports.iter().all(is_expected), "SEED={seed}: of {node}: {reports:?}");
 
         world.network.deaf.clear();
         world.network.mute.clear();
@@ -616,8 +616,8 @@ fn a_member_that_no_other_can_reach_is_refused_and_changes_no_view() {
             let changed = changes(&world, healthy) - before;
             assert_eq!(changed, 0, "SEED={seed}: {healthy} saw the view change");
         }
-        assert!(world.nodes[node].core.view().is_none(), "SEED={seed}: it waits");
-        assert!(world.nodes[node].core.refusal().is_some(), "SEED={seed}: and knows the reason");
+        assert!(world.nodes[node].core.view().is_none(), "SEED={seed}: it is in no view");
+        assert!(world.nodes[node].core.refusal().is_some(), "SEED={seed}: it knows the reason");
         let refused = world.refused.iter().filter(|(who, _)| *who == node).count();
         assert!((1..=80).contains(&refused), "SEED={seed}: refused {refused} times in an hour");
 
@@ -735,7 +735,7 @@ fn members_that_cannot_connect_to_each_other_are_not_in_one_view() {
         let before = world.order(0);
         let one = world.rng.random_range(0..size);
         let other = (one + world.rng.random_range(1..size)) % size;
-        let goes = match seed % 4 {
+        let victim = match seed % 4 {
             // Nothing arrives between two of them.
             0 => {
                 world.network.partitioned.insert((one, other));
@@ -764,18 +764,18 @@ fn members_that_cannot_connect_to_each_other_are_not_in_one_view() {
             world.streams.retain(|stream| *stream != (*a, *b) && *stream != (*b, *a));
         }
         run_with_data(&mut world, 60);
-        let stay: Vec<Node> = (0..size).filter(|node| *node != goes).collect();
-        assert!(world.agree(&stay), "SEED={seed}: without {goes}: {}", world.describe());
+        let stay: Vec<Node> = (0..size).filter(|node| *node != victim).collect();
+        assert!(world.agree(&stay), "SEED={seed}: without {victim}: {}", world.describe());
         let removed = world.removed.iter().map(|removal| removal.whom);
-        assert!(removed.clone().all(|whom| whom == goes), "SEED={seed}: {:?}", world.removed);
+        assert!(removed.clone().all(|whom| whom == victim), "SEED={seed}: {:?}", world.removed);
         let views: Vec<usize> = stay.iter().map(|node| changes(&world, *node)).collect();
         for _ in 0..60 {
             run_with_data(&mut world, 60);
             let found = stay[world.rng.random_range(0..stay.len())];
-            world.find(goes, found);
+            world.find(victim, found);
         }
-        assert!(world.nodes[goes].core.refusal().is_some(), "SEED={seed}: it knows the reason");
-        let refused = world.refused.iter().filter(|(who, _)| *who == goes).count();
+        assert!(world.nodes[victim].core.refusal().is_some(), "SEED={seed}: it knows the reason");
+        let refused = world.refused.iter().filter(|(who, _)| *who == victim).count();
         assert!(refused <= 80, "SEED={seed}: refused {refused} times in an hour");
         let changed: usize =
             stay.iter().zip(views).map(|(node, before)| changes(&world, *node) - before).sum();
@@ -803,18 +803,19 @@ fn several_pairs_that_cannot_connect_are_resolved_one_at_a_time() {
         let is_partitioned = |a, b| partitioned.contains(&(a, b)) || partitioned.contains(&(b, a));
         world.streams.retain(|(a, b)| !is_partitioned(*a, *b));
         run_with_data(&mut world, 150);
-        let inside: Vec<Node> =
+        let admitted: Vec<Node> =
             (0..size).filter(|node| world.nodes[*node].core.refusal().is_none()).collect();
-        assert!(world.agree(&inside), "SEED={seed}: {inside:?}: {}", world.describe());
-        let is_whole = inside.iter().all(|a| inside.iter().all(|b| !is_partitioned(*a, *b)));
-        assert!(is_whole, "SEED={seed}: {inside:?} can all connect to each other");
+        assert!(world.agree(&admitted), "SEED={seed}: {admitted:?}: {}", world.describe());
+        let is_connected =
+            admitted.iter().all(|a| admitted.iter().all(|b| !is_partitioned(*a, *b)));
+        assert!(is_connected, "SEED={seed}: {admitted:?} can all connect to each other");
         assert!(
-            inside.len() >= size / 2 - 1,
-            "SEED={seed}: no more members are removed than necessary: {inside:?}"
+            admitted.len() >= size / 2 - 1,
+            "SEED={seed}: no more members are removed than necessary: {admitted:?}"
         );
         let times: Vec<Duration> = world.removed.iter().map(|removal| removal.at).collect();
-        let is_slow = times.windows(2).all(|pair| pair[1] - pair[0] >= SECOND * 9);
-        assert!(is_slow, "SEED={seed}: {:?}", world.removed);
+        let is_gradual = times.windows(2).all(|pair| pair[1] - pair[0] >= SECOND * 9);
+        assert!(is_gradual, "SEED={seed}: {:?}", world.removed);
         world.network.partitioned.clear();
         world.run_until(HOUR, World::all_agree);
     }
@@ -840,10 +841,10 @@ fn a_newcomer_that_cannot_reach_the_coordinator_waits_and_knows_the_reason() {
             let found = world.rng.random_range(0..size);
             world.find(node, found);
         }
-        assert!(world.nodes[node].core.view().is_none(), "SEED={seed}: it waits");
+        assert!(world.nodes[node].core.view().is_none(), "SEED={seed}: it is in no view");
         let knows =
             matches!(world.nodes[node].core.refusal(), Some(JoinRefusal::Partitioned { .. }));
-        assert!(knows, "SEED={seed}: and knows the reason");
+        assert!(knows, "SEED={seed}: it knows the reason");
         let refused = world.refused.iter().filter(|(who, _)| *who == node).count();
         assert!((1..=20).contains(&refused), "SEED={seed}: refused {refused} times");
         world.network.partitioned.clear();
@@ -865,17 +866,17 @@ fn a_member_whose_address_changes_continues_at_the_new_one() {
         let before = world.order(0);
         let generation = world.nodes[node].core.me().generation;
         world.move_host(node);
-        world.run_until(SECOND * 5, |world| shows_places(world, &all));
+        world.run_until(SECOND * 5, |world| shows_addresses(world, &all));
         world.run(SECOND * 30);
         assert_eq!(world.removed, [], "SEED={seed}");
         assert_eq!(world.order(0), before, "SEED={seed}");
         assert_eq!(world.nodes[node].core.me().generation, generation, "SEED={seed}");
-        assert!(shows_places(&world, &all), "SEED={seed}: {}", world.describe());
+        assert!(shows_addresses(&world, &all), "SEED={seed}: {}", world.describe());
     }
 }
 
 /// Whether all of `nodes` agree, and list each other at their current addresses.
-fn shows_places(world: &World, nodes: &[Node]) -> bool {
+fn shows_addresses(world: &World, nodes: &[Node]) -> bool {
     world.agree(nodes)
         && nodes.iter().all(|node| {
             let process = &world.nodes[*node];
@@ -898,7 +899,7 @@ fn frequent_address_changes_change_the_view_every_five_seconds_at_most() {
             world.move_host(node);
             world.run(SECOND);
         }
-        world.run_until(SECOND * 60, |world| shows_places(world, &all));
+        world.run_until(SECOND * 60, |world| shows_addresses(world, &all));
         for (other, before) in all.iter().zip(before) {
             let changed = changes(&world, *other) - before;
             // It may be lost and rejoin in the meantime: it is unreachable most of the time.
@@ -923,7 +924,7 @@ fn a_member_with_other_terms_is_refused_and_one_with_open_terms_adopts_them() {
         world.run(SECOND * 10);
         assert!(world.nodes[other].core.view().is_none(), "SEED={seed}");
         assert_eq!(world.differ[0], (0, other, [1_021, 271]), "SEED={seed}");
-        assert!(world.refused.contains(&(other, 0)), "SEED={seed}: and it knows the reason");
+        assert!(world.refused.contains(&(other, 0)), "SEED={seed}: it knows the reason");
         assert_eq!(world.nodes[0].views.len(), views, "SEED={seed}: no other member noticed");
         world.crash(other);
         world.crash(0);
@@ -959,7 +960,10 @@ fn a_member_that_changes_terms_is_admitted_and_the_coordinators_terms_apply() {
         world.run_until(SECOND * 120, |world| world.agree(&[changing, early]));
         let strict = world.start_with_ttl(60, Rule::Same, &[early]);
         world.run(SECOND * 5);
-        assert!(world.nodes[strict].core.view().is_none(), "SEED={seed}: it changes nothing");
+        assert!(
+            world.nodes[strict].core.view().is_none(),
+            "SEED={seed}: it does not accept other terms"
+        );
         world.crash(strict);
         let back = world.start_with_ttl(60, Rule::Changing, &[early]);
         world.run_until(SECOND * 30, |world| world.agree(&[changing, early, back]));
@@ -1040,7 +1044,7 @@ fn a_member_that_finds_several_clusters_joins_the_one_with_its_terms() {
 }
 
 #[test]
-fn faults_do_not_bring_members_with_different_terms_together() {
+fn members_with_different_terms_are_never_in_one_view_despite_faults() {
     for seed in seeds!(100) {
         let mut world = World::new(seed);
         for n in 0..8 {

@@ -20,7 +20,7 @@ use crate::network::{Network, Node};
 const CALL_WAIT: Duration = Duration::from_millis(400);
 /// How long it waits when the question is whether there is any route.
 const PATIENT_WAIT: Duration = Duration::from_secs(3);
-/// Time between two lookups of a mode, which finds the same members again.
+/// Interval at which a mode looks for members again; it finds the same ones.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// More events than this at one instant of virtual time mean a busy loop.
 const EVENTS_PER_INSTANT_MAX: u64 = 100_000;
@@ -393,7 +393,7 @@ impl World {
     /// The number of partitions of a member.
     pub(crate) fn partitions(&self, node: Node) -> u16 {
         let value = self.nodes[node].core.terms().get(Terms::GENERAL, "partitions");
-        value.expect("each has some").0.parse().expect("a number")
+        value.expect("every member has this term").0.parse().expect("a number")
     }
 
     /// Asserts that no view contains a member with another explicit number of partitions.
@@ -416,7 +416,7 @@ impl World {
         view.members().iter().map(|m| self.by_id[&m.id]).collect()
     }
 
-    /// The views with their numbers of holders.
+    /// The views, and how many members hold each.
     pub(crate) fn describe(&self) -> String {
         let mut held = HashMap::<String, Vec<Node>>::new();
         for node in self.living() {
@@ -682,9 +682,9 @@ impl World {
                     why: JoinRefusal::Differs(differences),
                 }) => {
                     let [difference] = &differences[..] else { panic!("{differences:?}") };
-                    let said = [&difference.cluster, &difference.newcomer];
-                    let said = said.map(|value| value.parse().expect("a number"));
-                    self.differ.push((node, self.by_id[&member.id], said));
+                    let values = [&difference.cluster, &difference.newcomer];
+                    let values = values.map(|value| value.parse().expect("a number"));
+                    self.differ.push((node, self.by_id[&member.id], values));
                 }
                 Output::Event(Event::DatagramsRestored(member)) => {
                     self.passed.push((node, self.by_id[&member.id]));

@@ -23,7 +23,7 @@ impl Harness {
     }
 
     /// Connects a peer; returns its end of the pipe.
-    fn dial(&mut self, origin: Origin) -> DuplexStream {
+    fn connect_peer(&mut self, origin: Origin) -> DuplexStream {
         let (near, far) = duplex(4096);
         let (gate, keys) = (Arc::clone(&self.gate), Arc::clone(&self.keys));
         self.answers.spawn(async move { gate.accept(far, origin, &keys, b"here").await });
@@ -31,10 +31,10 @@ impl Harness {
     }
 
     /// Connects one peer from each origin; they send nothing. Returns once all are in the gate.
-    async fn dial_all(&mut self, origins: impl Iterator<Item = Origin>) -> Vec<DuplexStream> {
+    async fn connect_peers(&mut self, origins: impl Iterator<Item = Origin>) -> Vec<DuplexStream> {
         let mut pipes = Vec::new();
         for origin in origins {
-            pipes.push(self.dial(origin));
+            pipes.push(self.connect_peer(origin));
             tokio::task::yield_now().await;
         }
         pipes
@@ -44,7 +44,7 @@ impl Harness {
     /// attempts.
     async fn join(&mut self, origin: Origin) -> usize {
         for attempt in 1..=ATTEMPTS_MAX {
-            let pipe = self.dial(origin);
+            let pipe = self.connect_peer(origin);
             match connect(pipe, &self.keys, b"a member").await {
                 Ok((_, hello)) => {
                     assert_eq!(hello, b"here");
@@ -71,7 +71,7 @@ const LOOPBACK: u32 = 0x7f00_0001;
 async fn idle_peers_of_one_origin_do_not_keep_out_members_of_any_origin() {
     for member in [LOOPBACK, LOOPBACK + 1] {
         let mut harness = Harness::new();
-        let _idle = harness.dial_all((0..1_000).map(|_| origin(LOOPBACK))).await;
+        let _idle = harness.connect_peers((0..1_000).map(|_| origin(LOOPBACK))).await;
         assert_eq!(harness.waiting(), WAITING_PER_ORIGIN_MAX);
         assert_eq!(harness.join(origin(member)).await, 1);
     }
@@ -80,7 +80,7 @@ async fn idle_peers_of_one_origin_do_not_keep_out_members_of_any_origin() {
 #[tokio::test(start_paused = true)]
 async fn idle_peers_of_many_origins_do_not_keep_out_members() {
     let mut harness = Harness::new();
-    let _idle = harness.dial_all((0..5_000).map(origin)).await;
+    let _idle = harness.connect_peers((0..5_000).map(origin)).await;
     assert_eq!(harness.waiting(), WAITING_MAX);
     assert_eq!(harness.join(origin(LOOPBACK)).await, 1);
     // Also a member of an origin that it shares with idle peers.
@@ -90,7 +90,7 @@ async fn idle_peers_of_many_origins_do_not_keep_out_members() {
 #[tokio::test(start_paused = true)]
 async fn slow_peers_do_not_keep_out_members() {
     let mut harness = Harness::new();
-    let mut pipes = harness.dial_all((0..1_000).map(|n| origin(n % 7))).await;
+    let mut pipes = harness.connect_peers((0..1_000).map(|n| origin(n % 7))).await;
     for byte in b"CNVK\x01" {
         for pipe in &mut pipes {
             // Dropped peers do not receive it.
@@ -145,17 +145,17 @@ async fn opening(keys: &ClusterKeys) -> Vec<u8> {
 async fn an_authenticated_peer_is_never_dropped_for_others() {
     let mut harness = Harness::new();
     let bytes = opening(&harness.keys).await;
-    let mut member = harness.dial(origin(LOOPBACK));
+    let mut member = harness.connect_peer(origin(LOOPBACK));
     member.write_all(&bytes).await.unwrap();
     // The reply is in transit, so the handshake is proved.
     let mut answer = [0; 9];
     member.read_exact(&mut answer).await.unwrap();
-    let _idle = harness.dial_all((0..2_000).map(|n| origin(n % 2 * LOOPBACK))).await;
+    let _idle = harness.connect_peers((0..2_000).map(|n| origin(n % 2 * LOOPBACK))).await;
     assert_eq!(harness.gate.room().proved, 1);
     tokio::time::sleep(Duration::from_millis(CROWDED_MS_MAX * 2)).await;
     assert_eq!(harness.gate.room().proved, 1, "it keeps its time in a crowded gate");
     tokio::time::sleep(Duration::from_millis(HANDSHAKE_MS_MAX)).await;
-    assert_eq!(harness.gate.room().proved, 0, "and is dropped afterwards");
+    assert_eq!(harness.gate.room().proved, 0, "and is dropped after that");
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +164,7 @@ async fn handshakes_have_less_time_in_a_crowded_gate() {
     {
         let mut harness = Harness::new();
         // Most of them connect early, the last one after the others have waited for a while.
-        let _idle = harness.dial_all((1..count as u32).map(origin)).await;
+        let _idle = harness.connect_peers((1..count as u32).map(origin)).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let began = Instant::now();
         let gate = Arc::clone(&harness.gate);
@@ -178,10 +178,10 @@ async fn handshakes_have_less_time_in_a_crowded_gate() {
 #[tokio::test(start_paused = true)]
 async fn overdue_handshakes_are_dropped_when_the_gate_becomes_crowded() {
     let mut harness = Harness::new();
-    let _early = harness.dial_all((0..100).map(origin)).await;
+    let _early = harness.connect_peers((0..100).map(origin)).await;
     tokio::time::sleep(Duration::from_millis(CROWDED_MS_MAX)).await;
     assert_eq!(harness.waiting(), 100, "not crowded");
-    let _late = harness.dial_all((100..200).map(origin)).await;
+    let _late = harness.connect_peers((100..200).map(origin)).await;
     assert_eq!(harness.waiting(), 100, "the early ones were dropped as soon as it was crowded");
 }
 
@@ -189,13 +189,13 @@ async fn overdue_handshakes_are_dropped_when_the_gate_becomes_crowded() {
 async fn only_an_authenticated_peer_receives_busy() {
     let mut harness = Harness::new();
     harness.gate.room().proved = PROVED_MAX;
-    let pipe = harness.dial(origin(1));
+    let pipe = harness.connect_peer(origin(1));
     let error = connect(pipe, &harness.keys, b"").await.unwrap_err();
     assert!(matches!(error, HandshakeError::Busy), "{error}");
     let result = harness.answers.join_next().await.unwrap().unwrap();
     assert!(matches!(result, Err(HandshakeError::Busy)));
 
-    let mut idle = harness.dial(origin(1));
+    let mut idle = harness.connect_peer(origin(1));
     let mut read = Vec::new();
     idle.read_to_end(&mut read).await.unwrap();
     assert_eq!(read, b"", "unauthenticated peers get no reply");
@@ -206,9 +206,10 @@ async fn only_an_authenticated_peer_receives_busy() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_peer_is_disconnected_without_a_reply() {
     let mut harness = Harness::new();
-    let mut first = harness.dial(origin(LOOPBACK));
+    let mut first = harness.connect_peer(origin(LOOPBACK));
     tokio::task::yield_now().await;
-    let _others = harness.dial_all((0..WAITING_PER_ORIGIN_MAX).map(|_| origin(LOOPBACK))).await;
+    let _others =
+        harness.connect_peers((0..WAITING_PER_ORIGIN_MAX).map(|_| origin(LOOPBACK))).await;
     let began = Instant::now();
     let mut read = Vec::new();
     first.read_to_end(&mut read).await.unwrap();
@@ -220,7 +221,7 @@ async fn a_dropped_peer_is_disconnected_without_a_reply() {
 #[tokio::test(start_paused = true)]
 async fn a_finished_handshake_frees_its_slot() {
     let mut harness = Harness::new();
-    let idle = harness.dial_all((0..300).map(|n| origin(n % 3))).await;
+    let idle = harness.connect_peers((0..300).map(|n| origin(n % 3))).await;
     assert_eq!(harness.join(origin(7)).await, 1);
     drop(idle);
     while harness.answers.join_next().await.is_some() {}

@@ -18,7 +18,7 @@ fn keys() -> ClusterKeys {
     ClusterKeys::derive("development", b"").unwrap()
 }
 
-async fn meet(
+async fn connect_pair(
     initiator: &ClusterKeys,
     responder: &ClusterKeys,
 ) -> (HandshakeResult<DuplexStream>, HandshakeResult<DuplexStream>) {
@@ -30,13 +30,13 @@ async fn meet(
 }
 
 async fn streams() -> (SealedStream<DuplexStream>, SealedStream<DuplexStream>) {
-    let (initiator, responder) = meet(&keys(), &keys()).await;
+    let (initiator, responder) = connect_pair(&keys(), &keys()).await;
     (initiator.unwrap().0, responder.unwrap().0)
 }
 
 /// A peer that sends `bytes` and returns everything that it receives.
-async fn play(mut io: DuplexStream, bytes: &[u8]) -> Vec<u8> {
-    // The other end may give up before it has read everything; that is what is tested.
+async fn send_and_receive(mut io: DuplexStream, bytes: &[u8]) -> Vec<u8> {
+    // The other end may close the connection before it has read everything; this is what is tested.
     let _ = io.write_all(bytes).await;
     let mut read = Vec::new();
     let _ = io.read_to_end(&mut read).await;
@@ -46,19 +46,21 @@ async fn play(mut io: DuplexStream, bytes: &[u8]) -> Vec<u8> {
 async fn accept_from(bytes: &[u8]) -> (HandshakeError, Vec<u8>) {
     let (near, far) = duplex(4096);
     let keys = keys();
-    let (result, answer) = tokio::join!(accept(far, &keys, b"secret hello"), play(near, bytes));
+    let (result, answer) =
+        tokio::join!(accept(far, &keys, b"secret hello"), send_and_receive(near, bytes));
     (result.unwrap_err(), answer)
 }
 
 async fn connect_to(bytes: &[u8]) -> HandshakeError {
     let (near, far) = duplex(4096);
     let keys = keys();
-    let (result, _) = tokio::join!(connect(near, &keys, b"secret hello"), play(far, bytes));
+    let (result, _) =
+        tokio::join!(connect(near, &keys, b"secret hello"), send_and_receive(far, bytes));
     result.unwrap_err()
 }
 
 /// The result of `tested`, with `helper` running concurrently for as long as that takes.
-async fn beside<T>(helper: impl Future, tested: impl Future<Output = T>) -> T {
+async fn run_alongside<T>(helper: impl Future, tested: impl Future<Output = T>) -> T {
     let helper = async {
         helper.await;
         std::future::pending::<T>().await
@@ -74,8 +76,8 @@ fn frame(kind: u8, request: u32, payload: impl Into<bytes::Bytes>) -> Frame {
 }
 
 #[tokio::test]
-async fn two_members_of_a_cluster_meet_and_exchange_hellos() {
-    let (initiator, responder) = meet(&keys(), &keys()).await;
+async fn two_members_of_a_cluster_connect_and_exchange_hellos() {
+    let (initiator, responder) = connect_pair(&keys(), &keys()).await;
     let (initiator, responder) = (initiator.unwrap(), responder.unwrap());
     assert_eq!(initiator.1, b"I am the responder");
     assert_eq!(responder.1, b"I am the initiator");
@@ -111,7 +113,7 @@ async fn another_password_is_refused_at_the_first_message_and_both_sides_report_
     );
     let open = keys();
     for (a, b) in [(&right, &wrong), (&right, &open), (&open, &right)] {
-        let (initiator, responder) = meet(a, b).await;
+        let (initiator, responder) = connect_pair(a, b).await;
         assert_eq!(initiator.unwrap_err().to_string(), CREDENTIALS);
         assert_eq!(responder.unwrap_err().to_string(), CREDENTIALS);
     }
@@ -120,7 +122,7 @@ async fn another_password_is_refused_at_the_first_message_and_both_sides_report_
 #[tokio::test]
 async fn another_cluster_name_is_refused_at_the_first_message_and_both_sides_report_it() {
     let other = ClusterKeys::derive("production", b"").unwrap();
-    let (initiator, responder) = meet(&keys(), &other).await;
+    let (initiator, responder) = connect_pair(&keys(), &other).await;
     assert_eq!(initiator.unwrap_err().to_string(), CREDENTIALS);
     assert_eq!(responder.unwrap_err().to_string(), CREDENTIALS);
 }
@@ -225,7 +227,7 @@ async fn a_peer_that_closes_early_is_reported_as_closed() {
         let (near, mut far) = duplex(4096);
         far.write_all(sent.strip_suffix(b"half of message 1").unwrap_or(sent)).await.unwrap();
         far.shutdown().await.unwrap();
-        let (result, _) = tokio::join!(connect(near, &keys, b""), play(far, b""));
+        let (result, _) = tokio::join!(connect(near, &keys, b""), send_and_receive(far, b""));
         let error = result.unwrap_err();
         assert!(
             matches!(error, HandshakeError::Closed | HandshakeError::Malformed { .. }),
@@ -235,7 +237,7 @@ async fn a_peer_that_closes_early_is_reported_as_closed() {
 }
 
 #[tokio::test]
-async fn a_newer_initiator_learns_our_versions_and_we_report_that_we_are_older() {
+async fn a_newer_initiator_receives_our_versions_and_we_report_that_we_are_older() {
     let (error, answer) =
         accept_from(&with_header([VERSION + 1, VERSION + 2, 9], &[0x55; 200])).await;
     assert_eq!(
@@ -251,7 +253,7 @@ async fn a_newer_initiator_learns_our_versions_and_we_report_that_we_are_older()
 }
 
 #[tokio::test]
-async fn an_older_initiator_learns_our_versions_and_we_report_that_it_is_older() {
+async fn an_older_initiator_receives_our_versions_and_we_report_that_it_is_older() {
     let (error, answer) = accept_from(&with_header([0, 0, 0], &[])).await;
     assert_eq!(
         error.to_string(),
@@ -353,9 +355,10 @@ async fn an_altered_offer_fails_like_wrong_credentials() {
         other.write_all(&opening).await.unwrap();
         tokio::io::copy_bidirectional(&mut middle, &mut other).await
     };
-    let (initiator, responder) =
-        beside(alter, async { tokio::join!(connect(near, &keys, b""), accept(far, &keys, b"")) })
-            .await;
+    let (initiator, responder) = run_alongside(alter, async {
+        tokio::join!(connect(near, &keys, b""), accept(far, &keys, b""))
+    })
+    .await;
     assert!(matches!(initiator, Err(HandshakeError::Credentials)));
     assert!(matches!(responder, Err(HandshakeError::Credentials)));
 }
@@ -480,7 +483,7 @@ async fn the_halves_can_be_used_by_different_tasks_over_tcp() {
 }
 
 #[tokio::test]
-async fn the_largest_frame_makes_the_round_trip() {
+async fn the_largest_frame_round_trips() {
     let (initiator, responder) = streams().await;
     let (_reader, mut writer) = initiator.split();
     let (mut reader, _writer) = responder.split();
@@ -510,7 +513,7 @@ async fn a_cut_connection_is_distinguished_from_an_orderly_close() {
 }
 
 /// Whether the error is this side's own fault, which no bytes of a peer may cause.
-fn ours(error: &HandshakeError) -> bool {
+fn is_own_fault(error: &HandshakeError) -> bool {
     matches!(error, HandshakeError::HelloTooLarge { .. } | HandshakeError::NoRandomness)
 }
 
@@ -534,7 +537,7 @@ proptest! {
     ) {
         let opening = if plausible { [&b"CNVK\x02\x02\0\0\x30"[..], &bytes].concat() } else { bytes };
         let (error, answer) = block_on(accept_from(&opening));
-        prop_assert!(!ours(&error), "{}", error);
+        prop_assert!(!is_own_fault(&error), "{}", error);
         prop_assert!(answer.len() <= HEADER_BYTES, "{:?}", answer);
     }
 
@@ -546,7 +549,7 @@ proptest! {
         let answer =
             if plausible { [&b"CNVK\x00\x02\0\0\x50"[..], &bytes].concat() } else { bytes };
         let error = block_on(connect_to(&answer));
-        prop_assert!(!ours(&error), "{}", error);
+        prop_assert!(!is_own_fault(&error), "{}", error);
     }
 
     #[test]
@@ -565,7 +568,7 @@ proptest! {
                 let _ = other.write_all(&opening).await;
                 let _ = tokio::io::copy_bidirectional(&mut middle, &mut other).await;
             };
-            let (near, far) = beside(alter, async {
+            let (near, far) = run_alongside(alter, async {
                 tokio::join!(connect(near, &keys, b""), accept(far, &keys, b""))
             })
             .await;

@@ -29,31 +29,31 @@ static void skip_byte_order_mark(struct text *content) {
     }
 }
 
-static size_t count_places(struct text content) {
+static size_t count_addresses(struct text content) {
     size_t count = 0;
     while (content.length > 0) count += stripped(next_line(&content)).length > 0;
-    return count < FILE_PLACES_MAX ? count : FILE_PLACES_MAX;
+    return count < FILE_ADDRESSES_MAX ? count : FILE_ADDRESSES_MAX;
 }
 
 void file_parse(struct text content, struct file *file) {
     memset(file, 0, sizeof *file);
     skip_byte_order_mark(&content);
-    size_t room = count_places(content);
+    size_t room = count_addresses(content);
     if (room == 0) return;
-    file->places = calloc(room, sizeof *file->places);
-    if (!file->places) abort();
+    file->endpoints = calloc(room, sizeof *file->endpoints);
+    if (!file->endpoints) abort();
     for (size_t number = 1; content.length > 0; number++) {
         struct text line = stripped(next_line(&content));
         if (line.length == 0) continue;
-        struct place place;
-        const char *lacks = place_parse(line, &place);
+        struct endpoint endpoint;
+        const char *lacks = endpoint_parse(line, &endpoint);
         if (lacks) {
             if (file->malformed < FILE_FAULTS_MAX) {
                 file->faults[file->malformed] = (struct fault){number, line, lacks};
             }
             file->malformed++;
-        } else if (file->count < FILE_PLACES_MAX) {
-            file->places[file->count++] = place;
+        } else if (file->count < FILE_ADDRESSES_MAX) {
+            file->endpoints[file->count++] = endpoint;
         } else {
             file->overlong = true;
             return;
@@ -62,7 +62,7 @@ void file_parse(struct text content, struct file *file) {
 }
 
 void file_free(struct file *file) {
-    free(file->places);
-    file->places = NULL;
+    free(file->endpoints);
+    file->endpoints = NULL;
     file->count = 0;
 }

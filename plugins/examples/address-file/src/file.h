@@ -3,11 +3,11 @@
 #ifndef FILE_H
 #define FILE_H
 
-#include "place.h"
+#include "endpoint.h"
 
 enum {
     // The rest of a file with more addresses is ignored.
-    FILE_PLACES_MAX = 4096,
+    FILE_ADDRESSES_MAX = 4096,
     // Malformed lines that are kept for the log; further ones are counted.
     FILE_FAULTS_MAX = 8,
 };
@@ -18,17 +18,17 @@ struct fault {
     size_t line;
     // The text of the line.
     struct text text;
-    // What is wrong with it, as returned by `place_parse`.
+    // What is wrong with it, as returned by `endpoint_parse`.
     const char *lacks;
 };
 
 struct file {
-    struct place *places;
+    struct endpoint *endpoints;
     size_t count;
     // The first `FILE_FAULTS_MAX` malformed lines.
     struct fault faults[FILE_FAULTS_MAX];
     size_t malformed;
-    // Whether the file has more addresses than `FILE_PLACES_MAX`.
+    // Whether the file has more addresses than `FILE_ADDRESSES_MAX`.
     bool overlong;
 };
 

@@ -3,7 +3,7 @@
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
-#include "place.h"
+#include "endpoint.h"
 
 enum {
     // The maximum length of a name in the host's store.

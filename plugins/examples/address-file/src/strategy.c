@@ -103,7 +103,7 @@ static void log_faults(const struct file *file) {
                  (struct field[LOG_FIELDS_MAX]){{"file", settings.file}, {"count", number}});
     }
     if (file->overlong) {
-        snprintf(number, sizeof number, "%d", FILE_PLACES_MAX);
+        snprintf(number, sizeof number, "%d", FILE_ADDRESSES_MAX);
         log_line(CONVOKE_HOST_LOG_LEVEL_WARN, "too many addresses; the rest is not used",
                  (struct field[LOG_FIELDS_MAX]){{"file", settings.file}, {"max", number}});
     }
@@ -147,10 +147,10 @@ static void fill(exports_convoke_discovery_strategy_snapshot_t *snapshot) {
     convoke_discovery_types_candidate_t *candidates = calloc(total, sizeof *candidates);
     if (!candidates) abort();
     for (size_t at = 0; at < known.file.count; at++) {
-        const struct place *place = &known.file.places[at];
-        mode_string_dup(&candidates[at].address, place->address);
-        candidates[at].port.is_some = place->port != 0;
-        candidates[at].port.val = place->port;
+        const struct endpoint *endpoint = &known.file.endpoints[at];
+        mode_string_dup(&candidates[at].address, endpoint->address);
+        candidates[at].port.is_some = endpoint->port != 0;
+        candidates[at].port.val = endpoint->port;
     }
     for (size_t at = 0; at < faults; at++) {
         char shown[TEXT_SHOWN_SIZE];

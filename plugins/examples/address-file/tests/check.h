@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../src/place.h"
+#include "../src/endpoint.h"
 
 static int failures;
 

@@ -18,15 +18,15 @@ static void every_form_of_a_line_is_parsed(void) {
                     "[fd00::7]:6901"),
                &file);
     CHECK(file.count == 5 && file.malformed == 0 && !file.overlong);
-    CHECK_TEXT(file.places[0].address, "10.0.0.5");
-    CHECK(file.places[0].port == 0);
-    CHECK_TEXT(file.places[1].address, "10.0.0.6");
-    CHECK(file.places[1].port == 6900);
-    CHECK_TEXT(file.places[2].address, "fd00::5");
-    CHECK_TEXT(file.places[3].address, "fd00::6");
-    CHECK(file.places[3].port == 0);
-    CHECK_TEXT(file.places[4].address, "fd00::7");
-    CHECK(file.places[4].port == 6901);
+    CHECK_TEXT(file.endpoints[0].address, "10.0.0.5");
+    CHECK(file.endpoints[0].port == 0);
+    CHECK_TEXT(file.endpoints[1].address, "10.0.0.6");
+    CHECK(file.endpoints[1].port == 6900);
+    CHECK_TEXT(file.endpoints[2].address, "fd00::5");
+    CHECK_TEXT(file.endpoints[3].address, "fd00::6");
+    CHECK(file.endpoints[3].port == 0);
+    CHECK_TEXT(file.endpoints[4].address, "fd00::7");
+    CHECK(file.endpoints[4].port == 6901);
     file_free(&file);
 }
 
@@ -59,14 +59,14 @@ static void many_faults_are_counted(void) {
 
 static void the_number_of_addresses_is_limited(void) {
     static const char line[] = "10.0.0.5\n";
-    size_t length = (FILE_PLACES_MAX + 1) * (sizeof line - 1);
+    size_t length = (FILE_ADDRESSES_MAX + 1) * (sizeof line - 1);
     char *content = malloc(length);
     for (size_t at = 0; at < length; at += sizeof line - 1) memcpy(content + at, line, sizeof line - 1);
     file_parse((struct text){content, length - (sizeof line - 1)}, &file);
-    CHECK(file.count == FILE_PLACES_MAX && !file.overlong);
+    CHECK(file.count == FILE_ADDRESSES_MAX && !file.overlong);
     file_free(&file);
     file_parse((struct text){content, length}, &file);
-    CHECK(file.count == FILE_PLACES_MAX && file.overlong);
+    CHECK(file.count == FILE_ADDRESSES_MAX && file.overlong);
     file_free(&file);
     free(content);
 }
@@ -87,7 +87,7 @@ static void arbitrary_bytes_are_parsed(void) {
         content = realloc(content, length ? length : 1);
         file_parse((struct text){content, length}, &file);
         CHECK(file.count <= length);
-        for (size_t at = 0; at < file.count; at++) CHECK(file.places[at].address[0] != '\0');
+        for (size_t at = 0; at < file.count; at++) CHECK(file.endpoints[at].address[0] != '\0');
         file_free(&file);
         free(content);
     }

@@ -15,7 +15,7 @@ static const char *content;
 // The error of the store; `NOT_REFUSED` for none.
 enum { NOT_REFUSED = 255 };
 static uint8_t refused = NOT_REFUSED;
-// The lines logged since the last call of `look`.
+// The lines logged since the last call of `discover`.
 static char logged[LOG_SIZE];
 
 bool convoke_host_store_load(mode_string_t *name, mode_option_list_u8_t *value,
@@ -113,7 +113,7 @@ static bool configure(const char *key, const char *value) {
 }
 
 // Calls `discover`, and formats the candidates as one line.
-static bool look(char found[LOG_SIZE]) {
+static bool discover(char found[LOG_SIZE]) {
     found[0] = '\0';
     logged[0] = '\0';
     if (!keep_problem(exports_convoke_discovery_strategy_discover(&snapshot, &problem))) return false;
@@ -137,7 +137,7 @@ int main(void) {
     CHECK(configure("look-again-ms", "500"));
 
     // There is no file: the problem says where to put it.
-    CHECK(!look(found));
+    CHECK(!discover(found));
     CHECK(problem.tag == CONVOKE_DISCOVERY_TYPES_PROBLEM_TEMPORARY);
     CHECK_TEXT(problem_text,
                "\"addresses\" is not in this mode's folder, which is logged at the start; create a "
@@ -145,30 +145,30 @@ int main(void) {
 
     // A file is created.
     content = "10.0.0.5\n[fd00::5]:6900\n";
-    CHECK(look(found));
+    CHECK(discover(found));
     CHECK_TEXT(found, "10.0.0.5:-1 fd00::5:6900 ");
     CHECK_TEXT(logged, "INFO addresses read file=addresses count=2\n");
     CHECK(snapshot.look_again_ms.is_some && snapshot.look_again_ms.val == 500);
     CHECK(!snapshot.complete);
 
     // No change: nothing is logged.
-    CHECK(look(found));
+    CHECK(discover(found));
     CHECK_TEXT(found, "10.0.0.5:-1 fd00::5:6900 ");
     CHECK_TEXT(logged, "");
 
     // A change with a malformed line: logged once.
     content = "10.0.0.6\n10.0.0.300\n";
-    CHECK(look(found));
+    CHECK(discover(found));
     CHECK_TEXT(found, "10.0.0.6:-1 10.0.0.300:-1 ");
     CHECK_TEXT(logged, "INFO addresses changed file=addresses count=1 before=2\n"
                        "WARN line skipped: \"10.0.0.300\" is not an IPv4 address file=addresses line=2\n");
-    CHECK(look(found));
+    CHECK(discover(found));
     CHECK_TEXT(logged, "");
 
     // A file with only malformed lines is a failure.
     content = "# members\ndb.example\n";
     for (int times = 0; times < 2; times++) {
-        CHECK(!look(found));
+        CHECK(!discover(found));
         CHECK(problem.tag == CONVOKE_DISCOVERY_TYPES_PROBLEM_FAILED);
         CHECK_TEXT(problem_text,
                    "\"addresses\" has no address: \"db.example\" in line 2 is not an IPv4 address; "
@@ -177,18 +177,18 @@ int main(void) {
 
     // An empty file means that no member exists.
     content = "";
-    CHECK(look(found));
+    CHECK(discover(found));
     CHECK_TEXT(found, "");
     CHECK_TEXT(logged, "INFO addresses changed file=addresses count=0 before=0\n");
 
     // Errors of the store are problems that say which grant is needed.
     refused = CONVOKE_HOST_STORE_STORE_ERROR_DENIED;
-    CHECK(!look(found));
+    CHECK(!discover(found));
     CHECK(problem.tag == CONVOKE_DISCOVERY_TYPES_PROBLEM_DENIED);
     CHECK_TEXT(problem_text,
                "\"addresses\" cannot be read without a store; grant = { store = \"64KiB\" }");
     refused = CONVOKE_HOST_STORE_STORE_ERROR_FULL;
-    CHECK(!look(found));
+    CHECK(!discover(found));
     CHECK(problem.tag == CONVOKE_DISCOVERY_TYPES_PROBLEM_FAILED);
     CHECK_TEXT(problem_text, "\"addresses\" is larger than the 65536 bytes that are granted; raise "
                              "grant = { store = … }");

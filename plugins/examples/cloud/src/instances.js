@@ -61,11 +61,11 @@ export function read(document) {
 /** The request body for one page. */
 export function form(filters, next) {
   const pairs = [['Action', 'DescribeInstances'], ['Version', VERSION], ['MaxResults', String(PAGE)]];
-  const asked = new Map(filters);
-  if (!asked.has('instance-state-name')) {
-    asked.set('instance-state-name', ['running']);
+  const selected = new Map(filters);
+  if (!selected.has('instance-state-name')) {
+    selected.set('instance-state-name', ['running']);
   }
-  [...asked].forEach(([name, values], at) => {
+  [...selected].forEach(([name, values], at) => {
     pairs.push([`Filter.${at + 1}.Name`, name]);
     values.forEach((value, of) => pairs.push([`Filter.${at + 1}.Value.${of + 1}`, value]));
   });
@@ -101,9 +101,9 @@ async function describe(settings, credentials, send, now, next) {
 function problem(settings, credentials, keys, status, document) {
   const { endpoint } = settings;
   // Most compatible services omit the list around an error.
-  const said = (name) => document?.first('Errors', 'Error', name) ?? document?.first('Error', name);
-  const code = said('Code') ?? '';
-  const words = [`HTTP ${status}`, code, said('Message')].filter(Boolean).join(' ');
+  const field = (name) => document?.first('Errors', 'Error', name) ?? document?.first('Error', name);
+  const code = field('Code') ?? '';
+  const words = [`HTTP ${status}`, code, field('Message')].filter(Boolean).join(' ');
   const whose = credentials.areFetched ? "the role's key" : `access-key "${keys.access}"`;
   if (OLD_KEYS.has(code)) {
     credentials.forget();

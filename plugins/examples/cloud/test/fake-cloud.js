@@ -14,7 +14,7 @@ export class FakeCloud {
   failures = [];
   role = 'shop-role';
   keysLastMs = 6 * 3_600_000;
-  asked = [];
+  requests = [];
   forms = [];
 
   async start(port = 0) {
@@ -36,7 +36,7 @@ export class FakeCloud {
   }
 
   async answer({ method, url, headers }, body) {
-    this.asked.push(`${method} ${url}`);
+    this.requests.push(`${method} ${url}`);
     if (method === 'POST' && url === '/') {
       return this.describe(headers, body);
     }

@@ -87,7 +87,7 @@ test("the role's keys are fetched once, and again before they expire", async () 
   const mode = cloud([], undefined, () => time);
   await mode.look();
   await mode.look();
-  const fetched = () => fake.asked.filter((line) => line.startsWith('PUT')).length;
+  const fetched = () => fake.requests.filter((line) => line.startsWith('PUT')).length;
   assert.equal(fetched(), 1);
   time += fake.keysLastMs - 60_000;
   await mode.look();
@@ -101,7 +101,7 @@ test('expired keys of the role are fetched again', async () => {
   assert.equal(tag, 'temporary');
   assert.match(text, /^the role's key has expired for http:\/\/127\.0\.0\.1/);
   await mode.look();
-  assert.equal(fake.asked.filter((line) => line.startsWith('PUT')).length, 2);
+  assert.equal(fake.requests.filter((line) => line.startsWith('PUT')).length, 2);
 });
 
 test('a machine without a role is reported', async () => {
@@ -134,8 +134,8 @@ test('failures are classified by how the host reacts', async () => {
 });
 
 test('the error formats of compatible services are supported', async () => {
-  const said = '<Error><Code>AuthFailure</Code><Message>why</Message></Error>';
-  for (const shape of [`<ErrorResponse><Errors>${said}</Errors></ErrorResponse>`, `<ErrorResponse>${said}</ErrorResponse>`]) {
+  const error = '<Error><Code>AuthFailure</Code><Message>why</Message></Error>';
+  for (const shape of [`<ErrorResponse><Errors>${error}</Errors></ErrorResponse>`, `<ErrorResponse>${error}</ErrorResponse>`]) {
     fake.answer = () => [401, shape];
     const [tag, text] = await problem(cloud());
     assert.equal(tag, 'misconfigured');

@@ -13,7 +13,7 @@ test('elements, text and references', () => {
   assert.equal(root.all('e').length, 2);
   assert.deepEqual(root.all('item', 'name').map((e) => e.text), ['a <b> &amp; AB &nbsp;', '']);
   assert.equal(root.first('item', 'name'), 'a <b> &amp; AB &nbsp;');
-  assert.equal(root.first('nobody'), undefined);
+  assert.equal(root.first('missing'), undefined);
 });
 
 test('invalid XML is rejected', () => {

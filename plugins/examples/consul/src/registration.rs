@@ -93,7 +93,7 @@ impl Registration {
     /// milliseconds.
     pub(crate) fn renew(&mut self, settings: &Settings) -> Result<u32, Problem> {
         if self.is_registered {
-            let renewed = settings.tell("agent/check/pass", &check_of(&self.id), Vec::new());
+            let renewed = settings.put("agent/check/pass", &check_of(&self.id), Vec::new());
             match send(renewed.timeout(TIMEOUT)) {
                 Ok(_) => return Ok(RENEW_MS),
                 // The agent was restarted, or has removed the entry.
@@ -105,7 +105,7 @@ impl Registration {
             }
         }
         let register = settings
-            .tell("agent/service/register", "", self.entry.clone())
+            .put("agent/service/register", "", self.entry.clone())
             .header("Content-Type", "application/json")
             .timeout(TIMEOUT);
         send(register).map_err(|error| status::problem(error, &self.right))?;
@@ -120,7 +120,7 @@ impl Registration {
             return Ok(());
         }
         self.is_registered = false;
-        let removed = settings.tell("agent/service/deregister", &self.id, Vec::new());
+        let removed = settings.put("agent/service/deregister", &self.id, Vec::new());
         match send(removed.timeout(WITHDRAW_TIMEOUT)) {
             // The entry has been removed already.
             Ok(_) | Err(Error::Status(404, _)) => Ok(()),
@@ -161,9 +161,9 @@ mod tests {
     }
 
     /// Runs `call` with Consul returning these statuses in order; returns the requests.
-    fn asked(statuses: &'static [u16], call: impl FnOnce()) -> Vec<String> {
-        let asked = Rc::new(RefCell::new(Vec::new()));
-        let list = Rc::clone(&asked);
+    fn requests_of(statuses: &'static [u16], call: impl FnOnce()) -> Vec<String> {
+        let requests = Rc::new(RefCell::new(Vec::new()));
+        let list = Rc::clone(&requests);
         let answer = move |request: &Request| {
             assert_eq!(request.header_value("X-Consul-Token"), Some("secret"));
             let path = request.url().trim_start_matches("http://127.0.0.1:8500/v1/agent/");
@@ -171,21 +171,21 @@ mod tests {
             Ok(Response::new(statuses[list.borrow().len() - 1], ""))
         };
         answered_by(answer, call);
-        asked.take()
+        requests.take()
     }
 
     #[test]
     fn it_registers_once_and_then_renews_the_check() {
         let settings = settings(true);
         let mut registration = registration(&settings);
-        let asked = asked(&[200, 200, 200], || {
+        let requests = requests_of(&[200, 200, 200], || {
             assert_eq!(registration.renew(&settings), Ok(RENEW_MS));
             assert_eq!(registration.renew(&settings), Ok(RENEW_MS));
             assert_eq!(registration.withdraw(&settings), Ok(()));
             assert_eq!(registration.withdraw(&settings), Ok(()));
         });
         assert_eq!(
-            asked,
+            requests,
             [
                 "PUT service/register",
                 "PUT check/pass/service%3Ashop-member-1",
@@ -198,11 +198,11 @@ mod tests {
     fn a_removed_entry_is_registered_again() {
         let settings = settings(true);
         let mut registration = registration(&settings);
-        let asked = asked(&[200, 404, 200], || {
+        let requests = requests_of(&[200, 404, 200], || {
             registration.renew(&settings).unwrap();
             registration.renew(&settings).unwrap();
         });
-        assert_eq!(asked[2], "PUT service/register");
+        assert_eq!(requests[2], "PUT service/register");
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
     fn a_denial_says_what_the_token_lacks_and_is_retried() {
         let settings = settings(true);
         let mut registration = registration(&settings);
-        asked(&[403, 200], || {
+        requests_of(&[403, 200], || {
             let Err(Problem::Temporary(text)) = registration.renew(&settings) else {
                 panic!("expected a temporary problem");
             };

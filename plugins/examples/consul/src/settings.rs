@@ -103,13 +103,13 @@ impl Settings {
     }
 
     /// A `PUT` request to the agent.
-    pub(crate) fn tell(&self, way: &str, what: &str, body: Vec<u8>) -> Request {
-        self.signed(Request::put(self.at(way, what), body))
+    pub(crate) fn put(&self, path: &str, name: &str, body: Vec<u8>) -> Request {
+        self.signed(Request::put(self.at(path, name), body))
     }
 
-    fn at(&self, way: &str, what: &str) -> String {
-        let slash = if what.is_empty() { "" } else { "/" };
-        format!("{}/v1/{way}{slash}{}", self.base, escaped(what))
+    fn at(&self, path: &str, name: &str) -> String {
+        let slash = if name.is_empty() { "" } else { "/" };
+        format!("{}/v1/{path}{slash}{}", self.base, escaped(name))
     }
 
     fn signed(&self, request: Request) -> Request {

@@ -77,16 +77,16 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(5);
 
-    fn asked(watch: &Watch) -> String {
+    fn url_of(watch: &Watch) -> String {
         watch.hold(Request::get("http://a/b?passing=true")).url().to_owned()
     }
 
     #[test]
     fn the_first_request_is_not_held_and_the_next_one_is() {
         let mut watch = Watch::new(WAIT);
-        assert_eq!(asked(&watch), "http://a/b?passing=true");
+        assert_eq!(url_of(&watch), "http://a/b?passing=true");
         assert_eq!(watch.take(Some("7"), Duration::ZERO), Duration::ZERO);
-        assert_eq!(asked(&watch), "http://a/b?passing=true&index=7&wait=5s");
+        assert_eq!(url_of(&watch), "http://a/b?passing=true&index=7&wait=5s");
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         let mut watch = Watch::new(WAIT);
         watch.take(Some("7"), Duration::ZERO);
         assert_eq!(watch.take(Some("9"), Duration::from_secs(1)), SETTLE);
-        assert!(asked(&watch).contains("index=9"));
+        assert!(url_of(&watch).contains("index=9"));
     }
 
     #[test]
@@ -118,16 +118,16 @@ mod tests {
         let mut watch = Watch::new(WAIT);
         watch.take(Some("7"), Duration::ZERO);
         watch.take(Some("3"), Duration::ZERO);
-        assert!(!asked(&watch).contains("index"));
+        assert!(!url_of(&watch).contains("index"));
         watch.take(Some("3"), Duration::ZERO);
         watch.forget();
-        assert!(!asked(&watch).contains("index"));
+        assert!(!url_of(&watch).contains("index"));
     }
 
     #[test]
     fn without_a_wait_consul_is_polled() {
         let mut watch = Watch::new(Duration::ZERO);
         assert_eq!(watch.take(Some("7"), Duration::ZERO), POLL);
-        assert!(!asked(&watch).contains("index"));
+        assert!(!url_of(&watch).contains("index"));
     }
 }

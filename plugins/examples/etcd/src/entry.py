@@ -53,8 +53,8 @@ class Strategy(exports.Strategy):
     def discover(self) -> types.Snapshot:
         look = etcd.look()
         candidates = [
-            types.Candidate(place.address, place.port, list(place.attributes.items()))
-            for place in look.places
+            types.Candidate(candidate.address, candidate.port, list(candidate.attributes.items()))
+            for candidate in look.candidates
         ]
         # The host drops invalid addresses, and treats a result without valid ones as a failure.
         candidates += [types.Candidate(key, None, []) for key in look.invalid]

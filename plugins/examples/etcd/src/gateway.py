@@ -66,8 +66,8 @@ class Gateway:
     def below(self, prefix: str) -> tuple[list[tuple[str, bytes]], bool]:
         """Keys and values below a prefix, and whether there are more."""
         key = prefix.encode()
-        asked = {"key": text(key), "range_end": text(prefix_end(key)), "limit": KEYS_MAX}
-        found = self._call("/v3/kv/range", asked)
+        request = {"key": text(key), "range_end": text(prefix_end(key)), "limit": KEYS_MAX}
+        found = self._call("/v3/kv/range", request)
         pairs = [
             (data(pair.get("key", "")).decode(errors="replace"), data(pair.get("value", "")))
             for pair in found.get("kvs", [])

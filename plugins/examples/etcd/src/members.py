@@ -9,7 +9,7 @@ VALUE_FORM = 'expected 10.0.0.5:6900, [fd00::5]:6900 or {"address": "10.0.0.5", 
 
 
 @dataclass(frozen=True)
-class Place:
+class Candidate:
     """The address of a candidate."""
 
     address: str
@@ -25,24 +25,24 @@ def write(member_id: str, addresses: list[str], port: int, attributes: list[tupl
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def read(value: bytes) -> list[Place]:
+def read(value: bytes) -> list[Candidate]:
     """Raises `ValueError` with the value and the reason."""
     try:
         text = value.decode().strip()
     except UnicodeDecodeError:
         raise ValueError(f"the value is not text; {VALUE_FORM}") from None
     if not text.startswith("{"):
-        return [place(text)]
+        return [candidate(text)]
     try:
         return described(json.loads(text))
     except (json.JSONDecodeError, RecursionError):
         raise ValueError(f"{quoted(text)} is not JSON; {VALUE_FORM}") from None
 
 
-def place(text: str) -> Place:
+def candidate(text: str) -> Candidate:
     """`10.0.0.5:6900`, `10.0.0.5`, `[fd00::5]:6900` or `fd00::5`."""
     try:
-        return Place(literal(text), None)
+        return Candidate(literal(text), None)
     except ValueError:
         pass
     host, colon, port = text.rpartition(":")
@@ -50,10 +50,10 @@ def place(text: str) -> Place:
         raise ValueError(f"{quoted(text)} is not an IP address and a port; {VALUE_FORM}")
     if ":" in host and not host.startswith("["):
         raise ValueError(f"{quoted(text)} is not an IP address and a port; {VALUE_FORM}")
-    return Place(literal(host.removeprefix("[").removesuffix("]")), port_number(port))
+    return Candidate(literal(host.removeprefix("[").removesuffix("]")), port_number(port))
 
 
-def described(value: dict) -> list[Place]:
+def described(value: dict) -> list[Candidate]:
     addresses = value.get("addresses", [value.get("address")])
     if not isinstance(addresses, list) or not addresses or len(addresses) > ADDRESSES_MAX:
         raise ValueError(f"it has no list of 1 to {ADDRESSES_MAX} addresses; {VALUE_FORM}")
@@ -65,7 +65,7 @@ def described(value: dict) -> list[Place]:
     attributes = {key: text for key, text in attributes.items() if isinstance(text, str)}
     if isinstance(value.get("member-id"), str):
         attributes["member-id"] = value["member-id"]
-    return [Place(literal(address), port, attributes) for address in addresses]
+    return [Candidate(literal(address), port, attributes) for address in addresses]
 
 
 def literal(address: object) -> str:

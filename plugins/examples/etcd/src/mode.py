@@ -32,7 +32,7 @@ class Member:
 class Look:
     """The result of one call."""
 
-    places: list[members.Place]
+    candidates: list[members.Candidate]
     invalid: list[str]
     """Keys with invalid values."""
     complete: bool
@@ -63,17 +63,17 @@ class Etcd:
             # The key was removed: the next announcement writes it again.
             self._log("warn", "the announcement was removed from etcd; announcing again", {"key": self._key})
             self._lease = None
-        places, invalid = [], set()
+        candidates, invalid = [], set()
         for key, value in pairs:
             try:
-                places += members.read(value)
+                candidates += members.read(value)
             except ValueError as why:
                 invalid.add((key, value))
                 if (key, value) not in self._complained and len(invalid) <= COMPLAINTS_MAX:
                     self._log("warn", "a key in etcd has an invalid value", {"key": key, "why": str(why)})
         self._complained = invalid
         keys = sorted(key for key, _ in invalid)
-        return Look(places, keys, not more and not invalid, self._settings.look_again_ms)
+        return Look(candidates, keys, not more and not invalid, self._settings.look_again_ms)
 
     def announce(self) -> int | None:
         """Milliseconds until the next announcement; None if nothing is announced.

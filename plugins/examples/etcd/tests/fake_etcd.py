@@ -20,7 +20,7 @@ class FakeEtcd:
         self.tokens: set[str] = set()
         self.forbidden: set[str] = set()
         self.broken: int | None = None
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
@@ -39,7 +39,7 @@ class FakeEtcd:
         self.leases.clear()
 
     def answer(self, path: str, message: dict, token: str) -> tuple[int, object]:
-        self.asked.append(path)
+        self.requests.append(path)
         if self.broken is not None:
             return self.broken, error(14, "etcdserver: no leader")
         if path == "/v3/auth/authenticate":
@@ -74,7 +74,7 @@ class FakeEtcd:
             return 400, error(9, "etcdserver: authentication is not enabled")
         if self.users.get(message["name"]) != message["password"]:
             return 400, error(3, "etcdserver: authentication failed, invalid user ID or password")
-        token = f"token.{len(self.asked)}"
+        token = f"token.{len(self.requests)}"
         self.tokens.add(token)
         return 200, {"header": {}, "token": token}
 

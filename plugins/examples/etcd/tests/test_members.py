@@ -1,33 +1,33 @@
 import unittest
 
 import members
-from members import Place
+from members import Candidate
 
 
 class MembersTest(unittest.TestCase):
     def test_addresses_with_and_without_a_port(self) -> None:
-        for value, place in [
-            (b"10.0.0.5:6900", Place("10.0.0.5", 6900)),
-            (b" 10.0.0.5\n", Place("10.0.0.5", None)),
-            (b"[fd00::5]:6900", Place("fd00::5", 6900)),
-            (b"FD00:0::5", Place("fd00::5", None)),
+        for value, candidate in [
+            (b"10.0.0.5:6900", Candidate("10.0.0.5", 6900)),
+            (b" 10.0.0.5\n", Candidate("10.0.0.5", None)),
+            (b"[fd00::5]:6900", Candidate("fd00::5", 6900)),
+            (b"FD00:0::5", Candidate("fd00::5", None)),
         ]:
             with self.subTest(value):
-                self.assertEqual(members.read(value), [place])
+                self.assertEqual(members.read(value), [candidate])
 
     def test_json(self) -> None:
-        self.assertEqual(members.read(b'{"address": "10.0.0.5", "port": 6900}'), [Place("10.0.0.5", 6900)])
-        self.assertEqual(members.read(b'{"address": "10.0.0.5"}'), [Place("10.0.0.5", None)])
+        self.assertEqual(members.read(b'{"address": "10.0.0.5", "port": 6900}'), [Candidate("10.0.0.5", 6900)])
+        self.assertEqual(members.read(b'{"address": "10.0.0.5"}'), [Candidate("10.0.0.5", None)])
         self.assertEqual(
             members.read(b'{"address": "10.0.0.5", "port": "6900", "attributes": {"zone": "b", "n": 1}}'),
-            [Place("10.0.0.5", 6900, {"zone": "b"})],
+            [Candidate("10.0.0.5", 6900, {"zone": "b"})],
         )
 
     def test_values_round_trip(self) -> None:
         value = members.write("m-1", ["10.0.0.5", "fd00::5"], 6900, [("zone", "b")])
         attributes = {"zone": "b", "member-id": "m-1"}
         self.assertEqual(
-            members.read(value), [Place("10.0.0.5", 6900, attributes), Place("fd00::5", 6900, attributes)]
+            members.read(value), [Candidate("10.0.0.5", 6900, attributes), Candidate("fd00::5", 6900, attributes)]
         )
 
     def test_an_invalid_value_is_rejected_with_the_value(self) -> None:

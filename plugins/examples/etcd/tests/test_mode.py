@@ -28,7 +28,7 @@ class ModeTest(unittest.TestCase):
         return Etcd(argument or self.etcd.url, settings, me, send, log)
 
     def addresses(self, mode: Etcd) -> list[str]:
-        return [place.address for place in mode.look().places]
+        return [candidate.address for candidate in mode.look().candidates]
 
     def problem(self, kind: type[Exception], call: object) -> str:
         with self.assertRaises(kind) as raised:
@@ -39,7 +39,7 @@ class ModeTest(unittest.TestCase):
 
     def test_no_members_are_an_empty_result(self) -> None:
         look = self.mode().look()
-        self.assertEqual((look.places, look.complete, look.again_ms), ([], True, 2000))
+        self.assertEqual((look.candidates, look.complete, look.again_ms), ([], True, 2000))
 
     def test_only_keys_below_the_prefix_are_read(self) -> None:
         self.etcd.set("/convoke/shop/a", "10.0.0.5:6900")
@@ -56,7 +56,7 @@ class ModeTest(unittest.TestCase):
         mode = self.mode()
         for _ in range(2):
             look = mode.look()
-            self.assertEqual([place.address for place in look.places], ["10.0.0.5"])
+            self.assertEqual([candidate.address for candidate in look.candidates], ["10.0.0.5"])
             self.assertFalse(look.complete)
             self.assertEqual(look.invalid, ["/convoke/shop/a"])
         self.assertEqual(len(self.lines), 1)
@@ -66,7 +66,7 @@ class ModeTest(unittest.TestCase):
         for n in range(gateway.KEYS_MAX + 1):
             self.etcd.set(f"/convoke/shop/{n:05}", "10.0.0.5:6900")
         look = self.mode().look()
-        self.assertEqual((len(look.places), look.complete), (gateway.KEYS_MAX, False))
+        self.assertEqual((len(look.candidates), look.complete), (gateway.KEYS_MAX, False))
 
     def test_an_unknown_setting_is_logged(self) -> None:
         self.mode(colour="red")
@@ -81,7 +81,7 @@ class ModeTest(unittest.TestCase):
         self.etcd.set("/convoke/shop/a", "10.0.0.5:6900")
         self.assertEqual(self.addresses(mode), ["10.0.0.5"])
         self.assertEqual(self.addresses(mode), ["10.0.0.5"])
-        self.assertEqual(len(broken.asked), 1)
+        self.assertEqual(len(broken.requests), 1)
 
     def test_if_no_endpoint_responds_all_reasons_are_reported(self) -> None:
         gone = FakeEtcd()
@@ -128,13 +128,13 @@ class ModeTest(unittest.TestCase):
         mode = self.mode(user="convoke", password="secret")
         mode.look()
         mode.look()
-        self.assertEqual(self.etcd.asked.count("/v3/auth/authenticate"), 1)
+        self.assertEqual(self.etcd.requests.count("/v3/auth/authenticate"), 1)
         self.etcd.tokens.clear()
         mode.look()
-        self.assertEqual(self.etcd.asked.count("/v3/auth/authenticate"), 2)
+        self.assertEqual(self.etcd.requests.count("/v3/auth/authenticate"), 2)
 
     def test_a_user_is_ignored_if_authentication_is_off(self) -> None:
-        self.assertEqual(self.mode(user="convoke", password="secret").look().places, [])
+        self.assertEqual(self.mode(user="convoke", password="secret").look().candidates, [])
 
     def test_authentication_failures_are_reported(self) -> None:
         self.etcd.users["convoke"] = "secret"
@@ -154,15 +154,15 @@ class ModeTest(unittest.TestCase):
         mode.announce()
         self.etcd.tokens.clear()
         mode.announce()
-        self.assertEqual(self.etcd.asked.count("/v3/auth/authenticate"), 2)
-        self.assertEqual(self.etcd.asked.count("/v3/kv/put"), 1, "the lease is the same")
+        self.assertEqual(self.etcd.requests.count("/v3/auth/authenticate"), 2)
+        self.assertEqual(self.etcd.requests.count("/v3/kv/put"), 1, "the lease is the same")
 
     def test_a_keep_alive_is_rejected_with_any_text(self) -> None:
         for body in (b'{"error":{"code":16,"message":"etcdserver: invalid auth token"}}', b"", b"<html>"):
-            asked: list[str] = []
+            requests: list[str] = []
 
             def refuse(_: object, path: str, *__: object) -> gateway.Answer:
-                asked.append(path)
+                requests.append(path)
                 if path == "/v3/auth/authenticate":
                     return gateway.Answer(200, b'{"token": "t"}')
                 return gateway.Answer(401, body)
@@ -171,7 +171,7 @@ class ModeTest(unittest.TestCase):
             mode = Etcd("http://a", settings, ME, refuse, lambda *_: None)
             mode._lease = "1"
             self.assertIn("rejects the token it has just issued", self.problem(Temporary, mode.announce))
-            self.assertEqual(asked.count("/v3/auth/authenticate"), 2)
+            self.assertEqual(requests.count("/v3/auth/authenticate"), 2)
 
     # Announcing.
 
@@ -179,9 +179,9 @@ class ModeTest(unittest.TestCase):
         mode = self.mode(ttl_s="30")
         self.assertEqual(mode.announce(), 10_000)
         self.assertEqual(mode.announce(), 10_000)
-        self.assertEqual(self.etcd.asked.count("/v3/kv/put"), 1)
-        place = self.mode().look().places[0]
-        self.assertEqual(place, members.Place("10.0.0.1", 6900, {"zone": "a", "member-id": "m-1"}))
+        self.assertEqual(self.etcd.requests.count("/v3/kv/put"), 1)
+        candidate = self.mode().look().candidates[0]
+        self.assertEqual(candidate, members.Candidate("10.0.0.1", 6900, {"zone": "a", "member-id": "m-1"}))
         self.assertEqual(self.addresses(self.mode()), ["10.0.0.1", "fd00::1"])
 
     def test_an_expired_announcement_is_repeated(self) -> None:
@@ -206,7 +206,7 @@ class ModeTest(unittest.TestCase):
         mode.withdraw()
         mode.withdraw()
         self.assertEqual(self.etcd.keys, {})
-        self.assertEqual(self.etcd.asked.count("/v3/lease/revoke"), 1)
+        self.assertEqual(self.etcd.requests.count("/v3/lease/revoke"), 1)
 
     def test_withdrawing_an_expired_lease_is_not_an_error(self) -> None:
         mode = self.mode()
@@ -218,7 +218,7 @@ class ModeTest(unittest.TestCase):
         nowhere = Member("shop", "m-1", ["10.0.0.1"], 0, [])
         self.assertIsNone(self.mode(me=nowhere).announce())
         self.assertIsNone(self.mode(announce="false").announce())
-        self.assertEqual(self.etcd.asked, [])
+        self.assertEqual(self.etcd.requests, [])
 
     def test_a_missing_write_permission_is_reported(self) -> None:
         self.etcd.forbidden.add("/v3/kv/put")

@@ -2,12 +2,12 @@
 package list
 
 import (
-	"mode/places"
+	"mode/endpoints"
 )
 
 // Entry is one candidate, with its attributes.
 type Entry struct {
-	places.Place
+	endpoints.Endpoint
 	// Pairs of key and value, sorted by key.
 	Attributes [][2]string
 }
@@ -27,10 +27,10 @@ type List struct {
 }
 
 func (list *List) add(where, text string, attributes [][2]string) {
-	place, err := places.Parse(text)
+	endpoint, err := endpoints.Parse(text)
 	if err != nil {
 		list.Faults = append(list.Faults, Fault{where, err.Error()})
 		return
 	}
-	list.Entries = append(list.Entries, Entry{place, attributes})
+	list.Entries = append(list.Entries, Entry{endpoint, attributes})
 }

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"mode/places"
+	"mode/endpoints"
 )
 
 func entry(address string, port uint16, attributes ...[2]string) Entry {
-	return Entry{places.Place{Address: netip.MustParseAddr(address), Port: port}, attributes}
+	return Entry{endpoints.Endpoint{Address: netip.MustParseAddr(address), Port: port}, attributes}
 }
 
 func check(t *testing.T, got, want List) {

@@ -11,10 +11,10 @@ import (
 
 // A fake server, and the log.
 type fake struct {
-	response  Response
-	failure   *Failure
-	askedETag string
-	logged    []string
+	response      Response
+	failure       *Failure
+	requestedETag string
+	logged        []string
 }
 
 func watcher(t *testing.T, server *fake, pairs ...[2]string) *Watcher {
@@ -26,7 +26,7 @@ func watcher(t *testing.T, server *fake, pairs ...[2]string) *Watcher {
 	return &Watcher{
 		Settings: parsed,
 		Fetch: func(_ settings.Settings, etag string) (Response, *Failure) {
-			server.askedETag = etag
+			server.requestedETag = etag
 			return server.response, server.failure
 		},
 		Log: func(level Level, message string, fields ...string) {
@@ -70,7 +70,7 @@ func TestAListIsReadAndItsChangesAreLogged(t *testing.T) {
 	}
 	expect(t, addresses(entries), "10.0.0.5:0 10.0.0.6:6900")
 	expect(t, server.log(), "INFO list read count=2")
-	expect(t, server.askedETag, "")
+	expect(t, server.requestedETag, "")
 
 	// Unchanged, according to the server or the content: nothing is logged.
 	server.response = Response{Status: 304}
@@ -79,7 +79,7 @@ func TestAListIsReadAndItsChangesAreLogged(t *testing.T) {
 		t.Fatal(failure)
 	}
 	expect(t, addresses(entries), "10.0.0.5:0 10.0.0.6:6900")
-	expect(t, server.askedETag, `"1"`)
+	expect(t, server.requestedETag, `"1"`)
 	server.response = Response{Status: 200, ETag: `"2"`, Body: []byte("10.0.0.5\n10.0.0.6:6900\n")}
 	if _, failure = watcher.Look(); failure != nil {
 		t.Fatal(failure)
@@ -91,7 +91,7 @@ func TestAListIsReadAndItsChangesAreLogged(t *testing.T) {
 	if failure != nil {
 		t.Fatal(failure)
 	}
-	expect(t, server.askedETag, `"2"`)
+	expect(t, server.requestedETag, `"2"`)
 	expect(t, addresses(entries), "10.0.0.7:0")
 	expect(t, server.log(), "INFO list changed count=1 before=2\n"+
 		`WARN entry skipped: "db.example" is not an IP address at=line 2`)
@@ -165,7 +165,7 @@ func TestARejectedListIsFetchedWithoutETag(t *testing.T) {
 		t.Errorf("half an array: got %+v", failure)
 	}
 	watcher.Look()
-	expect(t, server.askedETag, "")
+	expect(t, server.requestedETag, "")
 }
 
 func TestAFailureToFetchIsReturned(t *testing.T) {

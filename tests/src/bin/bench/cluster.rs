@@ -1,5 +1,5 @@
-//! `bench cluster`: how long members take to find, to miss and to find again,
-//! and how large they are.
+//! `bench cluster`: how long members take to join, to detect failures and to rejoin, and their
+//! memory.
 //!
 //! The figures of others are from their documentation, source and users'
 //! reports: Payara Micro's start of about 8 s; Hazelcast's join waits of 2 s
@@ -17,10 +17,10 @@ use crate::measure::{WAIT_MAX, ms, shown};
 use crate::sandbox;
 use crate::table::{Row, Table, Unit};
 
-/// Runs of what takes well below a second.
+/// Runs of short measurements, well below a second.
 const SHORT_RUNS: usize = 10;
 
-/// Runs of what takes seconds.
+/// Runs of measurements that take seconds.
 const LONG_RUNS: usize = 5;
 
 /// Members of the large start.
@@ -29,7 +29,7 @@ const MANY: usize = 40;
 /// How long members idle before their memory is read.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Until all of a /16 was probed.
+/// Until a whole /16 was probed.
 const PROBE_MAX: Duration = Duration::from_secs(120);
 
 pub(crate) fn run() {
@@ -53,7 +53,7 @@ fn mib(kib: u64) -> f64 {
     kib as f64 / 1_024.0
 }
 
-/// When the last of `members` last showed another view.
+/// When the last of `members` logged its latest view.
 fn settled<'m>(members: impl IntoIterator<Item = &'m Member>) -> Instant {
     let last = |member: &Member| member.record(|record| record.views.last().map(|(at, _)| *at));
     members.into_iter().filter_map(last).max().expect("each has shown a view")
@@ -61,13 +61,13 @@ fn settled<'m>(members: impl IntoIterator<Item = &'m Member>) -> Instant {
 
 fn first_with_a_list() -> Row {
     let runs = (0..SHORT_RUNS).map(|_| {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let port = cluster.spare_port(8);
         let member = cluster.start_tcpip(&format!("127.0.0.1:{port}-{}", port + 2));
         ms(member.ready().at - member.started())
     });
     Row {
-        what: "exec -> ready, tcpip list, nobody there",
+        what: "exec -> ready, tcpip list, no other member",
         unit: Unit::Milliseconds,
         runs: runs.collect(),
         reach: Some(100.0),
@@ -77,12 +77,12 @@ fn first_with_a_list() -> Row {
 
 fn first_by_multicast() -> Row {
     let runs = (0..SHORT_RUNS).map(|_| {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let member = cluster.start();
         ms(member.ready().at - member.started())
     });
     Row {
-        what: "exec -> ready, multicast, nobody there",
+        what: "exec -> ready, multicast, no other member",
         unit: Unit::Milliseconds,
         runs: runs.collect(),
         reach: Some(400.0),
@@ -92,7 +92,7 @@ fn first_by_multicast() -> Row {
 
 fn second() -> Row {
     let runs = (0..SHORT_RUNS).map(|_| {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let first = cluster.start();
         cluster.agree([&first]);
         let second = cluster.start();
@@ -110,7 +110,7 @@ fn second() -> Row {
 
 fn many() -> Row {
     let runs = (0..LONG_RUNS).map(|_| {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let started = Instant::now();
         let members: Vec<Member> = (0..MANY).map(|_| cluster.start()).collect();
         cluster.agree_within(WAIT_MAX, &members);
@@ -127,7 +127,7 @@ fn many() -> Row {
 
 fn killed(what: &'static str, index: usize) -> Row {
     let runs = (0..LONG_RUNS).map(|_| {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let mut members = cluster.start_in_order(3);
         let mut victim = members.remove(index);
         let killed = Instant::now();
@@ -157,7 +157,7 @@ fn start_on_all(cluster: &Cluster, lab: &Lab) -> Vec<Member> {
 fn lost_host(table: &mut Table) {
     let (mut gone, mut accused) = (Vec::new(), Vec::new());
     for run in 0..LONG_RUNS {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let Some(lab) = Lab::of(5) else { break };
         let members = start_on_all(&cluster, &lab);
         let marks: Vec<usize> =
@@ -203,7 +203,7 @@ fn lost_host(table: &mut Table) {
 fn split(table: &mut Table) {
     let (mut noticed, mut healed) = (Vec::new(), Vec::new());
     for _ in 0..LONG_RUNS {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let Some(lab) = Lab::of(4) else { break };
         let members = start_on_all(&cluster, &lab);
         let cut = Instant::now();
@@ -228,12 +228,12 @@ fn split(table: &mut Table) {
         unit: Unit::Milliseconds,
         runs: healed,
         reach: Some(5_000.0),
-        others: "Hazelcast 300 s to the first look",
+        others: "Hazelcast 300 s to the first search",
     });
 }
 
 fn idle(table: &mut Table) {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let members = cluster.start_in_order(3);
     let before: Vec<Duration> = members.iter().map(Member::cpu_time).collect();
     thread::sleep(IDLE);
@@ -257,9 +257,9 @@ fn idle(table: &mut Table) {
 fn silence(table: &mut Table) {
     let mut runs = Vec::new();
     for _ in 0..3 {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let Some(lab) = Lab::of(2) else { break };
-        lab.silence(0, "10.78.0.0/22", 1);
+        lab.blackhole(0, "10.78.0.0/22", 1);
         let list = format!("tcpip:10.78.0.0/22:{}", cluster.start_port());
         let member = cluster.launch().on(lab.host(0)).mode(list).start();
         runs.push(ms(member.ready().at - member.started()));
@@ -276,7 +276,7 @@ fn silence(table: &mut Table) {
 fn probe(table: &mut Table) {
     let (mut took, mut memory) = (Vec::new(), Vec::new());
     for _ in 0..2 {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let port = cluster.spare_port(8);
         let member = cluster.start_tcpip(&format!("127.1.0.0/16:{port}"));
         let line = member.wait_for_line(PROBE_MAX, &["called all candidates"]);

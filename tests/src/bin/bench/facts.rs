@@ -1,11 +1,11 @@
-//! The machine that the figures come from.
+//! The machine on which the figures are measured.
 
 use std::fs;
 use std::thread;
 
 use convoke_tests::binary;
 
-/// Prints what a reader needs to judge the figures.
+/// Prints the facts that are needed to judge the figures.
 pub(crate) fn print() {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");

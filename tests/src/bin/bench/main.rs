@@ -1,6 +1,5 @@
-//! `bench NAME`: speed and size, measured on real processes and printed beside
-//! what they are compared with. Figures are never asserted: tests have bounds,
-//! benches have tables.
+//! `bench NAME`: speed and size, measured on real processes and printed with figures to compare
+//! with. Figures are never asserted: limits are for tests.
 
 mod cluster;
 mod data;

@@ -1,10 +1,10 @@
-//! What several benches measure by.
+//! Helpers of several benches.
 
 use std::time::{Duration, Instant};
 
 use convoke_tests::Member;
 
-/// Any single wait; what takes longer has failed.
+/// Timeout of any single wait.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// In milliseconds.
@@ -12,7 +12,7 @@ pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-/// When a member first showed `size` members.
+/// When a member first logged a view of `size` members.
 pub(crate) fn shown(member: &Member, size: usize) -> Instant {
     member.wait(WAIT_MAX, "a view of this size", |record| {
         let (at, _) = record.views.iter().find(|(_, view)| view.0.len() == size)?;

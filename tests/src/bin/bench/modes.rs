@@ -1,11 +1,11 @@
-//! `bench modes`: how long a second member takes to join through each mode, and
-//! how long a source's news takes to be a member.
+//! `bench modes`: how long a second member takes to join through each mode, and how long it takes
+//! from a change of a source to a join.
 //!
 //! The figures of others are from their documentation, source and users'
 //! reports: Hazelcast waits 2 s (multicast) to 7 s (multicast and a pre-join
 //! wait of 5 s), Payara sets that wait to 1 s, for a list, DNS and Kubernetes as
-//! well; a join to a domain server took about 10 s before it was mended. Once a
-//! member has founded a cluster, others look for a split after 300 s.
+//! well; a join to a domain server took about 10 s before it was fixed. Once a
+//! member has founded a cluster, others search for a split after 300 s.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -18,13 +18,13 @@ use crate::table::{Row, Table, Unit};
 /// Runs of each figure.
 const RUNS: usize = 10;
 
-/// Runs of what takes a second or two.
+/// Runs of measurements that take a second or two.
 const LONG_RUNS: usize = 5;
 
-/// Wanted of a second member, in milliseconds.
+/// Target for a second member, in milliseconds.
 const JOIN_MS: f64 = 300.0;
 
-/// Wanted of a source's news, in milliseconds.
+/// Target for a change of a source, in milliseconds.
 const NEWS_MS: f64 = 2_000.0;
 
 const HAZELCAST: &str = "Hazelcast 2 to 7 s";
@@ -44,10 +44,10 @@ pub(crate) fn run() {
     table.sum_up();
 }
 
-/// From the second member's start until both show it.
+/// From the second member's start until both log a view of two.
 fn joined(what: &'static str, mode: impl Fn(&Cluster) -> String) -> Row {
     let runs = (0..RUNS).map(|_| {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let mode = mode(&cluster);
         second(&cluster, &cluster.launch().mode(&mode).start(), cluster.launch().mode(&mode))
     });
@@ -65,7 +65,7 @@ fn second(cluster: &Cluster, first: &Member, launch: Launch<'_>) -> f64 {
     ms(both - second.started())
 }
 
-/// A domain server that looks for nobody, so that only its instances find it.
+/// A domain server that finds no members itself, so that only its instances connect to it.
 fn domain_server(cluster: &Cluster) -> Member {
     let keeps = ["--interfaces", "--cluster-name", "--auto-bind-http", "--auto-bind-range"];
     let server = cluster.launch().subcommand(&["domain"], &keeps);
@@ -101,8 +101,8 @@ fn in_pod<'a>(cluster: &'a Cluster, api: &ApiServer) -> Launch<'a> {
     configured(cluster, "kubernetes", "shop,till", &setting)
 }
 
-/// A member that finds nobody by itself.
-fn stranger(cluster: &Cluster) -> Member {
+/// A member that finds no other members itself.
+fn isolated(cluster: &Cluster) -> Member {
     let member = cluster.start_tcpip(&format!("127.0.0.1:{}", cluster.spare_port(3)));
     cluster.agree([&member]);
     member
@@ -110,7 +110,7 @@ fn stranger(cluster: &Cluster) -> Member {
 
 fn dns_joined() -> Row {
     let runs = (0..RUNS).map(|_| {
-        let (cluster, names) = (Cluster::alone(), DnsServer::start());
+        let (cluster, names) = (Cluster::exclusive(), DnsServer::start());
         names.set("members.test", &[Ipv4Addr::LOCALHOST], 30);
         second(&cluster, &asking(&cluster, &names).start(), asking(&cluster, &names))
     });
@@ -119,36 +119,36 @@ fn dns_joined() -> Row {
 
 fn kubernetes_joined() -> Row {
     let runs = (0..RUNS).map(|_| {
-        let (cluster, api) = (Cluster::alone(), ApiServer::start());
+        let (cluster, api) = (Cluster::exclusive(), ApiServer::start());
         api.put_slice("till", "till-a", &["127.0.0.1"], None);
         second(&cluster, &in_pod(&cluster, &api).start(), in_pod(&cluster, &api))
     });
     join_row("second member by kubernetes", runs.collect())
 }
 
-/// From the news until the member that was told shows two.
+/// From the change until the member that is notified logs a view of two.
 fn news(what: &'static str, runs: Vec<f64>) -> Row {
-    let others = "Hazelcast 300 s to the first look";
+    let others = "Hazelcast 300 s to the first search";
     Row { what, unit: Unit::Milliseconds, runs, reach: Some(NEWS_MS), others }
 }
 
 fn record_joined() -> Row {
     let runs = (0..LONG_RUNS).map(|_| {
-        let (cluster, names) = (Cluster::alone(), DnsServer::start());
-        let stranger = stranger(&cluster);
+        let (cluster, names) = (Cluster::exclusive(), DnsServer::start());
+        let existing = isolated(&cluster);
         let asker = asking(&cluster, &names).start();
         cluster.agree([&asker]);
         names.set("members.test", &[Ipv4Addr::LOCALHOST], 30);
         let added = Instant::now();
-        ms(shown(&asker, 2).max(shown(&stranger, 2)) - added)
+        ms(shown(&asker, 2).max(shown(&existing, 2)) - added)
     });
     news("a DNS record appears -> its member joined", runs.collect())
 }
 
 fn pod_joined() -> Row {
     let runs = (0..LONG_RUNS).map(|_| {
-        let (cluster, api) = (Cluster::alone(), ApiServer::start());
-        let stranger = stranger(&cluster);
+        let (cluster, api) = (Cluster::exclusive(), ApiServer::start());
+        let existing = isolated(&cluster);
         api.put_slice("till", "till-a", &["127.0.0.1"], Some(("convoke", cluster.spare_port(4))));
         let asker = in_pod(&cluster, &api).start();
         cluster.agree([&asker]);
@@ -156,17 +156,17 @@ fn pod_joined() -> Row {
             "till",
             "till-b",
             &["127.0.0.1"],
-            Some(("convoke", stranger.address().port())),
+            Some(("convoke", existing.address().port())),
         );
         let added = Instant::now();
-        ms(shown(&asker, 2).max(shown(&stranger, 2)) - added)
+        ms(shown(&asker, 2).max(shown(&existing, 2)) - added)
     });
     news("a pod appears -> its member joined", runs.collect())
 }
 
 fn domain_joined() -> Row {
     let runs = (0..RUNS).map(|_| {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         second(&cluster, &domain_server(&cluster), instance(&cluster))
     });
     let others = "Payara 1 to 10 s";
@@ -175,7 +175,7 @@ fn domain_joined() -> Row {
 
 fn domain_back() -> Row {
     let runs = (0..LONG_RUNS).map(|_| {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let mut server = domain_server(&cluster);
         cluster.agree([&server]);
         let instances: Vec<Member> = (0..3).map(|_| instance(&cluster).start()).collect();
@@ -192,6 +192,6 @@ fn domain_back() -> Row {
         unit: Unit::Milliseconds,
         runs: runs.collect(),
         reach: Some(NEWS_MS),
-        others: "Hazelcast 300 s to the first look",
+        others: "Hazelcast 300 s to the first search",
     }
 }

@@ -1,5 +1,5 @@
-//! `bench plugins`: what a mode that computes for ever costs its member's cluster, and
-//! what the examples in each language take.
+//! `bench plugins`: the cost of a mode in an endless loop for its cluster, and the resources of the
+//! examples in each language.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::table::{Row, Table, Unit};
 const STOPS: usize = 5;
 /// Members of the cluster whose heartbeats are timed.
 const MEMBERS: usize = 3;
-/// Looping modes of one of them: they take turns, so that one always computes.
+/// Looping modes of one of them, so that one is always running.
 const LOOPING: usize = 8;
 /// How long heartbeats are timed, each time.
 const HEARTBEATS: Duration = Duration::from_secs(40);
@@ -27,7 +27,7 @@ const LOADS: usize = 5;
 /// Calls of the small mode.
 const CALLS: u32 = 20_000;
 
-/// An example, and what it takes to be configured.
+/// An example and its configuration.
 struct Example {
     language: &'static str,
     name: &'static str,
@@ -109,7 +109,7 @@ pub(crate) fn run() {
     table.sum_up();
 }
 
-/// From the begin of a look that never ends to its end.
+/// From the start of an endless lookup until it is stopped.
 fn stopping(runtime: &tokio::runtime::Runtime, table: &mut Table) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("looping.wasm");
@@ -128,7 +128,7 @@ fn stopping(runtime: &tokio::runtime::Runtime, table: &mut Table) {
         runs
     });
     table.add(Row {
-        what: "a look that loops for ever, until it is stopped",
+        what: "an endless lookup, until it is stopped",
         unit: Unit::Milliseconds,
         runs,
         reach: Some(1_000.0),
@@ -136,7 +136,7 @@ fn stopping(runtime: &tokio::runtime::Runtime, table: &mut Table) {
     });
 }
 
-/// Heartbeats of a cluster at rest, and of one in which a member has modes that loop.
+/// Heartbeats of an idle cluster, and of one in which a member has looping modes.
 fn heartbeats(table: &mut Table) {
     let idle = p99_us(0);
     let looping = p99_us(LOOPING);
@@ -157,7 +157,7 @@ fn heartbeats(table: &mut Table) {
 }
 
 fn p99_us(looping: usize) -> f64 {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     Guest::looping().write(&cluster.folder().join("looping.wasm"));
     let mut members = cluster.start_in_order(MEMBERS - 1);
     let place = members[0].address();
@@ -185,7 +185,7 @@ fn p99_us(looping: usize) -> f64 {
     quantile_us(&bounds, &counts, 0.99)
 }
 
-/// Upper bounds in microseconds, and how many round trips took at most so long.
+/// Upper bounds in microseconds, and the number of round trips up to each.
 fn buckets(member: &Member) -> (Vec<f64>, Vec<u64>) {
     let answer = member.get("/metrics").expect("metrics");
     let lines = answer.body.lines().filter_map(|line| {
@@ -225,12 +225,12 @@ fn small_calls(runtime: &tokio::runtime::Runtime, table: &mut Table) {
         let mut instance = open(&host, &loaded).await;
         let started = Instant::now();
         for _ in 0..CALLS {
-            instance.discover().await.expect("the mode looks");
+            instance.discover().await.expect("the lookup succeeds");
         }
         f64::from(CALLS) / started.elapsed().as_secs_f64()
     });
     table.add(Row {
-        what: "looks a second of a small mode, one after the other",
+        what: "lookups a second of a small mode, one after the other",
         unit: Unit::Count,
         runs: vec![rate],
         reach: None,
@@ -238,7 +238,7 @@ fn small_calls(runtime: &tokio::runtime::Runtime, table: &mut Table) {
     });
 }
 
-/// What one language's component takes.
+/// The resources of one language's component.
 fn example_costs(
     runtime: &tokio::runtime::Runtime,
     table: &mut Table,

@@ -1,5 +1,5 @@
-//! What the sandbox costs: loading a built-in mode, and calling it. Measured in
-//! this process, with the host that the binary has.
+//! The cost of the sandbox: loading a built-in mode, and calling it. Measured in this process, with
+//! the same host as in the binary.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub(crate) fn measure(table: &mut Table) {
         others: "",
     });
     table.add(Row {
-        what: "built-in mode: one look of an instance",
+        what: "built-in mode: one lookup of an instance",
         unit: Unit::Microseconds,
         runs: calls,
         reach: Some(50.0),
@@ -78,7 +78,7 @@ async fn load_and_call() -> (Vec<f64>, Vec<f64>) {
         loads.push(us(start.elapsed()));
         for _ in 0..CALLS / LOADS {
             let start = Instant::now();
-            let snapshot = instance.discover().await.expect("the mode looks");
+            let snapshot = instance.discover().await.expect("the lookup succeeds");
             calls.push(us(start.elapsed()));
             assert_eq!(snapshot.candidates.len(), 20);
         }

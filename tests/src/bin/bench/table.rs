@@ -1,6 +1,6 @@
-//! One row a figure: what we measured, what we want, what others need.
+//! A table of figures: measured, wanted, and those of others.
 
-/// What a row is measured in.
+/// The unit of a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
     Microseconds,
@@ -29,13 +29,13 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
     pub(crate) unit: Unit,
     pub(crate) runs: Vec<f64>,
-    /// What the project reaches for: at most this.
+    /// The target of the project, an upper limit.
     pub(crate) reach: Option<f64>,
-    /// What others need, and who.
+    /// The figures of others.
     pub(crate) others: &'static str,
 }
 
-/// All rows of a bench; each is printed as it comes.
+/// All rows of a bench; each is printed when it is added.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     kept: Vec<(&'static str, bool)>,
@@ -72,7 +72,7 @@ impl Table {
         print_cells([row.what, &runs, &min, &median, &max, &reach, verdict, row.others]);
     }
 
-    /// How many figures are where the project wants them.
+    /// Prints how many figures meet their target.
     pub(crate) fn sum_up(&self) {
         let missed: Vec<&str> =
             self.kept.iter().filter(|(_, kept)| !kept).map(|(what, _)| *what).collect();

@@ -1,6 +1,5 @@
-//! `chaos [MINUTES] [SEED]`: clients on real members under faults, for so many minutes,
-//! and whether the promises of `host/grid/README.md` were kept. Exits with 1 when one
-//! was not.
+//! `chaos [MINUTES] [SEED]`: runs clients of real members under faults for `MINUTES` minutes, and
+//! checks the guarantees of `host/grid/README.md`. Exits with 1 if one was violated.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -115,7 +114,7 @@ fn folder() -> PathBuf {
     target.unwrap_or_default().join("chaos")
 }
 
-/// Ctrl-C and SIGTERM end the run in order; the second one ends it at once.
+/// Ctrl-C and SIGTERM stop the run gracefully; the second one ends it immediately.
 fn end_on_signals(stop: &Stop) {
     let stop = stop.clone();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Counters: how far each answer may be from what had been asked for by then.
+//! Counters: bounds of each answer by the increments requested before.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,7 @@ fn is_refused(operation: &Operation) -> bool {
     matches!(operation.outcome, Outcome::Refused(_))
 }
 
-/// The number that an operation was answered; a counter that is not there is at zero.
+/// The number in the answer of an operation; a missing counter is zero.
 fn shown(operation: &Operation) -> Option<i64> {
     match operation.answer()? {
         Answer::Integer(number) => Some(*number),
@@ -77,8 +77,8 @@ fn shown(operation: &Operation) -> Option<i64> {
     }
 }
 
-/// An answer counts all that were answered before it began, at most all that had begun
-/// before it ended, and is above those that ended before it began.
+/// An answer counts at least all increments acknowledged before it began, at most all that had
+/// begun before it ended, and is above the answers that ended before it began.
 fn bounds(case: &Case<'_>, findings: &mut Findings) {
     let mut answered: HashMap<i64, usize> = HashMap::new();
     let (mut ends, mut calls) = (Vec::new(), Vec::new());

@@ -1,5 +1,4 @@
-//! Registers whose keys are deleted as well: there are many absences, so it takes a
-//! search.
+//! Registers whose keys are deleted as well. Absence is not a unique value, so a search is needed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,10 +6,10 @@ use super::linear::{CONFIGURATIONS_MAX, Entry, Model, Verdict, search};
 use super::{Case, Findings, phantoms};
 use crate::chaos::history::{Action, Answer, Operation, Outcome};
 
-/// In place of values that no read shows: they differ in nothing.
+/// Stands for all values that no read returns, which are equivalent.
 const UNREAD: u64 = 0;
 
-/// What is done to a key; an answer is none when it was not seen.
+/// An operation on a key; the answer is `None` if it was not received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Op {
     Set(u64),
@@ -116,9 +115,8 @@ fn entry(operation: &Operation, seen: &HashMap<u64, u64>) -> Option<Entry<Op>> {
     Some(Entry { op, call: operation.call, ret, class })
 }
 
-/// Of a history that has no order and fails at `at`, fewer operations that have none
-/// either: the latest ones that leave none whatever the key held before them, without
-/// those that only read and are not needed for it.
+/// Reduces a history that is not linearizable and fails at `at`: the latest operations that are not
+/// linearizable from any initial state of the key, without reads that are not needed for it.
 fn minimal(entries: &[Entry<Op>], at: usize) -> Vec<usize> {
     let end = entries[at].ret.unwrap_or(u64::MAX);
     let mut all: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].call <= end).collect();

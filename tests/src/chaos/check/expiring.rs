@@ -4,14 +4,14 @@
 use super::{Case, Findings, phantoms};
 use crate::chaos::history::{Action, Answer, Operation, Outcome};
 
-/// Milliseconds by which a key may be gone before its time, by the client's clock.
+/// Milliseconds by which a key may expire early, by the client's clock.
 pub const EARLY_MS_MAX: u64 = 300;
 
-/// Milliseconds by which a key may be read after its time, by the client's clock.
+/// Milliseconds by which a key may be read late, by the client's clock.
 pub const LATE_MS_MAX: u64 = 500;
 
-/// Of a time to live, the part by which it may be shorter or longer besides: the
-/// cluster's clock follows one that jumped by degrees.
+/// The fraction by which a time to live may be shorter or longer in addition: the cluster's clock
+/// follows a clock that jumped gradually.
 pub const SLEW_PERCENT_MAX: u64 = 5;
 
 const NANOS_PER_MS: u64 = 1_000_000;
@@ -29,7 +29,7 @@ impl Write<'_> {
         self.ttl_ms.unwrap_or(0) * SLEW_PERCENT_MAX / 100
     }
 
-    /// Whether it may be gone at `time` by its time to live.
+    /// Whether it may have expired at `time`.
     fn may_be_over(&self, time: u64) -> bool {
         self.ttl_ms.is_some_and(|ttl| {
             let least = ttl.saturating_sub(EARLY_MS_MAX + self.slew_ms());
@@ -37,7 +37,7 @@ impl Write<'_> {
         })
     }
 
-    /// Whether it must be gone at `time` by its time to live.
+    /// Whether it must have expired at `time`.
     fn must_be_over(&self, time: u64) -> bool {
         self.ttl_ms.is_some_and(|ttl| {
             let most = ttl + LATE_MS_MAX + self.slew_ms();
@@ -73,12 +73,12 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         let read = (index, operation);
         match value {
             Some(value) => shown(case, &writes, &mut seen, read, value, findings),
-            None => missed(case, &writes, &mut seen, read, findings),
+            None => absent(case, &writes, &mut seen, read, findings),
         }
     }
 }
 
-/// What earlier reads showed.
+/// The results of earlier reads.
 #[derive(Default)]
 struct Seen {
     /// Reads that found nothing: beginning, end, operation.
@@ -128,7 +128,7 @@ fn shown(
     seen.values.push((read.ret, at, index));
 }
 
-fn missed(
+fn absent(
     case: &Case<'_>,
     writes: &[Write<'_>],
     seen: &mut Seen,

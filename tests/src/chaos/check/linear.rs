@@ -1,25 +1,25 @@
 //! The search for an order that explains a history: Wing and Gong's algorithm, as
 //! Lowe made it fast ("Testing for linearizability", 2017): operations take effect as
 //! late as they can, just before the end of one that needs them, and a configuration
-//! that was reached before is not looked at again.
+//! that was reached before is not explored again.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// What a key does.
+/// The model of a key.
 pub trait Model {
-    /// What it holds.
+    /// The state.
     type State: Clone + Eq + Hash;
-    /// What is done, with the answer that was seen.
+    /// An operation, with the answer that was received.
     type Op;
-    /// What `state` becomes; none if the answer cannot be had in it.
+    /// The next state; `None` if the answer is impossible in `state`.
     fn step(&self, state: &Self::State, op: &Self::Op) -> Option<Self::State>;
 }
 
 /// One operation of a history.
 #[derive(Clone, Debug)]
 pub struct Entry<O> {
-    /// What was done.
+    /// The operation.
     pub op: O,
     /// When it began.
     pub call: u64,
@@ -30,7 +30,7 @@ pub struct Entry<O> {
     pub class: u32,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// There is an order.
@@ -41,7 +41,7 @@ pub enum Verdict {
     Undecided,
 }
 
-/// Configurations that a search keeps at a time, unless told otherwise.
+/// Default limit of configurations that a search keeps at a time.
 pub const CONFIGURATIONS_MAX: usize = 200_000;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -54,7 +54,7 @@ struct Configuration<S> {
     used: Vec<u32>,
 }
 
-/// Looks for an order that begins in one of `starts`.
+/// Searches for an order that begins in one of `starts`.
 pub fn search<M: Model>(
     model: &M,
     starts: impl IntoIterator<Item = M::State>,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_that_overlap_may_go_in_any_order() {
+    fn concurrent_operations_can_take_effect_in_any_order() {
         let entries = [entry(0, Some(10), Some(2)), entry(1, Some(9), Some(1))];
         assert_eq!(verdict(&entries), Verdict::Linearizable);
         let entries = [entry(0, Some(1), Some(2)), entry(2, Some(9), Some(1))];
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_unknown_outcome_may_take_effect_late_or_never() {
+    fn an_operation_of_unknown_outcome_can_take_effect_late_or_never() {
         for answer in [1, 2] {
             let entries = [entry(0, None, None), entry(5, Some(6), Some(answer))];
             assert_eq!(verdict(&entries), Verdict::Linearizable, "{answer}");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn many_of_unknown_outcome_are_no_burden() {
+    fn many_operations_of_unknown_outcome_are_searched_efficiently() {
         let mut entries: Vec<_> = (0..400).map(|at| entry(at, None, None)).collect();
         entries.extend((0..400).map(|n: i64| {
             let at = 1_000 + 2 * n.unsigned_abs();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_has_a_bound() {
+    fn a_search_is_bounded() {
         let entries: Vec<_> = (0..30).map(|n| entry(0, Some(100), Some(30 - n))).collect();
         assert_eq!(search(&Counter, [0], &entries, 3), Verdict::Undecided);
     }

@@ -1,18 +1,18 @@
-//! What each kind of key promises, checked on a history.
+//! Checks of a history for the guarantees of each kind of key.
 //!
 //! | kind | check |
 //! |---|---|
 //! | register | linearizable: zones of unique values (Gibbons and Korach, "Testing shared memories", 1997) |
 //! | deleting | linearizable: the search of [`linear`] |
 //! | counter | bounds of each answer and read, then the search |
-//! | queue | each element leaves once, none is lost, none appears; order; no empty answer while there is one |
-//! | set | each element is there from `SADD` to `SREM`, and at no other time |
-//! | expiring | not gone early, not there late, never back |
-//! | deleted | never back |
+//! | queue | each element is delivered once, none is lost, none is invented; order; no empty answer while one is there |
+//! | set | each element is present from `SADD` to `SREM`, and at no other time |
+//! | expiring | does not expire early, does not stay late, never reappears |
+//! | deleted | never reappears |
 //!
 //! An operation of unknown outcome may take effect at any time after it began, or
-//! never. With splits, what is checked of a register is what splits leave of it
-//! ([`Profile::Split`]), and nothing of other kinds but that no value appears.
+//! never. With splits, registers are checked for the guarantees of splits
+//! ([`Profile::Split`]), and other kinds only for values that appear from nowhere.
 
 mod counter;
 mod deleting;
@@ -40,25 +40,25 @@ const SHOWN_MAX: usize = 24;
 /// Nanoseconds around a violation from which faults are printed.
 const AROUND: u64 = 10_000_000_000;
 
-/// A promise that was not kept.
+/// A violated guarantee.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The key, or the two lists of a queue.
     pub key: String,
-    /// Which rule: the same word for each violation of one kind.
+    /// The name of the violated rule.
     pub rule: &'static str,
-    /// What is wrong, with the values.
+    /// A description, with the values.
     pub text: String,
-    /// The operations that show it, by index in the history, and no others.
+    /// The operations that demonstrate it, by index in the history, and no others.
     pub operations: Vec<usize>,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Promises that were not kept.
+    /// Violated guarantees.
     pub violations: Vec<Violation>,
-    /// Keys whose search had to be given up.
+    /// Keys whose search was abandoned.
     pub undecided: Vec<String>,
     /// Operations of each kind of key by outcome.
     pub counts: Counts,
@@ -67,13 +67,13 @@ pub struct Report {
 /// Operations by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
-    /// Answered.
+    /// Executed.
     pub done: u64,
-    /// Refused: not done.
+    /// Refused: not executed.
     pub refused: u64,
-    /// Done or not.
+    /// Executed or not.
     pub unknown: u64,
-    /// Answered as this request never is.
+    /// Invalid answers.
     pub unexpected: u64,
 }
 
@@ -180,8 +180,8 @@ fn unexpected(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-/// A key that was there is deleted once, and no read after that finds a value. With
-/// splits that holds for the last reads, since each side shows its own before.
+/// An existing key is deleted once, and no later read finds a value. With splits that holds for the
+/// final reads, since each side has its own value before.
 fn deleted(case: &Case<'_>, findings: &mut Findings) {
     let header = &case.history.header;
     let is_strong = header.profile == Profile::Strong;
@@ -212,7 +212,7 @@ fn deleted(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-/// No value is answered that nobody wrote, or whose write was refused.
+/// No answer has a value that was never written, or whose write was refused.
 fn phantoms(case: &Case<'_>, findings: &mut Findings) {
     let mut written: BTreeMap<u64, (usize, &Operation)> = BTreeMap::new();
     for (index, operation) in case.operations() {
@@ -245,7 +245,7 @@ fn written_value(action: &Action) -> Option<u64> {
     }
 }
 
-/// The value of an answer that nobody had written by then.
+/// The value of an answer that was not written before.
 fn phantom(
     case: &Case<'_>,
     written: &BTreeMap<u64, (usize, &Operation)>,
@@ -273,7 +273,7 @@ fn phantom(
     }
 }
 
-/// A violation as a reader of the run's output needs it.
+/// A violation, for the output of a run.
 #[must_use]
 pub fn describe(history: &History, violation: &Violation) -> String {
     let header = &history.header;
@@ -312,7 +312,7 @@ fn around(faults: &[Fault], from: u64, until: u64) -> impl Iterator<Item = &Faul
     faults.iter().filter(move |fault| fault.until >= from && fault.from <= until)
 }
 
-/// Each rule that was broken, and on how many keys.
+/// Each violated rule, and the number of keys.
 #[must_use]
 pub fn rules(violations: &[Violation]) -> BTreeMap<&'static str, usize> {
     let keys: BTreeSet<(&'static str, &str)> =

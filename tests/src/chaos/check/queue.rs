@@ -1,4 +1,4 @@
-//! Queues: what was pushed leaves once, and in order.
+//! Queues: each element is delivered once, and in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +66,7 @@ fn elements(case: &Case<'_>) -> BTreeMap<u64, Element> {
     elements
 }
 
-/// Nothing is answered that nobody pushed, and no list has an element twice.
+/// No answer has an element that was never pushed, and no list has an element twice.
 fn appearances(case: &Case<'_>, findings: &mut Findings) {
     let mut written = BTreeMap::new();
     for (index, operation) in case.operations() {
@@ -99,7 +99,7 @@ fn appearances(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-/// Each element leaves its list once, and is in it no more after that.
+/// Each element leaves its list once, and does not reappear in it.
 fn departures(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
     let operation = |index: usize| &case.history.operations[index];
     for (value, element) in elements {
@@ -128,8 +128,8 @@ fn departures(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut
     }
 }
 
-/// What was acknowledged and has not left is in a list at the end, unless an operation
-/// of unknown outcome may have taken it.
+/// An acknowledged element that was not popped is in a list at the end, unless an operation of
+/// unknown outcome may have popped it.
 fn losses(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
     let settled = case.history.header.settled;
     let last = || {
@@ -246,7 +246,7 @@ fn orders(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Fin
     }
 }
 
-/// One that came later left earlier.
+/// An element that was added later left earlier.
 fn overtaken(case: &Case<'_>, stays: &[Stay], findings: &mut Findings) {
     let mut came: Vec<&Stay> =
         stays.iter().filter(|stay| stay.came.1.is_some() && stay.left.is_some()).collect();
@@ -271,7 +271,7 @@ fn overtaken(case: &Case<'_>, stays: &[Stay], findings: &mut Findings) {
     }
 }
 
-/// No pop finds nothing while an element is there all the time.
+/// No pop returns empty while an element is in the list throughout.
 fn empties(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
     let lists: BTreeSet<&str> = case.operations().map(|(_, operation)| &*operation.key).collect();
     for list in lists {

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use super::{Case, Findings, phantom};
 use crate::chaos::history::{Action, Answer, Operation, Outcome};
 
-/// A write and the reads of its value. The key's absence at first counts as written by
-/// nobody before all else.
+/// A write and the reads of its value. The key's absence at first counts as written
+/// before all other operations.
 struct Cluster {
     /// None is the absence.
     value: Option<u64>,
@@ -164,9 +164,9 @@ fn clusters(case: &Case<'_>, findings: &mut Findings) -> Option<Vec<Cluster>> {
     (findings.violations.len() == before).then_some(clusters)
 }
 
-/// What splits leave of it. While it is split, each side shows what it has. After it:
-/// all members show the same value, and none that a later acknowledged write on the
-/// same side, or on a whole network, had replaced.
+/// The guarantees for splits. During a split, each side returns its own values. After it, all
+/// members return the same value, and none that was replaced by a later acknowledged write on the
+/// same side or on the whole network.
 pub(super) fn check_split(case: &Case<'_>, findings: &mut Findings) {
     super::phantoms(case, findings);
     let header = &case.history.header;

@@ -70,9 +70,9 @@ fn one(case: &Case<'_>, value: u64, element: &Element, reads: &[Read<'_>]) -> Op
     {
         return wrong("acknowledged element lost", "was not there when it was removed", &[]);
     }
-    // The end of the first read that shows it, and of the first that misses it after
+    // The end of the first read that shows it, and of the first that lacks it after
     // that or after it was added.
-    let (mut shown, mut missed): (First, First) = (None, None);
+    let (mut shown, mut absent): (First, First) = (None, None);
     let earlier = |first: First, ret: u64, index: usize| match first {
         Some(first) if first.0 <= ret => Some(first),
         _ => Some((ret, index)),
@@ -92,7 +92,7 @@ fn one(case: &Case<'_>, value: u64, element: &Element, reads: &[Read<'_>]) -> Op
             if is_gone {
                 return wrong("element back", "is there after it was removed", &[read.index]);
             }
-            if let Some((_, first)) = missed.filter(|&(end, _)| end < call) {
+            if let Some((_, first)) = absent.filter(|&(end, _)| end < call) {
                 return wrong("element back", "is there again", &[first, read.index]);
             }
             shown = earlier(shown, ret, read.index);
@@ -102,7 +102,7 @@ fn one(case: &Case<'_>, value: u64, element: &Element, reads: &[Read<'_>]) -> Op
                 let all: Vec<usize> = before.into_iter().chain([read.index]).collect();
                 return wrong("acknowledged element lost", "is missing", &all);
             }
-            missed = earlier(missed, ret, read.index);
+            absent = earlier(absent, ret, read.index);
         }
     }
     None

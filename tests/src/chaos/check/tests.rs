@@ -1,4 +1,4 @@
-//! Histories that are right pass, and each kind of wrong one is found.
+//! Correct histories pass, and each kind of violation is detected.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,7 +11,7 @@ use crate::chaos::random::Random;
 
 const MS: u64 = 1_000_000;
 
-/// A server that keeps its promises, and clients whose answers are lost now and then.
+/// A correct server, and clients whose answers are lost occasionally.
 /// Operations take effect one after the other, at a time between call and return; those
 /// of unknown outcome at any time after the call, or never.
 struct World {
@@ -254,7 +254,7 @@ type Choose = fn(&mut Random, u32, u64) -> (String, Action);
 const WORLDS: [Choose; 6] = [register, deleting, counter, queue, set, expiring];
 
 /// The writer of a key with a time to live stops when an outcome is unknown.
-fn honest(mut history: History) -> History {
+fn stop_after_unknown(mut history: History) -> History {
     let is_write = |operation: &Operation| {
         Kind::of(&operation.key) == Some(Kind::Expiring) && operation.action != Action::Get
     };
@@ -273,8 +273,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_a_right_server_answers_passes(seed: u64, world in 0..WORLDS.len()) {
-        let history = honest(World::run(seed, 6, 60, WORLDS[world]));
+    fn histories_of_a_correct_server_pass(seed: u64, world in 0..WORLDS.len()) {
+        let history = stop_after_unknown(World::run(seed, 6, 60, WORLDS[world]));
         let report = check(&history);
         let shown: Vec<String> =
             report.violations.iter().map(|found| describe(&history, found)).collect();
@@ -282,7 +282,7 @@ proptest! {
         prop_assert!(report.undecided.is_empty());
     }
 
-    /// The two algorithms agree on histories that are right or wrong by chance.
+    /// The two algorithms agree on randomly correct and incorrect histories.
     #[test]
     fn zones_and_search_agree_on_registers(seed: u64) {
         let mut random = Random::new(seed);
@@ -318,7 +318,7 @@ proptest! {
     }
 
     #[test]
-    fn a_stale_read_is_found(seed: u64) {
+    fn a_stale_read_is_detected(seed: u64) {
         let mut history = World::run(seed, 4, 60, register);
         let Some((old, at)) = overwritten(&history) else { return Ok(()) };
         history.operations[at].outcome = Outcome::Done(Answer::Value(old));
@@ -326,9 +326,9 @@ proptest! {
     }
 
     #[test]
-    fn a_deleted_value_that_is_back_is_found(seed: u64) {
+    fn a_deleted_value_that_reappears_is_detected(seed: u64) {
         let mut history = World::run(seed, 3, 60, deleting);
-        // A value that somebody took out is read at the end.
+        // A popped value is read at the end.
         let taken = history.operations.iter().find_map(|operation| {
             match (&operation.action, operation.answer()) {
                 (Action::GetDelete, Some(Answer::Value(value))) => {
@@ -345,7 +345,7 @@ proptest! {
     }
 
     #[test]
-    fn a_lost_increment_and_a_doubled_one_are_found(seed: u64) {
+    fn lost_and_doubled_increments_are_detected(seed: u64) {
         for by in [-1_i64, 1] {
             let mut history = World::run_with(seed, 4, 40, counter, false);
             let settled = history.header.settled;
@@ -359,7 +359,7 @@ proptest! {
     }
 
     #[test]
-    fn an_element_that_is_delivered_twice_is_found(seed: u64) {
+    fn an_element_that_is_delivered_twice_is_detected(seed: u64) {
         let mut history = World::run(seed, 4, 60, queue);
         let popped = history.operations.iter().find(|operation| {
             matches!((&operation.action, operation.answer()), (Action::Pop, Some(Answer::Value(_))))
@@ -371,7 +371,7 @@ proptest! {
     }
 
     #[test]
-    fn a_lost_element_is_found(seed: u64) {
+    fn a_lost_element_is_detected(seed: u64) {
         let mut history = World::run_with(seed, 4, 60, queue, false);
         let settled = history.header.settled;
         let pushes: BTreeSet<u64> = history
@@ -392,8 +392,8 @@ proptest! {
     }
 
     #[test]
-    fn a_value_from_nowhere_is_found(seed: u64, world in 0..WORLDS.len()) {
-        let mut history = honest(World::run(seed, 4, 40, WORLDS[world]));
+    fn a_value_that_was_never_written_is_detected(seed: u64, world in 0..WORLDS.len()) {
+        let mut history = stop_after_unknown(World::run(seed, 4, 40, WORLDS[world]));
         let answered = history.operations.iter_mut().rev().find_map(|operation| {
             let is_counter = Kind::of(&operation.key) == Some(Kind::Counter);
             match &mut operation.outcome {
@@ -408,7 +408,7 @@ proptest! {
     }
 
     #[test]
-    fn an_element_of_a_set_that_comes_or_goes_is_found(seed: u64) {
+    fn lost_and_reappearing_elements_of_a_set_are_detected(seed: u64) {
         let history = World::run(seed, 4, 60, set);
         let settled = history.header.settled;
         let last = history.operations.iter().position(|op| op.call >= settled).unwrap();
@@ -502,7 +502,7 @@ fn history(operations: Vec<Operation>) -> History {
 }
 
 #[test]
-fn a_violation_shows_the_operations_that_make_it_and_no_others() {
+fn a_violation_lists_the_operations_that_demonstrate_it_and_no_others() {
     let set = |value, call, ret| {
         operation("register:1", Action::Set { value, ttl_ms: None }, call, ret, Answer::Ok)
     };
@@ -530,7 +530,7 @@ fn a_violation_shows_the_operations_that_make_it_and_no_others() {
 }
 
 #[test]
-fn the_shown_part_of_a_long_history_with_deletions_is_short() {
+fn a_violation_in_a_long_history_with_deletions_lists_few_operations() {
     let mut operations = Vec::new();
     for round in 0..200_u64 {
         let (at, value) = (100 * round + 1, round + 1);
@@ -550,7 +550,7 @@ fn the_shown_part_of_a_long_history_with_deletions_is_short() {
 }
 
 #[test]
-fn a_pop_that_finds_nothing_while_an_element_is_there_is_found() {
+fn an_empty_pop_of_a_nonempty_list_is_detected() {
     let key = "queue:{1}:a";
     let report = check(&history(vec![
         operation(key, Action::Push { value: 1 }, 1, 2, Answer::Integer(1)),
@@ -561,7 +561,7 @@ fn a_pop_that_finds_nothing_while_an_element_is_there_is_found() {
 }
 
 #[test]
-fn a_pop_that_finds_nothing_is_found_also_while_a_member_is_lost() {
+fn an_empty_pop_of_a_nonempty_list_is_detected_while_a_member_is_lost() {
     let key = "queue:{1}:a";
     let pop = |action| {
         let mut history = history(vec![
@@ -584,7 +584,7 @@ fn a_pop_that_finds_nothing_is_found_also_while_a_member_is_lost() {
 }
 
 #[test]
-fn elements_that_overtake_each_other_are_found() {
+fn elements_out_of_order_are_detected() {
     let key = "queue:{1}:a";
     let report = check(&history(vec![
         operation(key, Action::Push { value: 1 }, 1, 2, Answer::Integer(1)),
@@ -596,7 +596,7 @@ fn elements_that_overtake_each_other_are_found() {
 }
 
 #[test]
-fn a_key_that_expires_early_is_there_late_or_comes_back_is_found() {
+fn keys_that_expire_early_or_late_or_reappear_are_detected() {
     let key = "expiring:1";
     let set = |value, ttl_ms, call| {
         operation(key, Action::Set { value, ttl_ms }, call, call + MS, Answer::Ok)
@@ -626,7 +626,7 @@ fn a_key_that_expires_early_is_there_late_or_comes_back_is_found() {
 }
 
 #[test]
-fn a_deleted_key_of_an_earlier_round_stays_deleted() {
+fn a_deleted_key_of_an_earlier_round_that_reappears_is_detected() {
     let key = "deleted:1";
     let report = check(&history(vec![
         operation(key, Action::Delete, 1, 2, Answer::Integer(1)),
@@ -668,7 +668,7 @@ fn split(last: [Answer; 2]) -> History {
 }
 
 #[test]
-fn after_a_split_the_last_value_of_one_side_is_there_for_all() {
+fn after_a_split_all_members_have_the_last_value_of_one_side() {
     let value = |value| [Answer::Value(value), Answer::Value(value)];
     assert!(check(&split(value(2))).violations.is_empty());
     assert!(check(&split(value(3))).violations.is_empty());

@@ -1,4 +1,4 @@
-//! What `convoke config convert` makes of a file, under the names of Hazelcast's values.
+//! The result of `convoke config convert`, under the names of Hazelcast's values.
 
 use std::fs;
 use std::path::Path;
@@ -11,11 +11,11 @@ use toml::{Table, Value};
 use super::{NONE, REFUSED, Values};
 use crate::binary;
 
-/// What stands for a value that the file has and that is named as not honoured.
+/// Stands for a value of the file that is reported as not honoured.
 const LISTED: &str = "listed";
-/// How the paths of these begin in the output.
+/// The prefix of their paths in the output.
 const LISTED_LINE: &str = "# - hazelcast.";
-/// What `Effective.java` replaces the `*` of a name by.
+/// The replacement of `Effective.java` for the `*` of a name.
 const PROBE: &str = "probe";
 /// Before the lines of an `.env` file that are variables in the text of the file, which Hazelcast
 /// takes from system properties.
@@ -25,7 +25,7 @@ const VARIABLE: &str = "variable ";
 /// it, are those of `theirs`.
 ///
 /// # Errors
-/// The binary cannot be started, or it writes what is no file of its own.
+/// The binary cannot be started, or it writes an invalid file.
 pub fn convert(file: &Path, theirs: &Values) -> Result<Values, String> {
     let shown = file.display();
     let mut convoke = Command::new(binary::convoke());
@@ -52,7 +52,7 @@ pub fn convert(file: &Path, theirs: &Values) -> Result<Values, String> {
     converted.values(theirs).map_err(|error| format!("{shown}: {error}"))
 }
 
-/// What the `.env` file beside a file says.
+/// The variables in the `.env` file of a configuration file.
 fn environment(file: &Path) -> Result<Vec<(String, String)>, String> {
     let path = file.with_extension("env");
     if !path.is_file() {
@@ -70,7 +70,7 @@ fn environment(file: &Path) -> Result<Vec<(String, String)>, String> {
     Ok(set.collect())
 }
 
-/// A file of our own, and what of the other one is not honoured.
+/// A converted file, and the settings of the original that are not honoured.
 struct Converted {
     table: Table,
     listed: Vec<String>,
@@ -156,7 +156,7 @@ impl Converted {
         }
         let is_alone = self.table.get("no-cluster").is_some_and(is_true);
         set("join", if is_alone { "none".to_owned() } else { ways.join(", ") });
-        // Where a file says what holds anyway, ours does not repeat it.
+        // A setting with its default value is not repeated in the converted file.
         const NOT_READY: &str = "kubernetes.resolvenotreadyaddresses";
         if theirs.contains_key(NOT_READY) && modes.iter().any(|mode| mode.name == "kubernetes") {
             values.entry(NOT_READY.to_owned()).or_insert_with(|| "true".to_owned());
@@ -241,9 +241,9 @@ impl Converted {
         Ok(catalog)
     }
 
-    fn listed_or(&self, path: &str, otherwise: &str) -> String {
+    fn listed_or(&self, path: &str, default: &str) -> String {
         let is_it = |listed: &&String| listed.split(' ').next().is_some_and(|l| l.ends_with(path));
-        self.listed.iter().find(is_it).map_or(otherwise, |_| LISTED).to_owned()
+        self.listed.iter().find(is_it).map_or(default, |_| LISTED).to_owned()
     }
 
     /// Whether a setting of the map that has this name, as a pattern or as the default, is listed.

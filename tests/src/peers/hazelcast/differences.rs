@@ -1,4 +1,4 @@
-//! Differences that are there on purpose, and why.
+//! Intended differences and their reasons.
 
 use std::fs;
 use std::path::Path;
@@ -73,7 +73,7 @@ mod tests {
     use super::{Differences, Entry};
 
     #[test]
-    fn what_is_not_met_is_named() {
+    fn unused_entries_are_reported() {
         let entry = Entry {
             files: ["a.xml", "b.xml"].map(String::from).to_vec(),
             values: ["map*", "*port"].map(String::from).to_vec(),

@@ -22,7 +22,7 @@ pub const VERSION: &str = "5.7.0";
 /// Effective values by name; a refused file has [`REFUSED`] alone.
 pub type Values = BTreeMap<String, String>;
 
-/// The name of the value that says that a file is not accepted, and why.
+/// The name of the value that stands for a rejected file and has the reason.
 pub const REFUSED: &str = "refused";
 
 /// What stands for no value.
@@ -95,7 +95,7 @@ fn compare_file(
     let is_refused = |values: &Values| values.contains_key(REFUSED);
     let names: Vec<&String> = match (is_refused(theirs), is_refused(ours)) {
         (true, true) => {
-            // In whose words does not matter.
+            // The wording does not matter.
             compared.values = 1;
             return compared;
         }

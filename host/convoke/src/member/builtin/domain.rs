@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use convoke_discovery::Grants;
+use convoke_text::HostPort;
 
 use super::BuiltIn;
-use crate::address_list::{host_and_port, with_port};
+use crate::address_list::with_port;
 
 /// The data grid port of a domain server.
 const PORT: u16 = 4900;
@@ -26,21 +27,24 @@ pub(super) const MODE: BuiltIn = BuiltIn {
 
 /// Whether the argument names this host's loopback.
 pub(crate) fn is_loopback(argument: &str) -> bool {
-    let (host, _) = host_and_port(argument.trim());
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    HostPort::split(argument.trim()).is_some_and(|HostPort { host, .. }| {
+        host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
 }
 
 /// The argument, with this member's own address in place of loopback: a domain server on this host
 /// has the same address, and does not listen on loopback.
 fn at_own_address(argument: &str, own: IpAddr) -> String {
     let argument = argument.trim();
-    let (_, port) = host_and_port(argument);
     if !is_loopback(argument) || own.is_loopback() {
         return argument.to_owned();
     }
-    let own = if own.is_ipv6() { format!("[{own}]") } else { own.to_string() };
-    port.map_or_else(|| own.clone(), |port| format!("{own}:{port}"))
+    match HostPort::split(argument).and_then(|place| place.port) {
+        Some(port) => HostPort::join(&own.to_string(), port),
+        None if own.is_ipv6() => format!("[{own}]"),
+        None => own.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +59,12 @@ mod tests {
         }
         assert_eq!(at("localhost:7000", "10.0.0.7"), "10.0.0.7:7000");
         assert_eq!(at("[::1]:7000", "fd00::7"), "[fd00::7]:7000");
+        assert_eq!(at("::1", "fd00::7"), "[fd00::7]");
+        assert_eq!(at("localhost:", "10.0.0.7"), "10.0.0.7:");
+        assert_eq!(at("[localhost]", "10.0.0.7"), "10.0.0.7");
+        for malformed in ["[::1", "[::1]7000", "localhost:1:2"] {
+            assert_eq!(at(malformed, "10.0.0.7"), malformed);
+        }
         for (argument, own) in
             [("das:7000", "10.0.0.7"), ("127.0.0.1", "127.0.0.1"), ("", "10.0.0.7")]
         {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use convoke_discovery::Grants;
+use convoke_text::HostPort;
 
 use super::{BuiltIn, setting};
 use crate::interfaces::Choice;
@@ -32,23 +33,45 @@ fn grants(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Grants {
     let setting = |key| setting(mode, key).map(str::to_owned);
     let group = setting("group").unwrap_or_else(|| group(settings, choice).to_string());
     let port = setting("port").unwrap_or_else(|| settings.mc_port.to_string());
-    let named = match mode.argument.rsplit_once(':') {
-        _ if mode.argument.is_empty() => bracketed(&group, &port),
-        Some((_, port)) if port.parse::<u16>().is_ok() && !is_bare_ipv6(&mode.argument) => {
-            mode.argument.clone()
-        }
-        _ => bracketed(&mode.argument, &port),
-    };
+    let named = named(&mode.argument, &group, &port);
     let grant = |named: String| Grants::parse([("multicast", [named].as_slice())]);
     // A malformed group is left for the mode to refuse: it gets the default grant, which it does
     // not use.
-    grant(named).or_else(|_| grant(bracketed(GROUP_IPV4, "2904"))).unwrap_or_default()
+    grant(named).or_else(|_| grant(HostPort::join(GROUP_IPV4, 2904))).unwrap_or_default()
 }
 
-fn bracketed(group: &str, port: &str) -> String {
-    if is_bare_ipv6(group) { format!("[{group}]:{port}") } else { format!("{group}:{port}") }
+/// The group and port of an argument, which may omit the port, or both.
+fn named(argument: &str, group: &str, port: &str) -> String {
+    if argument.is_empty() {
+        return HostPort::join(group, port);
+    }
+    let own = HostPort::split(argument).and_then(|place| place.port);
+    match own.is_some_and(|port| port.parse::<u16>().is_ok()) {
+        true => argument.to_owned(),
+        false => HostPort::join(argument, port),
+    }
 }
 
-fn is_bare_ipv6(text: &str) -> bool {
-    text.parse::<std::net::Ipv6Addr>().is_ok()
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn an_argument_may_omit_the_port_or_both() {
+        for (argument, expected) in [
+            ("", "224.2.2.4:2904"),
+            ("224.2.2.9", "224.2.2.9:2904"),
+            ("224.2.2.9:3000", "224.2.2.9:3000"),
+            ("ff02::7", "[ff02::7]:2904"),
+            ("ff02::7:3000", "[ff02::7:3000]:2904"),
+            ("[ff02::7]", "[ff02::7]:2904"),
+            ("[ff02::7]:3000", "[ff02::7]:3000"),
+            // Malformed: no grant of this name exists.
+            ("224.2.2.9:", "224.2.2.9::2904"),
+            ("224.2.2.9:x", "224.2.2.9:x:2904"),
+        ] {
+            assert_eq!(named(argument, "224.2.2.4", "2904"), expected);
+        }
+        assert_eq!(named("", "ff15::2904", "2904"), "[ff15::2904]:2904");
+    }
 }

@@ -3,18 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::tree::{self, Tree};
+use super::super::read::read_text;
+use super::quoted::{one_line, quoted, shown_path};
+use super::tree::{self, Tree, VALUES_MAX};
 
 /// Nesting levels of one file.
 const DEPTH_MAX: usize = 32;
-/// Values of a file and all files that it imports.
-pub(super) const VALUES_MAX: usize = 20_000;
 /// Depth of nested imports.
 const IMPORTS_MAX: usize = 8;
-/// Characters of a quoted value in an error.
-const SHOWN_CHARS: usize = 80;
-/// Characters of a path in an error.
-const SHOWN_PATH_CHARS: usize = 200;
 
 /// What the contents of a file depend on besides its text: its directory and the environment.
 #[derive(Debug, Default)]
@@ -71,12 +67,12 @@ impl Document {
 
     fn read_xml(&mut self, text: &str, folder: &Path, imports: usize) -> Result<(), String> {
         let tree = roxmltree::Document::parse(text).map_err(|error| {
-            format!("the file is not well-formed XML: {}", one_line(&error.to_string()))
+            format!("the file is not well-formed XML: {}", quoted(&error.to_string()))
         })?;
         let root = tree.root_element();
         let name = root.tag_name().name();
         if name != "hazelcast" {
-            return Err(format!("its root is <{}>; expected <hazelcast>", one_line(name)));
+            return Err(format!("its root is <{}>; expected <hazelcast>", quoted(name)));
         }
         for child in root.children().filter(roxmltree::Node::is_element) {
             match child.attribute("resource") {
@@ -188,7 +184,7 @@ impl Document {
 
     /// Reads another file in the place of the import.
     fn import(&mut self, resource: &str, folder: &Path, imports: usize) -> Result<(), String> {
-        let shown = one_line(resource);
+        let shown = quoted(resource);
         let refused = |why: &str| format!("{IMPORT} {shown:?} {why}");
         if imports >= IMPORTS_MAX {
             return Err(refused(&format!(
@@ -201,7 +197,7 @@ impl Document {
             return Err(refused("is not a file path; give a path relative to this file"));
         }
         let path = folder.join(path);
-        let text = super::super::file::read_text(&path).map_err(|error| refused(&error.0))?;
+        let text = read_text(&path).map_err(|error| refused(&one_line(&error.0)))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         self.read_file(&text, folder, imports + 1).map_err(|why| {
             // The innermost file is the one to fix.
@@ -283,7 +279,7 @@ impl Document {
         } else {
             path.to_owned()
         };
-        format!("hazelcast.{}", shortened(&path, SHOWN_PATH_CHARS))
+        format!("hazelcast.{}", shown_path(&path))
     }
 
     /// Removes and returns all values of `path`; empty values are skipped.
@@ -313,7 +309,7 @@ impl Document {
                 Err(format!(
                     "{}: {:?} contains a variable; write its value, or set {} in the environment",
                     self.shown(path),
-                    one_line(text),
+                    quoted(text),
                     variable_name(name)
                 ))
             }
@@ -381,8 +377,8 @@ impl Document {
             return Err(format!(
                 "{} is both {:?} and {:?}; keep one of them",
                 self.shown(path),
-                one_line(first),
-                one_line(last)
+                quoted(first),
+                quoted(last)
             ));
         }
         match texts.pop() {
@@ -411,7 +407,7 @@ impl Document {
             Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
             Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
             Some(text) => {
-                Err(format!("{}: {:?} is neither true nor false", self.shown(path), one_line(text)))
+                Err(format!("{}: {:?} is neither true nor false", self.shown(path), quoted(text)))
             }
         }
     }
@@ -420,7 +416,7 @@ impl Document {
     pub(super) fn port(&self, path: &str, text: &str) -> Result<u16, String> {
         let port = text.parse().ok().filter(|port| *port != 0);
         port.ok_or_else(|| {
-            format!("{}: {:?} is not a port; expected 1 to 65535", self.shown(path), one_line(text))
+            format!("{}: {:?} is not a port; expected 1 to 65535", self.shown(path), quoted(text))
         })
     }
 
@@ -436,7 +432,7 @@ impl Document {
             None => Err(format!(
                 "{}: {:?} is not {} to {}",
                 self.shown(path),
-                one_line(&text),
+                quoted(&text),
                 range.start(),
                 range.end()
             )),
@@ -484,7 +480,7 @@ impl Document {
         let mut paths: Vec<String> = Vec::new();
         let shown = self.values.iter().filter(|(_, value)| !value.is_empty());
         let shown = shown.map(|(path, _)| self.shown(path));
-        let variables = self.overrides.iter().map(|(_, _, name)| one_line(name));
+        let variables = self.overrides.iter().map(|(_, _, name)| quoted(name));
         for path in shown.chain(variables) {
             if !paths.contains(&path) {
                 paths.push(path);
@@ -539,17 +535,4 @@ fn variable_name(name: &str) -> String {
 
 fn join(above: &str, name: &str) -> String {
     if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") }
-}
-
-pub(super) fn one_line(text: &str) -> String {
-    shortened(text, SHOWN_CHARS)
-}
-
-fn shortened(text: &str, chars: usize) -> String {
-    let line: Vec<&str> = text.split_whitespace().collect();
-    let line = line.join(" ");
-    match line.char_indices().nth(chars) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
 }

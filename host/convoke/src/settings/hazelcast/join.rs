@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::file::{Discovery, File, Plain};
+use super::super::options::Options;
+use super::super::tables::{Discovery, Plain};
+use super::defaults::{GROUP, GROUP_PORT, PORT};
 use super::document::Document;
 use super::members;
-use super::{GROUP, GROUP_PORT};
 use crate::address_list::with_port;
 
 const JOIN: &str = "network.join";
@@ -15,7 +16,7 @@ const ELSEWHERE: [&str; 4] = ["aws", "azure", "eureka", "gcp"];
 /// Several may be enabled; they all run.
 pub(super) fn translate(
     document: &mut Document,
-    file: &mut File,
+    file: &mut Options,
     ignored: &mut Vec<String>,
 ) -> Result<(), String> {
     let group = multicast(document, file)?;
@@ -83,7 +84,7 @@ impl Group {
 }
 
 /// The group that the file names. Auto-detection uses it even if multicast is disabled.
-fn multicast(document: &mut Document, file: &mut File) -> Result<Group, String> {
+fn multicast(document: &mut Document, file: &mut Options) -> Result<Group, String> {
     let path = |name: &str| format!("{JOIN}.multicast.{name}");
     let is_on = document.is_on(&path("enabled"), false)?;
     let address = document.text(&path("multicast-group"))?.unwrap_or_else(|| GROUP.to_owned());
@@ -108,7 +109,7 @@ fn multicast(document: &mut Document, file: &mut File) -> Result<Group, String> 
     Ok(group)
 }
 
-fn tcp_ip(document: &mut Document, file: &mut File) -> Result<(), String> {
+fn tcp_ip(document: &mut Document, file: &mut Options) -> Result<(), String> {
     if !document.is_on("network.join.tcp-ip.enabled", false)? {
         document.forget("network.join.tcp-ip");
         return Ok(());
@@ -128,7 +129,7 @@ fn tcp_ip(document: &mut Document, file: &mut File) -> Result<(), String> {
     }
     // Only the required member may found the cluster.
     if let Some(member) = required {
-        let port = file.start_port.unwrap_or(super::PORT);
+        let port = file.start_port.unwrap_or(PORT);
         let mut mode = mode("domain", with_port(&member, port));
         mode.settings.insert("required".to_owned(), Plain::Boolean(true));
         file.discovery.push(mode);
@@ -145,7 +146,7 @@ fn tcp_ip(document: &mut Document, file: &mut File) -> Result<(), String> {
 /// Hazelcast 3 configured it.
 fn strategies(
     document: &mut Document,
-    file: &mut File,
+    file: &mut Options,
     ignored: &mut Vec<String>,
 ) -> Result<(), String> {
     const PATH: &str = "network.join.discovery-strategies";
@@ -186,7 +187,7 @@ const OF_OTHER_PODS: [(&str, &str); 2] = [
 fn kubernetes(
     document: &mut Document,
     path: &str,
-    file: &mut File,
+    file: &mut Options,
     ignored: &mut Vec<String>,
 ) -> Result<(), String> {
     let shown = document.shown(path);

@@ -2,9 +2,10 @@
 
 use convoke_grid::map::{BACKUPS_MAX, Eviction, MergePolicy};
 
-use super::super::data::MapEntry;
-use super::super::file::File;
-use super::document::{Document, one_line};
+use super::super::options::Options;
+use super::super::tables::MapEntry;
+use super::document::Document;
+use super::quoted::quoted;
 
 /// The map name for default settings, in Hazelcast and here.
 const HAZELCAST_DEFAULT: &str = "default";
@@ -35,7 +36,7 @@ struct Translation {
 /// Translates maps, and the number of members that they require.
 pub(super) fn translate(
     document: &mut Document,
-    file: &mut File,
+    file: &mut Options,
     ignored: &mut Vec<String>,
 ) -> Result<(), String> {
     let named = document.names_below("");
@@ -128,7 +129,7 @@ fn read(
                 ignored.push(format!(
                     "{} ({} has no counterpart: the last writer wins)",
                     document.shown(&path("merge-policy")),
-                    one_line(other)
+                    quoted(other)
                 ));
                 Some(MergePolicy::LastWriter)
             }
@@ -168,7 +169,7 @@ fn eviction(
             return Err(format!(
                 "{}: {:?} is not NONE, LRU, LFU or RANDOM",
                 document.shown(&path("eviction-policy")),
-                one_line(other)
+                quoted(other)
             ));
         }
     };
@@ -181,7 +182,7 @@ fn eviction(
         bound => ignored.push(format!(
             "{} (a bound by {} has no counterpart; set memory-mib for a memory limit)",
             document.shown(&format!("map[{name}].eviction")),
-            one_line(bound.unwrap_or("PER_NODE"))
+            quoted(bound.unwrap_or("PER_NODE"))
         )),
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! Known names in the parts of a file that decide membership. A misspelt name would be replaced by
 //! a default, and the member would join another cluster.
 
-use super::super::modes::distance;
-use super::document::{Document, one_line, plain};
+use super::super::distance::distance;
+use super::document::{Document, plain};
+use super::quoted::quoted;
 
 /// The names below each path.
 const KNOWN: [(&str, &[&str]); 9] = [
@@ -104,7 +105,7 @@ pub(super) fn check(document: &Document) -> Result<(), String> {
                 return Err(format!(
                     "{}: {:?} is unknown to Hazelcast; {known}",
                     document.shown(path),
-                    one_line(bare),
+                    quoted(bare),
                 ));
             }
         }

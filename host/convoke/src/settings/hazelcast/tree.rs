@@ -7,8 +7,10 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, StrInput};
 
-use super::document::{VALUES_MAX, one_line};
+use super::quoted::quoted;
 
+/// Values of a file, and of all files that it imports.
+pub(super) const VALUES_MAX: usize = 20_000;
 /// Nesting levels of a file, lists and maps alike.
 const DEPTH_MAX: usize = 64;
 
@@ -82,7 +84,7 @@ impl<'a> Reader<'a> {
                 Some(Ok((Event::Comment(..) | Event::Anchor(..), _))) => {}
                 Some(Ok((event, _))) => return Ok(event),
                 Some(Err(error)) => {
-                    let why = one_line(&error.to_string());
+                    let why = quoted(&error.to_string());
                     return Err(format!("the file is not well-formed YAML: {why}"));
                 }
             }
@@ -140,7 +142,7 @@ impl<'a> Reader<'a> {
                 return Err("it has a key that is not a string".to_owned());
             };
             if entries.iter().any(|(known, _)| *known == key) {
-                return Err(format!("it has the key {:?} twice", one_line(&key)));
+                return Err(format!("it has the key {:?} twice", quoted(&key)));
             }
             let event = self.next()?;
             let value = self.value(event, depth + 1)?;

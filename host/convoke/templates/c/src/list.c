@@ -5,18 +5,18 @@
 
 #define EXPECTED "expected addresses such as 10.0.0.5,10.0.0.6:6900,[fd00::5]:6900"
 
-static bool parts(char c) {
+static bool is_separator(char c) {
     return c == ',' || c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-// Takes the first word off the text. False when there is none.
+// Removes the first word from the text. Returns false if there is none.
 static bool next_word(struct text *text, struct text *word) {
-    while (text->length > 0 && parts(text->start[0])) {
+    while (text->length > 0 && is_separator(text->start[0])) {
         text->start++;
         text->length--;
     }
     *word = (struct text){text->start, 0};
-    while (word->length < text->length && !parts(word->start[word->length])) word->length++;
+    while (word->length < text->length && !is_separator(word->start[word->length])) word->length++;
     text->start += word->length;
     text->length -= word->length;
     return word->length > 0;
@@ -36,11 +36,11 @@ bool list_parse(struct text argument, struct list *list, char problem[LIST_PROBL
         snprintf(problem, LIST_PROBLEM_SIZE, "the argument is empty; " EXPECTED);
         return false;
     }
-    list->places = calloc(count, sizeof *list->places);
-    if (!list->places) abort();
+    list->endpoints = calloc(count, sizeof *list->endpoints);
+    if (!list->endpoints) abort();
     struct text word;
     while (next_word(&argument, &word)) {
-        const char *fault = place_parse(word, &list->places[list->count]);
+        const char *fault = endpoint_parse(word, &list->endpoints[list->count]);
         if (fault) {
             char shown[TEXT_SHOWN_SIZE];
             text_show(word, shown);
@@ -54,6 +54,6 @@ bool list_parse(struct text argument, struct list *list, char problem[LIST_PROBL
 }
 
 void list_free(struct list *list) {
-    free(list->places);
+    free(list->endpoints);
     *list = (struct list){NULL, 0};
 }

@@ -1,20 +1,19 @@
-// The places that the mode's argument names.
+// The addresses in the argument of the mode.
 
 #ifndef LIST_H
 #define LIST_H
 
-#include "place.h"
+#include "endpoint.h"
 
 enum { LIST_PROBLEM_SIZE = 160 };
 
 struct list {
-    struct place *places;
+    struct endpoint *endpoints;
     size_t count;
 };
 
-// Parses places that are separated by commas or white space. True when there is
-// at least one and all are well formed; otherwise `problem` says which is not,
-// and what would be.
+// Parses endpoints separated by commas or white space. Returns false if the list is empty or one
+// is malformed; `problem` then quotes it and says what is expected.
 bool list_parse(struct text argument, struct list *list, char problem[LIST_PROBLEM_SIZE]);
 
 void list_free(struct list *list);

@@ -1,5 +1,5 @@
-// What the host calls. Arguments belong to the callee, which frees them; what is
-// returned belongs to the caller, which frees it with free().
+// The functions that the host calls. The callee owns and frees the arguments; the caller owns
+// the results, and frees them with free().
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,12 +7,12 @@
 #include "list.h"
 #include "mode.h"
 
-// The list never changes: another look is for a host that lost the last one.
+// The list is constant. The interval only matters to a host that has lost the previous result.
 enum { LOOK_AGAIN_MS = 60000 };
 
 static struct list known;
 
-static void warn_of_setting(mode_tuple2_string_string_t *setting) {
+static void warn_about_setting(mode_tuple2_string_string_t *setting) {
     mode_tuple2_string_string_t field = {.f1 = setting->f0};
     mode_string_set(&field.f0, "setting");
     mode_string_t message;
@@ -25,7 +25,7 @@ bool exports_convoke_discovery_strategy_configure(
     exports_convoke_discovery_strategy_mode_config_t *config,
     exports_convoke_discovery_strategy_local_member_t *me,
     exports_convoke_discovery_strategy_problem_t *problem) {
-    for (size_t at = 0; at < config->settings.len; at++) warn_of_setting(&config->settings.ptr[at]);
+    for (size_t at = 0; at < config->settings.len; at++) warn_about_setting(&config->settings.ptr[at]);
 
     char text[LIST_PROBLEM_SIZE];
     struct text argument = {(const char *)config->argument.ptr, config->argument.len};
@@ -47,10 +47,10 @@ bool exports_convoke_discovery_strategy_discover(
     convoke_discovery_types_candidate_t *candidates = calloc(known.count, sizeof *candidates);
     if (!candidates) abort();
     for (size_t at = 0; at < known.count; at++) {
-        const struct place *place = &known.places[at];
-        mode_string_dup(&candidates[at].address, place->address);
-        candidates[at].port.is_some = place->port != 0;
-        candidates[at].port.val = place->port;
+        const struct endpoint *endpoint = &known.endpoints[at];
+        mode_string_dup(&candidates[at].address, endpoint->address);
+        candidates[at].port.is_some = endpoint->port != 0;
+        candidates[at].port.val = endpoint->port;
     }
     snapshot->candidates.ptr = candidates;
     snapshot->candidates.len = known.count;

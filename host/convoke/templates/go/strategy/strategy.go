@@ -1,25 +1,25 @@
-// Package strategy is what the host calls.
+// Package strategy contains the functions that the host calls.
 package strategy
 
 import (
 	types "mode/bindings/convoke_discovery_types"
 	log "mode/bindings/convoke_host_log"
 	wit "mode/bindings/wit/types"
-	"mode/places"
+	"mode/endpoints"
 )
 
-// The list never changes: another look is for a host that lost the last one.
+// The list is constant. The interval only matters to a host that has lost the previous result.
 const lookAgainMs = 60_000
 
-var known []places.Place
+var known []endpoints.Endpoint
 
-// Configure is called once, before anything else.
+// Configure is called once, before any other function.
 func Configure(config types.ModeConfig, _ types.LocalMember) wit.Result[wit.Unit, types.Problem] {
 	for _, setting := range config.Settings {
 		fields := []wit.Tuple2[string, string]{wit.Pair("setting", setting.F0)}
 		log.Log(log.Level_Warn, "unknown setting ignored", fields)
 	}
-	list, err := places.ParseList(config.Argument)
+	list, err := endpoints.ParseList(config.Argument)
 	if err != nil {
 		return wit.Err[wit.Unit](types.MakeProblemMisconfigured(err.Error()))
 	}
@@ -27,13 +27,13 @@ func Configure(config types.ModeConfig, _ types.LocalMember) wit.Result[wit.Unit
 	return wit.Ok[wit.Unit, types.Problem](wit.Unit{})
 }
 
-// Discover takes one look.
+// Discover returns the members that are known now. It is called repeatedly.
 func Discover() wit.Result[types.Snapshot, types.Problem] {
 	snapshot := types.Snapshot{LookAgainMs: wit.Some[uint32](lookAgainMs)}
-	for _, place := range known {
-		candidate := types.Candidate{Address: place.Address.String()}
-		if place.Port != 0 {
-			candidate.Port = wit.Some(place.Port)
+	for _, endpoint := range known {
+		candidate := types.Candidate{Address: endpoint.Address.String()}
+		if endpoint.Port != 0 {
+			candidate.Port = wit.Some(endpoint.Port)
 		}
 		snapshot.Candidates = append(snapshot.Candidates, candidate)
 	}

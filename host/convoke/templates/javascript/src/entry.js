@@ -1,14 +1,14 @@
-// What the host calls: convoke:discovery/strategy.
+// The functions that the host calls: convoke:discovery/strategy.
 
 import { log } from 'convoke:host/log@0.1.0';
 
-import { read } from './places.js';
+import { parse } from './endpoints.js';
 
-// The list never changes: another look is for a host that lost the last one.
+// The list is constant. The interval only matters to a host that has lost the previous result.
 const LOOK_AGAIN_MS = 60_000;
 
 // One instance serves one configured mode. The host calls `configure` first.
-let places = [];
+let endpoints = [];
 
 export const strategy = {
   configure(config) {
@@ -16,15 +16,15 @@ export const strategy = {
       log('warn', 'unknown setting ignored', [['setting', key]]);
     }
     try {
-      places = read(config.argument);
-    } catch (wrong) {
-      // Anything but a problem ends the instance.
-      throw { tag: 'misconfigured', val: wrong.message };
+      endpoints = parse(config.argument);
+    } catch (error) {
+      // Any exception other than a problem ends the instance.
+      throw { tag: 'misconfigured', val: error.message };
     }
   },
 
   discover() {
-    const candidates = places.map(({ address, port }) => ({ address, port, attributes: [] }));
+    const candidates = endpoints.map(({ address, port }) => ({ address, port, attributes: [] }));
     return { candidates, complete: false, lookAgainMs: LOOK_AGAIN_MS };
   },
 };

@@ -10,7 +10,7 @@ use convoke_mode_sdk::{
 
 /// The mode, with the addresses of its list.
 struct List {
-    places: Vec<Candidate>,
+    candidates: Vec<Candidate>,
 }
 
 impl Mode for List {
@@ -21,22 +21,22 @@ impl Mode for List {
         // Without a port, the cluster's start port is used.
         let port = config.number("port", 1..=u16::MAX)?;
         let entries = config.argument.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        let place = |entry: &str| match entry.parse::<IpAddr>() {
+        let candidate = |entry: &str| match entry.parse::<IpAddr>() {
             Ok(address) => Ok(Candidate::at(address, port)),
             Err(_) => Err(Problem::Misconfigured(format!(
                 "{} is not an IP address; expected a list such as 10.0.0.1,10.0.0.2",
                 quoted(entry)
             ))),
         };
-        let places = entries.map(place).collect::<Result<Vec<_>, _>>()?;
-        tracing::debug!(places = places.len(), "list read");
-        Ok(Self { places })
+        let candidates = entries.map(candidate).collect::<Result<Vec<_>, _>>()?;
+        tracing::debug!(count = candidates.len(), "list read");
+        Ok(Self { candidates })
     }
 
     /// Called repeatedly: returns all members known now. If there are none, the snapshot is
-    /// empty. A failure that may pass is `Temporary`, and the host calls again.
+    /// empty. After a `Temporary` problem the host calls again.
     fn discover(&mut self) -> Result<Snapshot, Problem> {
-        Ok(Snapshot::of(self.places.clone()))
+        Ok(Snapshot::of(self.candidates.clone()))
     }
 }
 
@@ -64,9 +64,9 @@ mod tests {
     }
 
     #[test]
-    fn malformed_addresses_are_refused() {
+    fn malformed_addresses_are_rejected() {
         let Err(Problem::Misconfigured(text)) = configure(ModeConfig::of("10.0.0.300")) else {
-            panic!("it must be refused");
+            panic!("it must be rejected");
         };
         assert!(text.starts_with("\"10.0.0.300\" is not an IP address"), "{text}");
         assert!(configure(ModeConfig::of("10.0.0.1").with("prot", 1)).is_err());

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::lookup_error::{NegativeAnswer, Unusable};
+use convoke_text::escaped;
+
 use crate::limits;
-use crate::text::one_line;
+use crate::lookup::{NegativeAnswer, Unusable};
 
 /// Unusable records of one service listed in one log line.
 const SHOWN_MAX: usize = 5;
@@ -33,7 +34,7 @@ impl FailureLog {
         if unusable.len() > SHOWN_MAX {
             shown.push(format!("{} more", unusable.len() - SHOWN_MAX));
         }
-        let words = one_line(&shown.join("; "), WORDS_BYTES_MAX);
+        let words = escaped(&shown.join("; "), WORDS_BYTES_MAX);
         if self.is_new(name, &format!("{words} {}", targets == 0)) {
             if targets == 0 {
                 tracing::warn!(%mode, name, "none of the SRV records of the service can be used: {words}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
+use convoke_text::escaped;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use http::{Request, Response, StatusCode};
@@ -17,7 +18,6 @@ use super::model::{Endpoint, Event, EventHead, EventKind, Object, Page, Status};
 use super::query::Query;
 use crate::grant::KubernetesAccess;
 use crate::limits;
-use crate::text::one_line;
 
 /// Endpoints by the name of the object that they come from.
 pub(super) type Objects = BTreeMap<String, Vec<Endpoint>>;
@@ -185,13 +185,13 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 /// The innermost cause on one line; the outer errors of the libraries add no information.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let last = causes(error).last().map(ToString::to_string);
-    one_line(&last.unwrap_or_default(), CAUSE_BYTES_MAX)
+    escaped(&last.unwrap_or_default(), CAUSE_BYTES_MAX)
 }
 
 fn shown(body: &[u8]) -> String {
     format!(
         "{:?}",
-        one_line(&String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]), SHOWN_BYTES)
+        escaped(&String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]), SHOWN_BYTES)
     )
 }
 

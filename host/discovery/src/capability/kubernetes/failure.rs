@@ -1,9 +1,10 @@
 //! Failures of the Kubernetes API, with texts for an operator and the RBAC objects that would
 //! help.
 
+use convoke_text::escaped;
+
 use super::model::Status;
 use super::query::Query;
-use crate::text::one_line;
 
 /// Bytes shown of a text from the server.
 const SHOWN_BYTES: usize = 300;
@@ -53,7 +54,7 @@ impl Failure {
             group => format!("{resource}.{group}"),
         };
         let namespace = query.namespace();
-        let message = one_line(&status.message, SHOWN_BYTES);
+        let message = escaped(&status.message, SHOWN_BYTES);
         let account = user(&status.message).unwrap_or(account);
         let code = if status.code == 0 { code } else { status.code };
         let failure = match code {

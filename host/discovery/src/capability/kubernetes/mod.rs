@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 
-use super::{Capability, Context, Grant};
+use super::view::{Capability, Context, Grant, HasContext, View};
 use crate::backend::FakePods;
 use crate::bindings::imports::convoke::host::kubernetes::{
     self, Answer, KubernetesError, Pod, Query as PodQuery,
@@ -27,18 +27,24 @@ use model::Endpoint;
 use query::Query;
 use watcher::{Known, Watcher};
 
-pub(crate) const CAPABILITY: Capability = Capability {
-    interface: "convoke:host/kubernetes",
-    grant: Some(Grant {
+pub(crate) enum Kubernetes {}
+
+impl Capability for Kubernetes {
+    const INTERFACE: &'static str = "convoke:host/kubernetes";
+    const GRANT: Option<Grant> = Some(Grant {
         is_granted: |grants| !grants.kubernetes.is_empty(),
         capability: "kubernetes",
         example: ".",
-    }),
-    description: "read pod addresses through the Kubernetes API",
-    link: |linker: &mut Linker<_>| {
-        kubernetes::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
-    },
-};
+    });
+    const DESCRIPTION: &'static str = "read pod addresses through the Kubernetes API";
+
+    type Shared = Watchers;
+    type Own = ();
+
+    fn add_to_linker<T: View<Self>>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+        kubernetes::add_to_linker::<_, HasContext<Self>>(linker, T::view)
+    }
+}
 
 /// The grant pattern for the namespace that the host runs in.
 const OWN: &str = ".";
@@ -51,7 +57,7 @@ pub(crate) struct Watchers {
     own_namespace: OnceLock<String>,
 }
 
-impl kubernetes::Host for Context {
+impl kubernetes::Host for Context<'_, Kubernetes> {
     async fn list_pods(
         &mut self,
         request: PodQuery,
@@ -60,8 +66,8 @@ impl kubernetes::Host for Context {
             Ok(query) => query,
             Err(refused) => return Ok(Err(refused)),
         };
-        self.called(format_args!("kubernetes: pods of {query:?}"));
-        if let Some(fakes) = self.mode.host.backend.fakes() {
+        self.caller.mode.called(format_args!("kubernetes: pods of {query:?}"));
+        if let Some(fakes) = self.caller.mode.host.backend.fakes() {
             return Ok(match &fakes.failing {
                 Some(why) => Err(KubernetesError::Temporary(why.clone())),
                 None => answers_of_fakes(&fakes.kubernetes, &query),
@@ -73,7 +79,7 @@ impl kubernetes::Host for Context {
         };
         let bound = Duration::from_millis(limits::FIRST_ANSWER_MS_MAX);
         let first = tokio::time::timeout(bound, known.wait_for(|known| !known.is_waiting()));
-        Ok(match self.unless_stopped(first).await {
+        Ok(match self.caller.unless_stopped(first).await {
             Some(Ok(Ok(known))) => answer(&query, &known),
             Some(Ok(Err(_))) => Err(KubernetesError::Other("the watch has ended".into())),
             Some(Err(_)) => Err(KubernetesError::Temporary(format!(
@@ -85,10 +91,10 @@ impl kubernetes::Host for Context {
     }
 }
 
-impl Context {
+impl Context<'_, Kubernetes> {
     /// The query with its namespace, if it is valid and granted.
     fn admit_query(&self, request: PodQuery) -> Result<Query, KubernetesError> {
-        let grants = &self.mode.grants.kubernetes;
+        let grants = &self.caller.mode.grants.kubernetes;
         let own = request.namespace.is_none();
         let namespace = match request.namespace {
             Some(namespace) => namespace,
@@ -97,7 +103,7 @@ impl Context {
         let query = Query::new(&namespace, request.service.as_deref(), &request.label_selector)
             .map_err(KubernetesError::Other)?;
         if !grants.covers(&namespace, own) {
-            self.mode.warn_denied("kubernetes", if own { OWN } else { &namespace });
+            self.caller.mode.warn_denied("kubernetes", if own { OWN } else { &namespace });
             return Err(KubernetesError::Denied);
         }
         Ok(query)
@@ -105,28 +111,27 @@ impl Context {
 
     fn own_namespace(&self) -> Result<String, KubernetesError> {
         // A rehearsal reads no files of this host.
-        if self.mode.host.backend.fakes().is_some() && self.mode.rehearsal.is_none() {
+        if self.caller.mode.host.backend.fakes().is_some() && self.caller.mode.rehearsal.is_none() {
             return Ok("default".to_owned());
         }
-        let known = &self.mode.kubernetes.own_namespace;
+        let known = &self.shared.own_namespace;
         if let Some(namespace) = known.get() {
             return Ok(namespace.clone());
         }
-        let access = &self.mode.grants.kubernetes.access;
+        let access = &self.caller.mode.grants.kubernetes.access;
         let namespace = access::own_namespace(access).map_err(to_wit)?;
         Ok(known.get_or_init(|| namespace).clone())
     }
 
     fn watch(&self, query: &Query) -> Result<tokio::sync::watch::Receiver<Known>, KubernetesError> {
-        let mut watchers =
-            self.mode.kubernetes.by_query.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watchers = self.shared.by_query.lock().unwrap_or_else(PoisonError::into_inner);
         if !watchers.contains_key(query) && watchers.len() >= limits::QUERIES_MAX {
             let max = limits::QUERIES_MAX;
             return Err(KubernetesError::Other(format!("more than {max} different queries")));
         }
         let start = || {
-            let access = self.mode.grants.kubernetes.access.clone();
-            Watcher::start(self.mode.name.clone(), access, query.clone())
+            let access = self.caller.mode.grants.kubernetes.access.clone();
+            Watcher::start(self.caller.mode.name.clone(), access, query.clone())
         };
         Ok(watchers.entry(query.clone()).or_insert_with(start).known())
     }

@@ -13,10 +13,11 @@ use super::failure::{Failure, Kind, rbac};
 use super::model::{Endpoint, EndpointSlice, Object, Pod};
 use super::query::Query;
 use crate::grant::KubernetesAccess;
-use crate::{back_off, limits};
+use crate::limits;
+use crate::schedule::{BackOff, jittered};
 
-/// Bounds of the back-off, in milliseconds.
-const BACK_OFF: (u64, u64) = (limits::API_BACK_OFF_MS_MIN, limits::API_BACK_OFF_MS_MAX);
+/// The waits after failures of the API server.
+const BACK_OFF: BackOff = BackOff::new(limits::API_BACK_OFF_MS_MIN, limits::API_BACK_OFF_MS_MAX);
 
 /// The current state of one query.
 #[derive(Clone, Debug)]
@@ -107,7 +108,7 @@ impl Running {
             let wait = match self.round::<T>().await {
                 Ok(wait_ms) => {
                     failures = 0;
-                    back_off::jittered(Duration::from_millis(wait_ms))
+                    jittered(Duration::from_millis(wait_ms))
                 }
                 Err(failure) => {
                     if failure.kind == Kind::Unauthorized {
@@ -118,7 +119,7 @@ impl Running {
                         self.tell.send_replace(Known::Failed(failure));
                     }
                     failures = failures.saturating_add(1);
-                    back_off::after(failures - 1, BACK_OFF)
+                    BACK_OFF.jittered(failures - 1)
                 }
             };
             tokio::time::sleep(wait).await;

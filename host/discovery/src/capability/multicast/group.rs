@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::link::Link;
 use super::socket;
 use crate::beacon::{BeaconCipher, BeaconRejection};
-use crate::capability::Mode;
+use crate::capability::mode::Mode;
 use crate::capability::rate::Bucket;
 use crate::limits;
 
@@ -75,9 +75,9 @@ pub(crate) enum SendError {
 }
 
 /// A joined group. Dropping it leaves the group and stops its tasks.
-#[allow(unreachable_pub, reason = "the bindings export it from a private module again")]
-pub struct Group {
+pub(crate) struct Group {
     mode: Arc<Mode>,
+    totals: Arc<Totals>,
     links: Vec<Arc<Link>>,
     cipher: Arc<Mutex<Box<dyn BeaconCipher>>>,
     bucket: Bucket,
@@ -98,13 +98,17 @@ impl Group {
     ///
     /// # Errors
     /// The reasons, when no interface can join.
-    pub(crate) fn join(mode: &Arc<Mode>, group: SocketAddr) -> Result<Self, String> {
+    pub(crate) fn join(
+        mode: &Arc<Mode>,
+        totals: &Arc<Totals>,
+        group: SocketAddr,
+    ) -> Result<Self, String> {
         let host = &mode.host;
         if let Some(why) = host.backend.failing() {
             return Err(why);
         }
         if let Some(fakes) = host.backend.fakes() {
-            return Ok(Self::on(mode, group, vec![Link::fake(fakes, group)]));
+            return Ok(Self::on(mode, totals, group, vec![Link::fake(fakes, group)]));
         }
         let version = if group.is_ipv4() { 4 } else { 6 };
         let mut links = Vec::new();
@@ -134,11 +138,11 @@ impl Group {
                 tracing::warn!(mode = %mode.name, "{group} cannot be joined on {reason}; the other interfaces are used");
             }
         }
-        Ok(Self::on(mode, group, links))
+        Ok(Self::on(mode, totals, group, links))
     }
 
     /// A group joined on each of `links`.
-    fn on(mode: &Arc<Mode>, group: SocketAddr, links: Vec<Link>) -> Self {
+    fn on(mode: &Arc<Mode>, totals: &Arc<Totals>, group: SocketAddr, links: Vec<Link>) -> Self {
         let links: Vec<Arc<Link>> = links.into_iter().map(Arc::new).collect();
         let cipher = Arc::new(Mutex::new(mode.host.beacon_ciphers.make(group)));
         let queue = Arc::new(Queue::default());
@@ -151,6 +155,7 @@ impl Group {
         for link in &links {
             let receiver = Receiver {
                 mode: Arc::clone(mode),
+                totals: Arc::clone(totals),
                 group,
                 link: Arc::clone(link),
                 cipher: Arc::clone(&cipher),
@@ -160,6 +165,7 @@ impl Group {
         }
         Self {
             mode: Arc::clone(mode),
+            totals: Arc::clone(totals),
             links,
             cipher,
             bucket: Bucket::new(limits::SENDS_PER_SECOND, limits::SENDS_BURST),
@@ -199,7 +205,7 @@ impl Group {
                 tracing::warn!(mode = %self.mode.name, "multicast cannot be sent on {reason}; the other interfaces work");
             }
         }
-        self.mode.multicast.sent.fetch_add(1, Relaxed);
+        self.totals.sent.fetch_add(1, Relaxed);
         Ok(())
     }
 }
@@ -240,6 +246,7 @@ impl Queue {
 /// Receives datagrams from one link while the group is joined.
 struct Receiver {
     mode: Arc<Mode>,
+    totals: Arc<Totals>,
     group: SocketAddr,
     link: Arc<Link>,
     cipher: Arc<Mutex<Box<dyn BeaconCipher>>>,
@@ -264,7 +271,7 @@ impl Receiver {
     }
 
     fn handle(&self, datagram: &[u8], source: SocketAddr) {
-        let totals = &self.mode.multicast;
+        let totals = &self.totals;
         let mut payload = Vec::new();
         let opened = lock(&self.cipher).open(datagram, &mut payload);
         let counter = match opened {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use crate::host::Interface;
+use crate::member::Interface;
 
 /// A socket that has joined a group, and its destination.
 #[derive(Debug)]

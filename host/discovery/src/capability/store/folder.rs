@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-use super::{StoreFailure, is_name};
+use super::value::{StoreFailure, is_name};
 use crate::limits;
 
 /// Locked while a process uses the folder. Not a valid name of a value.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::StoreFailure;
+use super::value::StoreFailure;
 use crate::limits;
 
 #[derive(Debug)]

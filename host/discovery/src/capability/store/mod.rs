@@ -2,30 +2,40 @@
 
 mod folder;
 mod memory;
+mod value;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use wasmtime::component::HasSelf;
+use wasmtime::component::Linker;
 
-use super::{Capability, Context, Grant, Mode};
+use super::mode::Mode;
+use super::view::{Capability, Context, Grant, HasContext, View};
 use crate::bindings::imports::convoke::host::store::{self, StoreError};
-use crate::limits;
 use folder::Folder;
 use memory::Memory;
+use value::{StoreFailure, is_name};
 
 /// The size that a proposed grant contains.
 const SIZE: &str = "64KiB";
 
-pub(crate) const CAPABILITY: Capability = Capability {
-    interface: "convoke:host/store",
-    grant: Some(Grant {
+pub(crate) enum Store {}
+
+impl Capability for Store {
+    const INTERFACE: &'static str = "convoke:host/store";
+    const GRANT: Option<Grant> = Some(Grant {
         is_granted: |grants| grants.store.is_some(),
         capability: "store",
         example: SIZE,
-    }),
-    description: "store a few values in its own folder",
-    link: |linker| store::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities),
-};
+    });
+    const DESCRIPTION: &'static str = "store a few values in its own folder";
+
+    type Shared = ModeStore;
+    type Own = ();
+
+    fn add_to_linker<T: View<Self>>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+        store::add_to_linker::<_, HasContext<Self>>(linker, T::view)
+    }
+}
 
 /// The store of one mode, opened at first use.
 #[derive(Debug, Default)]
@@ -36,13 +46,6 @@ pub(crate) struct ModeStore(OnceLock<Result<Arc<Backing>, String>>);
 enum Backing {
     Folder(Folder),
     Memory(Mutex<Memory>),
-}
-
-/// Why a value cannot be read or stored.
-#[derive(Debug, PartialEq, Eq)]
-enum StoreFailure {
-    Full,
-    Other(String),
 }
 
 impl Backing {
@@ -106,7 +109,7 @@ impl ModeStore {
     }
 }
 
-impl store::Host for Context {
+impl store::Host for Context<'_, Store> {
     async fn load(
         &mut self,
         name: String,
@@ -133,7 +136,7 @@ impl store::Host for Context {
     }
 }
 
-impl Context {
+impl Context<'_, Store> {
     /// Runs `work` on the store, on a thread that may block.
     async fn with_store<T: Send + 'static>(
         &mut self,
@@ -141,21 +144,22 @@ impl Context {
         name: Option<String>,
         work: impl FnOnce(&Backing, &str, u64) -> Result<T, StoreFailure> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Some(grant) = self.mode.grants.store else {
-            self.mode.warn_denied("store", SIZE);
+        let mode = &self.caller.mode;
+        let Some(grant) = mode.grants.store else {
+            mode.warn_denied("store", SIZE);
             return Err(StoreError::Denied);
         };
         if name.as_deref().is_some_and(|name| !is_name(name)) {
             return Err(StoreError::InvalidName);
         }
-        self.called(format_args!("store: {what} {}", name.as_deref().unwrap_or_default()));
-        if let Some(why) = self.mode.host.backend.failing() {
+        mode.called(format_args!("store: {what} {}", name.as_deref().unwrap_or_default()));
+        if let Some(why) = mode.host.backend.failing() {
             return Err(StoreError::Other(why));
         }
-        let kept = self.mode.store.get(&self.mode).map_err(StoreError::Other)?;
+        let kept = self.shared.get(mode).map_err(StoreError::Other)?;
         let name = name.unwrap_or_default();
         let working = tokio::task::spawn_blocking(move || work(&kept, &name, grant.bytes()));
-        match self.unless_stopped(working).await {
+        match self.caller.unless_stopped(working).await {
             Some(Ok(Ok(done))) => Ok(done),
             Some(Ok(Err(StoreFailure::Full))) => Err(StoreError::Full(grant.bytes())),
             Some(Ok(Err(StoreFailure::Other(why)))) => Err(StoreError::Other(why)),
@@ -165,27 +169,38 @@ impl Context {
     }
 }
 
-/// Whether `text` is a valid name, and thereby a valid file name on every system.
-fn is_name(text: &str) -> bool {
-    let is_sound =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-    (1..=limits::STORE_NAME_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(is_sound)
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::is_name;
+    use super::Store;
+    use crate::backend::Fakes;
+    use crate::bindings::imports::convoke::host::store::{Host as _, StoreError};
+    use crate::capability::mode;
+    use crate::capability::view::View as _;
+    use crate::capability::view::tests::{Alone, link_alone};
 
     #[test]
-    fn names_are_plain_file_names() {
-        for name in ["a", "addresses", "index-2.json", "0", &"x".repeat(64)] {
-            assert!(is_name(name), "{name}");
-        }
-        for wrong in ["", ".", "..", ".lock", "a/b", "a\\b", "A", "ä", "a b", "-a", &"x".repeat(65)]
-        {
-            assert!(!is_name(wrong), "{wrong}");
-        }
+    fn it_links_with_a_store_that_holds_nothing_else() {
+        link_alone::<Store>().unwrap();
+    }
+
+    #[tokio::test]
+    async fn values_are_kept_within_the_granted_size() {
+        let mut alone =
+            Alone::<Store>::new(mode::tests::mode(Fakes::default(), &[("store", &["8"])]));
+        let mut view = alone.view();
+        view.save("a".into(), b"1234".into()).await.unwrap().unwrap();
+        assert_eq!(view.load("a".into()).await.unwrap().unwrap().unwrap(), b"1234");
+        let refused = view.save("b".into(), vec![0; 8]).await.unwrap();
+        assert!(matches!(refused, Err(StoreError::Full(8))), "{refused:?}");
+        let refused = view.load("a/b".into()).await.unwrap();
+        assert!(matches!(refused, Err(StoreError::InvalidName)), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn without_a_grant_nothing_is_stored() {
+        let mut alone = Alone::<Store>::new(mode::tests::mode(Fakes::default(), &[]));
+        let refused = alone.view().save("a".into(), Vec::new()).await.unwrap();
+        assert!(matches!(refused, Err(StoreError::Denied)), "{refused:?}");
+        assert_eq!(alone.caller.mode.grants_needed(), "grant = { store = \"64KiB\" }");
     }
 }

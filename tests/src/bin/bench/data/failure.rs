@@ -1,5 +1,5 @@
-//! What a lost member costs: until its keys are written again, and until all data
-//! has all its copies again.
+//! The cost of a lost member: the time until its keys can be written, and until all data has all
+//! its replicas again.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -17,12 +17,12 @@ use crate::table::{Row, Table, Unit};
 const RUNS: usize = 5;
 /// Keys of the lost member that are written.
 const KEYS: usize = 40;
-/// A write that fails is tried again after so long.
+/// Delay before a failed write is repeated.
 const PAUSE: Duration = Duration::from_millis(5);
-/// What is stored before the loss: 1 GB.
+/// The data stored before the loss: 1 GB.
 const ENTRIES: usize = 1_000_000;
 const VALUE_BYTES: usize = 1_000;
-/// Requests that are sent at once to fill a member.
+/// Requests in one pipeline to fill a member.
 const BATCH: usize = 1_000;
 
 pub(super) fn measure(table: &mut Table) {
@@ -63,10 +63,10 @@ pub(super) fn measure(table: &mut Table) {
     });
 }
 
-/// From the kill to the first write of a key that the lost member led, and to the
+/// From the kill to the first write of a key of the lost member, and to the
 /// last of them.
 fn writes_after_a_loss() -> (Duration, Duration) {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let mut members = servers::members(&cluster, 3, 1);
     let slots = Slots::of(&cluster, &members);
     let mut victim = members.remove(1);
@@ -91,7 +91,7 @@ fn writes_after_a_loss() -> (Duration, Duration) {
 fn written(survivor: SocketAddr, key: usize) -> Instant {
     let mut client = Client::connect(survivor).expect("a survivor");
     loop {
-        let answer = client.ask(&format!("SET key:{key} x")).expect("a survivor answers");
+        let answer = client.command(&format!("SET key:{key} x")).expect("a survivor answers");
         if answer == Value::ok() {
             return Instant::now();
         }
@@ -100,7 +100,7 @@ fn written(survivor: SocketAddr, key: usize) -> Instant {
 }
 
 fn safe_after_a_loss() -> (Duration, u64) {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let mut members = servers::members(&cluster, 3, 1);
     let mut client = members[0].client();
     let value = [b'v'; VALUE_BYTES];

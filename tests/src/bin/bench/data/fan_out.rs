@@ -1,4 +1,4 @@
-//! What is published on one member and reaches many subscribers on all.
+//! Messages published on one member to many subscribers on all members.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -19,7 +19,7 @@ const PAYLOAD: [u8; 100] = [b'm'; 100];
 const RUNS: usize = 3;
 
 pub(super) fn measure(table: &mut Table, redis: Option<&Redis>) {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let members = servers::members(&cluster, MEMBERS, 1);
     let ours: Vec<SocketAddr> = members.iter().map(Member::resp).collect();
     let (mut own, mut theirs) = (Vec::new(), Vec::new());
@@ -49,7 +49,7 @@ pub(super) fn measure(table: &mut Table, redis: Option<&Redis>) {
 fn deliveries(servers: &[SocketAddr]) -> f64 {
     let subscribe = |place: usize| {
         let mut client = Client::connect(servers[place % servers.len()]).expect("a server");
-        client.ask("SUBSCRIBE news").expect("a subscription");
+        client.command("SUBSCRIBE news").expect("a subscription");
         client
     };
     let subscribers: Vec<Client> = (0..servers.len() * SUBSCRIBERS).map(subscribe).collect();
@@ -58,7 +58,7 @@ fn deliveries(servers: &[SocketAddr]) -> f64 {
     let started = Instant::now();
     let deliveries = subscribers.len() * MESSAGES;
     thread::scope(|scope| {
-        // One thread reads them all, by turns: what it does is little.
+        // One thread reads all of them in turn, since it has little to do.
         scope.spawn(move || {
             for mut subscriber in subscribers {
                 for _ in 0..MESSAGES {
@@ -66,7 +66,7 @@ fn deliveries(servers: &[SocketAddr]) -> f64 {
                 }
             }
         });
-        publisher.send_bytes(&one.repeat(MESSAGES)).expect("a server takes it");
+        publisher.send_bytes(&one.repeat(MESSAGES)).expect("the server reads");
         for _ in 0..MESSAGES {
             publisher.receive().expect("an answer");
         }

@@ -1,5 +1,5 @@
-//! A lean client: it counts answers by their length, so that the server is what is
-//! measured.
+//! A lightweight client that counts answers by their length, so that the server dominates the
+//! measurement.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Different keys that are asked for.
+/// Number of distinct keys.
 pub(super) const KEYS: u64 = 100_000;
 /// Bytes of a value.
 pub(super) const VALUE_BYTES: usize = 100;
-/// Requests that fill a server at once.
+/// Requests in one pipeline to fill a server.
 const FILL: usize = 10_000;
 /// Different batches that one connection sends in turn.
 const BATCHES: u64 = 64;
 /// Before anything is counted.
 pub(super) const WARM_UP: Duration = Duration::from_millis(500);
 
-/// What is asked.
+/// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
     Get,
     Set,
 }
 
-/// How it is asked.
+/// The kind of load.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) ask: Ask,
@@ -36,7 +36,7 @@ pub(super) struct Load {
     pub(super) time: Duration,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
     /// Answers in a second.
@@ -91,10 +91,10 @@ struct Lane {
     answer: Vec<u8>,
 }
 
-/// Which of several servers a key is asked of.
+/// Selects the server of a key.
 pub(super) type Place<'a> = &'a dyn Fn(&[u8]) -> usize;
 
-/// Puts so many keys.
+/// Sets `keys` keys.
 pub(super) async fn fill(server: SocketAddr, keys: u64) -> io::Result<()> {
     let value = [b'v'; VALUE_BYTES];
     let mut stream = TcpStream::connect(server).await?;
@@ -114,7 +114,7 @@ pub(super) async fn fill(server: SocketAddr, keys: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Each answer begins as it should; an error would stand out.
+/// Checks that each answer begins as expected and is not an error.
 fn check(answers: &[u8], ask: Ask) -> io::Result<()> {
     let first = if ask == Ask::Get { b'$' } else { b'+' };
     if answers.chunks(ask.answer_bytes()).all(|answer| answer[0] == first) {
@@ -124,7 +124,7 @@ fn check(answers: &[u8], ask: Ask) -> io::Result<()> {
     Err(io::Error::other(format!("an answer is not what was expected, near {text:?}")))
 }
 
-/// Asks `servers`, each key where `place` says.
+/// Sends requests to `servers`, each key to the one that `place` selects.
 pub(super) async fn run(
     servers: &[SocketAddr],
     place: Place<'_>,

@@ -47,7 +47,7 @@ fn memory(table: &mut Table) {
         runtime.fill(redis.address, ENTRIES);
         bytes(before, redis.resident_kib())
     });
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let members = servers::members(&cluster, 1, 0);
     let before = members[0].resident_kib().0;
     runtime.fill(members[0].resp(), ENTRIES);

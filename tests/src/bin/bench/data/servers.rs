@@ -1,4 +1,4 @@
-//! What is measured: members of ours, and Redis.
+//! The servers that are measured: members of Convoke, and Redis.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,10 +11,10 @@ use convoke_tests::{Cluster, Member, binary};
 
 use crate::measure::WAIT_MAX;
 
-/// Between two looks.
+/// Polling interval.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Redis, without persistence. Ended when dropped.
+/// Redis, without persistence. Stopped when dropped.
 pub(super) struct Redis {
     child: Child,
     pub(super) address: SocketAddr,
@@ -66,7 +66,7 @@ fn resident_kib(process: u32) -> u64 {
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Members of one cluster, with so many backups.
+/// Members of one cluster, with `backups` backups.
 pub(super) fn members(cluster: &Cluster, count: usize, backups: u8) -> Vec<Member> {
     let file = cluster.write("data.toml", format!("[maps.\"*\"]\nbackups = {backups}\n"));
     let mut members: Vec<Member> = Vec::new();
@@ -83,7 +83,7 @@ pub(super) fn start(cluster: &Cluster, file: &str) -> Member {
     cluster.launch().option("--config", file).start()
 }
 
-/// Waits until every partition has all its copies.
+/// Waits until all replicas of all partitions are complete.
 pub(super) fn safe(members: &[Member]) {
     for member in members {
         member.wait_for_status(WAIT_MAX, "data that is safe", |status| {

@@ -11,15 +11,15 @@ use tokio::task::LocalSet;
 use super::load::{self, Ask, KEYS, Load, Outcome, Place};
 use super::servers::{self, Redis};
 
-/// Runs of each, of which the one in the middle counts; by turns, so that what else
-/// the machine does hits both.
+/// Runs of each, of which the median counts; interleaved, so that other load of the machine affects
+/// both.
 const RUNS: usize = 3;
 /// Of one run.
 const TIME: Duration = Duration::from_secs(2);
 /// Connections of the client.
 const CONNECTIONS: usize = 50;
 const DEPTHS: [usize; 3] = [1, 16, 64];
-/// What is wanted of each of our rates, of that of Redis.
+/// Target for each of our rates, relative to Redis.
 const OF_REDIS: f64 = 0.9;
 /// Of a write that is on a second member before it is answered, without pipelining,
 /// of our own reads.
@@ -27,7 +27,7 @@ const REPLICATED_OF_READ: f64 = 0.45;
 /// The same at depth 16, in a second.
 const REPLICATED_PIPELINED: f64 = 400_000.0;
 
-/// A client on a thread of its own, the caller's.
+/// A client on the calling thread.
 pub(super) struct Bench {
     runtime: Runtime,
     local: LocalSet,
@@ -68,7 +68,7 @@ pub(super) fn measure_replicated() {
 /// Returns the rate of unpipelined reads.
 fn without_backups(bench: &Bench, redis: Option<&Redis>) -> f64 {
     let anywhere: Place<'_> = &|_| 0;
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let members = servers::members(&cluster, 1, 0);
     let ours = [members[0].resp()];
     for server in redis.map(|redis| redis.address).into_iter().chain(ours) {
@@ -96,7 +96,7 @@ fn without_backups(bench: &Bench, redis: Option<&Redis>) -> f64 {
 
 /// Writes that are on a second member before they are answered.
 fn replicated(bench: &Bench, unpipelined_read: f64) {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let members = servers::members(&cluster, 2, 1);
     let servers: Vec<SocketAddr> = members.iter().map(Member::resp).collect();
     bench.fill(servers[0], KEYS);
@@ -119,8 +119,8 @@ fn replicated(bench: &Bench, unpipelined_read: f64) {
     }
 }
 
-/// Runs a load so often, and gives the run in the middle with the time of all cores
-/// that a request took of these members, in microseconds.
+/// Runs a load several times, and returns the median run with the CPU time of these members per
+/// request, in microseconds.
 fn with_cpu(members: &[Member], run: impl Fn() -> Outcome) -> (Outcome, f64) {
     let used = || members.iter().map(Member::cpu_time).sum::<Duration>();
     let mut runs: Vec<(Outcome, f64)> = (0..RUNS)

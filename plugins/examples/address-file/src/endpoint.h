@@ -1,0 +1,1 @@
+../../../../host/convoke/templates/c/src/endpoint.h

@@ -1,1 +1,0 @@
-../../../../host/convoke/templates/c/src/place.h
