@@ -401,15 +401,15 @@ impl Fragment {
 
     /// Takes an entry of any type out, without a tombstone.
     pub(crate) fn take(&mut self, hash: u32, key: &[u8]) -> Option<Meta> {
-        let (meta, taken) =
-            if let Some(entry) = self.plain.remove(hash, |entry| entry.key() == key) {
-                self.heap_bytes -= entry.bytes();
-                (entry.meta(), Taken::Plain(entry))
-            } else {
-                let entry = self.structures.remove(hash, |entry| entry.key() == key)?;
-                self.heap_bytes -= entry.bytes();
-                (entry.meta, Taken::Structured(entry))
-            };
+        let (meta, taken) = if let Some(entry) = self.plain.remove(hash, |entry| entry.key() == key)
+        {
+            self.heap_bytes -= entry.bytes();
+            (entry.meta(), Taken::Plain(entry))
+        } else {
+            let entry = self.structures.remove(hash, |entry| entry.key() == key)?;
+            self.heap_bytes -= entry.bytes();
+            (entry.meta, Taken::Structured(entry))
+        };
         self.digest ^= digest_term(hash, meta.version, false);
         if let Some(undo) = &mut self.undo {
             undo.keep(hash, key, taken);

@@ -9,10 +9,6 @@ use convoke_membership::MemberId;
 
 use crate::hasher::KeyHasher;
 use crate::table::Table;
-use crate::{OpError, Reply};
-
-/// The reply of a request, once there is one; `None` if the request is to be sent to another member.
-pub type Running = Pin<Box<dyn Future<Output = Option<Result<Reply, OpError>>> + Send>>;
 
 /// The environment of a grid, provided by its owner.
 pub trait Host: Send + Sync + 'static {
@@ -27,18 +23,6 @@ pub trait Host: Send + Sync + 'static {
 
     /// Runs a task that waits for other members. It ends by itself.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
-
-    /// Runs a request that a member of the cluster sent to the primary of a partition
-    /// ([`Op::Request`](crate::Op::Request)): a script, which may use [`Grid::step`] and
-    /// [`Grid::open_transaction`]. `None` if this member is not the primary any more and nothing
-    /// was done.
-    ///
-    /// [`Grid::step`]: crate::Grid::step
-    /// [`Grid::open_transaction`]: crate::Grid::open_transaction
-    fn run(&self, partition: u16, request: Vec<u8>) -> Running {
-        let _ = (partition, request);
-        Box::pin(std::future::ready(Some(Err(OpError::Malformed))))
-    }
 
     /// Reports an event for operators. Called while locks are held: must not block, and must not
     /// call the grid.

@@ -33,3 +33,5 @@ mod pipeline;
 mod routing;
 mod script_cache;
 pub(crate) mod scripts;
+
+pub use dispatch::run_scripts;

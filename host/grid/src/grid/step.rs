@@ -41,9 +41,8 @@ impl Grid {
         if partition >= partitions || !inner.may_serve(now) {
             return Stepped::GivenUp;
         }
-        let stepped = inner.at(partition, |partition| {
-            partition.step(&inner.shared, map, now, partitions, work)
-        });
+        let stepped = inner
+            .at(partition, |partition| partition.step(&inner.shared, map, now, partitions, work));
         let Some((result, effect, ticket)) = stepped else { return Stepped::GivenUp };
         let settled = ticket.map(|ticket| {
             let settled = settle(Arc::clone(inner), ticket, Ok(Reply::Done), effect);

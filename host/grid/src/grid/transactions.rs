@@ -92,24 +92,6 @@ impl Inner {
         Err(OpError::Conflict)
     }
 
-    /// Runs a request of another kind, which is not known here.
-    pub(super) fn start_request(self: &Arc<Self>, home: u16, request: &[u8]) -> Executed {
-        if self.partitions[usize::from(home)].lock().serving_primary().is_none() {
-            return Executed::NotHere;
-        }
-        let slot = Arc::new(Slot::default());
-        slot.claim();
-        let filled = Arc::clone(&slot);
-        let running = self.shared.host.run(home, request.to_vec());
-        self.shared.host.spawn(Box::pin(async move {
-            filled.fill(match running.await {
-                Some(reply) => Executed::Done(reply, None),
-                None => Executed::NotHere,
-            });
-        }));
-        Executed::Runs(slot)
-    }
-
     fn start_running(self: &Arc<Self>, home: u16, op: &Op<'_>, now: Duration) -> Executed {
         if self.partitions[usize::from(home)].lock().serving_primary().is_none() {
             return Executed::NotHere;

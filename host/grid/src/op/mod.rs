@@ -86,7 +86,8 @@ pub enum Op<'a> {
     },
     /// A step of a transaction over several partitions.
     Transaction(#[serde(borrow)] TransactionOp<'a>),
-    /// A request that the primary's owner executes: see [`Host::run`](crate::Host::run).
+    /// A request that the owner of the primary runs: see
+    /// [`Grid::run_requests_with`](crate::Grid::run_requests_with).
     Request {
         /// Whether it changes nothing.
         reads: bool,

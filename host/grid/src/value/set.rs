@@ -1,7 +1,7 @@
 //! Sets of byte strings.
 
-use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 use super::hash::hash;
 use super::{EditMismatch, REBUILD_ELEMENTS_MAX};

@@ -4,8 +4,8 @@
 //! order is divided into runs of at most [`RUN_MAX`] members: a change moves part of one run, and a
 //! rank is a sum over the lengths of the runs before it.
 
-use std::collections::BTreeSet;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 

@@ -28,7 +28,8 @@ const LOGGED_BYTES_MAX: usize = 1_024;
 /// How the commands of a script reach the data.
 pub(super) trait Data {
     /// Executes an operation on keys of a map.
-    fn execute(&mut self, map: &Arc<Map>, op: &Op<'_>) -> Result<Result<Reply, OpError>, Interrupt>;
+    fn execute(&mut self, map: &Arc<Map>, op: &Op<'_>)
+    -> Result<Result<Reply, OpError>, Interrupt>;
 
     /// Executes a command of the gateway.
     fn run(
@@ -60,8 +61,22 @@ pub(super) struct Caller<D> {
 
 /// Commands of the gateway that a script may call.
 const CALLABLE: &[&str] = &[
-    "acl|whoami", "config|get", "dbsize", "echo", "flushall", "flushdb", "info", "keys", "ping",
-    "publish", "pubsub|channels", "pubsub|numpat", "pubsub|numsub", "randomkey", "scan", "select",
+    "acl|whoami",
+    "config|get",
+    "dbsize",
+    "echo",
+    "flushall",
+    "flushdb",
+    "info",
+    "keys",
+    "ping",
+    "publish",
+    "pubsub|channels",
+    "pubsub|numpat",
+    "pubsub|numsub",
+    "randomkey",
+    "scan",
+    "select",
     "time",
 ];
 

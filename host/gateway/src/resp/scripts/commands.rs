@@ -20,8 +20,7 @@ use super::super::server::Server;
 use super::run::{Evaluation, check, home, run, step};
 use crate::trust::Trust;
 
-const NO_SCRIPT: CommandError =
-    CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
+const NO_SCRIPT: CommandError = CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
 
 /// The keys and the arguments that follow their number.
 fn arguments(request: &Request<'_>) -> Result<(Vec<Bytes>, Vec<Bytes>), CommandError> {
@@ -32,9 +31,7 @@ fn arguments(request: &Request<'_>) -> Result<(Vec<Bytes>, Vec<Bytes>), CommandE
         return Err(CommandError::new("ERR Number of keys can't be negative"));
     };
     if count > rest.len() {
-        return Err(CommandError::new(
-            "ERR Number of keys can't be greater than number of args",
-        ));
+        return Err(CommandError::new("ERR Number of keys can't be greater than number of args"));
     }
     let mut keys = rest;
     let args = keys.split_off(count);
@@ -92,9 +89,8 @@ fn evaluate(
         Some(script) => script,
         None => {
             let script = Script::new(Bytes::copy_from_slice(source));
-            let script = Arc::new(script.map_err(|error| {
-                CommandError(format!("ERR {error}").into())
-            })?);
+            let script =
+                Arc::new(script.map_err(|error| CommandError(format!("ERR {error}").into()))?);
             check(&script)?;
             if server.scripts.add(&server.grid, &script)
                 && let Ok(kept) = keep(&server, &script)
@@ -138,8 +134,9 @@ fn evaluate_known(
     Ok(Outcome::Continue(Box::pin(async move {
         let found = find(&server, &sha).await;
         let next: Continuation = Box::new(move |client| match found {
-            Ok(Some(script)) => begin(client, table, &script, keys, args, reads)
-                .unwrap_or_else(Outcome::from),
+            Ok(Some(script)) => {
+                begin(client, table, &script, keys, args, reads).unwrap_or_else(Outcome::from)
+            }
             Ok(None) => NO_SCRIPT.into(),
             Err(error) => CommandError::from(error).into(),
         });
@@ -201,8 +198,7 @@ fn begin(
     }
     let (home, is_one) = home(&server, &keys);
     if is_one
-        && let Stepped::Done { result, settled } =
-            step(&server, table, script, &evaluation, home)
+        && let Stepped::Done { result, settled } = step(&server, table, script, &evaluation, home)
     {
         return Ok(match settled {
             None => Outcome::Ready(Answer::Value(result)),
@@ -223,7 +219,8 @@ fn begin(
 
 pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> Begun {
     let source = Bytes::copy_from_slice(request.get(2).unwrap_or_default());
-    let script = Script::new(source).map_err(|error| CommandError(format!("ERR {error}").into()))?;
+    let script =
+        Script::new(source).map_err(|error| CommandError(format!("ERR {error}").into()))?;
     check(&script)?;
     let script = Arc::new(script);
     let server = &client.server;

@@ -101,7 +101,11 @@ struct StepData<'a, 'b> {
 }
 
 impl Data for StepData<'_, '_> {
-    fn execute(&mut self, map: &Arc<Map>, op: &Op<'_>) -> Result<Result<Reply, OpError>, Interrupt> {
+    fn execute(
+        &mut self,
+        map: &Arc<Map>,
+        op: &Op<'_>,
+    ) -> Result<Result<Reply, OpError>, Interrupt> {
         if !Arc::ptr_eq(map, &self.map) {
             return Err(Interrupt);
         }
@@ -194,7 +198,11 @@ enum Ending {
 }
 
 impl Data for TransactionData<'_> {
-    fn execute(&mut self, map: &Arc<Map>, op: &Op<'_>) -> Result<Result<Reply, OpError>, Interrupt> {
+    fn execute(
+        &mut self,
+        map: &Arc<Map>,
+        op: &Op<'_>,
+    ) -> Result<Result<Reply, OpError>, Interrupt> {
         if !self.maps.iter().any(|known| Arc::ptr_eq(known, map)) {
             self.ending = Some(Ending::Needs(Arc::clone(map)));
             return Err(Interrupt);
@@ -216,8 +224,10 @@ impl Data for TransactionData<'_> {
         request: &Request<'_>,
     ) -> Result<Answer, Interrupt> {
         let name = request.get(0).unwrap_or_default().to_ascii_lowercase();
-        if !matches!(&name[..], b"dbsize" | b"flushall" | b"flushdb" | b"keys" | b"randomkey" | b"scan")
-        {
+        if !matches!(
+            &name[..],
+            b"dbsize" | b"flushall" | b"flushdb" | b"keys" | b"randomkey" | b"scan"
+        ) {
             return Ok(call(self.runtime, context, context.database, handle, request));
         }
         // It waits for all locks, also for those of this transaction.
@@ -284,7 +294,8 @@ fn transact(
     let grid = &server.grid;
     let age: Age = grid.age();
     let running = server.scripts.started();
-    let limits = convoke_script::Limits { stop: Arc::clone(&running.stop), ..limits(SCRIPT_MS_MAX) };
+    let limits =
+        convoke_script::Limits { stop: Arc::clone(&running.stop), ..limits(SCRIPT_MS_MAX) };
     let (keys, args) = (evaluation.keys(), evaluation.args());
     let mut maps: Vec<Arc<Map>> = match server.database(evaluation.database) {
         Ok(map) => vec![map],
@@ -307,8 +318,7 @@ fn transact(
             ending: None,
         };
         let mut caller = Caller { context, data };
-        let result =
-            with_engine(|engine| engine.run(&script, &keys, &args, &limits, &mut caller));
+        let result = with_engine(|engine| engine.run(&script, &keys, &args, &limits, &mut caller));
         let Caller { context, data: TransactionData { mut transaction, uses_keys, ending, .. } } =
             caller;
         let stop = match (result, ending) {
@@ -423,12 +433,10 @@ pub(super) async fn run(
     home: u16,
 ) -> Value {
     let table_of_grid = server.grid.table();
-    let primary = table_of_grid
-        .as_ref()
-        .and_then(|table| table.partitions.get(usize::from(home))?.primary());
+    let primary =
+        table_of_grid.as_ref().and_then(|table| table.partitions.get(usize::from(home))?.primary());
     if primary == Some(server.grid.me())
-        && let Some(value) =
-            run_apart(Arc::clone(&server), table, evaluation.clone(), home).await
+        && let Some(value) = run_apart(Arc::clone(&server), table, evaluation.clone(), home).await
     {
         return value;
     }
@@ -446,8 +454,9 @@ pub(super) async fn run(
         Started::Later(later) => later.await,
     };
     match reply {
-        Ok(Reply::Bytes(bytes)) => postcard::from_bytes(&bytes)
-            .unwrap_or_else(|_| failed_op(&OpError::Malformed)),
+        Ok(Reply::Bytes(bytes)) => {
+            postcard::from_bytes(&bytes).unwrap_or_else(|_| failed_op(&OpError::Malformed))
+        }
         Ok(_) => failed_op(&OpError::Malformed),
         Err(error) => failed_op(&error),
     }
