@@ -42,6 +42,7 @@ use crate::view::{Delta, Departure, View, ViewStamp};
 use address_changes::Moved;
 use admission::{Applicant, Calls, Losses, MergeRequest, Merging, Newcomer};
 use coordination::{Check, Claim};
+use merging::FoundCluster;
 use paths::Path;
 pub use reach::AtAddress;
 use reachability::{Doubt, PartitionedPairs, Report};
@@ -276,6 +277,8 @@ struct ClusterState {
     /// Since when newer views do not contain this member.
     left_out_since: Option<Duration>,
     rejoin: Option<Box<Rejoin>>,
+    /// Other clusters that were reported, by coordinator.
+    found_clusters: BTreeMap<MemberId, FoundCluster>,
     /// Since when this member is leaving.
     leaving_since: Option<Duration>,
     /// The coordinator that was asked to remove this member.
@@ -323,6 +326,7 @@ impl ClusterState {
             deferred: None,
             left_out_since: None,
             rejoin: None,
+            found_clusters: BTreeMap::new(),
             leaving_since: None,
             leave_asked_of: None,
             catchup: None,
@@ -795,6 +799,7 @@ impl Membership {
         cluster.doubts.retain(|id, _| is.contains(id));
         cluster.moved.retain(|id, _| is.contains(id));
         cluster.departing.retain(|id, _| is.contains(id));
+        cluster.found_clusters.retain(|id, _| !is.contains(id));
         for gone in departed.iter().filter(|gone| gone.how == Departure::Lost) {
             cluster.remember_lost(now, gone.member.clone());
             cluster.note_loss(now, gone.member.id);
