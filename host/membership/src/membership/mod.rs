@@ -785,7 +785,8 @@ impl Membership {
             self.swim.resize(view.len());
         }
 
-        self.paths.retain(|id, _| is.contains(id));
+        let is_new = |id: &MemberId| joined.iter().any(|member| member.id == *id);
+        self.paths.retain(|id, _| is.contains(id) && !is_new(id));
         let Phase::Joined(cluster) = &mut self.phase else { return };
         if before.coordinator().id != view.coordinator().id {
             cluster.claim = None;

@@ -369,6 +369,7 @@ fn the_sides_of_a_split_merge_in_their_old_order() {
             let took = world.run_until(SECOND * 20, World::all_agree);
             println!("{size} members, split healed: one view after {took:?} (seed {seed})");
             assert_eq!(world.order(0), before, "SEED={seed}: the old order is back");
+            assert_eq!(world.blocked, [], "SEED={seed}: streams were cut off as well");
         }
     }
 }
