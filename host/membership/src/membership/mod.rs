@@ -9,6 +9,7 @@
 //! - `coordination`: the coordinator: admit, remove, publish, take over
 //! - `reachability`: members that cannot be reached any more
 //! - `address_changes`: addresses that change while a member runs
+//! - `shared_addresses`: addresses that several members advertise
 //! - `merging`: views of other members: newer, older, of another cluster; splits and merges
 //! - `reach`: what calls to a member's addresses say about it
 //! - `paths`: packets over streams, where datagrams do not arrive
@@ -22,9 +23,10 @@ mod paths;
 mod reach;
 mod reachability;
 mod repair;
+mod shared_addresses;
 mod startup;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +49,7 @@ use paths::Path;
 pub use reach::AtAddress;
 use reachability::{Doubt, PartitionedPairs, Report};
 use repair::{Catchup, Lost};
+use shared_addresses::Shared;
 use startup::Starting;
 
 /// Steps of the view that are kept for members that lag behind.
@@ -150,8 +153,8 @@ pub enum Event {
         /// The member that is removed, until both can connect to each other.
         goes: Member,
     },
-    /// Several members of the view advertise the same address, so that it may lead to any of them:
-    /// it is not used.
+    /// Several members of the view have advertised the same address for a while, so that it may
+    /// lead to any of them: it is not used.
     SharedAddress {
         /// The address.
         address: SocketAddr,
@@ -258,7 +261,7 @@ struct ClusterState {
     /// When a member of the view was last lost.
     lost_at: Option<Duration>,
     /// Addresses that several members advertise.
-    shared: BTreeSet<SocketAddr>,
+    shared: BTreeMap<SocketAddr, Shared>,
     /// Members whose addresses changed.
     moved: BTreeMap<MemberId, Moved>,
     /// Members to remove with the next publication.
@@ -314,7 +317,7 @@ impl ClusterState {
             unreachable_reports: BTreeMap::new(),
             partitioned: PartitionedPairs::new(),
             lost_at: None,
-            shared: BTreeSet::new(),
+            shared: BTreeMap::new(),
             moved: BTreeMap::new(),
             departing: BTreeMap::new(),
             published_at: None,
@@ -605,6 +608,7 @@ impl Membership {
                 self.tick_lost(now);
                 self.tick_sync(now);
                 self.tick_leaving(now);
+                self.tick_shared(now);
             }
             Phase::Left => {}
         }
@@ -808,6 +812,9 @@ impl Membership {
         for member in &joined {
             cluster.lost.remove(&member.id);
         }
+        if !joined.is_empty() || !moved.is_empty() || !departed.is_empty() {
+            cluster.note_shared_addresses(now, &view);
+        }
         // Members that asked this one to join while it was coordinator must ask the new
         // coordinator.
         if view.coordinator().id != me {
@@ -822,27 +829,10 @@ impl Membership {
         if view.len() > 1 {
             self.note_let_in();
         }
-        if !joined.is_empty() || !moved.is_empty() || !departed.is_empty() {
-            self.note_shared_addresses(&view);
-        }
         for applicant in waiting {
             self.take_join(now, applicant);
         }
         self.emit(Event::View { view, joined, departed, moved });
-    }
-
-    fn note_shared_addresses(&mut self, view: &View) {
-        let Phase::Joined(cluster) = &mut self.phase else { return };
-        let shared = view.shared_addresses();
-        let before = std::mem::replace(&mut cluster.shared, shared.keys().copied().collect());
-        for (address, [one, other]) in shared {
-            if !before.contains(&address)
-                && let (Some(one), Some(other)) = (view.get(one), view.get(other))
-            {
-                let members = [one.clone(), other.clone()];
-                self.emit(Event::SharedAddress { address, members });
-            }
-        }
     }
 
     /// Applies a step that the coordinator published.
@@ -871,6 +861,7 @@ impl Membership {
             self.publication_due(cluster),
             Self::newcomers_due(cluster),
             cluster.doubts_due(),
+            cluster.shared_due(),
             self.moving_due(cluster),
             cluster.claim.as_ref().map(|claim| claim.since + self.config.claim_wait),
             cluster.claim.is_none().then(|| Self::deferred_due(cluster)).flatten(),
