@@ -273,6 +273,8 @@ struct ClusterState {
     unreviewed: bool,
     checks: BTreeMap<MemberId, Check>,
     claim: Option<Claim>,
+    /// The coordinator from which this member has taken over, for as long as it is in the view.
+    took_over_from: Option<MemberId>,
     /// When this process last resumed after a pause.
     resumed_at: Option<Duration>,
     /// A cluster that asked to be merged when that could not be decided.
@@ -325,6 +327,7 @@ impl ClusterState {
             unreviewed: true,
             checks: BTreeMap::new(),
             claim: None,
+            took_over_from: None,
             resumed_at: None,
             deferred: None,
             left_out_since: None,
@@ -794,6 +797,7 @@ impl Membership {
         let Phase::Joined(cluster) = &mut self.phase else { return };
         if before.coordinator().id != view.coordinator().id {
             cluster.claim = None;
+            cluster.took_over_from = None;
         }
         cluster.rejoin = None;
         cluster.left_out_since = None;
