@@ -465,7 +465,7 @@ impl Membership {
                 true
             }
             Packet::Delta(delta) => {
-                self.take_delta(now, from, &delta);
+                self.take_delta(now, from, &delta, &[]);
                 true
             }
             Packet::StampOnly => true,
@@ -495,8 +495,8 @@ impl Membership {
             Message::Pull { have } => self.answer_pull(from, have),
             Message::View { view, terms } => self.take_view(now, from, view, &terms),
             Message::Deltas(deltas) => {
-                for delta in deltas {
-                    self.take_delta(now, from.id, &delta);
+                for (at, delta) in deltas.iter().enumerate() {
+                    self.take_delta(now, from.id, delta, &deltas[at + 1..]);
                 }
                 self.claim_heard(now, from.id);
             }
@@ -839,8 +839,9 @@ impl Membership {
         self.emit(Event::View { view, joined, departed, moved });
     }
 
-    /// Applies a step that the coordinator published.
-    fn take_delta(&mut self, now: Duration, from: MemberId, delta: &Delta) {
+    /// Applies a step that the coordinator published; `later` has the steps that follow it, as far
+    /// as they are known.
+    fn take_delta(&mut self, now: Duration, from: MemberId, delta: &Delta, later: &[Delta]) {
         let Some(cluster) = self.phase.cluster_mut() else { return };
         if !delta.id.is_newer_than(&cluster.view.id) {
             return;
@@ -851,7 +852,11 @@ impl Membership {
                 self.adopt(now, view, &delta.departed);
             }
             Some(_) if cluster.leaving_since.is_some() => self.finish_leaving(now),
-            Some(view) => self.rejoin(now, view.coordinator().clone()),
+            Some(view) => {
+                // Since that step, its coordinator may have left or been lost.
+                let last = later.iter().try_fold(view.clone(), |view, step| view.apply(step));
+                self.rejoin(now, last.unwrap_or(view).coordinator().clone());
+            }
             None => {
                 self.note_departures(delta.departed.iter().copied());
                 let stamp = ViewStamp { id: delta.id, digest: 0 };
