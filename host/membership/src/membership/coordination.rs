@@ -316,9 +316,10 @@ impl Membership {
         }
     }
 
-    /// Publishes the pending changes with `epoch`, the epoch of this coordinator, and versions
-    /// above `version`. Versions keep growing across epochs, so that operators see one number that
-    /// never decreases.
+    /// Publishes the pending changes with `epoch` and versions above `version`. The epoch is that
+    /// of the current view if this member is its coordinator and merges no other cluster, and
+    /// otherwise a higher one. Versions keep growing across epochs, so that operators see one
+    /// number that never decreases.
     pub(super) fn publish(&mut self, now: Duration, epoch: u32, version: u32) {
         let Phase::Joined(cluster) = &mut self.phase else { return };
         cluster.published_at = Some(now);
@@ -435,8 +436,10 @@ impl Membership {
         }
     }
 
-    /// Continues a leave. The member that was asked may be leaving, too; then the next one is
-    /// asked, which may be this member itself.
+    /// Continues a leave. The coordinator hands over: it publishes the view without itself, in the
+    /// same epoch, in which the next oldest member continues. Any other member asks to be removed.
+    /// The member that was asked may be leaving, too; then the next one is asked, which may be this
+    /// member itself.
     pub(super) fn follow_leave(&mut self, now: Duration) {
         let Phase::Joined(cluster) = &mut self.phase else { return };
         if cluster.leaving_since.is_none() {
