@@ -44,7 +44,7 @@ pub struct ThisMember {
 pub struct ClusterStatus {
     /// Its name.
     pub name: String,
-    /// Raised by each merge and each change of coordinator.
+    /// Raised by each merge, and when a member takes over from a lost coordinator.
     pub epoch: u64,
     /// Raised by each change within an epoch.
     pub version: u64,

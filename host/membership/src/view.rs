@@ -2,9 +2,15 @@
 //!
 //! Only the coordinator writes it; all others adopt it when it is newer than theirs. A view is
 //! identified by ([epoch](ViewId::epoch), [version](ViewId::version),
-//! [coordinator](ViewId::coordinator)). A new coordinator, or a merge of two clusters, raises the
-//! epoch; each change raises the version, which keeps growing across epochs. The two sides of a
-//! split each write their own views; a merge publishes a view with an epoch above both.
+//! [coordinator](ViewId::coordinator)). Each change raises the version, which keeps growing across
+//! epochs. The epoch is raised by a member that takes over from a lost coordinator, and by a merge
+//! of two clusters. The two sides of a split each write their own views; a merge publishes a view
+//! with an epoch above both.
+//!
+//! Within an epoch, only the oldest member of a view writes the next one. So a coordinator that
+//! leaves hands over without a new epoch: its successor can only write once it has received the
+//! last view of its predecessor, which by then writes no more. A successor that did not receive
+//! it takes over as from a lost coordinator.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +28,8 @@ pub const MEMBERS_MAX: usize = 10_000;
 /// Identifies one view and orders it among the views of its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ViewId {
-    /// Raised by each change of coordinator and each merge.
+    /// Raised by each takeover from a lost coordinator and each merge; not when a coordinator
+    /// leaves and hands over.
     pub epoch: u32,
     /// Raised by each change.
     pub version: u32,

@@ -400,7 +400,7 @@ impl Running {
                 if !describe::nearby(self.core.me()).is_empty() =>
             {
                 let me = self.core.me();
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "join refused: this member advertises {}{}. Set --interfaces to an address that other hosts can reach", describe::addresses(me), describe::nearby(me));
+                warn!(by = %by.address(), again_in_s = whole_seconds(retry), "join refused: this member advertises {}{}. Set --interfaces to an address that other hosts can reach", describe::addresses(me), describe::nearby(me));
             }
             Event::MemberRefused { member, why: JoinRefusal::Unreachable } => {
                 warn!(member = %member.address(), "refused a member: no member can connect to it at {}. Open TCP port {} on its host, or set its --public-address to an address that other members can reach", describe::addresses(&member), member.address().port());
@@ -410,7 +410,7 @@ impl Running {
             }
             Event::Refused { by, why: why @ JoinRefusal::Partitioned { .. }, retry } => {
                 let why = describe::refusal(&why, self.core.me());
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "join refused: {why}. Open the TCP member ports between their hosts");
+                warn!(by = %by.address(), again_in_s = whole_seconds(retry), "join refused: {why}. Open the TCP member ports between their hosts");
             }
             Event::MemberRefused { member, why: JoinRefusal::Unstable { losses } } => {
                 warn!(member = %member.address(), losses, "refused a member that was lost repeatedly: it may join once it has answered every connection attempt for a while; the required time grows with each loss");
@@ -423,7 +423,7 @@ impl Running {
             Event::Refused { by, why: JoinRefusal::Differs(differences), retry } => {
                 let remedy = agreed::remedy(&differences, "here");
                 let differences = agreed::differences(&differences, "their cluster");
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "join refused: this member has {differences}. {remedy}");
+                warn!(by = %by.address(), again_in_s = whole_seconds(retry), "join refused: this member has {differences}. {remedy}");
             }
             Event::Changing { member, changes } => {
                 let changes = agreed::differences(&changes, "this cluster");
@@ -437,10 +437,10 @@ impl Running {
             }
             Event::Refused { by, why: JoinRefusal::Unreachable, retry } => {
                 let me = self.core.me();
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "join refused: the other members cannot connect to this one at {}. Open TCP port {} on this host, or set --public-address to an address that they can reach", describe::addresses(me), me.address().port());
+                warn!(by = %by.address(), again_in_s = whole_seconds(retry), "join refused: the other members cannot connect to this one at {}. Open TCP port {} on this host, or set --public-address to an address that they can reach", describe::addresses(me), me.address().port());
             }
             Event::Refused { by, why: JoinRefusal::Unstable { losses }, retry } => {
-                warn!(by = %by.address(), losses, again_in_s = retry.as_secs(), "join refused for now: this member was lost repeatedly, and must first answer every connection attempt for a while");
+                warn!(by = %by.address(), losses, again_in_s = whole_seconds(retry), "join refused for now: this member was lost repeatedly, and must first answer every connection attempt for a while");
             }
             Event::Unreachable(member) => {
                 warn!(member = %member.address(), "removing a member: it can connect to others, but no member can connect to it any more at {}. Check whether its address is gone or a firewall blocks it", describe::addresses(&member));
@@ -514,4 +514,9 @@ impl Running {
             refusal: self.refusal.clone(),
         }));
     }
+}
+
+/// A wait in seconds, rounded up: rounded down, half a second would be none.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

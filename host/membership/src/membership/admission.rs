@@ -539,11 +539,11 @@ impl Membership {
         self.calls.own_refusal.as_ref().is_some_and(|(_, until)| now < *until)
     }
 
-    /// Whether this member refused another because of its terms, and that one must not ask again
-    /// yet.
-    pub(super) fn refuses_to_agree(&self, now: Duration, id: MemberId) -> bool {
-        let refused = self.calls.refused.get(&id);
-        refused.is_some_and(|r| now < r.until && matches!(r.why, JoinRefusal::Differs(_)))
+    /// Whether this member refuses another, which must not ask yet: see [`Self::must_wait`].
+    pub(super) fn refuses(&self, now: Duration, id: MemberId) -> bool {
+        let is_refused = self.calls.refused.get(&id).is_some_and(|refused| now < refused.until);
+        let cluster = self.phase.cluster();
+        is_refused || cluster.is_some_and(|cluster| cluster.unstable_until(now, id).is_some())
     }
 
     /// This member is in a view with others.

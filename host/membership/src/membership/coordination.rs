@@ -53,6 +53,16 @@ impl ClusterState {
         if is_now { Some(Duration::ZERO) } else { self.moved_due() }
     }
 
+    /// Whether a member older than this one may still turn out to be alive: SWIM has declared it
+    /// down, and the second opinion on it is pending. A view that is published now would list it as
+    /// coordinator.
+    fn awaits_older(&self, me: MemberId) -> bool {
+        let mut older = self.view.members().iter().take_while(|member| member.id != me);
+        older.any(|member| {
+            self.checks.get(&member.id).is_some_and(|check| check.pending && check.answered == 0)
+        })
+    }
+
     pub(super) fn remember_step(&mut self, delta: Delta) {
         if self.history.len() == HISTORY_MAX {
             self.history.pop_front();
@@ -149,6 +159,7 @@ impl Membership {
     /// SWIM reported a member as alive.
     pub(super) fn see_up(&mut self, id: MemberId) {
         let Phase::Joined(cluster) = &mut self.phase else { return };
+        cluster.took_over_from.take_if(|from| *from == id);
         let was_checked = cluster.checks.remove(&id).is_some();
         let was_condemned = cluster.departing.get(&id) == Some(&Departure::Lost);
         if was_condemned {
@@ -237,7 +248,9 @@ impl Membership {
         let first = cluster.change_due()?;
         let due = cluster.published_at.map_or(Duration::ZERO, |at| at + self.config.publish_period);
         let due = due.max(Self::newcomers_awaited(cluster, &self.config).unwrap_or_default());
-        (cluster.claim.is_none() && self.is_acting(cluster)).then_some(due.max(first))
+        let may =
+            cluster.claim.is_none() && self.is_acting(cluster) && !cluster.awaits_older(self.me.id);
+        may.then_some(due.max(first))
     }
 
     /// Publishes the pending changes, in steps that fit into a datagram.
@@ -268,7 +281,11 @@ impl Membership {
         let awaited = others.iter().map(|m| m.id).collect();
         let Phase::Joined(cluster) = &mut self.phase else { return };
         cluster.claim = Some(Claim { since: now, awaited });
-        self.emit(Event::TakingOver { from });
+        // While the coordinator answers calls and no probe, it is still in the views that this
+        // member publishes.
+        if cluster.took_over_from.replace(from.id) != Some(from.id) {
+            self.emit(Event::TakingOver { from });
+        }
         for member in others {
             self.send(member, Message::Pull { have });
         }
@@ -299,9 +316,10 @@ impl Membership {
         }
     }
 
-    /// Publishes the pending changes with `epoch`, the epoch of this coordinator, and versions
-    /// above `version`. Versions keep growing across epochs, so that operators see one number that
-    /// never decreases.
+    /// Publishes the pending changes with `epoch` and versions above `version`. The epoch is that
+    /// of the current view if this member is its coordinator and merges no other cluster, and
+    /// otherwise a higher one. Versions keep growing across epochs, so that operators see one
+    /// number that never decreases.
     pub(super) fn publish(&mut self, now: Duration, epoch: u32, version: u32) {
         let Phase::Joined(cluster) = &mut self.phase else { return };
         cluster.published_at = Some(now);
@@ -418,8 +436,10 @@ impl Membership {
         }
     }
 
-    /// Continues a leave. The member that was asked may be leaving, too; then the next one is
-    /// asked, which may be this member itself.
+    /// Continues a leave. The coordinator hands over: it publishes the view without itself, in the
+    /// same epoch, in which the next oldest member continues. Any other member asks to be removed.
+    /// The member that was asked may be leaving, too; then the next one is asked, which may be this
+    /// member itself.
     pub(super) fn follow_leave(&mut self, now: Duration) {
         let Phase::Joined(cluster) = &mut self.phase else { return };
         if cluster.leaving_since.is_none() {

@@ -25,7 +25,7 @@ use super::{
     ClusterState, Event, Losses, Membership, MergeRequest, Phase, REJOIN_TRIES_MAX,
     REJOIN_TRIES_MIN, Rejoin, RequestKind,
 };
-use crate::member::Member;
+use crate::member::{Member, MemberId};
 use crate::message::{JoinRefusal, Message, Summary};
 use crate::terms::Terms;
 use crate::view::View;
@@ -38,6 +38,17 @@ const LEFT_OUT_WAIT: Duration = Duration::from_millis(1_500);
 /// How long after a pause a member does not coordinate others: by then its failure detector knows
 /// which members remain.
 const RESUME_WAIT: Duration = Duration::from_millis(2_000);
+/// A cluster that was not found again for this long is reported again: longer than the time between
+/// two lookups of a mode, and than that between two requests of a refused cluster.
+const FOUND_CLUSTER_KEPT: Duration = Duration::from_secs(600);
+/// Other clusters that are remembered as reported, at most.
+const FOUND_CLUSTERS_MAX: usize = 64;
+
+/// Another cluster that was reported to operators.
+pub(super) struct FoundCluster {
+    ours_leads: bool,
+    last_at: Duration,
+}
 
 impl Membership {
     /// Handles a handshake with a member of a cluster.
@@ -220,18 +231,44 @@ impl Membership {
         let ours_leads = view.rank() > other.rank() && !self.has_just_resumed(now);
         let ours = Summary::of(view);
         let what = if ours_leads { RequestKind::Sighting } else { RequestKind::Merge };
-        let is_refused = ours_leads && self.refuses_to_agree(now, other.coordinator.id);
-        if is_refused || (!ours_leads && self.is_put_off(now)) {
+        let is_refused =
+            if ours_leads { self.refuses(now, other.coordinator.id) } else { self.is_put_off(now) };
+        let is_known = self.is_known_cluster(now, other.coordinator.id, ours_leads);
+        if is_refused {
             return;
         }
         if self.may_request(now, what, other.coordinator.id) {
-            self.emit(Event::ClusterFound { other: other.clone(), ours_leads });
+            if !is_known {
+                self.report_cluster(now, other, ours_leads);
+            }
             if ours_leads {
                 self.send(other.coordinator.clone(), Message::Sighting(ours));
             } else {
                 self.ask_to_merge(now, other.coordinator.clone());
             }
         }
+    }
+
+    /// Whether the cluster of this coordinator was reported, and found again ever since.
+    fn is_known_cluster(&mut self, now: Duration, id: MemberId, ours_leads: bool) -> bool {
+        let Phase::Joined(cluster) = &mut self.phase else { return false };
+        let known = cluster.found_clusters.get_mut(&id).filter(|known| {
+            known.ours_leads == ours_leads && now < known.last_at + FOUND_CLUSTER_KEPT
+        });
+        known.map(|known| known.last_at = now).is_some()
+    }
+
+    /// Reports another cluster to operators.
+    fn report_cluster(&mut self, now: Duration, other: &Summary, ours_leads: bool) {
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        let found = &mut cluster.found_clusters;
+        if found.len() >= FOUND_CLUSTERS_MAX {
+            found.retain(|_, known| now < known.last_at + FOUND_CLUSTER_KEPT);
+        }
+        if found.len() < FOUND_CLUSTERS_MAX || found.contains_key(&other.coordinator.id) {
+            found.insert(other.coordinator.id, FoundCluster { ours_leads, last_at: now });
+        }
+        self.emit(Event::ClusterFound { other: other.clone(), ours_leads });
     }
 
     /// A cluster of lower rank asks to be merged.

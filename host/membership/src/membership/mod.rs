@@ -9,6 +9,7 @@
 //! - `coordination`: the coordinator: admit, remove, publish, take over
 //! - `reachability`: members that cannot be reached any more
 //! - `address_changes`: addresses that change while a member runs
+//! - `shared_addresses`: addresses that several members advertise
 //! - `merging`: views of other members: newer, older, of another cluster; splits and merges
 //! - `reach`: what calls to a member's addresses say about it
 //! - `paths`: packets over streams, where datagrams do not arrive
@@ -22,9 +23,10 @@ mod paths;
 mod reach;
 mod reachability;
 mod repair;
+mod shared_addresses;
 mod startup;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,10 +44,12 @@ use crate::view::{Delta, Departure, View, ViewStamp};
 use address_changes::Moved;
 use admission::{Applicant, Calls, Losses, MergeRequest, Merging, Newcomer};
 use coordination::{Check, Claim};
+use merging::FoundCluster;
 use paths::Path;
 pub use reach::AtAddress;
 use reachability::{Doubt, PartitionedPairs, Report};
 use repair::{Catchup, Lost};
+use shared_addresses::Shared;
 use startup::Starting;
 
 /// Steps of the view that are kept for members that lag behind.
@@ -149,8 +153,8 @@ pub enum Event {
         /// The member that is removed, until both can connect to each other.
         goes: Member,
     },
-    /// Several members of the view advertise the same address, so that it may lead to any of them:
-    /// it is not used.
+    /// Several members of the view have advertised the same address for a while, so that it may
+    /// lead to any of them: it is not used.
     SharedAddress {
         /// The address.
         address: SocketAddr,
@@ -257,7 +261,7 @@ struct ClusterState {
     /// When a member of the view was last lost.
     lost_at: Option<Duration>,
     /// Addresses that several members advertise.
-    shared: BTreeSet<SocketAddr>,
+    shared: BTreeMap<SocketAddr, Shared>,
     /// Members whose addresses changed.
     moved: BTreeMap<MemberId, Moved>,
     /// Members to remove with the next publication.
@@ -269,6 +273,8 @@ struct ClusterState {
     unreviewed: bool,
     checks: BTreeMap<MemberId, Check>,
     claim: Option<Claim>,
+    /// The coordinator from which this member has taken over, for as long as it is in the view.
+    took_over_from: Option<MemberId>,
     /// When this process last resumed after a pause.
     resumed_at: Option<Duration>,
     /// A cluster that asked to be merged when that could not be decided.
@@ -276,6 +282,8 @@ struct ClusterState {
     /// Since when newer views do not contain this member.
     left_out_since: Option<Duration>,
     rejoin: Option<Box<Rejoin>>,
+    /// Other clusters that were reported, by coordinator.
+    found_clusters: BTreeMap<MemberId, FoundCluster>,
     /// Since when this member is leaving.
     leaving_since: Option<Duration>,
     /// The coordinator that was asked to remove this member.
@@ -311,7 +319,7 @@ impl ClusterState {
             unreachable_reports: BTreeMap::new(),
             partitioned: PartitionedPairs::new(),
             lost_at: None,
-            shared: BTreeSet::new(),
+            shared: BTreeMap::new(),
             moved: BTreeMap::new(),
             departing: BTreeMap::new(),
             published_at: None,
@@ -319,10 +327,12 @@ impl ClusterState {
             unreviewed: true,
             checks: BTreeMap::new(),
             claim: None,
+            took_over_from: None,
             resumed_at: None,
             deferred: None,
             left_out_since: None,
             rejoin: None,
+            found_clusters: BTreeMap::new(),
             leaving_since: None,
             leave_asked_of: None,
             catchup: None,
@@ -455,7 +465,7 @@ impl Membership {
                 true
             }
             Packet::Delta(delta) => {
-                self.take_delta(now, from, &delta);
+                self.take_delta(now, from, &delta, &[]);
                 true
             }
             Packet::StampOnly => true,
@@ -485,8 +495,8 @@ impl Membership {
             Message::Pull { have } => self.answer_pull(from, have),
             Message::View { view, terms } => self.take_view(now, from, view, &terms),
             Message::Deltas(deltas) => {
-                for delta in deltas {
-                    self.take_delta(now, from.id, &delta);
+                for (at, delta) in deltas.iter().enumerate() {
+                    self.take_delta(now, from.id, delta, &deltas[at + 1..]);
                 }
                 self.claim_heard(now, from.id);
             }
@@ -601,6 +611,7 @@ impl Membership {
                 self.tick_lost(now);
                 self.tick_sync(now);
                 self.tick_leaving(now);
+                self.tick_shared(now);
             }
             Phase::Left => {}
         }
@@ -781,10 +792,12 @@ impl Membership {
             self.swim.resize(view.len());
         }
 
-        self.paths.retain(|id, _| is.contains(id));
+        let is_new = |id: &MemberId| joined.iter().any(|member| member.id == *id);
+        self.paths.retain(|id, _| is.contains(id) && !is_new(id));
         let Phase::Joined(cluster) = &mut self.phase else { return };
         if before.coordinator().id != view.coordinator().id {
             cluster.claim = None;
+            cluster.took_over_from = None;
         }
         cluster.rejoin = None;
         cluster.left_out_since = None;
@@ -795,12 +808,16 @@ impl Membership {
         cluster.doubts.retain(|id, _| is.contains(id));
         cluster.moved.retain(|id, _| is.contains(id));
         cluster.departing.retain(|id, _| is.contains(id));
+        cluster.found_clusters.retain(|id, _| !is.contains(id));
         for gone in departed.iter().filter(|gone| gone.how == Departure::Lost) {
             cluster.remember_lost(now, gone.member.clone());
             cluster.note_loss(now, gone.member.id);
         }
         for member in &joined {
             cluster.lost.remove(&member.id);
+        }
+        if !joined.is_empty() || !moved.is_empty() || !departed.is_empty() {
+            cluster.note_shared_addresses(now, &view);
         }
         // Members that asked this one to join while it was coordinator must ask the new
         // coordinator.
@@ -816,31 +833,15 @@ impl Membership {
         if view.len() > 1 {
             self.note_let_in();
         }
-        if !joined.is_empty() || !moved.is_empty() || !departed.is_empty() {
-            self.note_shared_addresses(&view);
-        }
         for applicant in waiting {
             self.take_join(now, applicant);
         }
         self.emit(Event::View { view, joined, departed, moved });
     }
 
-    fn note_shared_addresses(&mut self, view: &View) {
-        let Phase::Joined(cluster) = &mut self.phase else { return };
-        let shared = view.shared_addresses();
-        let before = std::mem::replace(&mut cluster.shared, shared.keys().copied().collect());
-        for (address, [one, other]) in shared {
-            if !before.contains(&address)
-                && let (Some(one), Some(other)) = (view.get(one), view.get(other))
-            {
-                let members = [one.clone(), other.clone()];
-                self.emit(Event::SharedAddress { address, members });
-            }
-        }
-    }
-
-    /// Applies a step that the coordinator published.
-    fn take_delta(&mut self, now: Duration, from: MemberId, delta: &Delta) {
+    /// Applies a step that the coordinator published; `later` has the steps that follow it, as far
+    /// as they are known.
+    fn take_delta(&mut self, now: Duration, from: MemberId, delta: &Delta, later: &[Delta]) {
         let Some(cluster) = self.phase.cluster_mut() else { return };
         if !delta.id.is_newer_than(&cluster.view.id) {
             return;
@@ -851,7 +852,11 @@ impl Membership {
                 self.adopt(now, view, &delta.departed);
             }
             Some(_) if cluster.leaving_since.is_some() => self.finish_leaving(now),
-            Some(view) => self.rejoin(now, view.coordinator().clone()),
+            Some(view) => {
+                // Since that step, its coordinator may have left or been lost.
+                let last = later.iter().try_fold(view.clone(), |view, step| view.apply(step));
+                self.rejoin(now, last.unwrap_or(view).coordinator().clone());
+            }
             None => {
                 self.note_departures(delta.departed.iter().copied());
                 let stamp = ViewStamp { id: delta.id, digest: 0 };
@@ -865,6 +870,7 @@ impl Membership {
             self.publication_due(cluster),
             Self::newcomers_due(cluster),
             cluster.doubts_due(),
+            cluster.shared_due(),
             self.moving_due(cluster),
             cluster.claim.as_ref().map(|claim| claim.since + self.config.claim_wait),
             cluster.claim.is_none().then(|| Self::deferred_due(cluster)).flatten(),

@@ -22,6 +22,9 @@ const SAID_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Path {
     /// When a probe failed, if no datagram has arrived since.
     unheard_since: Option<Duration>,
+    /// When a packet first arrived over the stream since then: only from then on, it is known that
+    /// it is the datagrams that do not arrive, and not everything.
+    streamed_since: Option<Duration>,
     /// When the member first and last reported that no datagrams arrive there.
     unheard_there: Option<(Duration, Duration)>,
     /// Whether it was reported to operators, for either direction.
@@ -54,6 +57,10 @@ impl Membership {
     /// Handles unanswered probes.
     pub(super) fn note_unanswered(&mut self, now: Duration) {
         while let Some(id) = self.swim.poll_unanswered() {
+            if self.member_of_view(id).is_none() {
+                // It was removed while it was being probed.
+                continue;
+            }
             self.paths.entry(id).or_default().unheard_since.get_or_insert(now);
             self.doubt(now, id);
         }
@@ -62,6 +69,7 @@ impl Membership {
     /// Handles the arrival of a datagram from a member.
     pub(super) fn note_datagram(&mut self, now: Duration, from: MemberId) {
         let Some(path) = self.paths.get_mut(&from) else { return };
+        path.streamed_since = None;
         if path.unheard_since.take().is_none() {
             return;
         }
@@ -78,6 +86,9 @@ impl Membership {
             return;
         }
         let path = self.paths.entry(from).or_default();
+        if path.unheard_since.is_some() {
+            path.streamed_since.get_or_insert(now);
+        }
         path.unheard_there = if heard {
             None
         } else {
@@ -113,7 +124,7 @@ impl Membership {
             }
             return;
         }
-        let here = path.unheard_since.is_some_and(lasts);
+        let here = path.streamed_since.is_some_and(lasts);
         let there = path.unheard_there.is_some_and(|(first, _)| lasts(first));
         if !path.reported && (here || there) {
             path.reported = true;

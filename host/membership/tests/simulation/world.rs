@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use convoke_membership::terms::{Rule, Scope, Term, Terms};
-use convoke_membership::view::Departure;
+use convoke_membership::view::{Departure, ViewId};
 use convoke_membership::{
     AtAddress, Config, Event, Hello, JoinRefusal, Member, MemberId, Membership, Message, Output,
     Reach, View,
@@ -171,6 +171,9 @@ pub(crate) struct World {
     /// Refusals because of terms: the refusing and the refused member, with their numbers of
     /// partitions.
     pub(crate) differ: Vec<(Node, Node, [u16; 2])>,
+    /// The digest of the view with each id; in the first epoch of a cluster, in which members only
+    /// hand over to each other, without the member that wrote it.
+    digests: HashMap<(MemberId, ViewId), u32>,
     /// Packets sent over streams so far.
     pub(crate) stream_packets: u64,
     /// The events of all members, if they are recorded.
@@ -202,6 +205,7 @@ impl World {
             passed: Vec::new(),
             refused: Vec::new(),
             differ: Vec::new(),
+            digests: HashMap::new(),
             stream_packets: 0,
             log: None,
             trace: std::env::var_os("TRACE").is_some(),
@@ -408,6 +412,16 @@ impl World {
                 self.seed
             );
         }
+    }
+
+    /// Asserts that no two views have the same id, and no two of the first epoch of a cluster the
+    /// same version.
+    fn assert_one_view_of_an_id(&mut self, node: Node, view: &View) {
+        let stamp = view.stamp();
+        let by = if stamp.id.epoch == 1 { view.lineage } else { stamp.id.coordinator };
+        let id = ViewId { coordinator: by, ..stamp.id };
+        let known = *self.digests.entry((view.lineage, id)).or_insert(stamp.digest);
+        assert_eq!(known, stamp.digest, "SEED={}: {node} has another view {id}", self.seed);
     }
 
     /// The order of a member's view, as node numbers.
@@ -669,6 +683,7 @@ impl World {
                         self.removed.extend(lost);
                     }
                     self.assert_set_alike(node, &view);
+                    self.assert_one_view_of_an_id(node, &view);
                     self.nodes[node].views.push(view);
                 }
                 Output::Event(Event::DatagramsBlocked { member, here }) => {

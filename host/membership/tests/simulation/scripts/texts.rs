@@ -182,7 +182,9 @@ fn event_text(world: &World, by: Node, event: &Event) -> String {
         }
         Event::Refused { by, why, retry } => {
             let why = refusal(world, why, "this member", "their cluster");
-            format!("join refused by {}, again in {} s: {why}", of(by), retry.as_secs())
+            // Rounded up, as in the log.
+            let retry_s = retry.as_secs() + u64::from(retry.subsec_nanos() > 0);
+            format!("join refused by {}, again in {retry_s} s: {why}", of(by))
         }
         Event::Changing { member, changes } => {
             let changes = differences(changes, "this cluster");
