@@ -92,7 +92,9 @@ fn evaluate(
             let script =
                 Arc::new(script.map_err(|error| CommandError(format!("ERR {error}").into()))?);
             check(&script)?;
+            // A user who may only read stores nothing in the cluster.
             if server.scripts.add(&server.grid, &script)
+                && client.trust == Trust::Full
                 && let Ok(kept) = keep(&server, &script)
             {
                 tokio::spawn(kept);

@@ -1,6 +1,7 @@
 //! Scripts, on the grid of a single member.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use convoke_script::Value;
 
@@ -97,6 +98,14 @@ async fn what_happened_before_an_error_stays() {
 #[tokio::test]
 async fn a_script_that_takes_long_is_stopped_and_undone() {
     let server = server();
+    let grid = server.grid.clone();
+    // Its lease is renewed meanwhile.
+    let ticking = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            grid.tick();
+        }
+    });
     let client = &mut client_of(&server, Trust::Full);
     // Longer than a partition is locked for, yet it ends.
     let slow = "redis.call('incr', KEYS[1]) local n = 0 for i = 1, 3000000 do n = n + 1 end return redis.call('get', KEYS[1])";
@@ -110,6 +119,7 @@ async fn a_script_that_takes_long_is_stopped_and_undone() {
         reply(client, &["script", "kill"]).await,
         "-NOTBUSY No scripts in execution right now."
     );
+    ticking.abort();
 }
 
 #[tokio::test]
