@@ -2,7 +2,7 @@
 //!
 //! Written here and not by the crate `prometheus-client`, which writes OpenMetrics only: the
 //! family of a counter would lose its `_total` (`# TYPE convoke_members_lost counter`), the bounds
-//! of buckets would be spelt differently (`le="5e-5"` for `le="0.00005"`), which makes them other
+//! of buckets would be spelt differently (`le="1.0"` for `le="1"`), which makes them other
 //! time series, and clients that read 0.0.4 only could not read it. Most values live in other
 //! crates or change with the maps and modes, so a registry would be filled again for each request.
 

@@ -4,6 +4,8 @@
 //! A flat struct: with `#[serde(flatten)]`, the errors of a file would have no line, and unknown
 //! keys would be accepted.
 
+#![expect(rustdoc::broken_intra_doc_links, reason = "the texts are those of --help")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
