@@ -49,6 +49,8 @@ const GLOBALS: &[&str] = &[
     "rawequal",
     "rawget",
     "rawset",
+    "redis",
+    "server",
     "select",
     "setmetatable",
     "string",
@@ -304,9 +306,9 @@ impl Engine {
         let (bind, guard, run, protection): (Function, Function, Function, Table) =
             prelude.call(host)?;
         let globals = lua.globals();
-        keep_only(&globals, GLOBALS.iter().chain(&["redis", "server"]).copied())?;
+        keep_only(&globals, GLOBALS)?;
         for (name, functions) in LIBRARIES {
-            keep_only(&globals.raw_get::<Table>(*name)?, functions.iter().copied())?;
+            keep_only(&globals.raw_get::<Table>(*name)?, functions)?;
         }
         let table: Table = globals.raw_get("table")?;
         let math: Table = globals.raw_get("math")?;
@@ -729,12 +731,12 @@ fn register_function(
     Ok(())
 }
 
-fn keep_only<'a>(table: &Table, names: impl Iterator<Item = &'a str> + Clone) -> mlua::Result<()> {
+fn keep_only(table: &Table, names: &[&str]) -> mlua::Result<()> {
     let mut others = Vec::new();
     for pair in table.pairs::<mlua::Value, mlua::Value>() {
         let (key, _) = pair?;
         let is_kept =
-            matches!(&key, mlua::Value::String(key) if names.clone().any(|name| key == name));
+            matches!(&key, mlua::Value::String(key) if names.iter().any(|name| key == name));
         if !is_kept {
             others.push(key);
         }

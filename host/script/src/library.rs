@@ -56,6 +56,7 @@ impl Args<'_> {
     }
 
     /// Makes the results of values.
+    #[expect(clippy::unnecessary_wraps, reason = "what a function of a library returns")]
     pub(crate) fn returns(
         &self,
         values: impl IntoIterator<Item = Value>,

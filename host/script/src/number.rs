@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(general(0.1), "0.1");
         assert_eq!(general(-5000.0), "-5000");
         assert_eq!(general(1e14), "1e+14");
-        assert_eq!(general(123_456_789_012_34.0), "12345678901234");
+        assert_eq!(general(12_345_678_901_234.0), "12345678901234");
         assert_eq!(general(1.0 / 3.0), "0.33333333333333");
         assert_eq!(general(1e-5), "1e-05");
         assert_eq!(general(0.0), "0");

@@ -39,8 +39,14 @@ pub struct OpenTransaction {
     transaction: Transaction,
     inner: Arc<Inner>,
     age: Age,
-    /// Keys that another transaction has.
-    wanted: Option<(u16, Arc<Map>, Vec<Box<[u8]>>)>,
+    wanted: Option<Wanted>,
+}
+
+/// Keys of one partition that another transaction has.
+struct Wanted {
+    partition: u16,
+    map: Arc<Map>,
+    keys: Vec<Box<[u8]>>,
 }
 
 impl Grid {
@@ -113,7 +119,7 @@ impl OpenTransaction {
         if self.inner.shared.now() >= deadline {
             return Err(OpError::Conflict);
         }
-        if let Some((partition, map, keys)) = self.wanted.take() {
+        if let Some(Wanted { partition, map, keys }) = self.wanted.take() {
             // An operation that does nothing: it is answered when the keys are free.
             let keys = keys.iter().map(|key| &**key).collect();
             let op = Op::Several(SeveralOp::Exist(keys));
@@ -129,7 +135,7 @@ impl OpenTransaction {
             attempt::Stop::Moved => Stop::Moved,
             attempt::Stop::LocksLost => Stop::Again,
             attempt::Stop::Conflict(partition, map, keys) => {
-                self.wanted = Some((partition, map, keys));
+                self.wanted = Some(Wanted { partition, map, keys });
                 Stop::Again
             }
             attempt::Stop::Failed(error) => Stop::Failed(error),

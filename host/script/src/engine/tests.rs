@@ -97,7 +97,7 @@ fn values_become_replies() {
         Ok(true)
     );
     assert_eq!(run("return _G"), Ok(Value::Array(vec![])));
-    assert_eq!(run("return print ~= nil").is_err(), true);
+    assert!(run("return print ~= nil").is_err());
     assert_eq!(
         run("return setmetatable({}, {__index = function() foo() end})"),
         Ok(Value::Array(vec![]))

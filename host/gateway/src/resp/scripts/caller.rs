@@ -101,7 +101,7 @@ impl<D: Data> Commands for Caller<D> {
             return Ok(error);
         }
         match command.handler {
-            Handler::Op(parse) => self.execute(parse(&request), |reply| of_reply(reply)),
+            Handler::Op(parse) => self.execute(parse(&request), of_reply),
             Handler::Shaped(parse, shape) => {
                 let arguments = request.len();
                 self.execute(parse(&request), |reply| of_answer(shape(arguments, reply)))

@@ -1,5 +1,7 @@
 //! The commands.
 
+#![expect(clippy::unnecessary_wraps, reason = "all commands have the signatures of the table")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

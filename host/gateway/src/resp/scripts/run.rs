@@ -444,9 +444,8 @@ pub(super) async fn run(
         Ok(map) => map,
         Err(error) => return failed_op(&error),
     };
-    let request = match postcard::to_allocvec(&evaluation) {
-        Ok(request) => request,
-        Err(_) => return failed_op(&OpError::Malformed),
+    let Ok(request) = postcard::to_allocvec(&evaluation) else {
+        return failed_op(&OpError::Malformed);
     };
     let op = Op::Request { reads: evaluation.reads, request: &request };
     let reply = match server.grid.start(&map, home, &op) {
