@@ -283,7 +283,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// A new state. Scripts are told that they run on this version of Redis, `major.minor.patch`.
+    /// A new state. `redis.REDIS_VERSION` is this version, `major.minor.patch`.
     ///
     /// # Errors
     /// If there is no memory for it.

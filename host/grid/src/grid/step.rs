@@ -14,7 +14,7 @@ pub enum Stepped<R> {
     Done {
         /// What `work` returned.
         result: R,
-        /// What is to be waited for before anyone is told of the result; it may return
+        /// What has to complete before the result is sent to anyone; it may return
         /// [`OpError::Indeterminate`]. `None` if all backups have what it depends on.
         settled: Option<Later<Result<Reply, OpError>>>,
     },
