@@ -43,8 +43,10 @@ async function server(checks, [a, b, c]) {
   await checks.refused("a command that is none", unknown, a.call("NONSENSE", "a"));
   const arity = "ERR wrong number of arguments for 'get' command";
   await checks.refused("too few arguments", arity, a.call("GET"));
-  const lua = "ERR unknown command 'eval', with args beginning with: 'return 1' '0' ";
-  await checks.refused("Lua", lua, a.eval("return 1", 0));
+  const script = "return {KEYS[1], redis.call('incr', KEYS[1]), ARGV[1]}";
+  checks.equal("EVAL", await a.eval(script, 1, "of-a-script", "x"), ["of-a-script", 1, "x"]);
+  a.defineCommand("addTwice", { numberOfKeys: 2, lua: "return redis.call('incr', KEYS[1]) + redis.call('incr', KEYS[2])" });
+  checks.equal("a command defined by a script", await a.addTwice("of-a-script", "of-another"), 3);
 }
 
 async function strings(checks, [a, b, c]) {

@@ -54,8 +54,9 @@ async function server(checks, [a, b, c]) {
   await checks.refused("a command that is none", unknown, a.sendCommand(["NONSENSE", "a"]));
   const arity = "ERR wrong number of arguments for 'get' command";
   await checks.refused("too few arguments", arity, a.sendCommand(["GET"]));
-  const lua = "ERR unknown command 'EVAL', with args beginning with: 'return 1' '0' ";
-  await checks.refused("Lua", lua, a.eval("return 1"));
+  const script = "return {KEYS[1], redis.call('incr', KEYS[1]), ARGV[1]}";
+  const parts = await a.eval(script, { keys: ["of-a-script"], arguments: ["x"] });
+  checks.equal("EVAL", parts, ["of-a-script", 1, "x"]);
 }
 
 async function strings(checks, [a, b, c]) {

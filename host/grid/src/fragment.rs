@@ -5,6 +5,7 @@
 //! backups alike, every change of an entry goes through [`Fragment::apply`].
 
 mod copy;
+mod undo;
 mod weight;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
 use crate::value::{EditMismatch, Structure};
 
+use undo::{Taken, Undo};
 pub(crate) use weight::{count, weigh};
 
 /// Overhead of a tombstone beside its key, in bytes.
@@ -58,6 +60,8 @@ pub(crate) struct Fragment {
     heap_bytes: usize,
     removal_bytes: usize,
     digest: u64,
+    /// What brings back what was here, while a step may be given up.
+    undo: Option<Box<Undo>>,
     /// Reads that found the key.
     pub(crate) hits: u64,
     /// Reads that did not find the key.
@@ -196,6 +200,9 @@ impl Fragment {
         version: Version,
         edit: &Edit<'_>,
     ) -> Result<Applied, EditMismatch> {
+        if self.undo.is_some() {
+            self.remember(hash, key, edit);
+        }
         match edit {
             Edit::Put { kind, value, expiry } => {
                 Ok(self.put(map, now_ms, hash, key, version, *expiry, *kind, value))
@@ -394,15 +401,19 @@ impl Fragment {
 
     /// Takes an entry of any type out, without a tombstone.
     pub(crate) fn take(&mut self, hash: u32, key: &[u8]) -> Option<Meta> {
-        let meta = if let Some(entry) = self.plain.remove(hash, |entry| entry.key() == key) {
+        let (meta, taken) = if let Some(entry) = self.plain.remove(hash, |entry| entry.key() == key)
+        {
             self.heap_bytes -= entry.bytes();
-            entry.meta()
+            (entry.meta(), Taken::Plain(entry))
         } else {
             let entry = self.structures.remove(hash, |entry| entry.key() == key)?;
             self.heap_bytes -= entry.bytes();
-            entry.meta
+            (entry.meta, Taken::Structured(entry))
         };
         self.digest ^= digest_term(hash, meta.version, false);
+        if let Some(undo) = &mut self.undo {
+            undo.keep(hash, key, taken);
+        }
         Some(meta)
     }
 

@@ -7,20 +7,23 @@ mod coordination;
 mod dispatch;
 mod listeners;
 mod merging;
+mod open;
 mod publishing;
+mod requests;
 mod resolving;
 mod room;
 mod routing;
 mod spanning;
 mod state;
+mod step;
 #[cfg(test)]
 mod testing;
 mod tick;
 mod transactions;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use convoke_membership::{MemberId, View};
 use parking_lot::{Mutex, RwLock};
@@ -41,10 +44,13 @@ use crate::topic::Topics;
 pub use crate::limits::OP_MS_MAX;
 pub use listeners::Listener;
 use listeners::Listeners;
+pub use open::{Age, OpenTransaction, Stop};
 pub use publishing::SUBSCRIPTIONS_MS_MAX;
+pub use requests::Running;
 pub use routing::{Started, WAITING_BYTES_MAX};
 pub use state::{Grid, Later};
-use state::{Inner, Running, Timers};
+use state::{Inner, Timers, Transactions};
+pub use step::Stepped;
 pub use tick::{ALIVE_MS, REMOVALS_BYTES_MAX, TICK_MS};
 
 impl Grid {
@@ -87,7 +93,8 @@ impl Grid {
                 waiting_bytes: AtomicUsize::new(0),
                 settings: Mutex::default(),
                 own_settings: Mutex::default(),
-                running: Running::default(),
+                running: Transactions::default(),
+                requests: OnceLock::new(),
             }),
         }
     }

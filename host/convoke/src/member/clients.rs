@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 use super::events;
-use super::resp::RespPort;
+use super::resp::{self, RespPort};
 use super::state::{Counters, MemberState};
 use crate::settings::Settings;
 use crate::status::Status;
@@ -35,8 +35,14 @@ pub(super) fn serve_clients(
 ) -> (Arc<Status>, Arc<Web>) {
     let (clients, pubsub) = (&settings.clients, PubSub::new(grid.clone()));
     grid.set_own_setting(notifications::SETTING, &clients.notifications.text());
+    let port = ports.resp.as_ref().map_or(0, |resp| resp.port);
+    let server =
+        resp::server(grid.clone(), Arc::clone(&pubsub), clients, state_receiver.clone(), port);
+    // It is kept by the tasks below, also if no client can connect.
+    let scripts = Arc::clone(&server);
     let serve = |port: RespPort| {
-        port.serve(grid.clone(), Arc::clone(&pubsub), clients, state_receiver.clone())
+        port.serve(&server);
+        Arc::clone(&server)
     };
     let status = Arc::new(Status {
         cluster_name: settings.cluster_name.clone(),
@@ -53,5 +59,9 @@ pub(super) fn serve_clients(
     let _ = status.web.set(Arc::downgrade(&web));
     tokio::spawn(http::serve(ports.http, Arc::clone(&web), ports.pages));
     tokio::spawn(events::publish_changes(Arc::clone(&status), state_receiver.clone(), changed));
+    tokio::spawn(async move {
+        let _kept = scripts;
+        std::future::pending::<()>().await;
+    });
     (status, web)
 }

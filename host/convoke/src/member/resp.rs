@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use convoke_gateway::pubsub::PubSub;
+use convoke_gateway::resp::run_scripts;
 use convoke_gateway::resp::server::{Cluster, ClusterNode, Endpoint, RespSettings, Server};
 use convoke_grid::Grid;
 use convoke_membership::{Member, Service};
@@ -66,24 +67,30 @@ impl RespPort {
     }
 
     /// Starts to serve.
-    pub(crate) fn serve(
-        self,
-        grid: Grid,
-        pubsub: Arc<PubSub>,
-        settings: &ClientSettings,
-        member_state: watch::Receiver<Arc<MemberState>>,
-    ) -> Arc<Server> {
-        let settings = RespSettings {
-            passwords: settings.passwords(),
-            clients_max: settings.clients_max as usize,
-            idle: settings.idle,
-            redis_cluster: settings.redis_cluster,
-        };
-        let members = Arc::new(Members { member_state });
-        let server = Server::new(grid, pubsub, settings, members, self.port);
-        tokio::spawn(Arc::clone(&server).serve(self.listeners));
-        server
+    pub(crate) fn serve(self, server: &Arc<Server>) {
+        tokio::spawn(Arc::clone(server).serve(self.listeners));
     }
+}
+
+/// The server of a member. It runs scripts for other members, also if RESP is turned off: `port` is
+/// 0 then.
+pub(crate) fn server(
+    grid: Grid,
+    pubsub: Arc<PubSub>,
+    settings: &ClientSettings,
+    member_state: watch::Receiver<Arc<MemberState>>,
+    port: u16,
+) -> Arc<Server> {
+    let settings = RespSettings {
+        passwords: settings.passwords(),
+        clients_max: settings.clients_max as usize,
+        idle: settings.idle,
+        redis_cluster: settings.redis_cluster,
+    };
+    let members = Arc::new(Members { member_state });
+    let server = Server::new(grid, pubsub, settings, members, port);
+    run_scripts(&server);
+    server
 }
 
 fn endpoint(member: &Member, resp: &Service) -> Endpoint {

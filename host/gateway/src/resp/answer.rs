@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use convoke_grid::{OpError, Reply};
+use convoke_script::Value;
 
 use super::encode::{Encoder, Protocol, error_text};
 
@@ -20,6 +21,8 @@ pub(crate) enum Answer {
     List(Vec<Self>),
     /// A map: an array of alternating keys and values in RESP2.
     Map(Vec<(Self, Self)>),
+    /// The reply of a script.
+    Value(Value),
     /// Push messages, such as confirmations of subscriptions. They are sent even if the client
     /// turned replies off.
     Pushes(Vec<Vec<Self>>),
@@ -141,6 +144,7 @@ impl Answer {
                     push.iter().for_each(|one| one.encode(encoder));
                 }
             }
+            Self::Value(value) => encode_value(value, encoder),
             Self::Nothing => {}
         }
     }
@@ -167,4 +171,34 @@ pub(crate) fn bytes_of(reply: &Reply) -> usize {
 pub(crate) fn sum_of(replies: &[Reply]) -> i64 {
     let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
     replies.iter().map(number).sum()
+}
+
+/// Encodes the reply of a script.
+fn encode_value(value: &Value, encoder: &mut Encoder<'_>) {
+    match value {
+        Value::Nil => encoder.nil(),
+        Value::Status(text) => encoder.simple(&String::from_utf8_lossy(text)),
+        Value::Error(text) => encoder.error(&String::from_utf8_lossy(text)),
+        Value::Integer(number) => encoder.integer(*number),
+        Value::Bulk(bytes) => encoder.bulk(bytes),
+        Value::Array(all) => {
+            encoder.list(all.len());
+            all.iter().for_each(|one| encode_value(one, encoder));
+        }
+        Value::Set(all) => {
+            encoder.set(all.len());
+            all.iter().for_each(|one| encode_value(one, encoder));
+        }
+        Value::Map(pairs) => {
+            encoder.map(pairs.len());
+            for (key, value) in pairs {
+                encode_value(key, encoder);
+                encode_value(value, encoder);
+            }
+        }
+        Value::Double(number) => encoder.double(*number),
+        Value::Boolean(is_true) => encoder.boolean(*is_true),
+        Value::BigNumber(digits) => encoder.big_number(digits),
+        Value::Verbatim(format, text) => encoder.verbatim(*format, text),
+    }
 }

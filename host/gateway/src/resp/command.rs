@@ -30,6 +30,8 @@ pub(crate) enum Group {
     SortedSet,
     /// Publish/subscribe.
     PubSub,
+    /// Scripts.
+    Scripting,
     /// Transactions.
     Transactions,
     /// Server management.
@@ -50,6 +52,7 @@ impl Group {
             Self::Set => "set",
             Self::SortedSet => "sorted-set",
             Self::PubSub => "pubsub",
+            Self::Scripting => "scripting",
             Self::Transactions => "transactions",
             Self::Server => "server",
             Self::Cluster => "cluster",
@@ -66,6 +69,7 @@ impl Group {
             Self::List => Some("list"),
             Self::Set => Some("set"),
             Self::SortedSet => Some("sortedset"),
+            Self::Scripting => Some("scripting"),
             Self::Transactions => Some("transaction"),
             // The category pubsub follows from a flag.
             Self::PubSub | Self::Server | Self::Cluster => None,
@@ -113,7 +117,7 @@ pub(crate) enum Handler {
     /// By the gateway itself.
     Local(fn(&mut Client, &Request<'_>) -> Begun),
     /// By the gateway itself, which needs the table of commands for it.
-    WithTable(fn(&mut Client, &CommandTable, &Request<'_>) -> Begun),
+    WithTable(fn(&mut Client, &'static CommandTable, &Request<'_>) -> Begun),
     /// `EXEC`, which executes other commands.
     Exec,
 }

@@ -100,6 +100,36 @@ impl Encoder<'_> {
         }
     }
 
+    /// A truth value: 1 or 0 in RESP2.
+    pub fn boolean(&mut self, is_true: bool) {
+        match self.protocol {
+            Protocol::Resp2 => self.integer(is_true.into()),
+            Protocol::Resp3 => self.line(b'#', if is_true { b"t" } else { b"f" }),
+        }
+    }
+
+    /// A number of any length: a bulk string in RESP2.
+    pub fn big_number(&mut self, digits: &[u8]) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(digits),
+            Protocol::Resp3 => self.line(b'(', digits),
+        }
+    }
+
+    /// A text with its format: a bulk string in RESP2.
+    pub fn verbatim(&mut self, format: [u8; 3], text: &[u8]) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text),
+            Protocol::Resp3 => {
+                self.number(b'=', length(text.len() + 4));
+                self.buffer.extend_from_slice(&format);
+                self.buffer.push(b':');
+                self.buffer.extend_from_slice(text);
+                self.buffer.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
     /// A reply of the grid.
     pub fn reply(&mut self, reply: &Reply) {
         match reply {

@@ -7,9 +7,10 @@
 //! Files import only those of the layers below their own:
 //!
 //! 1. Data and parsing: `request`, `encode`, `answer`, `args`.
-//! 2. State that all clients share: `server`, `client_info`, and `routing` of keys.
+//! 2. State that all clients share: `server`, `client_info`, `script_cache`, and `routing` of keys.
 //! 3. One client: `client`, the `outcome` of its commands, and the `pipeline` of those in progress.
-//! 4. `command`, the type of a row of the command table, and the `commands` by group.
+//! 4. `command`, the type of a row of the command table, the `commands` by group, and `scripts`,
+//!    which call commands.
 //! 5. `dispatch`: the table, permissions, and `EXEC`, which runs other commands.
 //! 6. `connection` and `listener`.
 
@@ -30,3 +31,7 @@ mod listener;
 pub(crate) mod outcome;
 mod pipeline;
 mod routing;
+mod script_cache;
+pub(crate) mod scripts;
+
+pub use dispatch::run_scripts;

@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::client_info::ClientInfo;
 use super::lanes::Lanes;
+use super::script_cache::Scripts;
 use crate::databases::{DATABASES, map_name};
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
@@ -104,6 +105,7 @@ pub struct Server {
     pub(crate) settings: RespSettings,
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) pubsub: Arc<PubSub>,
+    pub(crate) scripts: Arc<Scripts>,
     /// Counters since the start.
     pub counters: RespCounters,
     started: Instant,
@@ -135,6 +137,7 @@ impl Server {
             settings,
             cluster,
             pubsub,
+            scripts: Arc::default(),
             counters: RespCounters::default(),
             started: Instant::now(),
             counted_from: AtomicU64::new(0),

@@ -78,6 +78,17 @@ impl Transaction {
         Ok(Self { inner, id, started, partitions: BTreeMap::new(), maps, only_reads })
     }
 
+    /// A transaction over these maps whose operations are not known yet.
+    pub(super) fn open(
+        inner: &Arc<Inner>,
+        id: TransactionId,
+        started: Duration,
+        maps: Vec<Arc<Map>>,
+    ) -> Self {
+        let inner = Arc::clone(inner);
+        Self { inner, id, started, partitions: BTreeMap::new(), maps, only_reads: false }
+    }
+
     /// The home partition.
     pub(super) fn home(&self) -> u16 {
         self.id.home

@@ -91,7 +91,7 @@ impl Grid {
     pub fn start(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Started {
         let inner = &self.inner;
         let now = inner.shared.now();
-        if let Op::Transaction(_) = op {
+        if let Op::Transaction(_) | Op::Request { .. } = op {
             return self.start_transaction(map, partition, op, now);
         }
         if partition < self.partitions() && inner.may_serve(now) {
@@ -317,8 +317,10 @@ impl Inner {
         op: &Op<'_>,
         now: Duration,
     ) -> Executed {
-        if let Op::Transaction(step) = op {
-            return self.transact(map, partition, op, step, now);
+        match op {
+            Op::Transaction(step) => return self.transact(map, partition, op, step, now),
+            Op::Request { request, .. } => return self.start_request(partition, request),
+            _ => {}
         }
         if op.effect() == Effect::Adds {
             self.make_room(map, || op.added_bytes());

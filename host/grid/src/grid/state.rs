@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use convoke_membership::MemberId;
 use parking_lot::{Mutex, RwLock};
 
 use super::listeners::Listeners;
+use super::requests::Runner;
 use crate::Version;
 use crate::calls::Calls;
 use crate::control::Control;
@@ -115,7 +116,9 @@ pub(super) struct Inner {
     /// Settings of this member, which apply until one is set for all members.
     pub(super) own_settings: Mutex<BTreeMap<String, String>>,
     /// Transactions that this member runs.
-    pub(super) running: Running,
+    pub(super) running: Transactions,
+    /// Runs requests that the grid does not know.
+    pub(super) requests: OnceLock<Runner>,
 }
 
 #[derive(Default)]
@@ -130,7 +133,7 @@ pub(super) struct Timers {
 
 /// Transactions that this member runs.
 #[derive(Default)]
-pub(super) struct Running {
+pub(super) struct Transactions {
     pub(super) attempts: AtomicU64,
     pub(super) count: AtomicUsize,
 }

@@ -21,7 +21,7 @@ use crate::{OpError, encoding};
 const RUNNING_MAX: usize = 10_000;
 /// What a transaction has not locked by then, in milliseconds, it does not lock: it is refused,
 /// within the time that its client waits.
-const LOCK_MS_MAX: u64 = 4_000;
+pub(super) const LOCK_MS_MAX: u64 = 4_000;
 
 impl Grid {
     /// Starts a transaction: operations on any keys of any maps, executed as one step. With
@@ -83,13 +83,21 @@ impl Inner {
         self.at(partition, |partition| partition.execute(&self.shared, map, now, op))
     }
 
+    /// Counts a transaction that this member runs, if it may run another one.
+    pub(super) fn count_running(&self) -> Result<(), OpError> {
+        if self.running.count.fetch_add(1, Ordering::Relaxed) < RUNNING_MAX {
+            return Ok(());
+        }
+        self.running.count.fetch_sub(1, Ordering::Relaxed);
+        Err(OpError::Conflict)
+    }
+
     fn start_running(self: &Arc<Self>, home: u16, op: &Op<'_>, now: Duration) -> Executed {
         if self.partitions[usize::from(home)].lock().serving_primary().is_none() {
             return Executed::NotHere;
         }
-        if self.running.count.fetch_add(1, Ordering::Relaxed) >= RUNNING_MAX {
-            self.running.count.fetch_sub(1, Ordering::Relaxed);
-            return Executed::Done(Err(OpError::Conflict), None);
+        if let Err(error) = self.count_running() {
+            return Executed::Done(Err(error), None);
         }
         let slot = Arc::new(Slot::default());
         slot.claim();

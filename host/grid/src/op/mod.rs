@@ -86,6 +86,15 @@ pub enum Op<'a> {
     },
     /// A step of a transaction over several partitions.
     Transaction(#[serde(borrow)] TransactionOp<'a>),
+    /// A request that the owner of the primary runs: see
+    /// [`Grid::run_requests_with`](crate::Grid::run_requests_with).
+    Request {
+        /// Whether it changes nothing.
+        reads: bool,
+        /// The request, in a form that the grid does not know.
+        #[serde(borrow, with = "serde_bytes")]
+        request: &'a [u8],
+    },
     /// Part of such a transaction: transfers a value from or to another partition.
     #[doc(hidden)]
     Transfer(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] TransferOp<'a>),
@@ -120,6 +129,8 @@ impl Op<'_> {
             Self::Whole(op) => op.effect(),
             Self::Batch { ops, .. } => ops.iter().map(Op::effect).max().unwrap_or(Effect::Reads),
             Self::Transaction(op) => op.effect(),
+            Self::Request { reads: true, .. } => Effect::Reads,
+            Self::Request { reads: false, .. } => Effect::Changes,
             Self::Transfer(_, op) => op.effect(),
         }
     }
@@ -132,7 +143,7 @@ impl Op<'_> {
             Self::Key(key, _) | Self::Lease(key, _) | Self::Transfer(key, _) => Some(key),
             Self::Several(op) => op.keys().first().copied(),
             Self::By { op, .. } => op.key(),
-            Self::Whole(_) => None,
+            Self::Whole(_) | Self::Request { .. } => None,
             Self::Batch { watched, ops } => {
                 ops.iter().find_map(Op::key).or_else(|| watched.first().map(|(key, _)| *key))
             }
@@ -150,7 +161,7 @@ impl Op<'_> {
             Self::Key(key, _) | Self::Lease(key, _) | Self::Transfer(key, _) => vec![key],
             Self::Several(op) => op.keys(),
             Self::By { op, .. } => op.keys(),
-            Self::Whole(_) => Vec::new(),
+            Self::Whole(_) | Self::Request { .. } => Vec::new(),
             Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
             Self::Transaction(op) => op.parts().1.iter().flat_map(|op| op.op.keys()).collect(),
         }
@@ -169,7 +180,7 @@ impl Op<'_> {
             Self::Key(key, _) | Self::Lease(key, _) | Self::Transfer(key, _) => fits(key),
             Self::Several(op) => op.keys().into_iter().try_for_each(fits),
             Self::By { op, .. } => op.check_keys(),
-            Self::Whole(_) => Ok(()),
+            Self::Whole(_) | Self::Request { .. } => Ok(()),
             Self::Transaction(op) => {
                 let (watched, ops) = op.parts();
                 watched.iter().try_for_each(|watched| fits(watched.key))?;
@@ -208,7 +219,11 @@ impl Op<'_> {
             Self::By { op, .. } => op.added_bytes(),
             Self::Batch { ops, .. } => ops.iter().map(Self::added_bytes).sum(),
             Self::Transfer(_, op) => op.added_bytes(),
-            Self::Several(_) | Self::Lease(..) | Self::Whole(_) | Self::Transaction(_) => 0,
+            Self::Several(_)
+            | Self::Lease(..)
+            | Self::Whole(_)
+            | Self::Transaction(_)
+            | Self::Request { .. } => 0,
         }
     }
 
@@ -257,8 +272,8 @@ impl Op<'_> {
                     Self::Lease(key, op) => op.execute(key, access),
                     Self::Whole(op) => op.execute(access),
                     Self::Transfer(key, op) => op.execute(key, access),
-                    // The partition executes this, as it may touch other maps.
-                    Self::Transaction(_) => Err(OpError::Malformed),
+                    // These are not executed under the lock of one partition.
+                    Self::Transaction(_) | Self::Request { .. } => Err(OpError::Malformed),
                     Self::By { .. } | Self::Batch { .. } => unreachable!("handled above"),
                 }
             }

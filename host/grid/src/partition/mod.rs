@@ -5,7 +5,7 @@
 //! - [`ticket`], `executed`: what a reply waits for, and what came of an operation
 //! - `waiters`, `locks`: operations that wait for an element or for locks
 //! - `primary`: becoming the primary, and taking over
-//! - `executing`, `blocking`: operations
+//! - `executing`, `step`, `blocking`: operations
 //! - `replication`, `copies`: records and copies for the backups
 //! - `retention`, `merging`: entries that expire or are evicted, and those of another table
 //! - `transactions`: steps of transactions over several partitions
@@ -22,6 +22,7 @@ mod primary;
 mod replication;
 mod retention;
 mod role;
+pub(crate) mod step;
 pub(crate) mod ticket;
 mod transactions;
 mod waiters;

@@ -279,7 +279,11 @@ impl Partition {
         let may_be_part = match op {
             Op::Key(..) | Op::Several(_) | Op::Transfer(..) => true,
             Op::By { op, .. } => matches!(**op, Op::Key(..) | Op::Several(_)),
-            Op::Lease(..) | Op::Whole(_) | Op::Batch { .. } | Op::Transaction(_) => false,
+            Op::Lease(..)
+            | Op::Whole(_)
+            | Op::Batch { .. }
+            | Op::Transaction(_)
+            | Op::Request { .. } => false,
         };
         if !may_be_part {
             return Err(OpError::Malformed);

@@ -1,5 +1,6 @@
 //! Hashes: fields and their values.
 
+use std::collections::BTreeSet;
 use std::hash::Hasher as _;
 
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,27 @@ impl Hash {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Emits the edits that bring this hash back after `edit` was applied, in their order.
+    pub(crate) fn inverse(&self, edit: &HashEdit<'_>, each: &mut dyn FnMut(HashEdit<'_>)) {
+        let names: BTreeSet<&[u8]> = match edit {
+            HashEdit::Set(fields) => fields.iter().map(|(name, _)| *name).collect(),
+            HashEdit::Remove(names) => names.iter().copied().collect(),
+        };
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.get(name) {
+                Some(value) => old.push((name, value)),
+                None => new.push(name),
+            }
+        }
+        if !new.is_empty() && matches!(edit, HashEdit::Set(_)) {
+            each(HashEdit::Remove(new));
+        }
+        if !old.is_empty() {
+            each(HashEdit::Set(old));
         }
     }
 

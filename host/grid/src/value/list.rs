@@ -122,6 +122,35 @@ impl List {
         Ok(())
     }
 
+    /// Emits the edits that bring this list back after `edit` was applied, in their order.
+    pub(crate) fn inverse(&self, edit: &ListEdit<'_>, each: &mut dyn FnMut(ListEdit<'_>)) {
+        match edit {
+            ListEdit::PushFront(elements) => each(ListEdit::PopFront(elements.len() as u64)),
+            ListEdit::PushBack(elements) => each(ListEdit::PopBack(elements.len() as u64)),
+            ListEdit::PopFront(count) => {
+                let elements = self.iter().take(*count as usize);
+                each(ListEdit::PushFront(elements.rev().collect()));
+            }
+            ListEdit::PopBack(count) => {
+                let from = self.len().saturating_sub(*count as usize);
+                each(ListEdit::PushBack(self.range(from, self.len()).collect()));
+            }
+            ListEdit::Set(index, _) => {
+                if let Some(element) = self.get(*index as usize) {
+                    each(ListEdit::Set(*index, element));
+                }
+            }
+            ListEdit::Insert(index, _) => each(ListEdit::Remove(vec![*index])),
+            ListEdit::Remove(indices) => {
+                for index in indices {
+                    if let Some(element) = self.get(*index as usize) {
+                        each(ListEdit::Insert(*index, element));
+                    }
+                }
+            }
+        }
+    }
+
     pub(crate) fn rebuild(&self, each: &mut dyn FnMut(ListEdit<'_>)) {
         for start in (0..self.len()).step_by(REBUILD_ELEMENTS_MAX) {
             let end = (start + REBUILD_ELEMENTS_MAX).min(self.len());

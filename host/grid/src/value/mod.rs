@@ -87,6 +87,30 @@ impl Structure {
         }
     }
 
+    /// Emits the edits that bring this structure back after `edit` was applied, in their order.
+    pub(crate) fn inverse(
+        &self,
+        edit: &StructureEdit<'_>,
+        each: &mut dyn FnMut(StructureEdit<'_>),
+    ) {
+        match (self, edit) {
+            (Self::List(list), StructureEdit::List(edit)) => {
+                list.inverse(edit, &mut |edit| each(StructureEdit::List(edit)));
+            }
+            (Self::Hash(hash), StructureEdit::Hash(edit)) => {
+                hash.inverse(edit, &mut |edit| each(StructureEdit::Hash(edit)));
+            }
+            (Self::Set(set), StructureEdit::Set(edit)) => {
+                set.inverse(edit, &mut |edit| each(StructureEdit::Set(edit)));
+            }
+            (Self::SortedSet(set), StructureEdit::SortedSet(edit)) => {
+                set.inverse(edit, &mut |edit| each(StructureEdit::SortedSet(edit)));
+            }
+            // Such an edit does not apply.
+            _ => {}
+        }
+    }
+
     /// Emits the edits that rebuild this structure from an empty one, each of bounded size.
     pub(crate) fn rebuild(&self, each: &mut dyn FnMut(StructureEdit<'_>)) {
         match self {

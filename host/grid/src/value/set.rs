@@ -1,6 +1,7 @@
 //! Sets of byte strings.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 use super::hash::hash;
 use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
@@ -90,6 +91,21 @@ impl Set {
             }
         }
         Ok(())
+    }
+
+    /// Emits the edit that brings this set back after `edit` was applied.
+    pub(crate) fn inverse(&self, edit: &SetEdit<'_>, each: &mut dyn FnMut(SetEdit<'_>)) {
+        let (members, adds) = match edit {
+            SetEdit::Add(members) => (members, true),
+            SetEdit::Remove(members) => (members, false),
+        };
+        let changed: BTreeSet<&[u8]> =
+            members.iter().copied().filter(|member| self.contains(member) != adds).collect();
+        if changed.is_empty() {
+            return;
+        }
+        let changed = changed.into_iter().collect();
+        each(if adds { SetEdit::Remove(changed) } else { SetEdit::Add(changed) });
     }
 
     pub(crate) fn rebuild(&self, each: &mut dyn FnMut(SetEdit<'_>)) {

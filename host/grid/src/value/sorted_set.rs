@@ -5,6 +5,7 @@
 //! rank is a sum over the lengths of the runs before it.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -221,6 +222,31 @@ impl SortedSet {
         {
             let next = self.runs.remove(run + 1);
             self.runs[run].extend(next);
+        }
+    }
+
+    /// Emits the edits that bring this sorted set back after `edit` was applied, in their order.
+    pub(crate) fn inverse(
+        &self,
+        edit: &SortedSetEdit<'_>,
+        each: &mut dyn FnMut(SortedSetEdit<'_>),
+    ) {
+        let names: BTreeSet<&[u8]> = match edit {
+            SortedSetEdit::Set(members) => members.iter().map(|(_, name)| *name).collect(),
+            SortedSetEdit::Remove(names) => names.iter().copied().collect(),
+        };
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.score(name) {
+                Some(score) => old.push((score, name)),
+                None => new.push(name),
+            }
+        }
+        if !new.is_empty() && matches!(edit, SortedSetEdit::Set(_)) {
+            each(SortedSetEdit::Remove(new));
+        }
+        if !old.is_empty() {
+            each(SortedSetEdit::Set(old));
         }
     }
 

@@ -2,13 +2,16 @@
 //! sees a part of one.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_grid::op::{
     GenericOp, KeyOp, Lifetime, MapOp, Op, PlainOp, PutAnswer, PutIf, SeveralOp, WatchedKey,
 };
-use convoke_grid::{MapCatalog, MapSettings, OpError, Reply, Started, Version};
+use convoke_grid::{
+    Grid, MapCatalog, MapSettings, OpError, Reply, Started, Stepped, Stop, Version,
+};
 use parking_lot::Mutex;
 use rand::RngExt as _;
 
@@ -29,6 +32,8 @@ const GROUPS_FROM: u64 = 1_000;
 const ACCOUNTS: usize = 5;
 /// Keys of which one holds a token, which is renamed from one to another.
 const NAMES: usize = 5;
+/// Pairs of counters.
+const PAIRS: usize = 4;
 
 /// What clients of transactions have seen.
 #[derive(Debug, Default)]
@@ -93,6 +98,61 @@ fn numbers(reply: &Reply) -> Option<Vec<Option<i64>>> {
         .collect()
 }
 
+/// Executes operations one by one, as a script does.
+fn one_by_one<F: FnOnce(Result<Reply, OpError>) + Send + 'static>(
+    grid: Grid,
+    home: u16,
+    ops: &[MapOp<'_>],
+    then: F,
+) -> impl Future<Output = ()> + Send + use<F> {
+    let encoded = |op: &MapOp<'_>| postcard::to_allocvec(&op.op).expect("an operation");
+    let ops: Vec<Vec<u8>> = ops.iter().map(encoded).collect();
+    async move {
+        let maps = vec![grid.open("m").expect("a map")];
+        let age = grid.age();
+        let reply = loop {
+            let mut transaction = match grid.open_transaction(home, age, maps.clone()) {
+                Ok(transaction) => transaction,
+                Err(error) => break Err(error),
+            };
+            let (mut replies, mut stop) = (Vec::new(), None);
+            for op in &ops {
+                let op: Op<'_> = postcard::from_bytes(op).expect("an operation");
+                match transaction.execute("m", &op).await {
+                    Ok(reply) => replies.push(reply),
+                    Err(why) => {
+                        stop = Some(why);
+                        break;
+                    }
+                }
+            }
+            let stop = match stop {
+                Some(stop) => stop,
+                None => match transaction.commit().await {
+                    Ok(Ok(())) => break Ok(Reply::List(replies)),
+                    Ok(Err(error)) => break Err(error),
+                    Err(stop) => stop,
+                },
+            };
+            match stop {
+                Stop::Moved => break Err(OpError::Unavailable),
+                Stop::Failed(error) => break Err(error),
+                Stop::Again => {
+                    if let Err(error) = transaction.give_up().await {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        then(reply);
+    }
+}
+
+/// Two counters in one partition that are always equal.
+fn pair(pair: usize) -> [Vec<u8>; 2] {
+    ["a", "b"].map(|end| format!("{{pair-{pair}}}{end}").into_bytes())
+}
+
 impl Clients {
     fn new() -> Self {
         Self { seen: Arc::default(), reads: true }
@@ -125,6 +185,20 @@ impl Clients {
             drop(seen);
             then(reply);
         };
+        if batch && watched.is_empty() && store.world.rng.random_bool(0.5) {
+            let grid = store.members[node].grid.clone();
+            let table = grid.table();
+            let is_led = |partition: &u16| {
+                let of = table.as_ref().and_then(|of| of.partitions.get(usize::from(*partition)));
+                of.and_then(|of| of.primary()) == Some(grid.me())
+            };
+            let keys = ops.iter().flat_map(|op| op.op.keys());
+            let home = keys.map(|key| grid.partition_of(key)).find(is_led);
+            if let Some(home) = home {
+                store.add_task(node, one_by_one(grid.clone(), home, &ops, then));
+                return;
+            }
+        }
         let started = store.members[node].grid.transact(watched, ops, batch);
         match started {
             Started::Now(reply) => then(reply),
@@ -139,7 +213,7 @@ impl Clients {
         if store.is_stopped(node) {
             return;
         }
-        match store.world.rng.random_range(0..10) {
+        match store.world.rng.random_range(0..12) {
             0..3 => self.write_group(store, node),
             3 if self.reads => self.read_group(store, node),
             4 if self.reads => self.read_key_of_group(store, node),
@@ -147,6 +221,8 @@ impl Clients {
             7 if self.reads => self.sum(store, node),
             8 => self.rename(store, node),
             9 if self.reads => self.count(store, node),
+            10 => self.step(store, node),
+            11 if self.reads => self.read_pair(store, node),
             _ => {}
         }
         store.drive(node);
@@ -258,6 +334,43 @@ impl Clients {
         });
     }
 
+    /// Counts up both counters of a pair, or gives up after one of them.
+    fn step(&self, store: &mut Store, node: Node) {
+        let [first, second] = pair(store.world.rng.random_range(0..PAIRS));
+        let gives_up = store.world.rng.random_bool(0.3);
+        let grid = store.members[node].grid.clone();
+        let (map, partition) = (grid.open("m").expect("a map"), grid.partition_of(&first));
+        let up = |key| Op::Key(key, KeyOp::Plain(PlainOp::Add(1)));
+        let stepped = grid.step(&map, partition, |step| {
+            step.execute(&up(&first))?.ok()?;
+            if gives_up {
+                return None;
+            }
+            step.execute(&up(&second))?.ok()
+        });
+        assert!(!gives_up || matches!(stepped, Stepped::GivenUp), "it was given up");
+        if let Stepped::Done { settled: Some(settled), .. } = stepped {
+            store.add_task(node, async move {
+                let _ = settled.await;
+            });
+        }
+    }
+
+    fn read_pair(&self, store: &mut Store, node: Node) {
+        let keys = pair(store.world.rng.random_range(0..PAIRS));
+        let ops = keys.iter().map(|key| get(key).op).collect();
+        let (clock, seen) = (store.clock(), Arc::clone(&self.seen));
+        let batch = Op::Batch { watched: Vec::new(), ops };
+        store.start_op(node, &batch, None, move |reply| {
+            let Ok(reply) = reply else { return };
+            let found = numbers(&reply).expect("numbers");
+            if found[0] != found[1] {
+                let text = format!("{:?}: a step is only partly visible: {found:?}", clock());
+                seen.lock().violations.push(text);
+            }
+        });
+    }
+
     /// Stores the token.
     fn begin(&self, store: &mut Store) {
         let first = name(0);
@@ -310,6 +423,10 @@ impl Clients {
             tokens += i32::from(reply == Ok(Reply::Integer(1)));
         }
         assert_eq!(tokens, 1, "SEED={seed}: a rename is half-done");
+        for at in 0..PAIRS {
+            let found = pair(at).map(|key| store.ask_for(living[0], &get(&key).op));
+            assert_eq!(found[0], found[1], "SEED={seed}: a step is half-done");
+        }
         let seen = self.seen.lock();
         assert!(seen.violations.is_empty(), "SEED={seed}: {:?}", seen.violations);
     }

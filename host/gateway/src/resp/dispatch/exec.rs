@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError, Shape, bytes_of};
 use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched};
-use super::super::command::{Command, Handler, Keys};
+use super::super::command::{Command, Group, Handler, Keys};
 use super::super::commands::transactions::end;
 use super::super::outcome::{Begun, Continuation, Outcome};
 use super::super::request::{OwnedRequest, Request};
@@ -93,10 +93,11 @@ pub(super) fn exec(client: &mut Client) -> Begun {
     steps.begin(client)
 }
 
-/// Whether a command depends on all keys, and so on the effects of the commands before it.
+/// Whether a command may depend on all keys, and so on the effects of the commands before it.
 fn accesses_all_keys(command: &Command) -> bool {
     let accesses_data = command.is(Command::READ) || command.is(Command::WRITE);
-    accesses_data && command.keys == Keys::None && !command.is(Command::PUBSUB)
+    let is_alone = command.keys == Keys::None || command.group == Group::Scripting;
+    accesses_data && is_alone && !command.is(Command::PUBSUB)
 }
 
 /// A transaction in execution.
@@ -236,7 +237,28 @@ impl Steps {
             }
             run(client, command, &request)
         });
-        let answer = await_answer(outcome.unwrap_or_else(Outcome::from));
+        self.after_alone(client, outcome.unwrap_or_else(Outcome::from))
+    }
+
+    /// Continues once a command that was executed alone has completed.
+    fn after_alone(mut self, client: &mut Client, outcome: Outcome) -> Outcome {
+        let answer = match outcome {
+            Outcome::WhenIdle(next) => {
+                let outcome = next(client);
+                return self.after_alone(client, outcome);
+            }
+            Outcome::Continue(next) => {
+                return Outcome::Continue(Box::pin(async move {
+                    let next = next.await;
+                    let then: Continuation = Box::new(move |client| {
+                        let outcome = next(client);
+                        self.after_alone(client, outcome)
+                    });
+                    then
+                }));
+            }
+            outcome => await_answer(outcome),
+        };
         Outcome::Continue(Box::pin(async move {
             let answer = answer.await;
             let next: Continuation = Box::new(move |client| {

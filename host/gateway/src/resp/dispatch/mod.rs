@@ -8,7 +8,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use convoke_grid::OpError;
 
 use super::answer::{Answer, CommandError};
 use super::client::{Client, ReplyMode};
@@ -16,6 +19,8 @@ use super::command::{Command, Handler, Missing};
 use super::encode::{Encoder, error_text};
 use super::outcome::Outcome;
 use super::request::Request;
+use super::scripts;
+use super::server::Server;
 use admit::{admit, check_memory};
 use run::run;
 use table::{COMMANDS, TABLE, get_index};
@@ -63,6 +68,16 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
         _ => run(client, command, request),
     };
     begun.unwrap_or_else(Outcome::from)
+}
+
+/// Makes a server run the scripts that other members send to this one, as the primary of a
+/// partition. They are run whether or not clients connect to this member.
+pub fn run_scripts(server: &Arc<Server>) {
+    let weak = Arc::downgrade(server);
+    server.grid.run_requests_with(move |partition, request| match weak.upgrade() {
+        Some(server) => scripts::run_request(&server, &TABLE, partition, &request),
+        None => Box::pin(std::future::ready(Some(Err(OpError::Unavailable)))),
+    });
 }
 
 /// First words of HTTP requests; see `securityWarningCommand` of Redis.

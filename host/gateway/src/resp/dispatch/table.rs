@@ -8,6 +8,7 @@ use super::super::commands::{
     blocking, clients, cluster, describe, hashes, introspection, keys, lists, pubsub, scans, sets,
     sorted_sets, strings, transactions,
 };
+use super::super::scripts;
 
 /// The table, with its index.
 pub(super) static TABLE: LazyLock<CommandTable> = LazyLock::new(|| CommandTable::new(COMMANDS));
@@ -52,7 +53,8 @@ const fn c(
 }
 
 use Group::{
-    Cluster, Connection, Generic, Hash, List, PubSub, Server, Set, SortedSet, String, Transactions,
+    Cluster, Connection, Generic, Hash, List, PubSub, Scripting, Server, Set, SortedSet, String,
+    Transactions,
 };
 
 /// All commands, by group.
@@ -230,6 +232,17 @@ pub(super) static COMMANDS: &[Command] = &[
     c("punsubscribe", -1, P, NONE, PubSub, Local(pubsub::punsubscribe), "Unsubscribes from patterns, or from all of them."),
     c("subscribe", -2, P, NONE, PubSub, Local(pubsub::subscribe), "Subscribes to channels."),
     c("unsubscribe", -1, P, NONE, PubSub, Local(pubsub::unsubscribe), "Unsubscribes from channels, or from all of them."),
+
+    c("eval", -3, W | R, Keys::Counted(2), Scripting, WithTable(scripts::eval), "Executes a Lua script as one step."),
+    c("eval_ro", -3, R, Keys::Counted(2), Scripting, WithTable(scripts::eval_ro), "Executes a Lua script that only reads."),
+    c("evalsha", -3, W | R, Keys::Counted(2), Scripting, WithTable(scripts::evalsha), "Executes a Lua script by its SHA-1 checksum."),
+    c("evalsha_ro", -3, R, Keys::Counted(2), Scripting, WithTable(scripts::evalsha_ro), "Executes a Lua script that only reads, by its SHA-1 checksum."),
+    c("script", -2, CONTAINER, NONE, Scripting, Local(describe::container), "Loads, finds, removes and stops scripts."),
+    c("script|exists", -3, 0, NONE, Scripting, Local(scripts::exists), "Reports which scripts are loaded, by their checksums."),
+    c("script|flush", -2, W, NONE, Scripting, Local(scripts::flush), "Removes all scripts, on all members."),
+    c("script|help", 2, 0, NONE, Scripting, WithTable(describe::help), "Lists the subcommands."),
+    c("script|kill", 2, W, NONE, Scripting, Local(scripts::kill), "Stops the scripts that this member runs; what they did is undone."),
+    c("script|load", 3, W, NONE, Scripting, Local(scripts::load), "Loads a script on all members, and returns its checksum."),
 
     c("discard", 1, F | NOT_QUEUED, NONE, Transactions, Local(transactions::discard), "Discards the transaction."),
     c("exec", 1, NOT_QUEUED, NONE, Transactions, Exec, "Executes the queued commands of the transaction atomically."),

@@ -2,4 +2,5 @@
 
 mod busy;
 mod permissions;
+mod scripts;
 mod transactions;

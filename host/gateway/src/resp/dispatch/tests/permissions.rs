@@ -99,6 +99,11 @@ const READ_ONLY: &[&str] = &[
     "zscan",
     "zscore",
     "zunion",
+    // Scripts that only read.
+    "eval_ro",
+    "evalsha_ro",
+    "script|exists",
+    "script|help",
     // Subscriptions.
     "psubscribe",
     "pubsub|channels",

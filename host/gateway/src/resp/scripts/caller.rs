@@ -1,0 +1,218 @@
+//! What `redis.call` does: finds the command, checks whether the script may call it, and executes
+//! it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use convoke_grid::op::Op;
+use convoke_grid::{Map, OpError, Reply};
+use convoke_script::{Commands, Interrupt, LogLevel, Value};
+use tracing::{debug, info, warn};
+
+use super::super::answer::{Answer, CommandError};
+use super::super::args::{Args, Parsed};
+use super::super::client::Client;
+use super::super::command::{Command, CommandTable, Handler};
+use super::super::request::Request;
+use super::super::server::Server;
+use super::value::{of_answer, of_reply};
+use crate::databases::DATABASES;
+use crate::trust::Trust;
+
+/// Messages that one script publishes, at most.
+const PUBLISHED_MAX: usize = 100_000;
+/// Bytes of a line that a script logs, at most.
+const LOGGED_BYTES_MAX: usize = 1_024;
+
+/// How the commands of a script reach the data.
+pub(super) trait Data {
+    /// Executes an operation on keys of a map.
+    fn execute(&mut self, map: &Arc<Map>, op: &Op<'_>)
+    -> Result<Result<Reply, OpError>, Interrupt>;
+
+    /// Executes a command of the gateway.
+    fn run(
+        &mut self,
+        handle: fn(&mut Client, &Request<'_>) -> super::super::outcome::Begun,
+        caller: &Context,
+        request: &Request<'_>,
+    ) -> Result<Answer, Interrupt>;
+}
+
+/// The state of a script that its commands depend on.
+pub(super) struct Context {
+    pub(super) server: Arc<Server>,
+    pub(super) table: &'static CommandTable,
+    pub(super) database: usize,
+    pub(super) map: Arc<Map>,
+    pub(super) trust: Trust,
+    /// It may call no command that writes.
+    pub(super) reads: bool,
+    /// Messages, which are published when the step is done.
+    pub(super) published: Vec<(Bytes, Bytes)>,
+}
+
+/// Executes the commands of one run.
+pub(super) struct Caller<D> {
+    pub(super) context: Context,
+    pub(super) data: D,
+}
+
+/// Commands of the gateway that a script may call.
+const CALLABLE: &[&str] = &[
+    "acl|whoami",
+    "config|get",
+    "dbsize",
+    "echo",
+    "flushall",
+    "flushdb",
+    "info",
+    "keys",
+    "ping",
+    "publish",
+    "pubsub|channels",
+    "pubsub|numpat",
+    "pubsub|numsub",
+    "randomkey",
+    "scan",
+    "select",
+    "time",
+];
+
+impl<D: Data> Commands for Caller<D> {
+    fn call(&mut self, args: &[&[u8]]) -> Result<Value, Interrupt> {
+        let bytes = args.concat();
+        let mut at = 0;
+        let ranges: Vec<Range<usize>> = args
+            .iter()
+            .map(|arg| {
+                let start = at;
+                at += arg.len();
+                start..at
+            })
+            .collect();
+        let request = Request::of(&bytes, &ranges);
+        let Ok(row) = self.context.table.resolve(args[0], args.get(1).copied()) else {
+            return Ok(Value::error("ERR Unknown Redis command called from script"));
+        };
+        let command = &self.context.table.rows[row];
+        if let Err(error) = self.admit(command, &request) {
+            return Ok(error);
+        }
+        match command.handler {
+            Handler::Op(parse) => self.execute(parse(&request), of_reply),
+            Handler::Shaped(parse, shape) => {
+                let arguments = request.len();
+                self.execute(parse(&request), |reply| of_answer(shape(arguments, reply)))
+            }
+            Handler::Local(handle) => self.run(command, handle, &request),
+            Handler::Blocking(..) | Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
+        }
+    }
+
+    fn is_allowed(&mut self, args: &[&[u8]]) -> Option<bool> {
+        let row = self.context.table.resolve(args[0], args.get(1).copied()).ok()?;
+        let command = &self.context.table.rows[row];
+        Some(self.context.trust == Trust::Full || !changes(command))
+    }
+
+    fn log(&mut self, level: LogLevel, text: &[u8]) {
+        let text = String::from_utf8_lossy(&text[..text.len().min(LOGGED_BYTES_MAX)]);
+        let text = convoke_text::escaped(&text, LOGGED_BYTES_MAX);
+        match level {
+            LogLevel::Warning => warn!("a script logs: {text}"),
+            LogLevel::Notice => info!("a script logs: {text}"),
+            LogLevel::Debug | LogLevel::Verbose => debug!("a script logs: {text}"),
+        }
+    }
+}
+
+fn not_allowed() -> Value {
+    Value::error("ERR This Redis command is not allowed from script")
+}
+
+fn changes(command: &Command) -> bool {
+    command.is(Command::WRITE) || command.is(Command::ADMIN)
+}
+
+impl<D: Data> Caller<D> {
+    /// Whether the script may call a command with these arguments.
+    fn admit(&self, command: &Command, request: &Request<'_>) -> Result<(), Value> {
+        if !command.takes(request.len()) {
+            return Err(Value::error("ERR Wrong number of args calling Redis command from script"));
+        }
+        if command.is(Command::NO_MULTI) || command.is(Command::NOT_QUEUED) {
+            return Err(not_allowed());
+        }
+        if self.context.reads && command.is(Command::WRITE) {
+            return Err(Value::error("ERR Write commands are not allowed from read-only scripts."));
+        }
+        if self.context.trust < Trust::Full && changes(command) {
+            let name = command.name;
+            return Err(Value::error(format!(
+                "NOPERM this user has no permissions to run the '{name}' command"
+            )));
+        }
+        Ok(())
+    }
+
+    fn execute(
+        &mut self,
+        op: Parsed<'_>,
+        shape: impl FnOnce(Reply) -> Value,
+    ) -> Result<Value, Interrupt> {
+        let op = match op {
+            Ok(op) => op,
+            Err(error) => return Ok(Value::error(error.0.into_owned())),
+        };
+        let map = Arc::clone(&self.context.map);
+        Ok(match self.data.execute(&map, &op)? {
+            Ok(Reply::Failed(error)) | Err(error) => of_reply(Reply::Failed(error)),
+            Ok(reply) => shape(reply),
+        })
+    }
+
+    /// Executes a command of the gateway.
+    fn run(
+        &mut self,
+        command: &Command,
+        handle: fn(&mut Client, &Request<'_>) -> super::super::outcome::Begun,
+        request: &Request<'_>,
+    ) -> Result<Value, Interrupt> {
+        if !CALLABLE.contains(&command.name) {
+            return Ok(not_allowed());
+        }
+        let answered = match command.name {
+            "select" => self.select(request),
+            "publish" => self.publish(request),
+            _ => return Ok(of_answer(self.data.run(handle, &self.context, request)?)),
+        };
+        Ok(answered.unwrap_or_else(|error| Value::error(error.0.into_owned())))
+    }
+
+    /// Selects another database, for this script only.
+    fn select(&mut self, request: &Request<'_>) -> Result<Value, CommandError> {
+        let number = Args::new(request, 1).integer()?;
+        let database = usize::try_from(number).ok().filter(|number| *number < DATABASES);
+        let database = database.ok_or(CommandError::new("ERR DB index is out of range"))?;
+        self.context.map = self.context.server.database(database)?;
+        self.context.database = database;
+        Ok(Value::status("OK"))
+    }
+
+    /// Keeps a message until the step is done. The number of subscribers is not known before.
+    fn publish(&mut self, request: &Request<'_>) -> Result<Value, CommandError> {
+        let mut args = Args::new(request, 1);
+        let (topic, payload) = (args.next()?, args.next()?);
+        if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
+            return Err(CommandError::new("ERR the channel name is too long"));
+        }
+        if self.context.published.len() >= PUBLISHED_MAX {
+            return Err(CommandError::new("ERR a script publishes at most 100000 messages"));
+        }
+        let message = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
+        self.context.published.push(message);
+        Ok(Value::Integer(0))
+    }
+}

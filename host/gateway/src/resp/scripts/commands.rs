@@ -1,0 +1,286 @@
+//! The commands.
+
+#![expect(clippy::unnecessary_wraps, reason = "all commands have the signatures of the table")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use convoke_grid::op::{Lifetime, Op, PlainOp, PutAnswer, PutIf, WholeOp};
+use convoke_grid::{KeyOp, Map, OpError, Reply, Stepped};
+use convoke_script::{Script, sha1_hex};
+use futures_util::future::join_all;
+
+use super::super::answer::{Answer, CommandError};
+use super::super::args::Args;
+use super::super::client::Client;
+use super::super::command::CommandTable;
+use super::super::outcome::{Begun, Continuation, Outcome};
+use super::super::request::Request;
+use super::super::routing::check_slot;
+use super::super::script_cache::SCRIPTS_MAP;
+use super::super::server::Server;
+use super::run::{Evaluation, check, home, run, step};
+use crate::trust::Trust;
+
+const NO_SCRIPT: CommandError = CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
+
+/// The keys and the arguments that follow their number.
+fn arguments(request: &Request<'_>) -> Result<(Vec<Bytes>, Vec<Bytes>), CommandError> {
+    let mut args = Args::new(request, 2);
+    let count = args.integer()?;
+    let rest: Vec<Bytes> = args.rest().into_iter().map(Bytes::copy_from_slice).collect();
+    let Ok(count) = usize::try_from(count) else {
+        return Err(CommandError::new("ERR Number of keys can't be negative"));
+    };
+    if count > rest.len() {
+        return Err(CommandError::new("ERR Number of keys can't be greater than number of args"));
+    }
+    let mut keys = rest;
+    let args = keys.split_off(count);
+    Ok((keys, args))
+}
+
+/// The map that holds the sources of scripts.
+fn sources(server: &Server) -> Result<Arc<Map>, OpError> {
+    server.grid.open(SCRIPTS_MAP)
+}
+
+/// Starts to keep a source for all members.
+fn keep(
+    server: &Server,
+    script: &Script,
+) -> Result<convoke_grid::Later<Result<Reply, OpError>>, OpError> {
+    let put = PlainOp::Put {
+        kind: 0,
+        value: &script.source,
+        lifetime: Lifetime::Forever,
+        condition: PutIf::Always,
+        answer: PutAnswer::Done,
+    };
+    let key = script.sha.as_bytes();
+    let op = Op::Key(key, KeyOp::Plain(put));
+    Ok(server.submit(&sources(server)?, server.grid.partition_of(key), &op))
+}
+
+pub(crate) fn eval(
+    client: &mut Client,
+    table: &'static CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    evaluate(client, table, request, false)
+}
+
+pub(crate) fn eval_ro(
+    client: &mut Client,
+    table: &'static CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    evaluate(client, table, request, true)
+}
+
+fn evaluate(
+    client: &mut Client,
+    table: &'static CommandTable,
+    request: &Request<'_>,
+    reads: bool,
+) -> Begun {
+    let (keys, args) = arguments(request)?;
+    let source = request.get(1).unwrap_or_default();
+    let server = Arc::clone(&client.server);
+    let script = match server.scripts.get(&server.grid, &sha1_hex(source)) {
+        Some(script) => script,
+        None => {
+            let script = Script::new(Bytes::copy_from_slice(source));
+            let script =
+                Arc::new(script.map_err(|error| CommandError(format!("ERR {error}").into()))?);
+            check(&script)?;
+            // A user who may only read stores nothing in the cluster.
+            if server.scripts.add(&server.grid, &script)
+                && client.trust == Trust::Full
+                && let Ok(kept) = keep(&server, &script)
+            {
+                tokio::spawn(kept);
+            }
+            script
+        }
+    };
+    begin(client, table, &script, keys, args, reads)
+}
+
+pub(crate) fn evalsha(
+    client: &mut Client,
+    table: &'static CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    evaluate_known(client, table, request, false)
+}
+
+pub(crate) fn evalsha_ro(
+    client: &mut Client,
+    table: &'static CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    evaluate_known(client, table, request, true)
+}
+
+fn evaluate_known(
+    client: &mut Client,
+    table: &'static CommandTable,
+    request: &Request<'_>,
+    reads: bool,
+) -> Begun {
+    let (keys, args) = arguments(request)?;
+    let sha = checksum(request.get(1).unwrap_or_default()).ok_or(NO_SCRIPT)?;
+    let server = Arc::clone(&client.server);
+    if let Some(script) = server.scripts.get(&server.grid, &sha) {
+        return begin(client, table, &script, keys, args, reads);
+    }
+    Ok(Outcome::Continue(Box::pin(async move {
+        let found = find(&server, &sha).await;
+        let next: Continuation = Box::new(move |client| match found {
+            Ok(Some(script)) => {
+                begin(client, table, &script, keys, args, reads).unwrap_or_else(Outcome::from)
+            }
+            Ok(None) => NO_SCRIPT.into(),
+            Err(error) => CommandError::from(error).into(),
+        });
+        next
+    })))
+}
+
+/// A checksum in lower case, if it can be one.
+fn checksum(text: &[u8]) -> Option<String> {
+    let is_one = text.len() == 40 && text.iter().all(u8::is_ascii_hexdigit);
+    is_one.then(|| String::from_utf8_lossy(text).to_ascii_lowercase())
+}
+
+/// Reads a script that was loaded through any member.
+async fn find(server: &Arc<Server>, sha: &str) -> Result<Option<Arc<Script>>, OpError> {
+    if let Some(script) = server.scripts.get(&server.grid, sha) {
+        return Ok(Some(script));
+    }
+    let key = sha.as_bytes();
+    let op = Op::Key(key, KeyOp::Plain(PlainOp::Get));
+    let later = server.submit(&sources(server)?, server.grid.partition_of(key), &op);
+    let Reply::Bytes(source) = later.await? else { return Ok(None) };
+    let script = Script::new(source).ok().filter(|script| &*script.sha == sha);
+    let script = script.map(Arc::new);
+    if let Some(script) = &script {
+        server.scripts.add(&server.grid, script);
+    }
+    Ok(script)
+}
+
+/// Runs a script: at once if that is possible, and otherwise as a transaction once the client's
+/// earlier commands are answered.
+fn begin(
+    client: &mut Client,
+    table: &'static CommandTable,
+    script: &Script,
+    keys: Vec<Bytes>,
+    args: Vec<Bytes>,
+    reads: bool,
+) -> Begun {
+    let server = Arc::clone(&client.server);
+    let flags = script.flags.unwrap_or_default();
+    let evaluation = Evaluation {
+        database: client.database,
+        is_trusted: client.trust == Trust::Full,
+        reads: reads || flags.no_writes,
+        source: script.source.clone(),
+        keys,
+        args,
+    };
+    let keys: Vec<&[u8]> = evaluation.keys.iter().map(|key| &key[..]).collect();
+    if server.settings.redis_cluster {
+        if flags.no_cluster {
+            return Err(CommandError::new(
+                "ERR Can not run script on cluster, 'no-cluster' flag is set.",
+            ));
+        }
+        check_slot(&server, keys.iter().copied())?;
+    }
+    let (home, is_one) = home(&server, &keys);
+    if is_one
+        && let Stepped::Done { result, settled } = step(&server, table, script, &evaluation, home)
+    {
+        return Ok(match settled {
+            None => Outcome::Ready(Answer::Value(result)),
+            Some(settled) => Outcome::Pending(Box::pin(async move {
+                match settled.await {
+                    Ok(_) => Answer::Value(result),
+                    Err(error) => Err(error).into(),
+                }
+            })),
+        });
+    }
+    Ok(Outcome::WhenIdle(Box::new(move |_| {
+        Outcome::Barrier(Box::pin(async move {
+            Answer::Value(run(server, table, evaluation, home).await)
+        }))
+    })))
+}
+
+pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> Begun {
+    let source = Bytes::copy_from_slice(request.get(2).unwrap_or_default());
+    let script =
+        Script::new(source).map_err(|error| CommandError(format!("ERR {error}").into()))?;
+    check(&script)?;
+    let script = Arc::new(script);
+    let server = &client.server;
+    server.scripts.add(&server.grid, &script);
+    let kept = keep(server, &script)?;
+    Ok(Outcome::Pending(Box::pin(async move {
+        match kept.await {
+            Ok(_) => Answer::text(&*script.sha),
+            Err(error) => Err(error).into(),
+        }
+    })))
+}
+
+pub(crate) fn exists(client: &mut Client, request: &Request<'_>) -> Begun {
+    let server = Arc::clone(&client.server);
+    let all: Vec<Option<String>> = request.from(2).map(checksum).collect();
+    Ok(Outcome::Pending(Box::pin(async move {
+        let each = all.iter().map(|sha| async {
+            match sha {
+                Some(sha) => find(&server, sha).await.map(|found| found.is_some()),
+                None => Ok(false),
+            }
+        });
+        let found: Result<Vec<bool>, OpError> = join_all(each).await.into_iter().collect();
+        match found {
+            Ok(found) => Answer::List(
+                found.into_iter().map(|is_there| Answer::integer(is_there.into())).collect(),
+            ),
+            Err(error) => Err(error).into(),
+        }
+    })))
+}
+
+pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut args = Args::new(request, 2);
+    if args.remaining() > 1
+        || args.remaining() == 1 && !args.take_keyword("async") && !args.take_keyword("sync")
+    {
+        return Err(CommandError::new("ERR SCRIPT FLUSH only support SYNC|ASYNC option"));
+    }
+    let server = Arc::clone(&client.server);
+    let map = sources(&server)?;
+    Ok(Outcome::Barrier(Box::pin(async move {
+        let cleared = server.submit_all(&map, WholeOp::Clear).await;
+        server.scripts.flush(&server.grid);
+        match cleared {
+            Ok(_) => Answer::DONE,
+            Err(error) => Err(error).into(),
+        }
+    })))
+}
+
+pub(crate) fn kill(client: &mut Client, _: &Request<'_>) -> Begun {
+    if client.server.scripts.stop_all() {
+        Ok(Answer::DONE.into())
+    } else {
+        Err(CommandError::new("NOTBUSY No scripts in execution right now."))
+    }
+}

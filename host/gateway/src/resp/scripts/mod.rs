@@ -1,0 +1,60 @@
+//! Scripts: `EVAL`, `EVALSHA` and `SCRIPT`.
+//!
+//! A script is executed as one step: all that it changes happens or nothing, and no client sees a
+//! part of it. If all its keys are in one partition whose primary is this member, it runs at once,
+//! under the partition's lock, for [`STEP_MS_MAX`] at most. If it takes longer, or uses a key of
+//! another partition, what it did is undone, and it starts again as a transaction ([`run`]), which
+//! locks each key that it uses. Then it may use any keys, also those that it did not name.
+//!
+//! It runs on the member that is the primary of its first key; what is replicated is its effects.
+//! Sources are kept in a map of the cluster, so `EVALSHA` finds a script that was loaded through
+//! another member.
+
+mod caller;
+mod commands;
+mod run;
+mod value;
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use convoke_script::{Engine, Limits, Value};
+
+use super::server::REDIS_VERSION;
+
+pub(crate) use commands::{eval, eval_ro, evalsha, evalsha_ro, exists, flush, kill, load};
+pub(crate) use run::run_request;
+
+/// How long a script may run while it prevents everything else in its partition, in milliseconds.
+const STEP_MS_MAX: u64 = 5;
+/// How long a script may run, in milliseconds. It prevents others from using its keys.
+const SCRIPT_MS_MAX: u64 = 5_000;
+/// Memory of the state that runs scripts on one thread, in bytes.
+const MEMORY_BYTES_MAX: usize = 64 << 20;
+/// The longest reply of a script, in bytes.
+const REPLY_BYTES_MAX: usize = 64 << 20;
+
+thread_local! {
+    /// The state that runs scripts on this thread.
+    static ENGINE: RefCell<Option<Engine>> = const { RefCell::new(None) };
+}
+
+/// Calls `work` with the state of this thread.
+fn with_engine<R>(work: impl FnOnce(&mut Engine) -> R) -> Result<R, Value> {
+    ENGINE.with_borrow_mut(|slot| {
+        if slot.is_none() {
+            let made = Engine::new(REDIS_VERSION);
+            *slot = Some(made.map_err(|_| Value::error("ERR no memory for scripts"))?);
+        }
+        slot.as_mut().map(work).ok_or_else(|| Value::error("ERR no memory for scripts"))
+    })
+}
+
+fn limits(ms: u64) -> Limits {
+    Limits {
+        deadline: Instant::now() + Duration::from_millis(ms),
+        memory_bytes_max: MEMORY_BYTES_MAX,
+        reply_bytes_max: REPLY_BYTES_MAX,
+        stop: std::sync::Arc::default(),
+    }
+}

@@ -1,0 +1,274 @@
+//! Gives up a step: brings back what its edits have changed in a fragment.
+//!
+//! While a fragment records, each edit leaves what undoes it: a copy of a plain value, the inverse
+//! edit of a structure, which is as small as the edit, or the removed entry itself. Statistics,
+//! and when an entry was used last, stay as they are.
+
+use super::Fragment;
+use crate::clock::Version;
+use crate::edit::Edit;
+use crate::encoding;
+use crate::entry::{Entry, Expiry, Meta, Plain, Structured};
+use crate::ordered::Hashed as _;
+use crate::value::StructureEdit;
+
+/// An entry that was taken out.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Plain(Plain),
+    Structured(Structured),
+}
+
+/// What undoes the edits of a step, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Undo(Vec<(u32, Box<[u8]>, Before)>);
+
+/// What was at a key before an edit.
+#[derive(Debug)]
+enum Before {
+    /// Nothing, or a removal with this version.
+    Absent(Option<Version>),
+    Entry(Taken),
+    /// A structure: what was known of it, and the edits that bring it back, encoded one after the
+    /// other.
+    Structure(Meta, Vec<u8>),
+}
+
+impl Undo {
+    /// Keeps an entry that was taken out.
+    pub(super) fn keep(&mut self, hash: u32, key: &[u8], taken: Taken) {
+        self.0.push((hash, key.into(), Before::Entry(taken)));
+    }
+}
+
+impl Fragment {
+    /// Begins to record what undoes each edit.
+    pub(crate) fn record_undo(&mut self) {
+        self.undo = Some(Box::default());
+    }
+
+    /// The edits since [`Fragment::record_undo`] stay.
+    pub(crate) fn keep_edits(&mut self) {
+        self.undo = None;
+    }
+
+    /// Records what undoes an edit, before it is applied.
+    pub(super) fn remember(&mut self, hash: u32, key: &[u8], edit: &Edit<'_>) {
+        let removes = matches!(edit, Edit::Remove | Edit::Drop | Edit::Lapse);
+        let before = match self.get(hash, key) {
+            None => Before::Absent(self.removed_at(hash, key)),
+            // The entry itself is kept when it is taken out.
+            Some(_) if removes => return,
+            Some(Entry::Plain(entry)) => {
+                let (meta, usage) = (entry.meta(), entry.usage);
+                let (kind, value) = (entry.kind(), entry.value());
+                Before::Entry(Taken::Plain(Plain::new(hash, usage, &meta, key, kind, value)))
+            }
+            Some(Entry::Structured(entry)) => {
+                let mut edits = Vec::new();
+                match edit {
+                    Edit::Put { .. } => return,
+                    Edit::Structure(edit) => {
+                        let each = &mut |edit: StructureEdit<'_>| {
+                            encoding::append(&edit, &mut edits);
+                        };
+                        entry.value.inverse(edit, each);
+                    }
+                    _ => {}
+                }
+                Before::Structure(entry.meta, edits)
+            }
+        };
+        if let Some(undo) = &mut self.undo {
+            undo.0.push((hash, key.into(), before));
+        }
+    }
+
+    /// Brings back what was here at [`Fragment::record_undo`].
+    pub(crate) fn undo_edits(&mut self) {
+        let Some(undo) = self.undo.take() else { return };
+        for (hash, key, before) in undo.0.into_iter().rev() {
+            if let Before::Structure(meta, edits) = before {
+                self.restore_structure(hash, &key, meta, &edits);
+                continue;
+            }
+            self.take(hash, &key);
+            self.remove_tombstone(hash, &key);
+            match before {
+                Before::Absent(Some(removed)) => self.add_tombstone(hash, &key, removed),
+                Before::Entry(Taken::Plain(entry)) => {
+                    let meta = entry.meta();
+                    self.add_plain(entry, &meta);
+                }
+                Before::Entry(Taken::Structured(entry)) => self.add_structured(entry),
+                Before::Absent(None) | Before::Structure(..) => {}
+            }
+        }
+    }
+
+    fn restore_structure(&mut self, hash: u32, key: &[u8], meta: Meta, mut edits: &[u8]) {
+        let Some(entry) = self.structures.get_mut(hash, |entry| entry.key() == key) else {
+            debug_assert!(false, "an emptied structure is kept when it is taken out");
+            return;
+        };
+        let (bytes, old) = (entry.bytes(), entry.meta);
+        while let Ok((edit, rest)) = postcard::take_from_bytes::<StructureEdit<'_>>(edits) {
+            let applied = entry.value.apply(&edit);
+            debug_assert!(applied.is_ok(), "the inverse of an edit applies: {edit:?}");
+            edits = rest;
+        }
+        entry.meta = meta;
+        self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
+        self.renew(hash, old.version, meta.version);
+        self.watch(hash, old.expiry, meta.expiry);
+    }
+
+    /// Adds a structure as it was; the key must not exist.
+    pub(super) fn add_structured(&mut self, entry: Structured) {
+        let (hash, meta) = (entry.hash(), entry.meta);
+        self.heap_bytes += entry.bytes();
+        self.digest ^= super::digest_term(hash, meta.version, false);
+        self.structures.insert(entry);
+        self.watch(hash, Expiry::NEVER, meta.expiry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::map::{Map, MapCatalog, Maps};
+    use crate::value::{HashEdit, ListEdit, Score, SetEdit, SortedSetEdit, Structure};
+
+    /// All that a fragment holds, in a form that can be compared.
+    fn shown(fragment: &Fragment) -> (Vec<String>, Vec<String>, u64, usize, usize) {
+        let entry = |entry: Entry<'_>| {
+            let value = match &entry {
+                Entry::Plain(plain) => format!("{:?}", plain.value()),
+                Entry::Structured(structured) => {
+                    let mut edits = Vec::new();
+                    structured.value.rebuild(&mut |edit| edits.push(format!("{edit:?}")));
+                    edits.concat()
+                }
+            };
+            format!("{:?} {:?} {value}", entry.key(), entry.meta())
+        };
+        (
+            fragment.entries_from(0).map(entry).collect(),
+            fragment.removals_from(0).map(|of| format!("{of:?}")).collect(),
+            fragment.digest(),
+            fragment.bytes() - fragment.plain.bytes() - fragment.structures.bytes(),
+            fragment.removal_bytes(),
+        )
+    }
+
+    /// Applies a random edit that fits what is there.
+    fn change(fragment: &mut Fragment, map: &Map, version: u64, step: (u8, u8, u8)) {
+        let (key, what, more) = step;
+        let key = [key % 5];
+        let hash = u32::from(key[0]) << 28;
+        let byte = [more % 4];
+        let value: Vec<u8> = vec![more; usize::from(more % 7)];
+        let expiry = Expiry {
+            deadline_ms: (more % 2 == 0).then_some(1_000_000 + u64::from(more)),
+            idle: None,
+        };
+        let score = Score::new(f64::from(more)).unwrap();
+        let length = match fragment.get(hash, &key) {
+            Some(Entry::Structured(entry)) => entry.value.len() as u64,
+            _ => 0,
+        };
+        let has_member = match fragment.get(hash, &key) {
+            Some(Entry::Structured(entry)) => match &entry.value {
+                Structure::Hash(all) => all.get(&byte).is_some(),
+                Structure::Set(all) => all.contains(&byte),
+                Structure::SortedSet(all) => all.score(&byte).is_some(),
+                Structure::List(_) => false,
+            },
+            _ => false,
+        };
+        let at = u64::from(more) % length.max(1);
+        let of_list = |edit| Edit::Structure(StructureEdit::List(edit));
+        let edit = match what % 20 {
+            0 | 1 => Edit::Put { kind: 0, value: &value, expiry },
+            2 => Edit::Remove,
+            3 => Edit::Drop,
+            4 => Edit::Lapse,
+            5 => Edit::Expire(expiry),
+            6 => Edit::Append(&value),
+            7 => Edit::Splice(0, &byte),
+            8 => of_list(ListEdit::PushFront(vec![&value, &byte])),
+            9 => of_list(ListEdit::PushBack(vec![&byte, &value])),
+            10 => of_list(ListEdit::PopFront(u64::from(more % 3).min(length))),
+            11 => of_list(ListEdit::PopBack(u64::from(more % 3).min(length))),
+            12 => of_list(ListEdit::Set(at, &value)),
+            13 => of_list(ListEdit::Insert(at, &value)),
+            14 => of_list(ListEdit::Remove((0..length).filter(|at| at % 2 == 0).collect())),
+            15 => Edit::Structure(StructureEdit::Hash(HashEdit::Set(vec![
+                (&byte, &value),
+                (&[9], &value),
+                (&byte, &byte),
+            ]))),
+            16 => Edit::Structure(StructureEdit::Set(SetEdit::Add(vec![&byte, &[9], &byte]))),
+            17 => Edit::Structure(StructureEdit::SortedSet(SortedSetEdit::Set(vec![
+                (score, &byte),
+                (score, &[9]),
+            ]))),
+            _ if !has_member => return,
+            _ => match fragment.get(hash, &key).map(|entry| entry.kind()) {
+                Some(crate::value::Type::Hash) => {
+                    Edit::Structure(StructureEdit::Hash(HashEdit::Remove(vec![&byte])))
+                }
+                Some(crate::value::Type::Set) => {
+                    Edit::Structure(StructureEdit::Set(SetEdit::Remove(vec![&byte])))
+                }
+                _ => Edit::Structure(StructureEdit::SortedSet(SortedSetEdit::Remove(vec![&byte]))),
+            },
+        };
+        let fits = match (&edit, fragment.get(hash, &key)) {
+            (Edit::Expire(_), there) => there.is_some(),
+            (Edit::Append(_) | Edit::Splice(..), there) => {
+                matches!(there, Some(Entry::Plain(_)))
+            }
+            (Edit::Structure(_), Some(Entry::Plain(_))) => false,
+            (Edit::Structure(edit), Some(Entry::Structured(entry))) => {
+                entry.value.kind() == Structure::for_edit(edit).kind()
+            }
+            (Edit::Structure(StructureEdit::List(edit)), None) => {
+                matches!(edit, ListEdit::PushFront(_) | ListEdit::PushBack(_))
+            }
+            _ => true,
+        };
+        if fits {
+            fragment.apply(map, 1_000, hash, &key, Version(version), &edit).unwrap();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_step_that_is_given_up_leaves_no_trace(
+            before in proptest::collection::vec(any::<(u8, u8, u8)>(), 0..40),
+            steps in proptest::collection::vec(any::<(u8, u8, u8)>(), 0..40),
+            after in proptest::collection::vec(any::<(u8, u8, u8)>(), 0..10),
+        ) {
+            let map = Maps::new(MapCatalog::default()).open("m").unwrap();
+            let mut fragment = Fragment::default();
+            let mut version = 0;
+            let mut apply = |fragment: &mut Fragment, steps: &[(u8, u8, u8)]| {
+                for step in steps {
+                    version += 1;
+                    change(fragment, &map, version, *step);
+                }
+            };
+            apply(&mut fragment, &before);
+            let expected = shown(&fragment);
+            fragment.record_undo();
+            apply(&mut fragment, &steps);
+            fragment.undo_edits();
+            prop_assert_eq!(shown(&fragment), expected);
+            // It goes on as before.
+            apply(&mut fragment, &after);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A step: operations of this partition that are chosen one after the other, and executed as one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Partition;
+use super::ticket::{Needs, Ticket};
+use crate::access::Changes;
+use crate::map::Map;
+use crate::op::{Effect, Op};
+use crate::shared::Shared;
+use crate::{OpError, Reply, slot};
+
+/// Executes operations in one partition while nothing else does; see
+/// [`Grid::step`](crate::Grid::step).
+pub struct Step<'a> {
+    partition: &'a mut Partition,
+    shared: &'a Shared,
+    map: &'a Arc<Map>,
+    now: Duration,
+    /// Number of partitions.
+    partitions: u16,
+    /// The hash of the only key that was used.
+    hash: Option<u32>,
+    has_several: bool,
+    writes: bool,
+}
+
+impl Step<'_> {
+    /// Executes an operation. `None` if it cannot be part of this step: its keys are not all in
+    /// this partition, it concerns all keys, or room for it is to be found elsewhere.
+    pub fn execute(&mut self, op: &Op<'_>) -> Option<Result<Reply, OpError>> {
+        if !matches!(op, Op::Key(..) | Op::Several(_) | Op::By { .. }) {
+            return None;
+        }
+        if let Err(error) = op.check_keys() {
+            return Some(Err(error));
+        }
+        let keys = op.keys();
+        let here = self.partition.number;
+        let is_here = |key: &&[u8]| slot::partition(slot::slot(key), self.partitions) == here;
+        if keys.is_empty() || !keys.iter().all(is_here) {
+            return None;
+        }
+        for key in keys {
+            let hash = self.shared.settings.hasher.hash(key);
+            self.has_several |= *self.hash.get_or_insert(hash) != hash;
+        }
+        if op.effect() > Effect::Reads {
+            if let Err(error) = self.partition.may_write(self.shared, self.map) {
+                return Some(Err(error));
+            }
+            if self.partition.is_held(self.shared, self.map, self.now, op) {
+                return Some(Err(OpError::Held));
+            }
+            self.writes = true;
+        }
+        let reply =
+            self.partition.access(self.shared, self.map, self.now, |access| op.execute(access));
+        if reply == Err(OpError::Full) { None } else { Some(reply) }
+    }
+}
+
+impl Partition {
+    /// Executes a step; `None` if it cannot be executed here, or `work` returns `None`: then
+    /// nothing has happened. Also returns the effect of the step, and what its result waits for.
+    pub(crate) fn step<R>(
+        &mut self,
+        shared: &Shared,
+        map: &Arc<Map>,
+        now: Duration,
+        partitions: u16,
+        work: impl FnOnce(&mut Step<'_>) -> Option<R>,
+    ) -> Option<(R, Effect, Option<Ticket>)> {
+        self.serving_primary()?;
+        // Keys may be locked; and entries that were locked must not be evicted.
+        if !self.transactions.is_idle() {
+            return None;
+        }
+        self.counted(map, |fragment| fragment.record_undo());
+        let mut step = Step {
+            partition: self,
+            shared,
+            map,
+            now,
+            partitions,
+            hash: None,
+            has_several: false,
+            writes: false,
+        };
+        let result = work(&mut step);
+        let Step { hash, has_several, writes, .. } = step;
+        let Some(result) = result else {
+            self.counted(map, |fragment| fragment.undo_edits());
+            self.changes = Changes::default();
+            return None;
+        };
+        self.counted(map, |fragment| fragment.keep_edits());
+        let mut needs: Needs = self.replicate(shared, map, now);
+        if needs.is_empty() && hash.is_some() {
+            needs = self.settling(map, hash.unwrap_or_default(), has_several);
+        }
+        let ticket = self.ticket(needs);
+        self.serve_waiters(shared, map, now);
+        let effect = if writes { Effect::Changes } else { Effect::Reads };
+        Some((result, effect, ticket))
+    }
+}

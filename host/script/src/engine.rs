@@ -1,0 +1,782 @@
+//! A Lua state, and the running of scripts in it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use mlua::chunk::ChunkMode;
+use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, VmState};
+
+use crate::convert::{Resp, Unfit, from_lua, to_lua};
+use crate::json::Options;
+use crate::library::plain;
+use crate::number::number_text;
+use crate::script::{Flags, Script, body, is_name, library_name, sha1_hex};
+use crate::value::Value;
+use crate::{bits, json, msgpack, structs};
+
+/// Compiled scripts that an engine keeps, and bytes of their sources, at most.
+const COMPILED_MAX: usize = 1_000;
+const COMPILED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Functions of one library, at most.
+const FUNCTIONS_MAX: usize = 1_000;
+/// Points at which a script may be stopped that pass between two looks at the clock.
+const INTERRUPTS_PER_LOOK: u32 = 256;
+/// What Lua writes as the place of the code in `prelude.lua`.
+const PRELUDE: &str = "convoke";
+
+/// Names that scripts reach; all others of the state are removed.
+const GLOBALS: &[&str] = &[
+    "_G",
+    "_VERSION",
+    "assert",
+    "collectgarbage",
+    "coroutine",
+    "error",
+    "getmetatable",
+    "ipairs",
+    "load",
+    "loadstring",
+    "math",
+    "next",
+    "os",
+    "pairs",
+    "pcall",
+    "rawequal",
+    "rawget",
+    "rawset",
+    "redis",
+    "server",
+    "select",
+    "setmetatable",
+    "string",
+    "table",
+    "tonumber",
+    "tostring",
+    "type",
+    "unpack",
+    "xpcall",
+];
+const LIBRARIES: &[(&str, &[&str])] = &[
+    ("coroutine", &["create", "isyieldable", "resume", "running", "status", "wrap", "yield"]),
+    (
+        "math",
+        &[
+            "abs",
+            "acos",
+            "asin",
+            "atan",
+            "atan2",
+            "ceil",
+            "cos",
+            "cosh",
+            "deg",
+            "exp",
+            "floor",
+            "fmod",
+            "frexp",
+            "huge",
+            "ldexp",
+            "log",
+            "log10",
+            "max",
+            "min",
+            "modf",
+            "pi",
+            "pow",
+            "rad",
+            "random",
+            "randomseed",
+            "sin",
+            "sinh",
+            "sqrt",
+            "tan",
+            "tanh",
+        ],
+    ),
+    ("os", &["clock"]),
+    (
+        "string",
+        &[
+            "byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "rep",
+            "reverse", "sub", "upper",
+        ],
+    ),
+    (
+        "table",
+        &["concat", "foreach", "foreachi", "getn", "insert", "maxn", "remove", "sort", "unpack"],
+    ),
+];
+
+/// How important a line is that a script logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// `redis.LOG_DEBUG`
+    Debug,
+    /// `redis.LOG_VERBOSE`
+    Verbose,
+    /// `redis.LOG_NOTICE`
+    Notice,
+    /// `redis.LOG_WARNING`
+    Warning,
+}
+
+/// The script is not to go on, whatever it would catch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupt;
+
+/// What a script can do beside computing.
+pub trait Commands {
+    /// Executes a command: its name and its arguments. An error that it returns is a
+    /// [`Value::Error`].
+    ///
+    /// # Errors
+    /// [`Interrupt`] stops the script.
+    fn call(&mut self, args: &[&[u8]]) -> Result<Value, Interrupt>;
+
+    /// Whether the user may execute this command; `None` if there is no such command.
+    fn is_allowed(&mut self, args: &[&[u8]]) -> Option<bool>;
+
+    /// Logs a line.
+    fn log(&mut self, level: LogLevel, text: &[u8]);
+}
+
+/// Bounds of one run.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// When the script is stopped.
+    pub deadline: Instant,
+    /// Bytes that the state may have, all that is kept between runs included.
+    pub memory_bytes_max: usize,
+    /// Bytes that the reply may have. Each element counts for 64 more.
+    pub reply_bytes_max: usize,
+    /// Set to stop the script.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Why there is no reply.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// The script raised an error, or returned what is no reply: the error reply.
+    Error(Bytes),
+    /// The deadline has passed.
+    TimedOut,
+    /// `stop` was set.
+    Stopped,
+    /// A command returned [`Interrupt`].
+    Interrupted,
+}
+
+impl Failure {
+    fn error(text: impl Into<String>) -> Self {
+        Self::Error(Bytes::from(text.into()))
+    }
+}
+
+/// A function of a library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// Its name.
+    pub name: String,
+    /// What it says of itself.
+    pub description: Option<String>,
+    /// What it promises.
+    pub flags: Flags,
+}
+
+/// A library: functions that are loaded once and called by name.
+#[derive(Clone, Debug)]
+pub struct Library {
+    /// Its name.
+    pub name: String,
+    /// SHA-1 of its source.
+    pub sha: Arc<str>,
+    /// As the client sent it.
+    pub source: Bytes,
+    /// Its functions, at least one.
+    pub functions: Vec<Registered>,
+}
+
+/// What the callbacks of the state share with the engine.
+#[derive(Default)]
+struct Shared {
+    /// Why the script is to end.
+    ending: Cell<Option<Ending>>,
+    /// Bounds of the run.
+    limits: RefCell<Option<Limits>>,
+    /// Interrupts until the next look at the clock.
+    left: Cell<u32>,
+    resp: Cell<Option<Resp>>,
+    /// Functions that the library that is being loaded has registered.
+    registering: RefCell<Option<Vec<(Registered, Function)>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    TimedOut,
+    Stopped,
+    Interrupted,
+}
+
+impl Shared {
+    fn resp(&self) -> Resp {
+        self.resp.get().unwrap_or(Resp::Two)
+    }
+
+    /// Looks whether the script has to end.
+    fn look(&self) -> Option<Ending> {
+        if self.ending.get().is_none()
+            && let Some(limits) = &*self.limits.borrow()
+        {
+            if limits.stop.load(Ordering::Relaxed) {
+                self.ending.set(Some(Ending::Stopped));
+            } else if Instant::now() >= limits.deadline {
+                self.ending.set(Some(Ending::TimedOut));
+            }
+        }
+        self.ending.get()
+    }
+
+    fn interrupt(&self) -> mlua::Result<VmState> {
+        let left = self.left.get();
+        let ending = if left > 0 && self.ending.get().is_none() {
+            self.left.set(left - 1);
+            None
+        } else {
+            self.left.set(INTERRUPTS_PER_LOOK);
+            self.look()
+        };
+        match ending {
+            None => Ok(VmState::Continue),
+            Some(_) => Err(stopped()),
+        }
+    }
+}
+
+/// Unwinds a script. One that catches it is interrupted again at the next loop, call or return.
+fn stopped() -> mlua::Error {
+    mlua::Error::runtime("the script is stopped")
+}
+
+/// A Lua state that runs scripts; see the [crate](crate).
+pub struct Engine {
+    lua: Lua,
+    shared: Rc<Shared>,
+    json: Rc<Cell<Options>>,
+    /// Functions of `prelude.lua`.
+    bind: Function,
+    run: Function,
+    compiled: HashMap<Arc<str>, Function>,
+    compiled_bytes: usize,
+    /// Loaded libraries by name: the checksum of the source, and the functions.
+    libraries: HashMap<String, (Arc<str>, HashMap<String, Function>)>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("compiled", &self.compiled.len()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// A new state. `redis.REDIS_VERSION` is this version, `major.minor.patch`.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn new(version: &str) -> Result<Self, Failure> {
+        Self::make(version).map_err(|error| Failure::error(format!("ERR {}", plain(&error))))
+    }
+
+    fn make(version: &str) -> mlua::Result<Self> {
+        let libraries = StdLib::COROUTINE
+            | StdLib::TABLE
+            | StdLib::STRING
+            | StdLib::MATH
+            | StdLib::OS
+            | StdLib::DEBUG;
+        let lua = Lua::new_with(libraries, LuaOptions::new())?;
+        let shared = Rc::new(Shared::default());
+        let json = Rc::new(Cell::new(Options::default()));
+        let host = host_functions(&lua, &shared, version)?;
+        let prelude = lua.load(include_str!("prelude.lua")).set_name(format!("={PRELUDE}"));
+        let (bind, guard, run, protection): (Function, Function, Function, Table) =
+            prelude.call(host)?;
+        let globals = lua.globals();
+        keep_only(&globals, GLOBALS)?;
+        for (name, functions) in LIBRARIES {
+            keep_only(&globals.raw_get::<Table>(*name)?, functions)?;
+        }
+        let table: Table = globals.raw_get("table")?;
+        let math: Table = globals.raw_get("math")?;
+        math.raw_set("mod", math.raw_get::<Function>("fmod")?)?;
+        let string: Table = globals.raw_get("string")?;
+        string.raw_set("gfind", string.raw_get::<Function>("gmatch")?)?;
+        let load = load_function(&lua)?;
+        globals.raw_set("load", load.clone())?;
+        globals.raw_set("loadstring", load)?;
+        globals.raw_set("collectgarbage", collectgarbage(&lua)?)?;
+        globals.raw_set("_VERSION", "Lua 5.1")?;
+        globals.raw_set("bit", bits::library(&lua, &guard)?)?;
+        globals.raw_set("struct", structs::library(&lua, &guard)?)?;
+        globals.raw_set("cmsgpack", msgpack::library(&lua, &guard)?)?;
+        globals.raw_set("cjson", json::library(&lua, &guard, &json)?)?;
+        for library in globals.pairs::<mlua::Value, mlua::Value>() {
+            if let (_, mlua::Value::Table(library)) = library? {
+                library.set_readonly(true);
+            }
+        }
+        table.set_readonly(true);
+        protection.set_readonly(true);
+        let of_strings: Table = lua.load("return getmetatable('')").call(())?;
+        of_strings.set_readonly(true);
+        globals.set_readonly(true);
+        // Nothing changes any more: names need not be looked up again.
+        globals.set_safeenv(true);
+        let interrupted = Rc::clone(&shared);
+        lua.set_interrupt(move |_| interrupted.interrupt());
+        Ok(Self {
+            lua,
+            shared,
+            json,
+            bind,
+            run,
+            compiled: HashMap::new(),
+            compiled_bytes: 0,
+            libraries: HashMap::new(),
+        })
+    }
+
+    /// Compiles a script, without running it.
+    ///
+    /// # Errors
+    /// If it is not well-formed: the error reply.
+    pub fn check(&mut self, script: &Script) -> Result<(), Failure> {
+        self.compiled(script).map(|_| ())
+    }
+
+    fn compiled(&mut self, script: &Script) -> Result<Function, Failure> {
+        if let Some(function) = self.compiled.get(&script.sha) {
+            return Ok(function.clone());
+        }
+        // The two names are arguments of the function that the script is: no global changes.
+        let mut source = b"local KEYS, ARGV = ... ".to_vec();
+        source.extend_from_slice(script.body());
+        let function = self.compile(&source, "user_script").map_err(|error| {
+            let text = error.replace("local KEYS, ARGV = ... ", "");
+            Failure::error(format!("ERR Error compiling script (new function): {text}"))
+        })?;
+        let is_full = self.compiled.len() >= COMPILED_MAX
+            || self.compiled_bytes + script.source.len() > COMPILED_BYTES_MAX;
+        if is_full {
+            self.compiled.clear();
+            self.compiled_bytes = 0;
+        }
+        self.compiled_bytes += script.source.len();
+        self.compiled.insert(Arc::clone(&script.sha), function.clone());
+        Ok(function)
+    }
+
+    fn compile(&self, source: &[u8], name: &str) -> Result<Function, String> {
+        let chunk = self.lua.load(source).set_name(format!("={name}"));
+        chunk.set_mode(ChunkMode::Text).into_function().map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => message,
+            error => plain(&error),
+        })
+    }
+
+    /// Runs a script.
+    ///
+    /// # Errors
+    /// If it raises an error, or is stopped.
+    pub fn run(
+        &mut self,
+        script: &Script,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+        limits: &Limits,
+        commands: &mut dyn Commands,
+    ) -> Result<Value, Failure> {
+        let function = self.compiled(script)?;
+        self.begin(limits);
+        let result = self.call(&function, &script.sha, keys, args, limits, commands);
+        self.end();
+        result
+    }
+
+    /// Reads and runs the source of a library, which registers its functions.
+    ///
+    /// # Errors
+    /// If it is malformed, raises an error, or registers nothing: the text after `ERR `.
+    pub fn load(&mut self, source: &Bytes, limits: &Limits) -> Result<Library, String> {
+        let name = library_name(source).map_err(|error| error.to_string())?;
+        let sha = sha1_hex(source).into();
+        let functions = self.register(&name, &sha, source, limits)?;
+        Ok(Library { name, sha, source: source.clone(), functions })
+    }
+
+    fn register(
+        &mut self,
+        name: &str,
+        sha: &Arc<str>,
+        source: &[u8],
+        limits: &Limits,
+    ) -> Result<Vec<Registered>, String> {
+        let function = self
+            .compile(body(source), "user_function")
+            .map_err(|text| format!("Error compiling function: {text}"))?;
+        self.begin(limits);
+        *self.shared.registering.borrow_mut() = Some(Vec::new());
+        let result = self.call(&function, name, &[], &[], limits, &mut Refusing);
+        let registered = self.shared.registering.borrow_mut().take().unwrap_or_default();
+        self.end();
+        match result {
+            Ok(_) => {}
+            Err(Failure::Error(text)) => {
+                let text = String::from_utf8_lossy(&text);
+                let text = text.strip_prefix("ERR ").unwrap_or(&text);
+                return Err(format!("Error registering functions: {text}"));
+            }
+            Err(_) => return Err("FUNCTION LOAD timeout".into()),
+        }
+        if registered.is_empty() {
+            return Err("No functions registered".into());
+        }
+        let names = registered.iter().map(|(registered, _)| registered.clone()).collect();
+        let functions = registered.into_iter().map(|(of, function)| (of.name, function)).collect();
+        self.libraries.insert(name.into(), (Arc::clone(sha), functions));
+        Ok(names)
+    }
+
+    /// Runs a function of a library, which is loaded first if this engine has not loaded it.
+    ///
+    /// # Errors
+    /// If it raises an error, or is stopped.
+    pub fn run_function(
+        &mut self,
+        library: &Library,
+        name: &str,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+        limits: &Limits,
+        commands: &mut dyn Commands,
+    ) -> Result<Value, Failure> {
+        let is_loaded =
+            self.libraries.get(&library.name).is_some_and(|(sha, _)| *sha == library.sha);
+        if !is_loaded {
+            self.register(&library.name, &library.sha, &library.source, limits)
+                .map_err(|text| Failure::error(format!("ERR {text}")))?;
+        }
+        let loaded = self.libraries.get(&library.name).and_then(|(_, all)| all.get(name));
+        let function = loaded.cloned().ok_or_else(|| Failure::error("ERR Function not found"))?;
+        self.begin(limits);
+        let result = self.call(&function, name, keys, args, limits, commands);
+        self.end();
+        result
+    }
+
+    /// Forgets all that was compiled.
+    pub fn clear(&mut self) {
+        self.compiled.clear();
+        self.compiled_bytes = 0;
+        self.libraries.clear();
+        let _ = self.lua.gc_collect();
+    }
+
+    /// Bytes that the state has.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    fn begin(&mut self, limits: &Limits) {
+        if self.lua.used_memory() > limits.memory_bytes_max / 2 {
+            // What earlier scripts left counts for this one.
+            let _ = self.lua.gc_collect();
+        }
+        let _ = self.lua.set_memory_limit(limits.memory_bytes_max);
+        self.json.set(Options::default());
+        self.shared.ending.set(None);
+        self.shared.left.set(INTERRUPTS_PER_LOOK);
+        self.shared.resp.set(None);
+        *self.shared.limits.borrow_mut() = Some(limits.clone());
+    }
+
+    fn end(&self) {
+        *self.shared.limits.borrow_mut() = None;
+        let _ = self.lua.set_memory_limit(0);
+    }
+
+    fn call(
+        &self,
+        function: &Function,
+        name: &str,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+        limits: &Limits,
+        commands: &mut dyn Commands,
+    ) -> Result<Value, Failure> {
+        let (lua, shared) = (&self.lua, &self.shared);
+        let returned = lua.scope(|scope| {
+            let call = scope.create_function_mut(|lua, values: MultiValue| {
+                execute(lua, shared, commands, values)
+            })?;
+            self.bind.call::<()>(call)?;
+            let list = |values: &[&[u8]]| {
+                let table = lua.create_table_with_capacity(values.len(), 0)?;
+                for (at, value) in values.iter().enumerate() {
+                    table.raw_set(at + 1, lua.create_string(value)?)?;
+                }
+                Ok::<_, mlua::Error>(table)
+            };
+            let result: (bool, mlua::Value) =
+                self.run.call((function, list(keys)?, list(args)?))?;
+            Ok(result)
+        });
+        // What it caught does not count.
+        match shared.ending.get() {
+            Some(Ending::TimedOut) => return Err(Failure::TimedOut),
+            Some(Ending::Stopped) => return Err(Failure::Stopped),
+            Some(Ending::Interrupted) => return Err(Failure::Interrupted),
+            None => {}
+        }
+        match returned {
+            Ok((true, value)) => {
+                from_lua(&value, shared.resp(), limits.reply_bytes_max).map_err(|unfit| {
+                    Failure::error(match unfit {
+                        Unfit::Depth => "ERR reached lua stack limit",
+                        Unfit::Length => "ERR the reply of the script is too long",
+                    })
+                })
+            }
+            Ok((false, error)) => Err(Failure::Error(uncaught(&error, name))),
+            Err(error) => Err(Failure::error(format!("ERR {} script: {name}", plain(&error)))),
+        }
+    }
+}
+
+/// The error reply for an error that a script did not catch, with the position.
+fn uncaught(error: &mlua::Value, name: &str) -> Bytes {
+    let mlua::Value::Table(error) = error else {
+        return Bytes::from_static(b"ERR the script failed");
+    };
+    let text = |name: &str| match error.raw_get::<mlua::Value>(name) {
+        Ok(mlua::Value::String(text)) => String::from_utf8_lossy(&text.as_bytes()).into_owned(),
+        Ok(mlua::Value::Integer(number)) => number.to_string(),
+        Ok(mlua::Value::Number(number)) => number_text(number),
+        _ => String::new(),
+    };
+    let message = text("err").replace(['\r', '\n'], " ");
+    // As Redis writes it.
+    let message = message.replace("attempt to modify a readonly", "Attempt to modify a readonly");
+    let (source, line) = (text("source"), text("line"));
+    if source.is_empty() {
+        return Bytes::from(format!("{message} script: {name}"));
+    }
+    Bytes::from(format!("{message} script: {name}, on @{source}:{line}."))
+}
+
+/// While a library is loaded, it cannot execute anything.
+struct Refusing;
+
+impl Commands for Refusing {
+    fn call(&mut self, _: &[&[u8]]) -> Result<Value, Interrupt> {
+        Ok(Value::error("ERR commands cannot be called while a library is loaded"))
+    }
+
+    fn is_allowed(&mut self, _: &[&[u8]]) -> Option<bool> {
+        Some(false)
+    }
+
+    fn log(&mut self, _: LogLevel, _: &[u8]) {}
+}
+
+/// One call of a script to its commands. The first argument says which; returns whether it
+/// succeeded, and the result.
+fn execute(
+    lua: &Lua,
+    shared: &Shared,
+    commands: &mut dyn Commands,
+    values: MultiValue,
+) -> mlua::Result<(bool, mlua::Value)> {
+    if shared.look().is_some() {
+        return Err(stopped());
+    }
+    let mut values = values.into_iter();
+    let Some(mlua::Value::String(what)) = values.next() else { return Err(stopped()) };
+    let failed = |text: &str| Ok((false, to_lua(lua, &Value::error(text), Resp::Two)?));
+    let what = what.as_bytes();
+    if &*what == b"log" {
+        let level = match values.next() {
+            Some(mlua::Value::Integer(0)) => LogLevel::Debug,
+            Some(mlua::Value::Integer(1)) => LogLevel::Verbose,
+            Some(mlua::Value::Integer(2)) => LogLevel::Notice,
+            _ => LogLevel::Warning,
+        };
+        let mut text = Vec::new();
+        for value in values {
+            if !text.is_empty() {
+                text.push(b' ');
+            }
+            match argument(&value) {
+                Some(argument) => text.extend_from_slice(&argument),
+                None => text.extend_from_slice(value.type_name().as_bytes()),
+            }
+        }
+        commands.log(level, &text);
+        return Ok((true, mlua::Value::Nil));
+    }
+    let mut owned = Vec::with_capacity(values.len());
+    for value in values {
+        match argument(&value) {
+            Some(argument) => owned.push(argument),
+            None => {
+                return failed("ERR Lua redis lib command arguments must be strings or integers");
+            }
+        }
+    }
+    if owned.is_empty() {
+        return failed("ERR Please specify at least one argument for this redis.call() call");
+    }
+    let args: Vec<&[u8]> = owned.iter().map(|argument| &**argument).collect();
+    if &*what == b"allowed" {
+        return match commands.is_allowed(&args) {
+            Some(is_allowed) => Ok((true, mlua::Value::Boolean(is_allowed))),
+            None => failed("ERR Invalid command passed to redis.acl_check_cmd()"),
+        };
+    }
+    match commands.call(&args) {
+        Ok(value) => {
+            let is_error = matches!(value, Value::Error(_));
+            Ok((!is_error, to_lua(lua, &value, shared.resp())?))
+        }
+        Err(Interrupt) => {
+            shared.ending.set(Some(Ending::Interrupted));
+            Err(stopped())
+        }
+    }
+}
+
+/// An argument of a command.
+fn argument(value: &mlua::Value) -> Option<Vec<u8>> {
+    match value {
+        mlua::Value::String(text) => Some(text.as_bytes().to_vec()),
+        mlua::Value::Integer(number) => Some(number.to_string().into_bytes()),
+        mlua::Value::Number(number) => Some(number_text(*number).into_bytes()),
+        _ => None,
+    }
+}
+
+/// What `prelude.lua` needs of the host.
+fn host_functions(lua: &Lua, shared: &Rc<Shared>, version: &str) -> mlua::Result<Table> {
+    let host = lua.create_table()?;
+    host.raw_set("name", PRELUDE)?;
+    host.raw_set("version", version)?;
+    let number = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    host.raw_set("version_number", number.fold(0, |all, part| all << 8 | part))?;
+    let sha = |lua: &Lua, text: mlua::LuaString| lua.create_string(sha1_hex(&text.as_bytes()));
+    host.raw_set("sha1hex", lua.create_function(sha)?)?;
+    let of_script = Rc::clone(shared);
+    let setresp = move |_: &Lua, version: i64| {
+        of_script.resp.set(Some(if version == 3 { Resp::Three } else { Resp::Two }));
+        Ok(())
+    };
+    host.raw_set("setresp", lua.create_function(setresp)?)?;
+    let of_library = Rc::clone(shared);
+    let register =
+        move |_: &Lua, given: (mlua::LuaString, Function, Table, Option<mlua::LuaString>)| {
+            Ok(register_function(&of_library, given).err())
+        };
+    host.raw_set("register", lua.create_function(register)?)?;
+    Ok(host)
+}
+
+fn register_function(
+    shared: &Shared,
+    (name, function, given, description): (
+        mlua::LuaString,
+        Function,
+        Table,
+        Option<mlua::LuaString>,
+    ),
+) -> Result<(), String> {
+    let mut registering = shared.registering.borrow_mut();
+    let all = registering
+        .as_mut()
+        .ok_or("ERR redis.register_function can only be called on FUNCTION LOAD command")?;
+    let text = |text: &mlua::LuaString| String::from_utf8_lossy(&text.as_bytes()).into_owned();
+    let name = text(&name);
+    if !is_name(&name) {
+        return Err("ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long".into());
+    }
+    if all.iter().any(|(known, _)| known.name == name) {
+        return Err("ERR Function already exists in the library".into());
+    }
+    if all.len() >= FUNCTIONS_MAX {
+        return Err(format!("ERR a library has at most {FUNCTIONS_MAX} functions"));
+    }
+    let mut flags = Flags::default();
+    for at in 1_usize.. {
+        match given.raw_get::<mlua::Value>(at) {
+            Ok(mlua::Value::String(flag)) if flags.set(&text(&flag)) => {}
+            Ok(mlua::Value::Nil) | Err(_) => break,
+            Ok(_) => return Err("ERR unknown flag given".into()),
+        }
+    }
+    let description = description.map(|of| text(&of));
+    all.push((Registered { name, description, flags }, function));
+    Ok(())
+}
+
+fn keep_only(table: &Table, names: &[&str]) -> mlua::Result<()> {
+    let mut others = Vec::new();
+    for pair in table.pairs::<mlua::Value, mlua::Value>() {
+        let (key, _) = pair?;
+        let is_kept =
+            matches!(&key, mlua::Value::String(key) if names.iter().any(|name| key == name));
+        if !is_kept {
+            others.push(key);
+        }
+    }
+    others.into_iter().try_for_each(|key| table.raw_set(key, mlua::Value::Nil))
+}
+
+/// `load` and `loadstring`, of source text only.
+fn load_function(lua: &Lua) -> mlua::Result<Function> {
+    lua.create_function(|lua, (source, name): (mlua::Value, Option<mlua::LuaString>)| {
+        let refused = |text: String| {
+            let text = mlua::Value::String(lua.create_string(text)?);
+            Ok(MultiValue::from_iter([mlua::Value::Nil, text]))
+        };
+        let mlua::Value::String(source) = source else {
+            return refused("only a text can be loaded".into());
+        };
+        let name = match name {
+            Some(name) => name.to_string_lossy(),
+            None => "=(load)".into(),
+        };
+        let source = source.as_bytes();
+        let chunk = lua.load(&*source).set_name(name).set_mode(ChunkMode::Text);
+        match chunk.into_function() {
+            Ok(function) => Ok(MultiValue::from_iter([mlua::Value::Function(function)])),
+            Err(mlua::Error::SyntaxError { message, .. }) => refused(message),
+            Err(error) => refused(plain(&error)),
+        }
+    })
+}
+
+/// `collectgarbage`: says how much memory there is; the collector itself needs no help.
+fn collectgarbage(lua: &Lua) -> mlua::Result<Function> {
+    lua.create_function(|lua, what: Option<mlua::LuaString>| {
+        Ok(match what {
+            Some(what) if what == "count" => lua.used_memory() as f64 / 1024.0,
+            _ => 0.0,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

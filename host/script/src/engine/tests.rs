@@ -1,0 +1,429 @@
+use std::time::Duration;
+
+use super::*;
+
+/// Answers a few commands, and records what was called.
+#[derive(Default)]
+struct Fake {
+    calls: Vec<Vec<Vec<u8>>>,
+    logged: Vec<(LogLevel, Vec<u8>)>,
+    interrupts: bool,
+}
+
+impl Commands for Fake {
+    fn call(&mut self, args: &[&[u8]]) -> Result<Value, Interrupt> {
+        if self.interrupts {
+            return Err(Interrupt);
+        }
+        self.calls.push(args.iter().map(|arg| arg.to_vec()).collect());
+        let bulk = |text: &'static str| Value::Bulk(Bytes::from_static(text.as_bytes()));
+        Ok(match args[0] {
+            b"get" => bulk("value"),
+            b"missing" => Value::Nil,
+            b"fail" => Value::error("WRONGTYPE Operation against a key"),
+            b"echo" => Value::Bulk(Bytes::copy_from_slice(args[1])),
+            b"hgetall" => Value::Map(vec![(bulk("field"), bulk("x"))]),
+            b"smembers" => Value::Set(vec![bulk("a")]),
+            b"score" => Value::Double(1.5),
+            b"count" => Value::Integer(7),
+            _ => Value::status("OK"),
+        })
+    }
+
+    fn is_allowed(&mut self, args: &[&[u8]]) -> Option<bool> {
+        (args[0] != b"nosuch").then_some(args[0] == b"get")
+    }
+
+    fn log(&mut self, level: LogLevel, text: &[u8]) {
+        self.logged.push((level, text.to_vec()));
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        deadline: Instant::now() + Duration::from_secs(20),
+        memory_bytes_max: 32 * 1024 * 1024,
+        reply_bytes_max: 16 * 1024 * 1024,
+        stop: Arc::default(),
+    }
+}
+
+fn script(source: &str) -> Script {
+    Script::new(Bytes::copy_from_slice(source.as_bytes())).unwrap()
+}
+
+fn run_in(engine: &mut Engine, source: &str) -> Result<Value, Failure> {
+    engine.run(&script(source), &[b"k1", b"k2"], &[b"a1"], &limits(), &mut Fake::default())
+}
+
+fn run(source: &str) -> Result<Value, Failure> {
+    run_in(&mut Engine::new("8.2.0").unwrap(), source)
+}
+
+/// The text that a script returns.
+fn text(source: &str) -> String {
+    match run(source) {
+        Ok(Value::Bulk(text)) => String::from_utf8(text.to_vec()).unwrap(),
+        other => panic!("{source}: {other:?}"),
+    }
+}
+
+/// The error of a script, without the checksum of its source.
+fn error(source: &str) -> String {
+    match run(source) {
+        Err(Failure::Error(text)) => {
+            String::from_utf8(text.to_vec()).unwrap().replace(&sha1_hex(source.as_bytes()), "SHA")
+        }
+        other => panic!("{source}: {other:?}"),
+    }
+}
+
+#[test]
+fn values_become_replies() {
+    assert_eq!(run("return 100.9"), Ok(Value::Integer(100)));
+    assert_eq!(run("return true"), Ok(Value::Integer(1)));
+    assert_eq!(run("return false"), Ok(Value::Nil));
+    assert_eq!(run("redis.setresp(3) return false"), Ok(Value::Boolean(false)));
+    assert_eq!(run("return {ok='fine'}"), Ok(Value::status("fine")));
+    assert_eq!(run("return {err='ERR no\\r\\nway\\n'}"), Ok(Value::error("ERR no  way")));
+    assert_eq!(run("return {double=1.5}"), Ok(Value::Double(1.5)));
+    assert_eq!(run("return {1,nil,3}"), Ok(Value::Array(vec![Value::Integer(1)])));
+    assert_eq!(
+        run("return {map={a=1}}").map(|v| matches!(v, Value::Map(m) if m.len() == 1)),
+        Ok(true)
+    );
+    assert_eq!(
+        run("return {set={a=true}}").map(|v| matches!(v, Value::Set(s) if s.len() == 1)),
+        Ok(true)
+    );
+    assert_eq!(run("return _G"), Ok(Value::Array(vec![])));
+    assert!(run("return print ~= nil").is_err());
+    assert_eq!(
+        run("return setmetatable({}, {__index = function() foo() end})"),
+        Ok(Value::Array(vec![]))
+    );
+    assert_eq!(
+        run("local a = {} local b = {a} a[1] = b return a"),
+        Err(Failure::error("ERR reached lua stack limit"))
+    );
+    assert_eq!(
+        run("local a = {} for i = 1, 100 do a[i] = a end return a"),
+        Err(Failure::error("ERR reached lua stack limit")),
+    );
+    let long =
+        "local s = string.rep('x', 1000000) local a = {} for i = 1, 100 do a[i] = s end return a";
+    assert_eq!(run(long), Err(Failure::error("ERR the reply of the script is too long")));
+}
+
+#[test]
+fn replies_become_values() {
+    assert_eq!(text("return type(redis.call('count')) .. redis.call('count')"), "number7");
+    assert_eq!(text("return redis.call('set', 'a', 'b')['ok']"), "OK");
+    assert_eq!(text("return tostring(redis.call('missing'))"), "false");
+    assert_eq!(text("redis.setresp(3) return tostring(redis.call('missing'))"), "nil");
+    assert_eq!(text("return table.concat(redis.call('hgetall', 'h'), ' ')"), "field x");
+    assert_eq!(text("redis.setresp(3) return redis.call('hgetall', 'h').map.field"), "x");
+    assert_eq!(text("redis.setresp(3) return tostring(redis.call('smembers', 's').set.a)"), "true");
+    assert_eq!(text("return redis.call('score', 's')"), "1.5");
+    assert_eq!(run("redis.setresp(3) return redis.call('score', 's')"), Ok(Value::Double(1.5)));
+}
+
+#[test]
+fn keys_arguments_and_numbers_arrive_as_they_are() {
+    assert_eq!(text("return KEYS[1] .. KEYS[2] .. ARGV[1] .. #KEYS .. #ARGV"), "k1k2a121");
+    let mut engine = Engine::new("8.2.0").unwrap();
+    let mut fake = Fake::default();
+    let source = script("redis.call('set', KEYS[1], 9007199254740991, 0.1, 'x\\0y', 3)");
+    engine.run(&source, &[b"k"], &[], &limits(), &mut fake).unwrap();
+    let expected: [&[u8]; 6] = [b"set", b"k", b"9007199254740991", b"0.1", b"x\0y", b"3"];
+    assert_eq!(fake.calls, [expected.map(<[u8]>::to_vec).to_vec()]);
+}
+
+#[test]
+fn errors_name_what_where_and_which_script() {
+    assert_eq!(
+        error("\nredis.call('fail')"),
+        "WRONGTYPE Operation against a key script: SHA, on @user_script:2."
+    );
+    assert_eq!(
+        error("return foo"),
+        "ERR user_script:1: Script attempted to access nonexistent global variable 'foo' script: SHA, on @user_script:1."
+    );
+    assert_eq!(error("error('x')"), "ERR user_script:1: x script: SHA, on @user_script:1.");
+    assert_eq!(error("error({err='MY error'})"), "MY error script: SHA, on @user_script:1.");
+    assert!(error("error(5)").starts_with("ERR "), "{}", error("error(5)"));
+    assert!(error("return redis.call()").contains("at least one argument"));
+    assert!(error("return redis.call({})").contains("must be strings or integers"));
+    assert!(error("redis.sha1hex()").contains("wrong number"));
+    assert!(
+        error("return (").starts_with("ERR Error compiling script (new function): user_script:1:")
+    );
+}
+
+#[test]
+fn errors_can_be_caught() {
+    assert_eq!(text("return redis.pcall('fail').err"), "WRONGTYPE Operation against a key");
+    assert_eq!(
+        text("local ok, e = pcall(redis.call, 'fail') return e.err"),
+        "WRONGTYPE Operation against a key"
+    );
+    let caught = "local ok, e = pcall(function() return foo end) return 'status: ' .. tostring(ok) .. ' ' .. e";
+    assert!(
+        text(caught).starts_with("status: false user_script:1: Script attempted"),
+        "{}",
+        text(caught)
+    );
+    assert_eq!(
+        text("local ok, e = pcall(cjson.decode, '[1') return e"),
+        "Expected comma or array end but found T_END at character 3"
+    );
+    assert!(
+        text("local ok, e = pcall(function() cjson.encode(print_) end) return e")
+            .contains("print_")
+    );
+}
+
+#[test]
+fn nothing_can_be_changed_for_the_next_script() {
+    for source in [
+        "a = 10",
+        "redis = 1",
+        "redis.call = function() end",
+        "cjson.encode = function() end",
+        "string.len = nil",
+        "math.huge = 1",
+        "_G = {}",
+        "setmetatable(_G, {})",
+        "getmetatable(_G).__index = {}",
+        "rawset(_G, 'a', 1)",
+        "getmetatable('').__index = {}",
+        "os.clock = nil",
+        "table.insert(_G, 1)",
+    ] {
+        assert!(
+            error(source).contains("Attempt to modify a readonly table"),
+            "{source}: {}",
+            error(source)
+        );
+    }
+    let mut engine = Engine::new("8.2.0").unwrap();
+    assert_eq!(
+        run_in(&mut engine, "KEYS[1] = 'changed' KEYS = {} return 1"),
+        Ok(Value::Integer(1))
+    );
+    let again = run_in(&mut engine, "KEYS[1] = 'changed' KEYS = {} return 1");
+    assert_eq!(again, Ok(Value::Integer(1)));
+    assert_eq!(run_in(&mut engine, "return KEYS[1]"), Ok(Value::Bulk("k1".into())));
+    run_in(&mut engine, "cjson.encode_max_depth(1)").unwrap();
+    assert!(run_in(&mut engine, "return cjson.encode({a={b={}}})").is_ok());
+}
+
+#[test]
+fn nothing_outside_is_reached() {
+    for name in [
+        "print", "dofile", "loadfile", "require", "io", "debug", "package", "getfenv", "setfenv",
+        "newproxy", "buffer", "bit32", "utf8", "vector", "gcinfo", "typeof",
+    ] {
+        let text = error(&format!("return {name}.x"));
+        let expected = format!("nonexistent global variable '{name}'");
+        assert!(text.contains(&expected), "{text}");
+    }
+    assert_eq!(text("local n = 0 for _ in pairs(os) do n = n + 1 end return tostring(n)"), "1");
+    assert!(error("return loadstring(string.dump(function() end))()").contains("call a nil value"));
+    assert_eq!(text("return (loadstring('return ...'))('x')"), "x");
+    assert_eq!(text("local f, e = loadstring('return (') return tostring(f)"), "nil");
+}
+
+#[test]
+fn a_script_that_does_not_end_is_stopped() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    for source in [
+        "while true do end",
+        "repeat until false",
+        "local function f() f() end while true do pcall(f) end",
+        "return (string.rep('a', 300)):find(string.rep('a*', 30) .. 'b')",
+        "while true do pcall(function() while true do end end) end",
+        "while true do pcall(redis.call, 'get', 'x') end",
+        "local co = coroutine.wrap(function() while true do coroutine.yield() end end) while true do co() end",
+        "for i = 1, 1e18 do end",
+        "local s = string.rep('a', 50) while true do s:find('a*a*a*a*a*b') end",
+        "xpcall(function() while true do end end, function() while true do end end)",
+    ] {
+        let limits = Limits { deadline: Instant::now() + Duration::from_millis(50), ..limits() };
+        let result = engine.run(&script(source), &[], &[], &limits, &mut Fake::default());
+        assert_eq!(result, Err(Failure::TimedOut), "{source}");
+        let stopped = Limits { stop: Arc::new(AtomicBool::new(true)), ..self::limits() };
+        let result = engine.run(&script(source), &[], &[], &stopped, &mut Fake::default());
+        assert_eq!(result, Err(Failure::Stopped), "{source}");
+    }
+    assert_eq!(run_in(&mut engine, "return 1"), Ok(Value::Integer(1)));
+}
+
+#[test]
+fn an_interrupt_cannot_be_caught() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    let mut fake = Fake { interrupts: true, ..Fake::default() };
+    let source = script("pcall(redis.call, 'get', 'a') redis.pcall('get', 'b') return 1");
+    let result = engine.run(&source, &[], &[], &limits(), &mut fake);
+    assert_eq!(result, Err(Failure::Interrupted));
+    assert_eq!(fake.calls.len(), 0);
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    for source in [
+        "local t = {} while true do t[#t + 1] = string.rep('x', 1000) .. #t end",
+        "local s = 'x' while true do s = s .. s end",
+        "return string.rep('x', 1e9)",
+        "local t = {} for i = 1, 1e9 do t[i] = i end",
+        "local function f(n) local a, b, c = n, n, n return f(n + 1) + 1 end return f(1)",
+        "return cjson.decode(string.rep('[', 1e6))",
+        "return table.concat(setmetatable({}, {__index = function() return string.rep('x', 1e7) end}), 'x', 1, 100)",
+    ] {
+        let limits = Limits { deadline: Instant::now() + Duration::from_secs(20), ..limits() };
+        let result = engine.run(&script(source), &[], &[], &limits, &mut Fake::default());
+        assert!(matches!(result, Err(Failure::Error(_))), "{source}: {result:?}");
+        assert_eq!(run_in(&mut engine, "return 1"), Ok(Value::Integer(1)), "after {source}");
+    }
+}
+
+#[test]
+fn what_scripts_leave_behind_is_collected() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    for _ in 0..50 {
+        let source = "local t = {} for i = 1, 100000 do t[i] = {} end return #t";
+        assert_eq!(run_in(&mut engine, source), Ok(Value::Integer(100_000)));
+    }
+    for at in 0..3 * COMPILED_MAX {
+        run_in(&mut engine, &format!("return {at}")).unwrap();
+    }
+    engine.clear();
+    assert!(engine.memory_bytes() < 4 * 1024 * 1024, "{}", engine.memory_bytes());
+}
+
+#[test]
+fn the_libraries_are_those_of_redis() {
+    assert_eq!(
+        text("return table.concat(cjson.decode('[0.0, -5e3, -1, 0.3e-3, 1023.2, 0e10]'), ' ')"),
+        "0 -5000 -1 0.0003 1023.2 0"
+    );
+    assert_eq!(
+        text("return cjson.encode({1, 2.5, 'a/\\n', true, cjson.null})"),
+        r#"[1,2.5,"a\/\n",true,null]"#
+    );
+    assert_eq!(text("return cjson.encode({}) .. cjson.encode({a = {}})"), r#"{}{"a":{}}"#);
+    assert_eq!(text(r#"return cjson.decode('{"k": "\\u00e9\\ud83d\\ude00"}').k"#), "é😀");
+    assert_eq!(text("return tostring(cjson.decode('null') == cjson.null)"), "true");
+    assert_eq!(text("return tostring(pcall(cjson.encode, {[false] = 1}))"), "false");
+    let hex = "local function hex(s) return (s:gsub('.', function(c) return string.format('%02x', c:byte()) end)) end ";
+    assert_eq!(text(&format!("{hex} return hex(cmsgpack.pack(0.1))")), "cb3fb999999999999a");
+    assert_eq!(
+        text(&format!("{hex} return hex(cmsgpack.pack(-1099511627776))")),
+        "d3ffffff0000000000"
+    );
+    assert_eq!(
+        text(&format!("{hex} return hex(cmsgpack.pack({{1, 'a', {{}}}}, true, nil))")),
+        "9301a16190c3c0"
+    );
+    assert_eq!(
+        text("local o, a = cmsgpack.unpack_one(cmsgpack.pack('x', 'y'), 0) return o .. a"),
+        "2x"
+    );
+    assert_eq!(text("return tostring(select('#', cmsgpack.unpack(cmsgpack.pack(1, 2, 3))))"), "3");
+    assert_eq!(
+        text("return bit.tohex(bit.bxor(0xffffffff, 1)) .. bit.band(7, 3) .. bit.tohex(255, -2)"),
+        "fffffffe3FF"
+    );
+    assert_eq!(
+        text("return tostring(bit.lshift(1, 31)) .. bit.arshift(-8, 1) .. bit.rshift(-1, 28)"),
+        "-2147483648-415"
+    );
+    assert_eq!(
+        text(&format!("{hex} return hex(struct.pack('>hBc3sx', -2, 255, 'abcd', 'z'))")),
+        "fffeff6162637a0000"
+    );
+    assert_eq!(
+        text(
+            "local a, b, n = struct.unpack('<i2I3', '\\254\\255\\1\\0\\1') return a .. ' ' .. b .. ' ' .. n"
+        ),
+        "-2 65537 6"
+    );
+    assert_eq!(
+        text("return tostring(struct.size('!4bi')) .. struct.unpack('Bc0', '\\3abcd')"),
+        "8abc"
+    );
+    assert!(error("struct.unpack('>I4', 'ab')").contains("data string too short"));
+    assert_eq!(text("return redis.sha1hex('')"), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+    assert_eq!(
+        text("return redis.error_reply('MY text').err .. redis.status_reply('s').ok"),
+        "MY texts"
+    );
+    assert_eq!(
+        text("return table.getn({1, 2}) .. _VERSION .. math.mod(7, 4) .. (unpack({'x'}))"),
+        "2Lua 5.13x"
+    );
+    assert_eq!(
+        text(
+            "math.randomseed('10') local a = math.random() math.randomseed(10) return tostring(a == math.random())"
+        ),
+        "true"
+    );
+    assert_eq!(
+        text(
+            "return tostring(redis.acl_check_cmd('get', 'x')) .. tostring(redis.acl_check_cmd('set', 'x'))"
+        ),
+        "truefalse"
+    );
+    assert!(error("redis.acl_check_cmd('nosuch')").contains("Invalid command passed"));
+}
+
+#[test]
+fn lines_are_logged() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    let mut fake = Fake::default();
+    let source = script("redis.log(redis.LOG_WARNING, 'a', 1) redis.log(redis.LOG_DEBUG, 'b')");
+    engine.run(&source, &[], &[], &limits(), &mut fake).unwrap();
+    assert_eq!(
+        fake.logged,
+        [(LogLevel::Warning, b"a 1".to_vec()), (LogLevel::Debug, b"b".to_vec())]
+    );
+}
+
+#[test]
+fn a_library_registers_functions_that_are_called_by_name() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    let source = Bytes::from_static(
+        b"#!lua name=lib\nlocal count = 0\nlocal function next() count = count + 1 return count end\nredis.register_function('one', function(keys, args) return {keys[1], args[1], next()} end)\nredis.register_function{function_name='two', callback=function() return redis.call('get') end, flags={'no-writes'}, description='d'}",
+    );
+    let library = engine.load(&source, &limits()).unwrap();
+    assert_eq!(library.name, "lib");
+    let names: Vec<_> =
+        library.functions.iter().map(|of| (&*of.name, of.flags.no_writes)).collect();
+    assert_eq!(names, [("one", false), ("two", true)]);
+    let mut fake = Fake::default();
+    let bulk = |text: &str| Value::Bulk(Bytes::copy_from_slice(text.as_bytes()));
+    let one = engine.run_function(&library, "one", &[b"k"], &[b"a"], &limits(), &mut fake);
+    assert_eq!(one, Ok(Value::Array(vec![bulk("k"), bulk("a"), Value::Integer(1)])));
+    // Another engine loads it when it is called.
+    let mut other = Engine::new("8.2.0").unwrap();
+    let two = other.run_function(&library, "two", &[], &[], &limits(), &mut fake);
+    assert_eq!(two, Ok(bulk("value")));
+    let missing = other.run_function(&library, "three", &[], &[], &limits(), &mut fake);
+    assert_eq!(missing, Err(Failure::error("ERR Function not found")));
+    let refused = |source: &'static str| {
+        Engine::new("8.2.0")
+            .unwrap()
+            .load(&Bytes::from_static(source.as_bytes()), &limits())
+            .unwrap_err()
+    };
+    assert_eq!(refused("#!lua name=a\nreturn 1"), "No functions registered");
+    assert!(refused("#!lua name=a\nredis.call('get', 'x')").contains("commands cannot be called"));
+    assert!(refused("#!lua name=a\nx = 1").contains("Attempt to modify a readonly table"));
+    assert!(refused("#!lua name=a\nredis.register_function('a', function() end) redis.register_function('a', function() end)").contains("already exists"));
+    assert!(refused("#!lua name=a\nwhile").starts_with("Error compiling function: user_function:"));
+    assert!(
+        error("redis.register_function('a', function() end)")
+            .contains("only be called on FUNCTION LOAD")
+    );
+}
