@@ -15,7 +15,7 @@ use crate::resp::client::Client;
 use crate::resp::client_info::ClientInfo;
 use crate::resp::dispatch;
 use crate::resp::outcome::Outcome;
-use crate::resp::request::Request;
+use crate::resp::request::{OwnedRequest, Request};
 use crate::resp::server::{Cluster, ClusterNode, RespSettings, Server};
 use crate::trust::{Passwords, Trust};
 
@@ -98,16 +98,7 @@ pub(crate) fn server_with(grid: Grid, settings: RespSettings) -> Arc<Server> {
 
 /// Passes a request with these arguments to `work`.
 pub(crate) fn with_request<R>(args: &[&[u8]], work: impl FnOnce(&Request<'_>) -> R) -> R {
-    let mut at = 0;
-    let ranges: Vec<_> = args
-        .iter()
-        .map(|arg| {
-            let start = at;
-            at += arg.len();
-            start..at
-        })
-        .collect();
-    work(&Request::of(&args.concat(), &ranges))
+    work(&OwnedRequest::of(args.iter().copied()).as_request())
 }
 
 /// A client of the server, with the given permissions.

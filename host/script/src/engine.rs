@@ -401,10 +401,7 @@ impl Engine {
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
         let function = self.compiled(script)?;
-        self.begin(limits);
-        let result = self.call(&function, &script.sha, keys, args, limits, commands);
-        self.end();
-        result
+        self.call(&function, &script.sha, keys, args, limits, commands)
     }
 
     /// Reads and runs the source of a library, which registers its functions.
@@ -428,11 +425,9 @@ impl Engine {
         let function = self
             .compile(body(source), "user_function")
             .map_err(|text| format!("Error compiling function: {text}"))?;
-        self.begin(limits);
         *self.shared.registering.borrow_mut() = Some(Vec::new());
         let result = self.call(&function, name, &[], &[], limits, &mut Refusing);
         let registered = self.shared.registering.borrow_mut().take().unwrap_or_default();
-        self.end();
         match result {
             Ok(_) => {}
             Err(Failure::Error(text)) => {
@@ -472,10 +467,7 @@ impl Engine {
         }
         let loaded = self.libraries.get(&library.name).and_then(|(_, all)| all.get(name));
         let function = loaded.cloned().ok_or_else(|| Failure::error("ERR Function not found"))?;
-        self.begin(limits);
-        let result = self.call(&function, name, keys, args, limits, commands);
-        self.end();
-        result
+        self.call(&function, name, keys, args, limits, commands)
     }
 
     /// Forgets all that was compiled.
@@ -510,7 +502,23 @@ impl Engine {
         let _ = self.lua.set_memory_limit(0);
     }
 
+    /// Calls a function within these limits, which end with it.
     fn call(
+        &mut self,
+        function: &Function,
+        name: &str,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+        limits: &Limits,
+        commands: &mut dyn Commands,
+    ) -> Result<Value, Failure> {
+        self.begin(limits);
+        let result = self.call_begun(function, name, keys, args, limits, commands);
+        self.end();
+        result
+    }
+
+    fn call_begun(
         &self,
         function: &Function,
         name: &str,

@@ -1,9 +1,9 @@
 //! The source of a script: its name, its first line, its checksum.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use thiserror::Error;
 
@@ -186,11 +186,7 @@ fn options(line: &str) -> Result<impl Iterator<Item = &str>, ScriptError> {
 /// SHA-1 as 40 hexadecimal digits: names scripts, and is no protection against anything.
 #[must_use]
 pub fn sha1_hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(40);
-    for byte in digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    HEXLOWER.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref())
 }
 
 #[cfg(test)]

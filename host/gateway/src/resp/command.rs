@@ -104,6 +104,9 @@ type Parse = for<'a> fn(&Request<'a>) -> Parsed<'a>;
 /// forever.
 type ParseWait = for<'a> fn(&Request<'a>) -> Result<(Op<'a>, Option<Duration>), CommandError>;
 
+/// Executes a command of the gateway.
+pub(crate) type Handle = fn(&mut Client, &Request<'_>) -> Begun;
+
 /// How a command is executed.
 #[derive(Clone, Copy)]
 pub(crate) enum Handler {
@@ -115,7 +118,7 @@ pub(crate) enum Handler {
     /// As a blocking operation of the grid, whose reply is shaped for the client.
     Blocking(ParseWait, Shape),
     /// By the gateway itself.
-    Local(fn(&mut Client, &Request<'_>) -> Begun),
+    Local(Handle),
     /// By the gateway itself, which needs the table of commands for it.
     WithTable(fn(&mut Client, &'static CommandTable, &Request<'_>) -> Begun),
     /// `EXEC`, which executes other commands.

@@ -113,7 +113,7 @@ impl<'a> Request<'a> {
 }
 
 /// A request that owns its arguments, for a command that starts later.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct OwnedRequest {
     bytes: Vec<u8>,
     arguments: Vec<Range<usize>>,
@@ -121,17 +121,22 @@ pub(crate) struct OwnedRequest {
 
 impl From<&Request<'_>> for OwnedRequest {
     fn from(request: &Request<'_>) -> Self {
-        let (mut bytes, mut arguments) = (Vec::new(), Vec::with_capacity(request.len()));
-        for argument in request.from(0) {
+        Self::of(request.from(0))
+    }
+}
+
+impl OwnedRequest {
+    /// A request with these arguments, the first of which is the name of the command.
+    pub(crate) fn of<'a>(all: impl ExactSizeIterator<Item = &'a [u8]>) -> Self {
+        let (mut bytes, mut arguments) = (Vec::new(), Vec::with_capacity(all.len()));
+        for argument in all {
             let start = bytes.len();
             bytes.extend_from_slice(argument);
             arguments.push(start..bytes.len());
         }
         Self { bytes, arguments }
     }
-}
 
-impl OwnedRequest {
     pub(crate) fn as_request(&self) -> Request<'_> {
         Request::of(&self.bytes, &self.arguments)
     }

@@ -1,7 +1,6 @@
 //! What `redis.call` does: finds the command, checks whether the script may call it, and executes
 //! it.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,9 +11,8 @@ use tracing::{debug, info, warn};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
-use super::super::client::Client;
-use super::super::command::{Command, CommandTable, Handler};
-use super::super::request::Request;
+use super::super::command::{Command, CommandTable, Handle, Handler};
+use super::super::request::{OwnedRequest, Request};
 use super::super::server::Server;
 use super::value::{of_answer, of_reply};
 use crate::databases::DATABASES;
@@ -34,7 +32,7 @@ pub(super) trait Data {
     /// Executes a command of the gateway.
     fn run(
         &mut self,
-        handle: fn(&mut Client, &Request<'_>) -> super::super::outcome::Begun,
+        handle: Handle,
         caller: &Context,
         request: &Request<'_>,
     ) -> Result<Answer, Interrupt>;
@@ -82,17 +80,8 @@ const CALLABLE: &[&str] = &[
 
 impl<D: Data> Commands for Caller<D> {
     fn call(&mut self, args: &[&[u8]]) -> Result<Value, Interrupt> {
-        let bytes = args.concat();
-        let mut at = 0;
-        let ranges: Vec<Range<usize>> = args
-            .iter()
-            .map(|arg| {
-                let start = at;
-                at += arg.len();
-                start..at
-            })
-            .collect();
-        let request = Request::of(&bytes, &ranges);
+        let owned = OwnedRequest::of(args.iter().copied());
+        let request = owned.as_request();
         let Ok(row) = self.context.table.resolve(args[0], args.get(1).copied()) else {
             return Ok(Value::error("ERR Unknown Redis command called from script"));
         };
@@ -177,7 +166,7 @@ impl<D: Data> Caller<D> {
     fn run(
         &mut self,
         command: &Command,
-        handle: fn(&mut Client, &Request<'_>) -> super::super::outcome::Begun,
+        handle: Handle,
         request: &Request<'_>,
     ) -> Result<Value, Interrupt> {
         if !CALLABLE.contains(&command.name) {

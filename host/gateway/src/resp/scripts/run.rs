@@ -11,15 +11,15 @@ use convoke_grid::{
 };
 use convoke_script::{Failure, Interrupt, Script, Value};
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
+use tokio::runtime;
 
 use super::super::answer::{Answer, CommandError};
 use super::super::client::Client;
 use super::super::client_info::ClientInfo;
-use super::super::command::CommandTable;
+use super::super::command::{CommandTable, Handle};
 use super::super::encode::error_text;
-use super::super::outcome::{Begun, Outcome};
-use super::super::request::Request;
+use super::super::outcome::Outcome;
+use super::super::request::{OwnedRequest, Request};
 use super::super::routing::one_partition;
 use super::super::server::Server;
 use super::caller::{Caller, Context, Data};
@@ -114,7 +114,7 @@ impl Data for StepData<'_, '_> {
 
     fn run(
         &mut self,
-        handle: fn(&mut Client, &Request<'_>) -> Begun,
+        handle: Handle,
         context: &Context,
         request: &Request<'_>,
     ) -> Result<Answer, Interrupt> {
@@ -179,14 +179,17 @@ pub(super) fn step(
 
 /// Data of any partitions, each key of which is locked when it is used.
 struct TransactionData<'a> {
-    runtime: &'a Handle,
+    runtime: &'a runtime::Handle,
     transaction: OpenTransaction,
     maps: &'a [Arc<Map>],
-    /// Replies of commands on whole databases, by their arguments.
-    replies: &'a HashMap<Vec<u8>, Answer>,
+    /// Replies of commands on whole databases.
+    replies: &'a HashMap<DatabaseCommand, Answer>,
     uses_keys: bool,
     ending: Option<Ending>,
 }
+
+/// A command on a whole database: the database, and the command with its arguments.
+type DatabaseCommand = (usize, OwnedRequest);
 
 /// Why an attempt ends before the script does.
 enum Ending {
@@ -194,7 +197,7 @@ enum Ending {
     /// It uses another map.
     Needs(Arc<Map>),
     /// It needs the reply of a command that cannot be executed while it holds locks.
-    Calls(fn(&mut Client, &Request<'_>) -> Begun, usize, Vec<Vec<u8>>),
+    Calls(Handle, DatabaseCommand),
 }
 
 impl Data for TransactionData<'_> {
@@ -219,7 +222,7 @@ impl Data for TransactionData<'_> {
 
     fn run(
         &mut self,
-        handle: fn(&mut Client, &Request<'_>) -> Begun,
+        handle: Handle,
         context: &Context,
         request: &Request<'_>,
     ) -> Result<Answer, Interrupt> {
@@ -231,36 +234,26 @@ impl Data for TransactionData<'_> {
             return Ok(call(self.runtime, context, context.database, handle, request));
         }
         // It waits for all locks, also for those of this transaction.
-        match self.replies.get(&key_of(context.database, request)) {
+        let command = (context.database, OwnedRequest::from(request));
+        match self.replies.get(&command) {
             Some(answer) => Ok(answer.clone()),
             None if !self.uses_keys => {
                 Ok(call(self.runtime, context, context.database, handle, request))
             }
             None => {
-                let args = request.from(0).map(<[u8]>::to_vec).collect();
-                self.ending = Some(Ending::Calls(handle, context.database, args));
+                self.ending = Some(Ending::Calls(handle, command));
                 Err(Interrupt)
             }
         }
     }
 }
 
-/// What tells a command on a whole database from another one.
-fn key_of(database: usize, request: &Request<'_>) -> Vec<u8> {
-    let mut key = vec![database as u8];
-    for argument in request.from(0) {
-        key.extend_from_slice(&argument.len().to_le_bytes());
-        key.extend_from_slice(argument);
-    }
-    key
-}
-
 /// Calls a command of the gateway, and waits for its reply.
 fn call(
-    runtime: &Handle,
+    runtime: &runtime::Handle,
     context: &Context,
     database: usize,
-    handle: fn(&mut Client, &Request<'_>) -> Begun,
+    handle: Handle,
     request: &Request<'_>,
 ) -> Answer {
     let Some(mut client) = client_of(context) else {
@@ -283,7 +276,7 @@ fn call(
 fn transact(
     server: &Arc<Server>,
     table: &'static CommandTable,
-    runtime: &Handle,
+    runtime: &runtime::Handle,
     evaluation: &Evaluation,
     home: u16,
 ) -> Option<Value> {
@@ -334,12 +327,10 @@ fn transact(
                 }
                 match ending {
                     Ending::Needs(map) => maps.push(map),
-                    Ending::Calls(handle, database, args) => {
-                        let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
-                        with_request(&args, |request| {
-                            let answer = call(runtime, &context, database, handle, request);
-                            replies.insert(key_of(database, request), answer);
-                        });
+                    Ending::Calls(handle, command) => {
+                        let (database, request) = (command.0, command.1.as_request());
+                        let answer = call(runtime, &context, database, handle, &request);
+                        replies.insert(command, answer);
                     }
                     Ending::Stop(_) => {}
                 }
@@ -375,17 +366,6 @@ fn transact(
     }
 }
 
-fn with_request<R>(args: &[&[u8]], work: impl FnOnce(&Request<'_>) -> R) -> R {
-    let mut at = 0;
-    let range = |arg: &&[u8]| {
-        let start = at;
-        at += arg.len();
-        start..at
-    };
-    let ranges: Vec<_> = args.iter().map(range).collect();
-    work(&Request::of(&args.concat(), &ranges))
-}
-
 /// Runs a script on a thread of its own, where it may wait.
 async fn run_apart(
     server: Arc<Server>,
@@ -395,7 +375,7 @@ async fn run_apart(
 ) -> Option<Value> {
     let permits = Arc::clone(&server.scripts.permits);
     let Ok(permit) = permits.acquire_owned().await else { return Some(failed_op(&OpError::Busy)) };
-    let runtime = Handle::current();
+    let runtime = runtime::Handle::current();
     let ran = tokio::task::spawn_blocking(move || {
         let value = transact(&server, table, &runtime, &evaluation, home);
         drop(permit);
