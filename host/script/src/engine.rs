@@ -10,18 +10,21 @@ use std::time::Instant;
 use bytes::Bytes;
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, VmState};
+use serde::{Deserialize, Serialize};
 
 use crate::convert::{Resp, Unfit, from_lua, to_lua};
 use crate::json::Options;
 use crate::library::plain;
 use crate::number::number_text;
-use crate::script::{Flags, Script, body, is_name, library_name, sha1_hex};
+use crate::script::{Flags, Library, Script, is_name, sha1_hex};
 use crate::value::Value;
 use crate::{bits, json, msgpack, structs};
 
 /// Compiled scripts that an engine keeps, and bytes of their sources, at most.
 const COMPILED_MAX: usize = 1_000;
 const COMPILED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Libraries that an engine keeps, at most.
+const LIBRARIES_MAX: usize = 1_000;
 /// Functions of one library, at most.
 const FUNCTIONS_MAX: usize = 1_000;
 /// Points at which a script may be stopped that pass between two looks at the clock.
@@ -178,7 +181,7 @@ impl Failure {
 }
 
 /// A function of a library.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     /// Its name.
     pub name: String,
@@ -186,19 +189,6 @@ pub struct Registered {
     pub description: Option<String>,
     /// What it promises.
     pub flags: Flags,
-}
-
-/// A library: functions that are loaded once and called by name.
-#[derive(Clone, Debug)]
-pub struct Library {
-    /// Its name.
-    pub name: String,
-    /// SHA-1 of its source.
-    pub sha: Arc<str>,
-    /// As the client sent it.
-    pub source: Bytes,
-    /// Its functions, at least one.
-    pub functions: Vec<Registered>,
 }
 
 /// What the callbacks of the state share with the engine.
@@ -408,25 +398,12 @@ impl Engine {
     ///
     /// # Errors
     /// If it is malformed, raises an error, or registers nothing: the text after `ERR `.
-    pub fn load(&mut self, source: &Bytes, limits: &Limits) -> Result<Library, String> {
-        let name = library_name(source).map_err(|error| error.to_string())?;
-        let sha = sha1_hex(source).into();
-        let functions = self.register(&name, &sha, source, limits)?;
-        Ok(Library { name, sha, source: source.clone(), functions })
-    }
-
-    fn register(
-        &mut self,
-        name: &str,
-        sha: &Arc<str>,
-        source: &[u8],
-        limits: &Limits,
-    ) -> Result<Vec<Registered>, String> {
+    pub fn load(&mut self, library: &Library, limits: &Limits) -> Result<Vec<Registered>, String> {
         let function = self
-            .compile(body(source), "user_function")
+            .compile(library.body(), "user_function")
             .map_err(|text| format!("Error compiling function: {text}"))?;
         *self.shared.registering.borrow_mut() = Some(Vec::new());
-        let result = self.call(&function, name, &[], &[], limits, &mut Refusing);
+        let result = self.call(&function, &library.name, &[], &[], limits, &mut Refusing);
         let registered = self.shared.registering.borrow_mut().take().unwrap_or_default();
         match result {
             Ok(_) => {}
@@ -441,12 +418,20 @@ impl Engine {
             return Err("No functions registered".into());
         }
         let names = registered.iter().map(|(registered, _)| registered.clone()).collect();
-        let functions = registered.into_iter().map(|(of, function)| (of.name, function)).collect();
-        self.libraries.insert(name.into(), (Arc::clone(sha), functions));
+        let functions = registered
+            .into_iter()
+            .map(|(of, function)| (of.name.to_ascii_lowercase(), function))
+            .collect();
+        if self.libraries.len() >= LIBRARIES_MAX && !self.libraries.contains_key(&library.name) {
+            // They are loaded again when they are called.
+            self.libraries.clear();
+        }
+        self.libraries.insert(library.name.clone(), (Arc::clone(&library.sha), functions));
         Ok(names)
     }
 
-    /// Runs a function of a library, which is loaded first if this engine has not loaded it.
+    /// Runs a function of a library, which is loaded first if this engine has not loaded it. Its
+    /// name may be in any case.
     ///
     /// # Errors
     /// If it raises an error, or is stopped.
@@ -462,10 +447,10 @@ impl Engine {
         let is_loaded =
             self.libraries.get(&library.name).is_some_and(|(sha, _)| *sha == library.sha);
         if !is_loaded {
-            self.register(&library.name, &library.sha, &library.source, limits)
-                .map_err(|text| Failure::error(format!("ERR {text}")))?;
+            self.load(library, limits).map_err(|text| Failure::error(format!("ERR {text}")))?;
         }
-        let loaded = self.libraries.get(&library.name).and_then(|(_, all)| all.get(name));
+        let loaded = self.libraries.get(&library.name);
+        let loaded = loaded.and_then(|(_, all)| all.get(&name.to_ascii_lowercase()));
         let function = loaded.cloned().ok_or_else(|| Failure::error("ERR Function not found"))?;
         self.call(&function, name, keys, args, limits, commands)
     }
@@ -488,6 +473,9 @@ impl Engine {
         if self.lua.used_memory() > limits.memory_bytes_max / 2 {
             // What earlier scripts left counts for this one.
             let _ = self.lua.gc_collect();
+            if self.lua.used_memory() > limits.memory_bytes_max / 2 {
+                self.clear();
+            }
         }
         let _ = self.lua.set_memory_limit(limits.memory_bytes_max);
         self.json.set(Options::default());
@@ -720,7 +708,7 @@ fn register_function(
     if !is_name(&name) {
         return Err("ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long".into());
     }
-    if all.iter().any(|(known, _)| known.name == name) {
+    if all.iter().any(|(known, _)| known.name.eq_ignore_ascii_case(&name)) {
         return Err("ERR Function already exists in the library".into());
     }
     if all.len() >= FUNCTIONS_MAX {

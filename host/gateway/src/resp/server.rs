@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use super::client_info::ClientInfo;
 use super::lanes::Lanes;
 use super::script_cache::Scripts;
+use super::scripts::Functions;
 use crate::databases::{DATABASES, map_name};
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
@@ -106,6 +107,7 @@ pub struct Server {
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) pubsub: Arc<PubSub>,
     pub(crate) scripts: Arc<Scripts>,
+    pub(crate) functions: Functions,
     /// Counters since the start.
     pub counters: RespCounters,
     started: Instant,
@@ -138,6 +140,7 @@ impl Server {
             cluster,
             pubsub,
             scripts: Arc::default(),
+            functions: Functions::default(),
             counters: RespCounters::default(),
             started: Instant::now(),
             counted_from: AtomicU64::new(0),

@@ -396,10 +396,10 @@ fn a_library_registers_functions_that_are_called_by_name() {
     let source = Bytes::from_static(
         b"#!lua name=lib\nlocal count = 0\nlocal function next() count = count + 1 return count end\nredis.register_function('one', function(keys, args) return {keys[1], args[1], next()} end)\nredis.register_function{function_name='two', callback=function() return redis.call('get') end, flags={'no-writes'}, description='d'}",
     );
-    let library = engine.load(&source, &limits()).unwrap();
+    let library = Library::new(source).unwrap();
     assert_eq!(library.name, "lib");
-    let names: Vec<_> =
-        library.functions.iter().map(|of| (&*of.name, of.flags.no_writes)).collect();
+    let functions = engine.load(&library, &limits()).unwrap();
+    let names: Vec<_> = functions.iter().map(|of| (&*of.name, of.flags.no_writes)).collect();
     assert_eq!(names, [("one", false), ("two", true)]);
     let mut fake = Fake::default();
     let bulk = |text: &str| Value::Bulk(Bytes::copy_from_slice(text.as_bytes()));
@@ -407,15 +407,13 @@ fn a_library_registers_functions_that_are_called_by_name() {
     assert_eq!(one, Ok(Value::Array(vec![bulk("k"), bulk("a"), Value::Integer(1)])));
     // Another engine loads it when it is called.
     let mut other = Engine::new("8.2.0").unwrap();
-    let two = other.run_function(&library, "two", &[], &[], &limits(), &mut fake);
+    let two = other.run_function(&library, "TWO", &[], &[], &limits(), &mut fake);
     assert_eq!(two, Ok(bulk("value")));
     let missing = other.run_function(&library, "three", &[], &[], &limits(), &mut fake);
     assert_eq!(missing, Err(Failure::error("ERR Function not found")));
     let refused = |source: &'static str| {
-        Engine::new("8.2.0")
-            .unwrap()
-            .load(&Bytes::from_static(source.as_bytes()), &limits())
-            .unwrap_err()
+        let library = Library::new(Bytes::from_static(source.as_bytes())).unwrap();
+        Engine::new("8.2.0").unwrap().load(&library, &limits()).unwrap_err()
     };
     assert_eq!(refused("#!lua name=a\nreturn 1"), "No functions registered");
     assert!(refused("#!lua name=a\nredis.call('get', 'x')").contains("commands cannot be called"));

@@ -1,4 +1,4 @@
-//! Scripts: `EVAL`, `EVALSHA` and `SCRIPT`.
+//! Scripts: `EVAL`, `EVALSHA` and `SCRIPT`; and functions: `FUNCTION` and `FCALL`.
 //!
 //! A script is executed as one step: all that it changes happens or nothing, and no client sees a
 //! part of it. If all its keys are in one partition whose primary is this member, it runs at once,
@@ -8,10 +8,13 @@
 //!
 //! It runs on the member that is the primary of its first key; what is replicated is its effects.
 //! Sources are kept in a map of the cluster, so `EVALSHA` finds a script that was loaded through
-//! another member.
+//! another member. [Libraries](libraries) of functions are kept likewise; each member knows all of
+//! them.
 
 mod caller;
 mod commands;
+pub(crate) mod functions;
+mod libraries;
 mod run;
 mod value;
 
@@ -23,6 +26,7 @@ use convoke_script::{Engine, Limits, Value};
 use super::server::REDIS_VERSION;
 
 pub(crate) use commands::{eval, eval_ro, evalsha, evalsha_ro, exists, flush, kill, load};
+pub(crate) use libraries::Functions;
 pub(crate) use run::run_request;
 
 /// How long a script may run while it prevents everything else in its partition, in milliseconds.
