@@ -64,6 +64,8 @@ const GLOBALS: &[&str] = &[
     "unpack",
     "xpcall",
 ];
+/// Names that the source of a library does not reach while it is loaded.
+const NOT_WHILE_LOADING: &[&str] = &["_G", "getmetatable", "math", "redis", "server"];
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("coroutine", &["create", "isyieldable", "resume", "running", "status", "wrap", "yield"]),
     (
@@ -260,6 +262,8 @@ pub struct Engine {
     /// Functions of `prelude.lua`.
     bind: Function,
     run: Function,
+    /// The names that the source of a library reaches while it is loaded.
+    loading: Table,
     compiled: HashMap<Arc<str>, Function>,
     compiled_bytes: usize,
     /// Loaded libraries by name: the checksum of the source, and the functions.
@@ -293,8 +297,13 @@ impl Engine {
         let json = Rc::new(Cell::new(Options::default()));
         let host = host_functions(&lua, &shared, version)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name(format!("={PRELUDE}"));
-        let (bind, guard, run, protection): (Function, Function, Function, Table) =
-            prelude.call(host)?;
+        let (bind, guard, run, protection, registering): (
+            Function,
+            Function,
+            Function,
+            Table,
+            Table,
+        ) = prelude.call(host)?;
         let globals = lua.globals();
         keep_only(&globals, GLOBALS)?;
         for (name, functions) in LIBRARIES {
@@ -323,6 +332,18 @@ impl Engine {
         protection.set_readonly(true);
         let of_strings: Table = lua.load("return getmetatable('')").call(())?;
         of_strings.set_readonly(true);
+        registering.set_readonly(true);
+        let loading = lua.create_table()?;
+        for pair in globals.pairs::<String, mlua::Value>() {
+            let (name, value) = pair?;
+            if !NOT_WHILE_LOADING.contains(&&*name) {
+                loading.raw_set(name, value)?;
+            }
+        }
+        loading.raw_set("redis", &registering)?;
+        loading.raw_set("server", registering)?;
+        loading.set_metatable(Some(protection))?;
+        loading.set_readonly(true);
         globals.set_readonly(true);
         // Nothing changes any more: names need not be looked up again.
         globals.set_safeenv(true);
@@ -334,6 +355,7 @@ impl Engine {
             json,
             bind,
             run,
+            loading,
             compiled: HashMap::new(),
             compiled_bytes: 0,
             libraries: HashMap::new(),
@@ -355,7 +377,7 @@ impl Engine {
         // The two names are arguments of the function that the script is: no global changes.
         let mut source = b"local KEYS, ARGV = ... ".to_vec();
         source.extend_from_slice(script.body());
-        let function = self.compile(&source, "user_script").map_err(|error| {
+        let function = self.compile(&source, "user_script", None).map_err(|error| {
             let text = error.replace("local KEYS, ARGV = ... ", "");
             Failure::error(format!("ERR Error compiling script (new function): {text}"))
         })?;
@@ -370,8 +392,16 @@ impl Engine {
         Ok(function)
     }
 
-    fn compile(&self, source: &[u8], name: &str) -> Result<Function, String> {
-        let chunk = self.lua.load(source).set_name(format!("={name}"));
+    fn compile(
+        &self,
+        source: &[u8],
+        name: &str,
+        environment: Option<&Table>,
+    ) -> Result<Function, String> {
+        let mut chunk = self.lua.load(source).set_name(format!("={name}"));
+        if let Some(environment) = environment {
+            chunk = chunk.set_environment(environment.clone());
+        }
         chunk.set_mode(ChunkMode::Text).into_function().map_err(|error| match error {
             mlua::Error::SyntaxError { message, .. } => message,
             error => plain(&error),
@@ -399,8 +429,17 @@ impl Engine {
     /// # Errors
     /// If it is malformed, raises an error, or registers nothing: the text after `ERR `.
     pub fn load(&mut self, library: &Library, limits: &Limits) -> Result<Vec<Registered>, String> {
+        // Its functions reach all names once it is loaded.
+        let scope = self.lua.create_table().and_then(|names| {
+            let environment = self.lua.create_table()?;
+            names.raw_set("__index", &self.loading)?;
+            environment.set_metatable(Some(names.clone()))?;
+            environment.set_readonly(true);
+            Ok((environment, names))
+        });
+        let (environment, names) = scope.map_err(|error| plain(&error))?;
         let function = self
-            .compile(library.body(), "user_function")
+            .compile(library.body(), "user_function", Some(&environment))
             .map_err(|text| format!("Error compiling function: {text}"))?;
         *self.shared.registering.borrow_mut() = Some(Vec::new());
         let result = self.call(&function, &library.name, &[], &[], limits, &mut Refusing);
@@ -417,6 +456,7 @@ impl Engine {
         if registered.is_empty() {
             return Err("No functions registered".into());
         }
+        names.raw_set("__index", self.lua.globals()).map_err(|error| plain(&error))?;
         let names = registered.iter().map(|(registered, _)| registered.clone()).collect();
         let functions = registered
             .into_iter()

@@ -131,7 +131,7 @@ local function argument_of_register(value, name)
   return value
 end
 
-function redis.register_function(...)
+local function register_function(...)
   local count, first, callback = select("#", ...), ...
   local name, flags, description
   if count == 1 then
@@ -222,4 +222,13 @@ local protection = {
 }
 setmetatable(_G, protection)
 
-return bind, guard, run, protection
+-- What the source of a library sees as `redis` while it is loaded.
+local registering = setmetatable({
+  register_function = register_function,
+  log = redis.log,
+  LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
+  REDIS_VERSION = redis.REDIS_VERSION,
+  REDIS_VERSION_NUM = redis.REDIS_VERSION_NUM,
+}, protection)
+
+return bind, guard, run, protection, registering

@@ -411,17 +411,22 @@ fn a_library_registers_functions_that_are_called_by_name() {
     assert_eq!(two, Ok(bulk("value")));
     let missing = other.run_function(&library, "three", &[], &[], &limits(), &mut fake);
     assert_eq!(missing, Err(Failure::error("ERR Function not found")));
-    let refused = |source: &'static str| {
-        let library = Library::new(Bytes::from_static(source.as_bytes())).unwrap();
+    let refused_of = |source: &str| {
+        let library = Library::new(Bytes::copy_from_slice(source.as_bytes())).unwrap();
         Engine::new("8.2.0").unwrap().load(&library, &limits()).unwrap_err()
     };
+    let refused = |source: &'static str| refused_of(source);
     assert_eq!(refused("#!lua name=a\nreturn 1"), "No functions registered");
-    assert!(refused("#!lua name=a\nredis.call('get', 'x')").contains("commands cannot be called"));
+    for name in ["redis.call('get', 'x')", "math.random()", "getmetatable(_G)", "redis.setresp(3)"]
+    {
+        let missing = refused_of(&format!("#!lua name=a\nlocal x = {name}"));
+        assert!(missing.contains("attempted to access nonexistent global variable"), "{missing}");
+    }
     assert!(refused("#!lua name=a\nx = 1").contains("Attempt to modify a readonly table"));
     assert!(refused("#!lua name=a\nredis.register_function('a', function() end) redis.register_function('a', function() end)").contains("already exists"));
     assert!(refused("#!lua name=a\nwhile").starts_with("Error compiling function: user_function:"));
     assert!(
         error("redis.register_function('a', function() end)")
-            .contains("only be called on FUNCTION LOAD")
+            .contains("attempt to call a nil value")
     );
 }

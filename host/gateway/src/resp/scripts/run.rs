@@ -37,7 +37,7 @@ const SHOWN_BYTES_MAX: usize = 128;
 
 /// What one member asks another.
 #[derive(Debug, Serialize, Deserialize)]
-enum Asked {
+enum MemberRequest {
     /// To run a script.
     Run(Evaluation),
     /// To stop the scripts, or the functions, that it runs: returns how many there were.
@@ -521,7 +521,7 @@ pub(super) async fn run(
         Err(error) => return failed_op(&error),
     };
     let reads = evaluation.reads;
-    let Ok(request) = postcard::to_allocvec(&Asked::Run(evaluation)) else {
+    let Ok(request) = postcard::to_allocvec(&MemberRequest::Run(evaluation)) else {
         return failed_op(&OpError::Malformed);
     };
     match server.submit(&map, home, &Op::Request { reads, request: &request }).await {
@@ -541,12 +541,12 @@ pub(crate) fn run_request(
     request: &[u8],
 ) -> Running {
     let ready = |reply| -> Running { Box::pin(std::future::ready(Some(reply))) };
-    let evaluation = match postcard::from_bytes::<Asked>(request) {
-        Ok(Asked::Run(evaluation)) => evaluation,
-        Ok(Asked::Stop { functions }) => {
+    let evaluation = match postcard::from_bytes::<MemberRequest>(request) {
+        Ok(MemberRequest::Run(evaluation)) => evaluation,
+        Ok(MemberRequest::Stop { functions }) => {
             return ready(Ok(Reply::count(server.scripts.stop_all(functions))));
         }
-        Ok(Asked::Running) => {
+        Ok(MemberRequest::Running) => {
             let running = postcard::to_allocvec(&server.scripts.running());
             return ready(
                 running.map(|bytes| Reply::Bytes(bytes.into())).map_err(|_| OpError::Malformed),
@@ -576,7 +576,7 @@ pub(crate) fn run_request(
 
 /// Asks each member that runs scripts, which are the primaries. One that does not answer is left
 /// out.
-async fn ask_all(server: &Arc<Server>, asked: &Asked) -> Result<Vec<Reply>, OpError> {
+async fn ask_all(server: &Arc<Server>, asked: &MemberRequest) -> Result<Vec<Reply>, OpError> {
     let request = postcard::to_allocvec(asked).map_err(|_| OpError::Malformed)?;
     let map = server.database(0)?;
     let table = server.grid.table().ok_or(OpError::Unavailable)?;
@@ -594,14 +594,14 @@ async fn ask_all(server: &Arc<Server>, asked: &Asked) -> Result<Vec<Reply>, OpEr
 
 /// Stops the scripts, or the functions, that any member runs. Returns whether there were any.
 pub(super) async fn stop(server: &Arc<Server>, functions: bool) -> Result<bool, OpError> {
-    let replies = ask_all(server, &Asked::Stop { functions }).await?;
+    let replies = ask_all(server, &MemberRequest::Stop { functions }).await?;
     Ok(replies.iter().any(|reply| matches!(reply, Reply::Integer(1..))))
 }
 
 /// What all members run.
 pub(super) async fn running(server: &Arc<Server>) -> Result<Vec<RunningInfo>, OpError> {
     let mut all: Vec<RunningInfo> = Vec::new();
-    for reply in ask_all(server, &Asked::Running).await? {
+    for reply in ask_all(server, &MemberRequest::Running).await? {
         let Reply::Bytes(bytes) = reply else { return Err(OpError::Malformed) };
         all.extend(postcard::from_bytes::<Vec<_>>(&bytes).map_err(|_| OpError::Malformed)?);
     }
