@@ -27,7 +27,7 @@ const COMPILED_BYTES_MAX: usize = 16 * 1024 * 1024;
 const LIBRARIES_MAX: usize = 1_000;
 /// Functions of one library, at most.
 const FUNCTIONS_MAX: usize = 1_000;
-/// Points at which a script may be stopped that pass between two looks at the clock.
+/// Interrupts between two checks of the limits.
 const INTERRUPTS_PER_LOOK: u32 = 256;
 /// What Lua writes as the place of the code in `prelude.lua`.
 const PRELUDE: &str = "convoke";
@@ -130,7 +130,7 @@ pub enum LogLevel {
     Warning,
 }
 
-/// The script is not to go on, whatever it would catch.
+/// Stops the script, even if it would catch the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupt;
 
@@ -187,9 +187,9 @@ impl Failure {
 pub struct Registered {
     /// Its name.
     pub name: String,
-    /// What it says of itself.
+    /// Its description.
     pub description: Option<String>,
-    /// What it promises.
+    /// Its flags.
     pub flags: Flags,
 }
 
@@ -200,7 +200,7 @@ struct Shared {
     ending: Cell<Option<Ending>>,
     /// Bounds of the run.
     limits: RefCell<Option<Limits>>,
-    /// Interrupts until the next look at the clock.
+    /// Interrupts until the limits are checked again.
     left: Cell<u32>,
     resp: Cell<Option<Resp>>,
     /// Functions that the library that is being loaded has registered.
@@ -219,7 +219,7 @@ impl Shared {
         self.resp.get().unwrap_or(Resp::Two)
     }
 
-    /// Looks whether the script has to end.
+    /// Checks whether the script must stop.
     fn look(&self) -> Option<Ending> {
         if self.ending.get().is_none()
             && let Some(limits) = &*self.limits.borrow()
@@ -572,7 +572,7 @@ impl Engine {
                 self.run.call((function, list(keys)?, list(args)?))?;
             Ok(result)
         });
-        // What it caught does not count.
+        // The script may have caught the interrupt.
         match shared.ending.get() {
             Some(Ending::TimedOut) => return Err(Failure::TimedOut),
             Some(Ending::Stopped) => return Err(Failure::Stopped),
@@ -788,7 +788,7 @@ fn load_function(lua: &Lua) -> mlua::Result<Function> {
             Ok(MultiValue::from_iter([mlua::Value::Nil, text]))
         };
         let mlua::Value::String(source) = source else {
-            return refused("only a text can be loaded".into());
+            return refused("only source text can be loaded".into());
         };
         let name = match name {
             Some(name) => name.to_string_lossy(),
@@ -804,7 +804,7 @@ fn load_function(lua: &Lua) -> mlua::Result<Function> {
     })
 }
 
-/// `collectgarbage`: says how much memory there is; the collector itself needs no help.
+/// `collectgarbage`: returns the memory in use; collection is automatic.
 fn collectgarbage(lua: &Lua) -> mlua::Result<Function> {
     lua.create_function(|lua, what: Option<mlua::LuaString>| {
         Ok(match what {

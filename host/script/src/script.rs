@@ -11,7 +11,7 @@ use thiserror::Error;
 /// The longest source of a script or of a library, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What a script says of itself in its first line: `#!lua flags=no-writes,allow-stale`.
+/// The flags that a script declares in its first line: `#!lua flags=no-writes,allow-stale`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flags {
     /// It calls no command that writes.
@@ -102,7 +102,7 @@ pub struct Script {
     pub sha: Arc<str>,
     /// As the client sent it.
     pub source: Bytes,
-    /// `None` without a first line: scripts of the time before there were flags.
+    /// `None` without such a line, as in scripts written before Redis 7.
     pub flags: Option<Flags>,
 }
 

@@ -1,4 +1,4 @@
-//! Scripts that this member knows, and those that it runs.
+//! The script cache of this member, and its running scripts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -90,14 +90,14 @@ impl Scripts {
         true
     }
 
-    /// Makes all members forget their scripts.
+    /// Clears the script caches of all members.
     pub(crate) fn flush(&self, grid: &Grid) {
         let before = grid.setting(FLUSHED).and_then(|text| text.parse::<u64>().ok());
         grid.set_setting(FLUSHED, &before.unwrap_or(0).wrapping_add(1).to_string());
         self.cache.lock().follow(grid);
     }
 
-    /// Notes that a script runs, until the result is dropped.
+    /// Registers a running script until the result is dropped.
     pub(crate) fn started(self: &Arc<Self>, info: RunningInfo) -> RunningScript {
         let id = self.last_run.fetch_add(1, Ordering::Relaxed);
         let stop = Arc::new(AtomicBool::new(false));

@@ -22,7 +22,7 @@ pub struct TransactionId {
     pub(crate) started: Version,
     /// The member that runs it.
     pub(crate) member: MemberId,
-    /// Tells attempts apart.
+    /// Distinguishes the attempts of a transaction.
     pub(crate) attempt: u64,
     /// The partition that holds the decision to commit.
     pub(crate) home: u16,
@@ -107,7 +107,7 @@ pub(crate) enum Decision {
     Pending = 0,
     /// It is to be applied.
     Committed = 1,
-    /// It never will be.
+    /// It was aborted.
     Aborted = 2,
 }
 

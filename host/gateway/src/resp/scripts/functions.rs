@@ -86,7 +86,7 @@ pub(super) async fn load_source(source: Bytes) -> Result<Loaded, CommandError> {
     let loaded = tokio::task::spawn_blocking(move || {
         let limits: Limits = limits(LOAD_MS_MAX);
         let functions = with_engine(|engine| engine.load(&library, &limits))
-            .unwrap_or_else(|_| Err("no memory for scripts".into()))?;
+            .unwrap_or_else(|_| Err("not enough memory for the script engine".into()))?;
         Ok(Loaded { library: Arc::new(library), functions })
     });
     loaded.await.unwrap_or_else(|_| Err("the library could not be loaded".into())).map_err(error)

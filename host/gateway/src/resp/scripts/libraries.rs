@@ -1,8 +1,8 @@
 //! The libraries of functions, which are the same on all members.
 //!
-//! They are one hash of the cluster, so that a change of several libraries is one step: field by
-//! field the name of a library, and its source with what its functions are. Each member keeps what
-//! it read last. A change is announced to all members before it is acknowledged; should the
+//! They are stored as one hash, so that several libraries can be changed atomically: a field is the
+//! name of a library, its value the source and the descriptions of its functions. Each member
+//! caches what it read last. A change is announced to all members before it is acknowledged; should the
 //! announcement be lost with the member that made it, the others notice within
 //! [`CACHED_MS_MAX`].
 
@@ -115,7 +115,7 @@ impl Catalog {
         let bytes: usize = self.libraries.values().map(|loaded| loaded.bytes()).sum();
         if self.libraries.len() > LIBRARIES_MAX || bytes > LIBRARIES_BYTES_MAX {
             let text = format!(
-                "ERR there are at most {LIBRARIES_MAX} libraries, of {} MiB together",
+                "ERR too many libraries; the limit is {LIBRARIES_MAX} libraries and {} MiB in total",
                 LIBRARIES_BYTES_MAX >> 20
             );
             return Err(CommandError(text.into()));
@@ -145,7 +145,7 @@ impl Catalog {
     }
 }
 
-/// What a member knows of the libraries.
+/// The libraries cached by this member.
 #[derive(Default)]
 pub(crate) struct Functions {
     cached: Mutex<Option<Cached>>,
@@ -175,7 +175,7 @@ pub(super) async fn current(server: &Server) -> Result<Arc<Catalog>, OpError> {
     }
 }
 
-/// Reads the libraries, whatever is known of them.
+/// Reads the libraries, bypassing the cache.
 async fn read(server: &Server) -> Result<Arc<Catalog>, OpError> {
     let (changed, read_ms) = (server.grid.setting(CHANGED), server.elapsed_ms());
     let known = server.functions.cached.lock().as_ref().map(|cached| Arc::clone(&cached.catalog));

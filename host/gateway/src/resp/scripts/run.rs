@@ -35,7 +35,7 @@ const RESTARTS_MAX: usize = 64;
 const SHOWN_WORDS_MAX: usize = 32;
 const SHOWN_BYTES_MAX: usize = 128;
 
-/// What one member asks another.
+/// A request to another member.
 #[derive(Debug, Serialize, Deserialize)]
 enum MemberRequest {
     /// To run a script.
@@ -183,7 +183,7 @@ fn failed(failure: Failure) -> Value {
             Value::error("ERR Error running script: Script killed by user with SCRIPT KILL.")
         }
         Failure::TimedOut => Value::error(format!(
-            "ERR the script was stopped after {SCRIPT_MS_MAX} ms; nothing of it has happened"
+            "ERR the script was stopped after {SCRIPT_MS_MAX} ms; its changes were rolled back"
         )),
         Failure::Interrupted => Value::error("ERR the script was interrupted"),
     }
@@ -418,7 +418,7 @@ fn transact(
                 restarts += 1;
                 if restarts > RESTARTS_MAX {
                     return Some(Value::error(
-                        "ERR the script calls too many commands on whole databases after others",
+                        "ERR the script calls commands on whole databases (such as KEYS or SCAN) too often after using keys",
                     ));
                 }
                 match ending {
@@ -501,7 +501,7 @@ pub(super) fn home(server: &Server, keys: &[&[u8]]) -> (u16, bool) {
     }
 }
 
-/// Runs a script wherever its home partition is led.
+/// Runs a script on the primary of its home partition.
 pub(super) async fn run(
     server: Arc<Server>,
     table: &'static CommandTable,
@@ -533,7 +533,7 @@ pub(super) async fn run(
     }
 }
 
-/// Does what another member asks.
+/// Executes a request of another member.
 pub(crate) fn run_request(
     server: &Arc<Server>,
     table: &'static CommandTable,
