@@ -787,4 +787,6 @@ fn collectgarbage(lua: &Lua) -> mlua::Result<Function> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
