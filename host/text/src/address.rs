@@ -76,8 +76,14 @@ mod tests {
 
     #[test]
     fn fuzz_host_port() {
-        let samples =
-            ["db.example:6379", "[fd00::7]:6900", "fd00::7", "[::1%eth0]:53", "10.0.*.*:", "[::1]x"];
+        let samples = [
+            "db.example:6379",
+            "[fd00::7]:6900",
+            "fd00::7",
+            "[::1%eth0]:53",
+            "10.0.*.*:",
+            "[::1]x",
+        ];
         convoke_harness::check!(&samples, |bytes| {
             let text = String::from_utf8_lossy(bytes);
             if let Some(HostPort { host, port, is_bracketed }) = HostPort::split(&text) {

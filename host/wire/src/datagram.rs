@@ -564,11 +564,13 @@ mod tests {
     #[test]
     fn fuzz_datagram() {
         let mut sealer = DatagramSealer::new(&key(), A);
-        let samples = [&b""[..], b"payload", &[9; 300]].map(|payload| {
+        let mut sealed = |payload: &[u8]| {
             let mut out = Vec::new();
             sealer.seal_with([7; SALT_BYTES], B, payload, &mut out).unwrap();
             out
-        });
+        };
+        let samples = [sealed(b""), sealed(b"payload"), sealed(&[9; 300])];
+        let other = sealed(b"another one");
         convoke_harness::check!(&samples, |bytes| {
             let mut opener = DatagramOpener::new(&key(), B);
             let mut out = b"before".to_vec();
@@ -577,6 +579,10 @@ mod tests {
             assert_eq!(opener.senders(), usize::from(is_sealed));
             assert_eq!(out.is_empty(), !is_sealed || bytes == samples[0]);
             assert!(opener.open(bytes, &mut out).is_err(), "it is opened twice");
+            // The same if the sender is known already.
+            let mut opener = DatagramOpener::new(&key(), B);
+            opener.open(&other, &mut out).unwrap();
+            assert_eq!(opener.open(bytes, &mut out).is_ok(), is_sealed);
         });
     }
 
