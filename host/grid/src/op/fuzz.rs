@@ -175,3 +175,20 @@ fn fuzz_op() {
         }
     });
 }
+
+/// Numbers as clients write them.
+#[test]
+fn fuzz_number() {
+    let samples = ["0", "-17", "9223372036854775807", "-9223372036854775808", "+5", "007"];
+    let floats = ["1e300", "-0.5", "inf", "nan", "3.0000000000000001", "0x10", "1e-320"];
+    let samples: Vec<_> = samples.into_iter().chain(floats).collect();
+    convoke_harness::check!(&samples, |bytes| {
+        if let Some(number) = integer(bytes) {
+            assert_eq!(number.to_string().as_bytes(), bytes);
+        }
+        if let Some(number) = float(bytes) {
+            let text = format_float(number);
+            assert_eq!(float(text.as_bytes()), Some(number), "{text}");
+        }
+    });
+}

@@ -1,6 +1,7 @@
 //! Tests of commands as clients see them.
 
 mod busy;
+mod fuzz;
 mod permissions;
 mod scripts;
 mod transactions;
