@@ -4,16 +4,12 @@
 //! in a test whose name begins with `fuzz_`:
 //!
 //! ```
-//! #[test]
-//! # fn hidden() {}
-//! fn fuzz_number() {
-//!     convoke_harness::check!(&["17", "-4"], |bytes| {
-//!         let Ok(text) = std::str::from_utf8(bytes) else { return };
-//!         let Ok(number) = text.parse::<i32>() else { return };
-//!         assert_eq!(number.to_string().parse(), Ok(number));
-//!     });
-//! }
-//! # fuzz_number();
+//! // The body of `fn fuzz_number()`:
+//! convoke_harness::check!(&["17", "-4"], |bytes| {
+//!     let Ok(text) = std::str::from_utf8(bytes) else { return };
+//!     let Ok(number) = text.parse::<i32>() else { return };
+//!     assert_eq!(number.to_string().parse(), Ok(number));
+//! });
 //! ```
 //!
 //! The samples are valid input, or nearly so. `cargo test` runs the harness with each sample, with
