@@ -131,13 +131,18 @@ fn fuzz_struct() {
         if sized and size ~= next - 1 then return 'the size is ' .. size end
         -- For c0, other values are packed than are unpacked.
         if ARGV[1]:find('c0', 1, true) then return 'same' end
+        -- Larger whole numbers are rounded, and may not fit any more.
+        for _, v in pairs(values) do
+            if type(v) == 'number' and math.abs(v) >= 2^53 then return 'same' end
+        end
         local packs, packed = pcall(struct.pack, ARGV[1], unpack(values))
         if not packs then return 'same' end
         local unpacks, again = pcall(function() return {struct.unpack(ARGV[1], packed)} end)
         if not unpacks or same(values, again, 0) then return 'same' end
         return packed",
     );
-    let samples: [&[u8]; 6] = [
+    let samples: [&[u8]; 7] = [
+        b"\x04!2I7\xff\xff\xff\xff\xff\xff\xff\xff",
         b"\x0a>bBhHiIlLTd0123456789012345678901234567890123456789",
         b"\x08<!4bI3fs\x01000123\x00\x00\x80\x3ftext\x00",
         b"\x05Bc0xs\x03abc?rest\x00",
