@@ -815,4 +815,6 @@ fn collectgarbage(lua: &Lua) -> mlua::Result<Function> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

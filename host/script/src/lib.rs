@@ -21,6 +21,7 @@ mod engine;
 mod json;
 mod library;
 mod msgpack;
+mod nesting;
 mod number;
 mod script;
 mod structs;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Op;
 use super::effect::Effect;
 use crate::clock::Version;
+use crate::nesting;
 
 /// Operations and watched keys of one transaction, at most.
 pub const TRANSACTION_OPS_MAX: usize = 100_000;
@@ -35,7 +36,7 @@ pub struct MapOp<'a> {
     #[serde(borrow)]
     pub map: &'a str,
     /// An operation on one key or on several.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nesting::deeper")]
     pub op: Op<'a>,
 }
 

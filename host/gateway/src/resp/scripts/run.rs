@@ -629,3 +629,33 @@ fn text_of(value: Value) -> CommandError {
         _ => CommandError::SYNTAX,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script on its way to the member that runs it.
+    #[test]
+    fn fuzz_evaluation() {
+        let texts = |all: &[&'static str]| {
+            all.iter().map(|text| Bytes::from_static(text.as_bytes())).collect::<Vec<_>>()
+        };
+        let sample = Evaluation {
+            database: 3,
+            is_trusted: true,
+            reads: false,
+            source: Bytes::from_static(b"return redis.call('get', KEYS[1])"),
+            keys: texts(&["key", ""]),
+            args: texts(&["argument"]),
+        };
+        let samples = [postcard::to_allocvec(&sample).unwrap()];
+        convoke_harness::check!(&samples, |bytes| {
+            let Ok(evaluation) = postcard::from_bytes::<Evaluation>(bytes) else { return };
+            let length: usize = evaluation.keys().iter().map(|key| key.len()).sum();
+            assert!(length + evaluation.source.len() <= bytes.len());
+            let encoded = postcard::to_allocvec(&evaluation).unwrap();
+            let again = postcard::from_bytes::<Evaluation>(&encoded).expect("its own encoding");
+            assert_eq!(postcard::to_allocvec(&again).unwrap(), encoded);
+        });
+    }
+}

@@ -2,6 +2,7 @@
 
 mod busy;
 mod functions;
+mod fuzz;
 mod permissions;
 mod scripts;
 mod transactions;
