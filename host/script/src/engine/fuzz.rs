@@ -175,7 +175,7 @@ fn fuzz_source() {
     let usual = script("return tostring(cjson.encode({1}) .. #redis.sha1hex(''))");
     convoke_harness::check!(&samples, |source| {
         let source = Bytes::copy_from_slice(source);
-        let _ = library_name(&source);
+        let _ = Library::new(source.clone());
         if let Ok(script) = Script::new(source) {
             let _ = runner.run(&script, &[], SHORT);
         }

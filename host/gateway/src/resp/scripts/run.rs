@@ -634,27 +634,37 @@ fn text_of(value: Value) -> CommandError {
 mod tests {
     use super::*;
 
-    /// A script on its way to the member that runs it.
+    /// A request on its way to the member that executes it.
     #[test]
-    fn fuzz_evaluation() {
+    fn fuzz_member_request() {
         let texts = |all: &[&'static str]| {
             all.iter().map(|text| Bytes::from_static(text.as_bytes())).collect::<Vec<_>>()
         };
-        let sample = Evaluation {
+        let script = Evaluation {
             database: 3,
             is_trusted: true,
             reads: false,
             source: Bytes::from_static(b"return redis.call('get', KEYS[1])"),
+            function: None,
             keys: texts(&["key", ""]),
             args: texts(&["argument"]),
         };
-        let samples = [postcard::to_allocvec(&sample).unwrap()];
+        let function = Evaluation { function: Some("name".into()), ..script.clone() };
+        let samples = [
+            MemberRequest::Run(script),
+            MemberRequest::Run(function),
+            MemberRequest::Stop { functions: true },
+            MemberRequest::Running,
+        ];
+        let samples = samples.map(|sample| postcard::to_allocvec(&sample).unwrap());
         convoke_harness::check!(&samples, |bytes| {
-            let Ok(evaluation) = postcard::from_bytes::<Evaluation>(bytes) else { return };
-            let length: usize = evaluation.keys().iter().map(|key| key.len()).sum();
-            assert!(length + evaluation.source.len() <= bytes.len());
-            let encoded = postcard::to_allocvec(&evaluation).unwrap();
-            let again = postcard::from_bytes::<Evaluation>(&encoded).expect("its own encoding");
+            let Ok(request) = postcard::from_bytes::<MemberRequest>(bytes) else { return };
+            if let MemberRequest::Run(evaluation) = &request {
+                let length: usize = evaluation.keys().iter().map(|key| key.len()).sum();
+                assert!(length + evaluation.source.len() <= bytes.len());
+            }
+            let encoded = postcard::to_allocvec(&request).unwrap();
+            let again = postcard::from_bytes::<MemberRequest>(&encoded).expect("its own encoding");
             assert_eq!(postcard::to_allocvec(&again).unwrap(), encoded);
         });
     }
