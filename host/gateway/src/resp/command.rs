@@ -20,6 +20,10 @@ pub(crate) enum Group {
     Generic,
     /// Strings.
     String,
+    /// Bits of strings.
+    Bitmap,
+    /// Strings that count distinct elements.
+    HyperLogLog,
     /// Hashes.
     Hash,
     /// Lists.
@@ -47,6 +51,8 @@ impl Group {
             Self::Connection => "connection",
             Self::Generic => "generic",
             Self::String => "string",
+            Self::Bitmap => "bitmap",
+            Self::HyperLogLog => "hyperloglog",
             Self::Hash => "hash",
             Self::List => "list",
             Self::Set => "set",
@@ -65,6 +71,8 @@ impl Group {
             Self::Connection => Some("connection"),
             Self::Generic => Some("keyspace"),
             Self::String => Some("string"),
+            Self::Bitmap => Some("bitmap"),
+            Self::HyperLogLog => Some("hyperloglog"),
             Self::Hash => Some("hash"),
             Self::List => Some("list"),
             Self::Set => Some("set"),

@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 
 use super::attempt::{Stop, Transaction};
 use crate::op::{
-    Aggregate, Combine, End, GenericOp, KeyOp, ListOp, MapOp, Op, SetOp, SeveralOp, SortedSetOp,
-    Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply, plain_members,
-    scored_members,
+    Aggregate, BitFold, Combine, End, GenericOp, KeyOp, ListOp, MapOp, Op, PlainOp, SetOp,
+    SeveralOp, SortedSetOp, Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted,
+    members_reply, plain_members, scored_members,
 };
 use crate::{OpError, Reply, Score};
+
+/// Whole values that are read at a time, at most: each may have 64 MiB.
+const VALUES_AT_ONCE: usize = 4;
 
 /// Executes the operations of a transaction. Other clients see their effects after it commits.
 pub(super) async fn execute(
@@ -422,6 +425,18 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let found = of_keys(transaction, map, keys, exists).await?;
             let first = found.iter().position(|reply| *reply == Reply::flag(true));
             Ok(Reply::optional(first.map(|at| keys[at])))
+        }
+        SeveralOp::CombineBits { how, keys, store } => {
+            let mut fold = BitFold::new(*how);
+            for keys in keys.chunks(VALUES_AT_ONCE) {
+                let get = |key| Op::Key(key, KeyOp::Plain(PlainOp::Get));
+                for reply in of_keys(transaction, map, keys, get).await? {
+                    fold.add(if let Reply::Bytes(value) = &reply { value } else { &[] });
+                }
+            }
+            let value = fold.finish();
+            let store_plain = TransferOp::StorePlain { value: &value, event: "set" };
+            transfer(transaction, map, store, store_plain).await
         }
     }
 }

@@ -5,6 +5,7 @@
 //! step ([`Op::Batch`]). It borrows from the client's request; the result is a [`Reply`].
 
 mod answer;
+mod bits;
 mod effect;
 mod generic;
 mod hash;
@@ -26,6 +27,7 @@ mod whole;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
+pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
 pub use effect::Effect;
 pub(crate) use generic::version;
 pub use generic::{ExpireIf, GenericOp};
@@ -115,6 +117,8 @@ pub enum KeyOp<'a> {
     Set(#[serde(borrow)] SetOp<'a>),
     /// For a sorted set.
     SortedSet(#[serde(borrow)] SortedSetOp<'a>),
+    /// For the bits of a plain value.
+    Bits(BitsOp),
 }
 
 impl Op<'_> {
@@ -233,6 +237,7 @@ impl Op<'_> {
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
+            Self::Key(_, KeyOp::Bits(_)) => true,
             Self::By { op, .. } => op.replaces(),
             _ => false,
         }
@@ -307,6 +312,7 @@ impl KeyOp<'_> {
             Self::SortedSet(SortedSetOp::Add { members, .. }) => {
                 members.iter().map(|(_, member)| member.len()).sum()
             }
+            Self::Bits(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -319,6 +325,7 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.effect(),
             Self::Set(op) => op.effect(),
             Self::SortedSet(op) => op.effect(),
+            Self::Bits(op) => op.effect(),
         }
     }
 
@@ -330,6 +337,7 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.execute(key, access),
             Self::Set(op) => op.execute(key, access),
             Self::SortedSet(op) => op.execute(key, access),
+            Self::Bits(op) => op.execute(key, access),
         }
     }
 }

@@ -293,13 +293,24 @@ fn put(
 }
 
 /// Replaces the value and keeps the expiry; if there was no value, the default of the map applies.
-fn change(access: &mut Access<'_>, key: &[u8], value: &[u8]) {
+pub(super) fn change(access: &mut Access<'_>, key: &[u8], value: &[u8]) {
     let old = access.peek(key).map(|entry| entry.expiry());
     let expiry = old.unwrap_or_else(|| access.map.settings().expiry(access.now_ms));
     access.edit(key, &Edit::Put { kind: 0, value, expiry });
 }
 
-fn fits(bytes: usize) -> Result<(), OpError> {
+/// Stores a value in place of any value, or removes the key if it is empty; returns its length.
+pub(super) fn store(access: &mut Access<'_>, key: &[u8], value: &[u8], event: &str) -> Reply {
+    if value.is_empty() {
+        access.delete(key);
+    } else if let Some(expiry) = Lifetime::Default.expiry(access, key) {
+        access.edit(key, &Edit::Put { kind: 0, value, expiry });
+        access.notify(Class::Plain, event, key);
+    }
+    Reply::count(value.len())
+}
+
+pub(super) fn fits(bytes: usize) -> Result<(), OpError> {
     if bytes > VALUE_BYTES_MAX { Err(OpError::TooLong) } else { Ok(()) }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have the signatures of the table")]
 
+pub(super) mod bits;
 pub(super) mod blocking;
 pub(super) mod clients;
 pub(super) mod cluster;

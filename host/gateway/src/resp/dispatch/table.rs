@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, WithTable};
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
-    blocking, clients, cluster, describe, hashes, introspection, keys, lists, pubsub, scans, sets,
-    sorted_sets, strings, transactions,
+    bits, blocking, clients, cluster, describe, hashes, introspection, keys, lists, pubsub, scans,
+    sets, sorted_sets, strings, transactions,
 };
 use super::super::scripts;
 
@@ -53,8 +53,8 @@ const fn c(
 }
 
 use Group::{
-    Cluster, Connection, Generic, Hash, List, PubSub, Scripting, Server, Set, SortedSet, String,
-    Transactions,
+    Bitmap, Cluster, Connection, Generic, Hash, List, PubSub, Scripting, Server, Set, SortedSet,
+    String, Transactions,
 };
 
 /// All commands, by group.
@@ -125,6 +125,14 @@ pub(super) static COMMANDS: &[Command] = &[
     c("setrange", 4, W | M, ONE, String, Op(strings::setrange), "Overwrites part of a string, starting at the given offset."),
     c("strlen", 2, R | F, ONE, String, Op(strings::strlen), "Returns the length of the string stored at a key, in bytes."),
     c("substr", 4, R, ONE, String, Op(strings::getrange), "Returns a substring of the string stored at a key; same as GETRANGE."),
+
+    c("bitcount", -2, R, ONE, Bitmap, Op(bits::bitcount), "Returns the number of bits that are set in a string, or in a part of it."),
+    c("bitfield", -2, W | M, ONE, Bitmap, Op(bits::bitfield), "Reads and changes integers of any width at any bit of a string."),
+    c("bitfield_ro", -2, R | F, ONE, Bitmap, Op(bits::bitfield_ro), "Reads integers of any width at any bit of a string."),
+    c("bitop", -4, W | M, Keys::Every { first: 2, last: -1, step: 1 }, Bitmap, Op(bits::bitop), "Combines strings bit by bit (AND, OR, XOR, NOT, DIFF, DIFF1, ANDOR, ONE), and stores the result at a key."),
+    c("bitpos", -3, R, ONE, Bitmap, Op(bits::bitpos), "Returns the position of the first bit of a string that is set, or clear."),
+    c("getbit", 3, R | F, ONE, Bitmap, Op(bits::getbit), "Returns a bit of a string."),
+    c("setbit", 4, W | M, ONE, Bitmap, Op(bits::setbit), "Sets or clears a bit of a string, and returns its previous value."),
 
     c("hdel", -3, W | F, ONE, Hash, Op(hashes::hdel), "Deletes fields of a hash and returns how many existed."),
     c("hexists", 3, R | F, ONE, Hash, Op(hashes::hexists), "Returns whether a field exists in a hash."),

@@ -12,11 +12,12 @@ pub(super) use combine::{store_set, store_sorted};
 pub(super) use moving::{install, value};
 
 use super::answer::ANSWER_BYTES_MAX;
+use super::bits::{BitCombine, BitFold};
 use super::effect::Effect;
-use super::list;
 use super::list::End;
 use super::plain::Lifetime;
 use super::sorted_set::{Span, pop};
+use super::{list, plain};
 use crate::access::Access;
 use crate::edit::Edit;
 use crate::entry::Entry;
@@ -165,6 +166,17 @@ pub enum SeveralOp<'a> {
     },
     /// The first of these keys that exists, or nil.
     First(#[serde(borrow)] Vec<&'a [u8]>),
+    /// Combines plain values bit by bit, and stores the result; returns its length.
+    CombineBits {
+        /// How to combine.
+        how: BitCombine,
+        /// The values.
+        #[serde(borrow)]
+        keys: Vec<&'a [u8]>,
+        /// The key to store the result at.
+        #[serde(borrow, with = "serde_bytes")]
+        store: &'a [u8],
+    },
 }
 
 impl SeveralOp<'_> {
@@ -187,7 +199,8 @@ impl SeveralOp<'_> {
             | Self::MoveElement { .. }
             | Self::CombineSets { .. }
             | Self::CombineSorted { .. }
-            | Self::StoreRange { .. } => Effect::Adds,
+            | Self::StoreRange { .. }
+            | Self::CombineBits { .. } => Effect::Adds,
         }
     }
 
@@ -211,6 +224,9 @@ impl SeveralOp<'_> {
             Self::CombineSets { keys, store, .. } => store.iter().chain(keys).copied().collect(),
             Self::CombineSorted { keys, store, .. } => {
                 store.iter().copied().chain(keys.iter().map(|weighted| weighted.key)).collect()
+            }
+            Self::CombineBits { keys, store, .. } => {
+                [*store].into_iter().chain(keys.iter().copied()).collect()
             }
         }
     }
@@ -299,6 +315,14 @@ impl SeveralOp<'_> {
             Self::First(keys) => {
                 let first = keys.iter().find(|key| access.peek(key).is_some());
                 Ok(Reply::optional(first.copied()))
+            }
+            Self::CombineBits { how, keys, store } => {
+                let mut fold = BitFold::new(*how);
+                for key in keys {
+                    let value = access.plain(key)?.map(|entry| entry.value());
+                    fold.add(value.unwrap_or_default());
+                }
+                Ok(plain::store(access, store, &fold.finish(), "set"))
             }
         }
     }

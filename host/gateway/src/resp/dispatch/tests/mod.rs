@@ -1,6 +1,8 @@
 //! Tests of commands as clients see them.
 
+mod bits;
 mod busy;
+mod lines;
 mod permissions;
 mod scripts;
 mod transactions;
