@@ -88,4 +88,10 @@ pub enum OpError {
         "this member is in no cluster yet (its log and /health/ready say why); nothing was done"
     )]
     NoCluster,
+    /// The value is no HyperLogLog.
+    #[error("the value is no HyperLogLog")]
+    NotAHyperLogLog,
+    /// The value is a HyperLogLog whose registers cannot be decoded.
+    #[error("the HyperLogLog is corrupt")]
+    CorruptHyperLogLog,
 }

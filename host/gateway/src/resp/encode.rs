@@ -267,6 +267,8 @@ pub fn error_text(error: &OpError) -> String {
         }
         OpError::Busy | OpError::Conflict => format!("TRYAGAIN {error}"),
         OpError::Indeterminate => format!("INDETERMINATE {error}"),
+        OpError::NotAHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.".into(),
+        OpError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected".into(),
         OpError::KeyTooLong
         | OpError::AnswerTooLong
         | OpError::Held

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::attempt::{Stop, Transaction};
 use crate::op::{
-    Aggregate, BitFold, Combine, End, GenericOp, KeyOp, ListOp, MapOp, Op, PlainOp, SetOp,
-    SeveralOp, SortedSetOp, Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted,
-    members_reply, plain_members, scored_members,
+    Aggregate, BitFold, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, MapOp, Op, PlainOp,
+    SetOp, SeveralOp, SortedSetOp, Span, TransferOp, Union, WatchedKey, Weighted, combine,
+    combine_sorted, members_reply, plain_members, scored_members,
 };
 use crate::{OpError, Reply, Score};
 
@@ -270,6 +270,18 @@ async fn of_keys<'a>(
     Ok(replies)
 }
 
+/// The union of HyperLogLogs.
+async fn union(transaction: &mut Transaction, map: &str, keys: &[&[u8]]) -> Result<Union, Failure> {
+    let part = |places: &[usize]| {
+        Op::Several(SeveralOp::Union(places.iter().map(|at| keys[*at]).collect()))
+    };
+    let mut union = Union::default();
+    for (_, reply) in in_each(transaction, map, keys, part).await? {
+        union.add_reply(&reply)?;
+    }
+    Ok(union)
+}
+
 /// Executes one operation whose keys lie in several partitions.
 async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply, Failure> {
     let map = op.map;
@@ -437,6 +449,15 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let value = fold.finish();
             let store_plain = TransferOp::StorePlain { value: &value, event: "set" };
             transfer(transaction, map, store, store_plain).await
+        }
+        SeveralOp::CountUnion(keys) => Ok(union(transaction, map, keys).await?.count()),
+        SeveralOp::Union(keys) => {
+            Ok(Reply::Bytes(union(transaction, map, keys).await?.encode().into()))
+        }
+        SeveralOp::MergeUnion { to, .. } => {
+            let union = union(transaction, map, &op.keys()).await?.encode();
+            let merge = KeyOp::HyperLogLog(HyperLogLogOp::Merge(&union));
+            at_key(transaction, map, to, merge).await
         }
     }
 }

@@ -9,6 +9,7 @@ mod bits;
 mod effect;
 mod generic;
 mod hash;
+mod hyperloglog;
 mod lease;
 mod list;
 mod plain;
@@ -32,6 +33,7 @@ pub use effect::Effect;
 pub(crate) use generic::version;
 pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
+pub use hyperloglog::{HyperLogLogOp, Union};
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
@@ -119,6 +121,8 @@ pub enum KeyOp<'a> {
     SortedSet(#[serde(borrow)] SortedSetOp<'a>),
     /// For the bits of a plain value.
     Bits(BitsOp),
+    /// For a HyperLogLog.
+    HyperLogLog(#[serde(borrow)] HyperLogLogOp<'a>),
 }
 
 impl Op<'_> {
@@ -326,6 +330,7 @@ impl KeyOp<'_> {
             Self::Set(op) => op.effect(),
             Self::SortedSet(op) => op.effect(),
             Self::Bits(op) => op.effect(),
+            Self::HyperLogLog(op) => op.effect(),
         }
     }
 
@@ -338,6 +343,7 @@ impl KeyOp<'_> {
             Self::Set(op) => op.execute(key, access),
             Self::SortedSet(op) => op.execute(key, access),
             Self::Bits(op) => op.execute(key, access),
+            Self::HyperLogLog(op) => op.execute(key, access),
         }
     }
 }

@@ -310,6 +310,43 @@ pub(super) fn store(access: &mut Access<'_>, key: &[u8], value: &[u8], event: &s
     Reply::count(value.len())
 }
 
+/// Gap between bytes that differ which is replicated with them, in bytes: a record of its own would
+/// be longer.
+const GAP_BYTES_MAX: usize = 32;
+
+/// Replaces the value as [`change`] does, and replicates only the bytes that differ.
+///
+/// # Errors
+/// [`OpError::WrongType`], or [`OpError::TooLong`].
+pub(super) fn rewrite(access: &mut Access<'_>, key: &[u8], value: &[u8]) -> Result<(), OpError> {
+    fits(value.len())?;
+    let old = access.plain(key)?.map(|entry| entry.value());
+    match old.filter(|old| old.len() <= value.len()).map(|old| differences(old, value)) {
+        None => change(access, key, value),
+        Some(ranges) => {
+            for (from, to) in ranges {
+                access.edit(key, &Edit::Splice(from as u64, &value[from..to]));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The ranges of a value that differ from an older one that is not longer.
+fn differences(old: &[u8], new: &[u8]) -> Vec<(usize, usize)> {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    let changed = old.iter().zip(new).enumerate().filter(|(_, (old, new))| old != new);
+    let changed = changed.map(|(at, _)| (at, at + 1));
+    let added = (old.len() < new.len()).then_some((old.len(), new.len()));
+    for (from, to) in changed.chain(added) {
+        match ranges.last_mut() {
+            Some((_, end)) if from <= *end + GAP_BYTES_MAX => *end = to,
+            _ => ranges.push((from, to)),
+        }
+    }
+    ranges
+}
+
 pub(super) fn fits(bytes: usize) -> Result<(), OpError> {
     if bytes > VALUE_BYTES_MAX { Err(OpError::TooLong) } else { Ok(()) }
 }

@@ -8,6 +8,7 @@ pub(super) mod clients;
 pub(super) mod cluster;
 pub(super) mod describe;
 pub(super) mod hashes;
+pub(super) mod hyperloglogs;
 pub(super) mod introspection;
 pub(super) mod keys;
 pub(super) mod lists;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use convoke_grid::op::{
-    ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, Op, SetOp, SeveralOp, Weighted, combine,
+    ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, Op, SetOp, SeveralOp, Union, Weighted, combine,
     combine_sorted, plain_members, scored_members,
 };
 use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
@@ -31,7 +31,9 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::First(_)
         | SeveralOp::CountCommon { .. }
         | SeveralOp::PopFirst { .. }
-        | SeveralOp::PopFirstSorted { .. } => false,
+        | SeveralOp::PopFirstSorted { .. }
+        | SeveralOp::CountUnion(_)
+        | SeveralOp::Union(_) => false,
         SeveralOp::Put { absent, .. } => *absent,
         SeveralOp::CombineSets { store, .. } => store.is_some(),
         SeveralOp::CombineSorted { store, .. } => store.is_some(),
@@ -40,7 +42,8 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::MoveMember { .. }
         | SeveralOp::MoveElement { .. }
         | SeveralOp::StoreRange { .. }
-        | SeveralOp::CombineBits { .. } => true,
+        | SeveralOp::CombineBits { .. }
+        | SeveralOp::MergeUnion { .. } => true,
     }
 }
 
@@ -69,6 +72,7 @@ pub(crate) fn start(
         SeveralOp::CombineSorted { how, keys, aggregate, scores, store: None } => {
             combine_sorted_sets(server, map, *how, keys, *aggregate, *scores)
         }
+        SeveralOp::CountUnion(keys) => count_union(server, map, keys),
         SeveralOp::PopFirst { .. } | SeveralOp::PopFirstSorted { .. } => {
             let popped =
                 super::blocking::pop_now(server, map, op).ok_or(CommandError::CROSS_SLOT)?;
@@ -241,6 +245,18 @@ fn sum<'k>(
     Box::pin(async move {
         let replies = merge_replies(counted(&parts, join_all(pending).await), report)?;
         Ok(Reply::Integer(sum_of(&replies)))
+    })
+}
+
+fn count_union(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
+    let parts = by_partition(&server.grid, keys.iter().copied());
+    let pending = submit_parts(server, map, &parts, keys, SeveralOp::Union);
+    Box::pin(async move {
+        let mut union = Union::default();
+        for reply in read(join_all(pending).await)? {
+            union.add_reply(&reply)?;
+        }
+        Ok(union.count())
     })
 }
 

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, WithTable};
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
-    bits, blocking, clients, cluster, describe, hashes, introspection, keys, lists, pubsub, scans,
-    sets, sorted_sets, strings, transactions,
+    bits, blocking, clients, cluster, describe, hashes, hyperloglogs, introspection, keys, lists,
+    pubsub, scans, sets, sorted_sets, strings, transactions,
 };
 use super::super::scripts;
 
@@ -53,8 +53,8 @@ const fn c(
 }
 
 use Group::{
-    Bitmap, Cluster, Connection, Generic, Hash, List, PubSub, Scripting, Server, Set, SortedSet,
-    String, Transactions,
+    Bitmap, Cluster, Connection, Generic, Hash, HyperLogLog, List, PubSub, Scripting, Server, Set,
+    SortedSet, String, Transactions,
 };
 
 /// All commands, by group.
@@ -133,6 +133,10 @@ pub(super) static COMMANDS: &[Command] = &[
     c("bitpos", -3, R, ONE, Bitmap, Op(bits::bitpos), "Returns the position of the first bit of a string that is set, or clear."),
     c("getbit", 3, R | F, ONE, Bitmap, Op(bits::getbit), "Returns a bit of a string."),
     c("setbit", 4, W | M, ONE, Bitmap, Op(bits::setbit), "Sets or clears a bit of a string, and returns its previous value."),
+
+    c("pfadd", -2, W | M | F, ONE, HyperLogLog, Op(hyperloglogs::pfadd), "Adds elements to a HyperLogLog, creating it if the key does not exist."),
+    c("pfcount", -2, R, ALL, HyperLogLog, Op(hyperloglogs::pfcount), "Returns the estimated number of distinct elements in one or more HyperLogLogs."),
+    c("pfmerge", -2, W | M, ALL, HyperLogLog, Op(hyperloglogs::pfmerge), "Adds the elements of HyperLogLogs to another one."),
 
     c("hdel", -3, W | F, ONE, Hash, Op(hashes::hdel), "Deletes fields of a hash and returns how many existed."),
     c("hexists", 3, R | F, ONE, Hash, Op(hashes::hexists), "Returns whether a field exists in a hash."),

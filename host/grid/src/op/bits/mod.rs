@@ -184,10 +184,10 @@ fn fields(
     fields: &[Field],
     length: usize,
 ) -> Result<Vec<Reply>, OpError> {
+    fits(length)?;
     if !fields.iter().all(Field::is_valid) {
         return Err(OpError::Malformed);
     }
-    fits(length)?;
     let value = access.plain(key)?.map(|entry| entry.value());
     let (is_new, old) = (value.is_none(), value.unwrap_or_default());
     // Only what is changed is copied.

@@ -150,11 +150,7 @@ impl Union {
 }
 
 /// Adds a union to a HyperLogLog, and creates it if it does not exist.
-pub(super) fn merge(
-    access: &mut Access<'_>,
-    key: &[u8],
-    union: &Union,
-) -> Result<Reply, OpError> {
+pub(super) fn merge(access: &mut Access<'_>, key: &[u8], union: &Union) -> Result<Reply, OpError> {
     let mut counter = read(access, key)?.unwrap_or_else(HyperLogLog::new);
     if union.is_dense {
         counter.make_dense();

@@ -14,10 +14,11 @@ pub(super) use moving::{install, value};
 use super::answer::ANSWER_BYTES_MAX;
 use super::bits::{BitCombine, BitFold};
 use super::effect::Effect;
+use super::hyperloglog::Union;
 use super::list::End;
 use super::plain::Lifetime;
 use super::sorted_set::{Span, pop};
-use super::{list, plain};
+use super::{hyperloglog, list, plain};
 use crate::access::Access;
 use crate::edit::Edit;
 use crate::entry::Entry;
@@ -177,6 +178,19 @@ pub enum SeveralOp<'a> {
         #[serde(borrow, with = "serde_bytes")]
         store: &'a [u8],
     },
+    /// The estimated number of distinct elements in any of these HyperLogLogs.
+    CountUnion(#[serde(borrow)] Vec<&'a [u8]>),
+    /// The [`Union`] of these HyperLogLogs, encoded.
+    Union(#[serde(borrow)] Vec<&'a [u8]>),
+    /// Adds the elements of HyperLogLogs to another one.
+    MergeUnion {
+        /// The destination.
+        #[serde(borrow, with = "serde_bytes")]
+        to: &'a [u8],
+        /// The sources.
+        #[serde(borrow)]
+        from: Vec<&'a [u8]>,
+    },
 }
 
 impl SeveralOp<'_> {
@@ -187,6 +201,8 @@ impl SeveralOp<'_> {
             | Self::Touch(_)
             | Self::CountCommon { .. }
             | Self::First(_)
+            | Self::CountUnion(_)
+            | Self::Union(_)
             | Self::CombineSets { store: None, .. }
             | Self::CombineSorted { store: None, .. } => Effect::Reads,
             Self::Remove(_)
@@ -200,18 +216,21 @@ impl SeveralOp<'_> {
             | Self::CombineSets { .. }
             | Self::CombineSorted { .. }
             | Self::StoreRange { .. }
-            | Self::CombineBits { .. } => Effect::Adds,
+            | Self::CombineBits { .. }
+            | Self::MergeUnion { .. } => Effect::Adds,
         }
     }
 
     /// All keys that the operation names.
-    pub(super) fn keys(&self) -> Vec<&[u8]> {
+    pub(crate) fn keys(&self) -> Vec<&[u8]> {
         match self {
             Self::Get(keys)
             | Self::Exist(keys)
             | Self::Touch(keys)
             | Self::Remove(keys)
             | Self::First(keys)
+            | Self::CountUnion(keys)
+            | Self::Union(keys)
             | Self::CountCommon { keys, .. }
             | Self::PopFirst { keys, .. }
             | Self::PopFirstSorted { keys, .. } => keys.clone(),
@@ -227,6 +246,9 @@ impl SeveralOp<'_> {
             }
             Self::CombineBits { keys, store, .. } => {
                 [*store].into_iter().chain(keys.iter().copied()).collect()
+            }
+            Self::MergeUnion { to, from } => {
+                [*to].into_iter().chain(from.iter().copied()).collect()
             }
         }
     }
@@ -323,6 +345,12 @@ impl SeveralOp<'_> {
                     fold.add(value.unwrap_or_default());
                 }
                 Ok(plain::store(access, store, &fold.finish(), "set"))
+            }
+            Self::CountUnion(keys) => Ok(Union::of(access, keys)?.count()),
+            Self::Union(keys) => Ok(Reply::Bytes(Union::of(access, keys)?.encode().into())),
+            Self::MergeUnion { to, .. } => {
+                let union = Union::of(access, &self.keys())?;
+                hyperloglog::merge(access, to, &union)
             }
         }
     }

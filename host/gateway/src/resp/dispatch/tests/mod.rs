@@ -2,6 +2,7 @@
 
 mod bits;
 mod busy;
+mod hyperloglogs;
 mod lines;
 mod permissions;
 mod scripts;

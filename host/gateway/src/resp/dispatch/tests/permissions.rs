@@ -65,6 +65,7 @@ const READ_ONLY: &[&str] = &[
     "lrange",
     "mget",
     "pexpiretime",
+    "pfcount",
     "pttl",
     "randomkey",
     "scan",
