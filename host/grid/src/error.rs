@@ -94,4 +94,16 @@ pub enum OpError {
     /// The value is a HyperLogLog whose registers cannot be decoded.
     #[error("the HyperLogLog is corrupt")]
     CorruptHyperLogLog,
+    /// The operation needs plain values.
+    #[error("the keys do not hold plain values")]
+    NotStrings,
+    /// The longest common subsequence would need too much memory.
+    #[error("the values are too long for a common subsequence")]
+    LcsTooLarge,
+    /// What is to be sorted by numbers is not a number.
+    #[error("an element, or what it is sorted by, is not a number")]
+    NotSortable,
+    /// The operation would read too many keys that are named by patterns.
+    #[error("it would read more than {} other keys", crate::op::TRANSACTION_OPS_MAX)]
+    TooManyKeys,
 }

@@ -103,6 +103,8 @@ pub(crate) enum Keys {
     Counted(usize),
     /// The first argument, and those that follow the second one, which holds their number.
     DestinationAndCounted,
+    /// The first argument, and the last one that follows `STORE` as an option.
+    SortedAndStored,
 }
 
 /// Parses the arguments of a command into an operation.
@@ -208,7 +210,10 @@ impl Command {
     }
 
     pub(crate) fn flag_names(&self) -> Vec<&'static str> {
-        let movable = matches!(self.keys, Keys::Counted(_) | Keys::DestinationAndCounted);
+        let movable = matches!(
+            self.keys,
+            Keys::Counted(_) | Keys::DestinationAndCounted | Keys::SortedAndStored
+        );
         [
             (Self::WRITE, "write"),
             (Self::READ, "readonly"),
@@ -247,8 +252,28 @@ impl Command {
             Keys::DestinationAndCounted => {
                 arguments.get(1).copied().into_iter().chain(counted(2)).collect()
             }
+            Keys::SortedAndStored => {
+                arguments.get(1).copied().into_iter().chain(stored(arguments)).collect()
+            }
         }
     }
+}
+
+/// The key at which `SORT` with these arguments stores its result.
+fn stored<'a>(arguments: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let (mut at, mut key) = (2, None);
+    while let Some(option) = arguments.get(at) {
+        at += match &option.to_ascii_lowercase()[..] {
+            b"limit" => 3,
+            b"by" | b"get" => 2,
+            b"store" => {
+                key = arguments.get(at + 1).copied().or(key);
+                2
+            }
+            _ => 1,
+        };
+    }
+    key
 }
 
 /// Maximum length of a name in the table, in bytes.

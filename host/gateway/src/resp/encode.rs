@@ -269,11 +269,17 @@ pub fn error_text(error: &OpError) -> String {
         OpError::Indeterminate => format!("INDETERMINATE {error}"),
         OpError::NotAHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.".into(),
         OpError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected".into(),
+        OpError::NotStrings => "ERR The specified keys must contain string values".into(),
+        OpError::LcsTooLarge => {
+            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len".into()
+        }
+        OpError::NotSortable => "ERR One or more scores can't be converted into double".into(),
         OpError::KeyTooLong
         | OpError::AnswerTooLong
         | OpError::Held
         | OpError::Changed
         | OpError::TooManyMaps
+        | OpError::TooManyKeys
         | OpError::Malformed => format!("ERR {error}"),
     }
 }

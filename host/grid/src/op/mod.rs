@@ -12,6 +12,7 @@ mod hash;
 mod hyperloglog;
 mod lease;
 mod list;
+mod number;
 mod plain;
 mod random;
 mod set;
@@ -40,9 +41,10 @@ pub use list::{End, ListOp};
 pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, float, format_float, integer};
 pub use set::SetOp;
 pub use several::{
-    Aggregate, Combine, Scored, SeveralOp, Weighted, combine, combine_sorted, plain_members,
-    scored_members,
+    Aggregate, Combine, LcsAnswer, Scored, SeveralOp, Sort, SortBy, Weighted, combine,
+    combine_sorted, common_subsequence, plain_members, scored_members,
 };
+pub(crate) use several::{Lookup, SORTED_EVENT, lookup, sorted_reply, stored};
 pub(crate) use sorted_set::members_reply;
 pub use sorted_set::{AddIf, Bound, By, SortedSetOp, Span};
 pub(crate) use transaction::{Decision, TransactionId};
@@ -172,6 +174,23 @@ impl Op<'_> {
             Self::Whole(_) | Self::Request { .. } => Vec::new(),
             Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
             Self::Transaction(op) => op.parts().1.iter().flat_map(|op| op.op.keys()).collect(),
+        }
+    }
+
+    /// Whether it also reads keys that it does not name, in any partitions. Then it can only be
+    /// executed in a transaction.
+    #[must_use]
+    pub fn has_unnamed_keys(&self) -> bool {
+        match self {
+            Self::Several(op) => op.has_unnamed_keys(),
+            Self::By { op, .. } => op.has_unnamed_keys(),
+            Self::Batch { ops, .. } => ops.iter().any(Self::has_unnamed_keys),
+            Self::Key(..)
+            | Self::Lease(..)
+            | Self::Whole(_)
+            | Self::Transaction(_)
+            | Self::Request { .. }
+            | Self::Transfer(..) => false,
         }
     }
 

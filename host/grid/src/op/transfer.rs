@@ -56,6 +56,15 @@ pub enum TransferOp<'a> {
         #[serde(borrow)]
         event: &'a str,
     },
+    /// Stores a list in place of any value, or removes the key if it is empty; returns its length.
+    StoreList {
+        /// The elements.
+        #[serde(borrow)]
+        elements: Vec<&'a [u8]>,
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
+    },
 }
 
 impl TransferOp<'_> {
@@ -66,7 +75,8 @@ impl TransferOp<'_> {
             Self::Install { .. }
             | Self::StoreSet { .. }
             | Self::StoreSorted { .. }
-            | Self::StorePlain { .. } => Effect::Adds,
+            | Self::StorePlain { .. }
+            | Self::StoreList { .. } => Effect::Adds,
         }
     }
 
@@ -74,7 +84,9 @@ impl TransferOp<'_> {
         match self {
             Self::Extract | Self::RenameFrom => 0,
             Self::Install { value, .. } | Self::StorePlain { value, .. } => value.len(),
-            Self::StoreSet { members, .. } => members.iter().map(|member| member.len()).sum(),
+            Self::StoreSet { members: elements, .. } | Self::StoreList { elements, .. } => {
+                elements.iter().map(|element| element.len()).sum()
+            }
             Self::StoreSorted { members, .. } => {
                 members.iter().map(|(_, member)| member.len()).sum()
             }
@@ -114,6 +126,9 @@ impl TransferOp<'_> {
             }
             Self::StoreSorted { members, event } => {
                 Ok(several::store_sorted(access, key, members, event))
+            }
+            Self::StoreList { elements, event } => {
+                Ok(several::store_list(access, key, elements, event))
             }
             Self::StorePlain { value, event } => Ok(plain::store(access, key, value, event)),
         }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use convoke_grid::op::{
-    ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, Op, SetOp, SeveralOp, Union, Weighted, combine,
-    combine_sorted, plain_members, scored_members,
+    ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, LcsAnswer, Op, PlainOp, SetOp, SeveralOp, Union,
+    Weighted, combine, combine_sorted, common_subsequence, plain_members, scored_members,
 };
 use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
 use futures_util::future::join_all;
@@ -33,10 +33,12 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::PopFirst { .. }
         | SeveralOp::PopFirstSorted { .. }
         | SeveralOp::CountUnion(_)
-        | SeveralOp::Union(_) => false,
+        | SeveralOp::Union(_)
+        | SeveralOp::Lcs { .. } => false,
         SeveralOp::Put { absent, .. } => *absent,
         SeveralOp::CombineSets { store, .. } => store.is_some(),
         SeveralOp::CombineSorted { store, .. } => store.is_some(),
+        SeveralOp::Sort { store, .. } => store.is_some(),
         SeveralOp::Rename { .. }
         | SeveralOp::Copy { .. }
         | SeveralOp::MoveMember { .. }
@@ -73,6 +75,7 @@ pub(crate) fn start(
             combine_sorted_sets(server, map, *how, keys, *aggregate, *scores)
         }
         SeveralOp::CountUnion(keys) => count_union(server, map, keys),
+        SeveralOp::Lcs { first, second, answer } => lcs(server, map, [first, second], *answer),
         SeveralOp::PopFirst { .. } | SeveralOp::PopFirstSorted { .. } => {
             let popped =
                 super::blocking::pop_now(server, map, op).ok_or(CommandError::CROSS_SLOT)?;
@@ -257,6 +260,23 @@ fn count_union(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingR
             union.add_reply(&reply)?;
         }
         Ok(union.count())
+    })
+}
+
+fn lcs(server: &Arc<Server>, map: &Arc<Map>, keys: [&[u8]; 2], answer: LcsAnswer) -> PendingReply {
+    let get = |key| Op::Key(key, KeyOp::Plain(PlainOp::Get));
+    let pending = submit_each(server, map, &keys, get);
+    Box::pin(async move {
+        let replies: Result<Vec<Reply>, OpError> = join_all(pending).await.into_iter().collect();
+        let values = replies.map_err(|error| match error {
+            OpError::WrongType => OpError::NotStrings,
+            error => error,
+        })?;
+        let value = |at: usize| match values.get(at) {
+            Some(Reply::Bytes(bytes)) => &bytes[..],
+            _ => &[],
+        };
+        Ok(common_subsequence(value(0), value(1), answer)?)
     })
 }
 

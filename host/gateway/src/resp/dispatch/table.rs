@@ -6,7 +6,7 @@ use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, Wi
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
     bits, blocking, clients, cluster, describe, hashes, hyperloglogs, introspection, keys, lists,
-    pubsub, scans, sets, sorted_sets, strings, transactions,
+    pubsub, scans, sets, sorted_sets, sorting, strings, transactions,
 };
 use super::super::scripts;
 
@@ -98,6 +98,8 @@ pub(super) static COMMANDS: &[Command] = &[
     c("rename", 3, W, TWO, Generic, Op(keys::rename), "Renames a key, replacing the destination if it exists."),
     c("renamenx", 3, W | F, TWO, Generic, Op(keys::renamenx), "Renames a key if the destination does not exist."),
     c("scan", -2, R, NONE, Generic, Local(scans::scan), "Iterates over the keys of the database with a cursor."),
+    c("sort", -2, W | M, Keys::SortedAndStored, Generic, Op(sorting::sort), "Sorts the elements of a list, a set or a sorted set, also by the values of other keys; returns them or stores them as a list."),
+    c("sort_ro", -2, R, Keys::SortedAndStored, Generic, Op(sorting::sort_ro), "Sorts the elements of a list, a set or a sorted set, also by the values of other keys, and returns them."),
     c("touch", -2, R | F, ALL, Generic, Op(keys::touch), "Updates the last access time of keys and returns how many exist."),
     c("ttl", 2, R | F, ONE, Generic, Shaped(keys::ttl, keys::seconds), "Returns the remaining time to live of a key, in seconds."),
     c("type", 2, R | F, ONE, Generic, Op(keys::kind), "Returns the type of the value stored at a key."),
@@ -115,6 +117,7 @@ pub(super) static COMMANDS: &[Command] = &[
     c("incr", 2, W | M | F, ONE, String, Op(strings::incr), "Increments the integer value of a key by one."),
     c("incrby", 3, W | M | F, ONE, String, Op(strings::incrby), "Increments the integer value of a key by the given amount."),
     c("incrbyfloat", 3, W | M | F, ONE, String, Op(strings::incrbyfloat), "Increments the value of a key by a floating-point amount."),
+    c("lcs", -3, R, TWO, String, Op(sorting::lcs), "Returns the longest common subsequence of two strings, its length, or the ranges that match."),
     c("mget", -2, R | F, ALL, String, Op(strings::mget), "Returns the strings stored at several keys."),
     c("mset", -3, W | M, PAIRS, String, Op(strings::mset), "Sets the values of several keys; atomic if they are in one slot or inside MULTI."),
     c("msetnx", -3, W | M, PAIRS, String, Op(strings::msetnx), "Sets the values of several keys if none of the keys exists."),
@@ -400,6 +403,9 @@ mod tests {
         assert_eq!(keys("lmpop 2 a b left"), "a b");
         assert_eq!(keys("zunionstore d 2 a b weights 1 2"), "d a b");
         assert_eq!(keys("lmpop 99 a"), "a");
+        assert_eq!(keys("sort a by store get store limit 0 1 store d store e"), "a e");
+        assert_eq!(keys("sort a store"), "a");
+        assert_eq!(keys("bitop and d a b"), "d a b");
         assert_eq!(keys("ping"), "");
     }
 }

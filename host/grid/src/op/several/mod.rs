@@ -1,7 +1,9 @@
 //! Operations on several keys of one partition, in one step.
 
 mod combine;
+mod lcs;
 mod moving;
+mod sort;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,11 @@ pub use combine::{
     Aggregate, Combine, Scored, Weighted, combine, combine_sorted, plain_members, scored_members,
 };
 pub(super) use combine::{store_set, store_sorted};
+pub use lcs::{LcsAnswer, common_subsequence};
 pub(super) use moving::{install, value};
+pub(super) use sort::store_list;
+pub(crate) use sort::{Lookup, SORTED_EVENT, lookup, sorted_reply, stored};
+pub use sort::{Sort, SortBy};
 
 use super::answer::ANSWER_BYTES_MAX;
 use super::bits::{BitCombine, BitFold};
@@ -191,6 +197,30 @@ pub enum SeveralOp<'a> {
         #[serde(borrow)]
         from: Vec<&'a [u8]>,
     },
+    /// The longest common subsequence of two plain values.
+    Lcs {
+        /// The first.
+        #[serde(borrow, with = "serde_bytes")]
+        first: &'a [u8],
+        /// The second.
+        #[serde(borrow, with = "serde_bytes")]
+        second: &'a [u8],
+        /// What the reply contains.
+        answer: LcsAnswer,
+    },
+    /// Sorts the elements of a list, a set or a sorted set; returns or stores them.
+    Sort {
+        /// The key.
+        #[serde(borrow, with = "serde_bytes")]
+        key: &'a [u8],
+        /// How to sort.
+        #[serde(borrow)]
+        sort: Sort<'a>,
+        /// The key to store the result at, as a list that replaces its value; returns the number of
+        /// elements.
+        #[serde(borrow, with = "serde_bytes")]
+        store: Option<&'a [u8]>,
+    },
 }
 
 impl SeveralOp<'_> {
@@ -203,6 +233,8 @@ impl SeveralOp<'_> {
             | Self::First(_)
             | Self::CountUnion(_)
             | Self::Union(_)
+            | Self::Lcs { .. }
+            | Self::Sort { store: None, .. }
             | Self::CombineSets { store: None, .. }
             | Self::CombineSorted { store: None, .. } => Effect::Reads,
             Self::Remove(_)
@@ -217,8 +249,13 @@ impl SeveralOp<'_> {
             | Self::CombineSorted { .. }
             | Self::StoreRange { .. }
             | Self::CombineBits { .. }
-            | Self::MergeUnion { .. } => Effect::Adds,
+            | Self::MergeUnion { .. }
+            | Self::Sort { .. } => Effect::Adds,
         }
+    }
+
+    pub(super) fn has_unnamed_keys(&self) -> bool {
+        matches!(self, Self::Sort { sort, .. } if sort.has_patterns())
     }
 
     /// All keys that the operation names.
@@ -250,6 +287,8 @@ impl SeveralOp<'_> {
             Self::MergeUnion { to, from } => {
                 [*to].into_iter().chain(from.iter().copied()).collect()
             }
+            Self::Lcs { first, second, .. } => vec![first, second],
+            Self::Sort { key, store, .. } => [*key].into_iter().chain(*store).collect(),
         }
     }
 
@@ -352,6 +391,15 @@ impl SeveralOp<'_> {
                 let union = Union::of(access, &self.keys())?;
                 hyperloglog::merge(access, to, &union)
             }
+            Self::Lcs { first, second, answer } => {
+                let mut value = |key| match access.plain(key) {
+                    Ok(entry) => Ok(entry.map_or(Vec::new(), |entry| entry.value().to_vec())),
+                    Err(_) => Err(OpError::NotStrings),
+                };
+                let (first, second) = (value(first)?, value(second)?);
+                common_subsequence(&first, &second, *answer)
+            }
+            Self::Sort { key, sort, store } => sort.execute(access, key, store.as_deref()),
         }
     }
 }

@@ -6,4 +6,5 @@ mod hyperloglogs;
 mod lines;
 mod permissions;
 mod scripts;
+mod sorting;
 mod transactions;
