@@ -106,4 +106,16 @@ pub enum OpError {
     /// The operation would read too many keys that are named by patterns.
     #[error("it would read more than {} other keys", crate::op::TRANSACTION_OPS_MAX)]
     TooManyKeys,
+    /// A value is compared only if it is plain.
+    #[error("only plain values are compared")]
+    NotAString,
+    /// What a digest is compared with cannot be one.
+    #[error("a digest has 16 hexadecimal digits")]
+    NotADigest,
+    /// A number is infinite.
+    #[error("the value is infinite")]
+    Infinite,
+    /// What was added, after the result was replaced by a bound, would not be a 64-bit integer.
+    #[error("what was added would overflow")]
+    AddedOverflow,
 }

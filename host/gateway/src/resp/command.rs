@@ -101,6 +101,8 @@ pub(crate) enum Keys {
     },
     /// The arguments that follow this one, which holds their number.
     Counted(usize),
+    /// Every other argument behind this one, which holds their number.
+    CountedPairs(usize),
     /// The first argument, and those that follow the second one, which holds their number.
     DestinationAndCounted,
     /// The first argument, and the last one that follows `STORE` as an option.
@@ -212,7 +214,10 @@ impl Command {
     pub(crate) fn flag_names(&self) -> Vec<&'static str> {
         let movable = matches!(
             self.keys,
-            Keys::Counted(_) | Keys::DestinationAndCounted | Keys::SortedAndStored
+            Keys::Counted(_)
+                | Keys::CountedPairs(_)
+                | Keys::DestinationAndCounted
+                | Keys::SortedAndStored
         );
         [
             (Self::WRITE, "write"),
@@ -233,10 +238,10 @@ impl Command {
 
     /// The keys among the arguments of a request.
     pub(crate) fn keys_of<'a>(&self, arguments: &[&'a [u8]]) -> Vec<&'a [u8]> {
-        let counted = |at: usize| {
+        let counted = |at: usize, step: usize| {
             let count = arguments.get(at).and_then(|text| convoke_grid::op::integer(text));
             let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
-            arguments.iter().skip(at + 1).take(count).copied()
+            arguments.iter().skip(at + 1).step_by(step).take(count).copied()
         };
         match self.keys {
             Keys::None => Vec::new(),
@@ -248,9 +253,10 @@ impl Command {
                 };
                 (first..end).step_by(step.max(1)).map(|at| arguments[at]).collect()
             }
-            Keys::Counted(at) => counted(at).collect(),
+            Keys::Counted(at) => counted(at, 1).collect(),
+            Keys::CountedPairs(at) => counted(at, 2).collect(),
             Keys::DestinationAndCounted => {
-                arguments.get(1).copied().into_iter().chain(counted(2)).collect()
+                arguments.get(1).copied().into_iter().chain(counted(2, 1)).collect()
             }
             Keys::SortedAndStored => {
                 arguments.get(1).copied().into_iter().chain(stored(arguments)).collect()

@@ -519,6 +519,22 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let store_plain = TransferOp::StorePlain { value: &value, event: "set" };
             transfer(transaction, map, store, store_plain).await
         }
+        SeveralOp::PutAll { pairs, lifetime, exist } => {
+            let keys: Vec<&[u8]> = pairs.iter().map(|(key, _)| *key).collect();
+            if let Some(exist) = exist {
+                let wanted = if *exist { keys.len() } else { 0 };
+                let there = sum(transaction, map, &keys, SeveralOp::Exist).await?;
+                if usize::try_from(there) != Ok(wanted) {
+                    return Ok(Reply::flag(false));
+                }
+            }
+            let put = |places: &[usize]| {
+                let pairs = places.iter().map(|at| pairs[*at]).collect();
+                Op::Several(SeveralOp::PutAll { pairs, lifetime: *lifetime, exist: None })
+            };
+            in_each(transaction, map, &keys, put).await.map_err(Failure::after_changes)?;
+            Ok(Reply::flag(true))
+        }
         SeveralOp::CountUnion(keys) => Ok(union(transaction, map, keys).await?.count()),
         SeveralOp::Union(keys) => {
             Ok(Reply::Bytes(union(transaction, map, keys).await?.encode().into()))

@@ -6,10 +6,13 @@
 
 mod answer;
 mod bits;
+mod compare;
 mod effect;
+mod extended;
 mod generic;
 mod hash;
 mod hyperloglog;
+mod increment;
 mod lease;
 mod list;
 mod number;
@@ -31,14 +34,17 @@ use serde::{Deserialize, Serialize};
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
 pub use effect::Effect;
+pub use extended::Extended;
 pub(crate) use generic::version;
 pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
 pub use hyperloglog::{HyperLogLogOp, Union};
+pub use increment::{Amount, Increment};
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
-pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, float, format_float, integer};
+pub use number::{float, score_bound};
+pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, integer};
 pub use set::SetOp;
 pub use several::{
     Aggregate, Combine, LcsAnswer, Scored, SeveralOp, Sort, SortBy, Weighted, combine,
@@ -240,7 +246,7 @@ impl Op<'_> {
     pub(crate) fn added_bytes(&self) -> usize {
         match self {
             Self::Key(_, op) => op.added_bytes(),
-            Self::Several(SeveralOp::Put { pairs, .. }) => {
+            Self::Several(SeveralOp::Put { pairs, .. } | SeveralOp::PutAll { pairs, .. }) => {
                 pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
             }
             Self::By { op, .. } => op.added_bytes(),

@@ -45,7 +45,8 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::MoveElement { .. }
         | SeveralOp::StoreRange { .. }
         | SeveralOp::CombineBits { .. }
-        | SeveralOp::MergeUnion { .. } => true,
+        | SeveralOp::MergeUnion { .. }
+        | SeveralOp::PutAll { .. } => true,
     }
 }
 

@@ -109,6 +109,9 @@ pub(super) static COMMANDS: &[Command] = &[
     c("append", 3, W | M | F, ONE, String, Op(strings::append), "Appends bytes to a string, creating it if the key does not exist."),
     c("decr", 2, W | M | F, ONE, String, Op(strings::decr), "Decrements the integer value of a key by one."),
     c("decrby", 3, W | M | F, ONE, String, Op(strings::decrby), "Decrements the integer value of a key by the given amount."),
+    c("delex", -2, W | F, ONE, String, Op(strings::delex), "Deletes a key if its value, or the digest of it, is the given one (IFEQ, IFDEQ) or another one (IFNE, IFDNE)."),
+    c("delifeq", 3, W | F, ONE, String, Op(strings::delifeq), "Deletes a key if its value is the given one."),
+    c("digest", 2, R | F, ONE, String, Op(strings::digest), "Returns the XXH3 hash of the string stored at a key, as 16 hexadecimal digits."),
     c("get", 2, R | F, ONE, String, Op(strings::get), "Returns the string stored at a key."),
     c("getdel", 2, W | F, ONE, String, Op(strings::getdel), "Returns the string stored at a key and deletes the key."),
     c("getex", -2, W | F, ONE, String, Op(strings::getex), "Returns the string stored at a key, and sets or removes its expiry time."),
@@ -117,12 +120,14 @@ pub(super) static COMMANDS: &[Command] = &[
     c("incr", 2, W | M | F, ONE, String, Op(strings::incr), "Increments the integer value of a key by one."),
     c("incrby", 3, W | M | F, ONE, String, Op(strings::incrby), "Increments the integer value of a key by the given amount."),
     c("incrbyfloat", 3, W | M | F, ONE, String, Op(strings::incrbyfloat), "Increments the value of a key by a floating-point amount."),
+    c("increx", -2, W | M | F, ONE, String, Op(strings::increx), "Increments the number stored at a key within bounds, and sets or removes its expiry time."),
     c("lcs", -3, R, TWO, String, Op(sorting::lcs), "Returns the longest common subsequence of two strings, its length, or the ranges that match."),
     c("mget", -2, R | F, ALL, String, Op(strings::mget), "Returns the strings stored at several keys."),
     c("mset", -3, W | M, PAIRS, String, Op(strings::mset), "Sets the values of several keys; atomic if they are in one slot or inside MULTI."),
+    c("msetex", -4, W | M, Keys::CountedPairs(1), String, Op(strings::msetex), "Sets the values of several keys with a shared expiry time, if all of the keys exist, or none (XX, NX)."),
     c("msetnx", -3, W | M, PAIRS, String, Op(strings::msetnx), "Sets the values of several keys if none of the keys exists."),
     c("psetex", 4, W | M, ONE, String, Op(strings::psetex), "Sets the string value of a key with a time to live in milliseconds."),
-    c("set", -3, W | M, ONE, String, Op(strings::set), "Sets the string value of a key, with optional condition (NX, XX), expiry (EX, PX, EXAT, PXAT, KEEPTTL) and return of the previous value (GET)."),
+    c("set", -3, W | M, ONE, String, Op(strings::set), "Sets the string value of a key, with optional condition (NX, XX, IFEQ, IFNE, IFDEQ, IFDNE), expiry (EX, PX, EXAT, PXAT, KEEPTTL) and return of the previous value (GET)."),
     c("setex", 4, W | M, ONE, String, Op(strings::setex), "Sets the string value of a key with a time to live in seconds."),
     c("setnx", 3, W | M | F, ONE, String, Shaped(strings::setnx, strings::done_or_not), "Sets the string value of a key if the key does not exist."),
     c("setrange", 4, W | M, ONE, String, Op(strings::setrange), "Overwrites part of a string, starting at the given offset."),
@@ -403,6 +408,7 @@ mod tests {
         assert_eq!(keys("lmpop 2 a b left"), "a b");
         assert_eq!(keys("zunionstore d 2 a b weights 1 2"), "d a b");
         assert_eq!(keys("lmpop 99 a"), "a");
+        assert_eq!(keys("msetex 2 a 1 b 2 nx"), "a b");
         assert_eq!(keys("sort a by store get store limit 0 1 store d store e"), "a e");
         assert_eq!(keys("sort a store"), "a");
         assert_eq!(keys("bitop and d a b"), "d a b");

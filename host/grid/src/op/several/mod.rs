@@ -221,6 +221,17 @@ pub enum SeveralOp<'a> {
         #[serde(borrow, with = "serde_bytes")]
         store: Option<&'a [u8]>,
     },
+    /// Sets plain values with the same lifetime, if the condition holds for all keys; returns 1 or
+    /// 0.
+    PutAll {
+        /// Keys and values.
+        #[serde(borrow)]
+        pairs: Vec<(&'a [u8], &'a [u8])>,
+        /// Their lifetime.
+        lifetime: Lifetime,
+        /// Whether all keys must exist (`true`), or none of them (`false`).
+        exist: Option<bool>,
+    },
 }
 
 impl SeveralOp<'_> {
@@ -250,7 +261,8 @@ impl SeveralOp<'_> {
             | Self::StoreRange { .. }
             | Self::CombineBits { .. }
             | Self::MergeUnion { .. }
-            | Self::Sort { .. } => Effect::Adds,
+            | Self::Sort { .. }
+            | Self::PutAll { .. } => Effect::Adds,
         }
     }
 
@@ -271,7 +283,9 @@ impl SeveralOp<'_> {
             | Self::CountCommon { keys, .. }
             | Self::PopFirst { keys, .. }
             | Self::PopFirstSorted { keys, .. } => keys.clone(),
-            Self::Put { pairs, .. } => pairs.iter().map(|(key, _)| *key).collect(),
+            Self::Put { pairs, .. } | Self::PutAll { pairs, .. } => {
+                pairs.iter().map(|(key, _)| *key).collect()
+            }
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
             | Self::MoveMember { from, to, .. }
@@ -398,6 +412,29 @@ impl SeveralOp<'_> {
                 };
                 let (first, second) = (value(first)?, value(second)?);
                 common_subsequence(&first, &second, *answer)
+            }
+            Self::PutAll { pairs, lifetime, exist } => {
+                if pairs.iter().any(|(_, value)| value.len() > VALUE_BYTES_MAX) {
+                    return Err(OpError::TooLong);
+                }
+                let mut is =
+                    |exist: bool| pairs.iter().all(|(key, _)| access.peek(key).is_some() == exist);
+                if exist.is_some_and(|exist| !is(exist)) {
+                    return Ok(Reply::flag(false));
+                }
+                let is_set = Lifetime::sets_deadline(*lifetime);
+                for (key, value) in pairs {
+                    let Some(expiry) = lifetime.expiry(access, key) else {
+                        access.delete(key);
+                        continue;
+                    };
+                    access.edit(key, &Edit::Put { kind: 0, value, expiry });
+                    access.notify(Class::Plain, "set", key);
+                    if is_set {
+                        access.notify(Class::Generic, "expire", key);
+                    }
+                }
+                Ok(Reply::flag(true))
             }
             Self::Sort { key, sort, store } => sort.execute(access, key, store.as_deref()),
         }

@@ -13,7 +13,7 @@ use crate::edit::Edit;
 use crate::entry::Entry;
 use crate::event::Class;
 use crate::op::answer::{ANSWER_BYTES_MAX, ELEMENTS_MAX};
-use crate::op::number::number;
+use crate::op::number::sort_weight;
 use crate::op::transaction::TRANSACTION_OPS_MAX;
 use crate::op::{HashOp, KeyOp, Op, PlainOp};
 use crate::value::{ListEdit, Structure, StructureEdit};
@@ -318,7 +318,7 @@ pub(in crate::op) fn store_list(
 fn numbers<'w>(weights: impl Iterator<Item = Option<&'w [u8]>>) -> Result<Vec<f64>, OpError> {
     let number = |weight: Option<&[u8]>| match weight {
         None => Ok(0.0),
-        Some(text) => number(text).ok_or(OpError::NotSortable),
+        Some(text) => sort_weight(text).ok_or(OpError::NotSortable),
     };
     weights.map(number).collect()
 }

@@ -7,4 +7,5 @@ mod lines;
 mod permissions;
 mod scripts;
 mod sorting;
+mod strings;
 mod transactions;

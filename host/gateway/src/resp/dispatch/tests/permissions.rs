@@ -43,6 +43,7 @@ const READ_ONLY: &[&str] = &[
     "bitfield_ro",
     "bitpos",
     "dbsize",
+    "digest",
     "exists",
     "expiretime",
     "get",
