@@ -1,6 +1,7 @@
 //! Commands and their replies, one per line, as a client of RESP2 sees them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::resp::client::Client;
 use crate::resp::encode::Protocol;
@@ -12,6 +13,14 @@ use crate::trust::Passwords;
 pub(super) fn server() -> Arc<Server> {
     let server = server_on(single_member_grid(), Passwords::default());
     super::super::run_scripts(&server);
+    let grid = server.grid.clone();
+    // Its lease is renewed, however slow the machine is.
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            grid.tick();
+        }
+    });
     server
 }
 
