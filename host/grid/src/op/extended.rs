@@ -85,10 +85,7 @@ impl Extended {
         let sum =
             if a.is_negative == b.is_negative { x + y } else { x - y - u128::from(is_inexact) };
         let sum = rounded(sum, a.exponent - GUARD_BITS, is_inexact);
-        Self {
-            is_negative: a.is_negative && sum.mantissa > 0 || sum.is_infinite && a.is_negative,
-            ..sum
-        }
+        Self { is_negative: a.is_negative && (sum.mantissa > 0 || sum.is_infinite), ..sum }
     }
 
     /// The difference.

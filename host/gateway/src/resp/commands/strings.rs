@@ -30,12 +30,15 @@ pub(crate) fn get<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(plain(Args::new(request, 1).next()?, PlainOp::Get))
 }
 
+/// A condition on the present value, with what it is compared with.
+type Comparison<'a> = fn(&'a [u8]) -> PutIf<'a>;
+
 /// Consumes a condition on the present value, such as `IFEQ value`, if there is one.
 fn take_comparison<'a>(args: &mut Args<'_, 'a>) -> Option<PutIf<'a>> {
     if args.remaining() < 2 {
         return None;
     }
-    let conditions: [(&str, fn(&'a [u8]) -> PutIf<'a>); 4] = [
+    let conditions: [(&str, Comparison<'a>); 4] = [
         ("ifeq", PutIf::Value),
         ("ifne", PutIf::OtherValue),
         ("ifdeq", PutIf::Digest),

@@ -251,18 +251,19 @@ fn raise_sparse(runs: &mut Vec<Run>, bytes: &mut usize, at: usize, value: u8) ->
         return None;
     }
     runs.splice(place..=place, parts());
+    *bytes = *bytes + new - run.bytes();
     let mut place = place.saturating_sub(1);
     for _ in 0..JOINED_RUNS {
-        let (Some(this), Some(next)) = (runs.get(place), runs.get(place + 1)) else { break };
+        let (Some(&this), Some(&next)) = (runs.get(place), runs.get(place + 1)) else { break };
         let length = this.length + next.length;
         if this.value > 0 && this.value == next.value && length <= SPARSE_VALUES_MAX {
             runs[place].length = length;
             runs.remove(place + 1);
+            *bytes -= next.bytes();
         } else {
             place += 1;
         }
     }
-    *bytes = runs.iter().map(|run| run.bytes()).sum();
     Some(true)
 }
 
