@@ -3,20 +3,18 @@
 //! A part that fails has changed nothing, so parts that can fail come before those that cannot.
 //! Where one fails after another has changed something, the whole transaction is given up.
 
+mod sorting;
+mod values;
+
 use std::collections::BTreeMap;
 
 use super::attempt::{Stop, Transaction};
-use crate::limits::KEY_BYTES_MAX;
 use crate::op::{
-    Aggregate, BitFold, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, Lookup, MapOp, Op,
-    PlainOp, SORTED_EVENT, SetOp, SeveralOp, Sort, SortBy, SortedSetOp, Span, TransferOp, Union,
-    WatchedKey, Weighted, combine, combine_sorted, common_subsequence, lookup, members_reply,
-    plain_members, scored_members, sorted_reply, stored,
+    Aggregate, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, MapOp, Op, SetOp, SeveralOp,
+    SortedSetOp, Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply,
+    plain_members, scored_members,
 };
 use crate::{OpError, Reply, Score};
-
-/// Whole values that are read at a time, at most: each may have 64 MiB.
-const VALUES_AT_ONCE: usize = 4;
 
 /// Executes the operations of a transaction. Other clients see their effects after it commits.
 pub(super) async fn execute(
@@ -276,81 +274,6 @@ async fn of_keys<'a>(
     Ok(replies)
 }
 
-/// The bytes of a reply, if it consists of bytes.
-fn bytes_of(reply: Option<&Reply>) -> Option<&[u8]> {
-    if let Some(Reply::Bytes(bytes)) = reply { Some(bytes) } else { None }
-}
-
-/// Sorts elements by the values of other keys, or returns those for them.
-async fn sort_with_others(
-    transaction: &mut Transaction,
-    map: &str,
-    key: &[u8],
-    sort: &Sort<'_>,
-    store: Option<&[u8]>,
-) -> Result<Reply, Failure> {
-    let own = Op::Several(SeveralOp::Sort { key, sort: sort.own_part(), store: None });
-    let partition = transaction.partition_of(key);
-    let mut elements = plain_members(part(transaction, partition, map, own).await?);
-    if let SortBy::Pattern(_) = sort.by {
-        let weights = look_up(transaction, map, &sort.weights_of(&elements)?).await?;
-        let weights: Vec<_> = weights.iter().map(|weight| bytes_of(Some(weight))).collect();
-        elements = sort.by_weights(elements, &weights)?;
-    }
-    let values = look_up(transaction, map, &sort.gets_of(&elements)?).await?;
-    let values: Vec<_> = values.iter().map(|value| bytes_of(Some(value))).collect();
-    let results = sort.results(&elements, &values)?;
-    let Some(store) = store else { return Ok(sorted_reply(&results)) };
-    let store_list = TransferOp::StoreList { elements: stored(&results), event: SORTED_EVENT };
-    transfer(transaction, map, store, store_list).await
-}
-
-/// The values of keys; nil for a key that has none of this kind. Each is read once, even if it is
-/// there many times.
-async fn look_up(
-    transaction: &mut Transaction,
-    map: &str,
-    lookups: &[Lookup<'_>],
-) -> Result<Vec<Reply>, Failure> {
-    let mut places: BTreeMap<u16, BTreeMap<&Lookup<'_>, Vec<usize>>> = BTreeMap::new();
-    for (at, looked_up) in lookups.iter().enumerate() {
-        // No key is longer.
-        if looked_up.0.len() <= KEY_BYTES_MAX {
-            let partition = transaction.partition_of(&looked_up.0);
-            places.entry(partition).or_default().entry(looked_up).or_default().push(at);
-        }
-    }
-    let mut begun = Vec::with_capacity(places.len());
-    for (partition, lookups) in &places {
-        let ops = lookups.keys().map(|looked_up| MapOp { map, op: lookup(looked_up) }).collect();
-        begun.push(transaction.begin(*partition, Vec::new(), ops));
-    }
-    let found = transaction.end_all(begun).await.map_err(Failure::Stop)?;
-    let mut replies = vec![Reply::Nil; lookups.len()];
-    let places = places.into_values().flat_map(BTreeMap::into_values);
-    for (places, reply) in places.zip(found.into_iter().flatten()) {
-        match reply {
-            Reply::Bytes(_) => places.into_iter().for_each(|at| replies[at] = reply.clone()),
-            Reply::Nil | Reply::Failed(OpError::WrongType) => {}
-            Reply::Failed(error) => return Err(error.into()),
-            _ => return Err(OpError::Malformed.into()),
-        }
-    }
-    Ok(replies)
-}
-
-/// The union of HyperLogLogs.
-async fn union(transaction: &mut Transaction, map: &str, keys: &[&[u8]]) -> Result<Union, Failure> {
-    let part = |places: &[usize]| {
-        Op::Several(SeveralOp::Union(places.iter().map(|at| keys[*at]).collect()))
-    };
-    let mut union = Union::default();
-    for (_, reply) in in_each(transaction, map, keys, part).await? {
-        union.add_reply(&reply)?;
-    }
-    Ok(union)
-}
-
 /// Executes one operation whose keys lie in several partitions.
 async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply, Failure> {
     let map = op.map;
@@ -508,54 +431,25 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             Ok(Reply::optional(first.map(|at| keys[at])))
         }
         SeveralOp::CombineBits { how, keys, store } => {
-            let mut fold = BitFold::new(*how);
-            for keys in keys.chunks(VALUES_AT_ONCE) {
-                let get = |key| Op::Key(key, KeyOp::Plain(PlainOp::Get));
-                for reply in of_keys(transaction, map, keys, get).await? {
-                    fold.add(if let Reply::Bytes(value) = &reply { value } else { &[] });
-                }
-            }
-            let value = fold.finish();
-            let store_plain = TransferOp::StorePlain { value: &value, event: "set" };
-            transfer(transaction, map, store, store_plain).await
+            values::combine_bits(transaction, map, *how, keys, store).await
         }
         SeveralOp::PutAll { pairs, lifetime, exist } => {
-            let keys: Vec<&[u8]> = pairs.iter().map(|(key, _)| *key).collect();
-            if let Some(exist) = exist {
-                let wanted = if *exist { keys.len() } else { 0 };
-                let there = sum(transaction, map, &keys, SeveralOp::Exist).await?;
-                if usize::try_from(there) != Ok(wanted) {
-                    return Ok(Reply::flag(false));
-                }
-            }
-            let put = |places: &[usize]| {
-                let pairs = places.iter().map(|at| pairs[*at]).collect();
-                Op::Several(SeveralOp::PutAll { pairs, lifetime: *lifetime, exist: None })
-            };
-            in_each(transaction, map, &keys, put).await.map_err(Failure::after_changes)?;
-            Ok(Reply::flag(true))
+            values::put_all(transaction, map, pairs, *lifetime, *exist).await
         }
-        SeveralOp::CountUnion(keys) => Ok(union(transaction, map, keys).await?.count()),
+        SeveralOp::CountUnion(keys) => Ok(values::union(transaction, map, keys).await?.count()),
         SeveralOp::Union(keys) => {
-            Ok(Reply::Bytes(union(transaction, map, keys).await?.encode().into()))
+            Ok(Reply::Bytes(values::union(transaction, map, keys).await?.encode().into()))
         }
         SeveralOp::MergeUnion { to, .. } => {
-            let union = union(transaction, map, &op.keys()).await?.encode();
+            let union = values::union(transaction, map, &op.keys()).await?.encode();
             let merge = KeyOp::HyperLogLog(HyperLogLogOp::Merge(&union));
             at_key(transaction, map, to, merge).await
         }
         SeveralOp::Lcs { first, second, answer } => {
-            let get = |key| Op::Key(key, KeyOp::Plain(PlainOp::Get));
-            let values = of_keys(transaction, map, &[*first, *second], get).await;
-            let values = values.map_err(|failure| match failure {
-                Failure::Refused(OpError::WrongType) => OpError::NotStrings.into(),
-                other => other,
-            })?;
-            let value = |at: usize| bytes_of(values.get(at)).unwrap_or_default();
-            Ok(common_subsequence(value(0), value(1), *answer)?)
+            values::lcs(transaction, map, [first, second], *answer).await
         }
         SeveralOp::Sort { key, sort, store } => {
-            sort_with_others(transaction, map, key, sort, *store).await
+            sorting::sort(transaction, map, key, sort, *store).await
         }
     }
 }

@@ -256,11 +256,8 @@ fn count_union(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingR
     let parts = by_partition(&server.grid, keys.iter().copied());
     let pending = submit_parts(server, map, &parts, keys, SeveralOp::Union);
     Box::pin(async move {
-        let mut union = Union::default();
-        for reply in read(join_all(pending).await)? {
-            union.add_reply(&reply)?;
-        }
-        Ok(union.count())
+        let replies = read(join_all(pending).await)?;
+        Ok(Union::join(parts.into_values().zip(replies))?.count())
     })
 }
 

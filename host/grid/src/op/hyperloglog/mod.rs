@@ -102,29 +102,64 @@ impl Union {
     /// The union of values; those that do not exist have no elements.
     ///
     /// # Errors
-    /// Those of the first value that is no HyperLogLog.
-    pub(super) fn of(access: &mut Access<'_>, keys: &[&[u8]]) -> Result<Self, OpError> {
+    /// The place and the error of the first value that is no HyperLogLog.
+    fn read(access: &mut Access<'_>, keys: &[&[u8]]) -> Result<Self, (usize, OpError)> {
         let mut union = Self::default();
-        for key in keys {
-            if let Some(counter) = read(access, key)? {
+        for (at, key) in keys.iter().enumerate() {
+            if let Some(counter) = read(access, key).map_err(|error| (at, error))? {
                 union.add(&counter);
             }
         }
         Ok(union)
     }
 
-    /// Adds another one, encoded, as an operation returns it.
+    /// As [`Union::read`], with the error alone.
+    pub(super) fn of(access: &mut Access<'_>, keys: &[&[u8]]) -> Result<Self, OpError> {
+        Self::read(access, keys).map_err(|(_, error)| error)
+    }
+
+    /// The union of values as a part of another one, for [`Union::join`].
+    pub(super) fn part(access: &mut Access<'_>, keys: &[&[u8]]) -> Reply {
+        match Self::read(access, keys) {
+            Ok(union) => Reply::Bytes(union.encode().into()),
+            Err((at, error)) => Reply::List(vec![Reply::count(at), Reply::Failed(error)]),
+        }
+    }
+
+    /// Joins what [`SeveralOp::Union`](super::SeveralOp::Union) has returned in each partition, with
+    /// the places of its keys among all keys.
     ///
     /// # Errors
-    /// [`OpError::Malformed`] if it is no such encoding.
-    pub fn add_reply(&mut self, reply: &Reply) -> Result<(), OpError> {
-        let Reply::Bytes(bytes) = reply else { return Err(OpError::Malformed) };
-        let other = Self::decode(bytes).ok_or(OpError::Malformed)?;
+    /// That of the first key, in their order, that has no HyperLogLog, as Redis reports it.
+    pub fn join(parts: impl IntoIterator<Item = (Vec<usize>, Reply)>) -> Result<Self, OpError> {
+        let mut union = Self::default();
+        let mut failed: Option<(usize, OpError)> = None;
+        for (places, reply) in parts {
+            match reply {
+                Reply::Bytes(bytes) => {
+                    union.merge(&Self::decode(&bytes).ok_or(OpError::Malformed)?);
+                }
+                Reply::List(parts) => {
+                    let [Reply::Integer(at), Reply::Failed(error)] = &parts[..] else {
+                        return Err(OpError::Malformed);
+                    };
+                    let at = usize::try_from(*at).ok().and_then(|at| places.get(at));
+                    let at = *at.ok_or(OpError::Malformed)?;
+                    if failed.as_ref().is_none_or(|(first, _)| at < *first) {
+                        failed = Some((at, error.clone()));
+                    }
+                }
+                _ => return Err(OpError::Malformed),
+            }
+        }
+        failed.map_or(Ok(union), |(_, error)| Err(error))
+    }
+
+    fn merge(&mut self, other: &Self) {
         self.is_dense |= other.is_dense;
         for (register, other) in self.registers.iter_mut().zip(other.registers.iter()) {
             *register = (*register).max(*other);
         }
-        Ok(())
     }
 
     /// Its encoding: whether one is dense, and a byte for each register.

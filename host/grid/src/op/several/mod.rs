@@ -186,7 +186,7 @@ pub enum SeveralOp<'a> {
     },
     /// The estimated number of distinct elements in any of these HyperLogLogs.
     CountUnion(#[serde(borrow)] Vec<&'a [u8]>),
-    /// The [`Union`] of these HyperLogLogs, encoded.
+    /// The union of these HyperLogLogs, or the first of them that is none, for [`Union::join`].
     Union(#[serde(borrow)] Vec<&'a [u8]>),
     /// Adds the elements of HyperLogLogs to another one.
     MergeUnion {
@@ -400,7 +400,7 @@ impl SeveralOp<'_> {
                 Ok(plain::store(access, store, &fold.finish(), "set"))
             }
             Self::CountUnion(keys) => Ok(Union::of(access, keys)?.count()),
-            Self::Union(keys) => Ok(Reply::Bytes(Union::of(access, keys)?.encode().into())),
+            Self::Union(keys) => Ok(Union::part(access, keys)),
             Self::MergeUnion { to, .. } => {
                 let union = Union::of(access, &self.keys())?;
                 hyperloglog::merge(access, to, &union)

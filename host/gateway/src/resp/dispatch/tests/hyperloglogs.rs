@@ -26,6 +26,18 @@ async fn elements_are_counted_over_keys_of_any_partitions() {
             (format!("pfcount {tag}s"), wrong),
             (format!("pfcount {tag}a {tag}s"), wrong),
             (format!("pfmerge {tag}m {tag}a {tag}s"), wrong),
+            // The error is that of the first key, wherever it is.
+            (format!("rpush {tag}x a"), ":1"),
+            (
+                format!("pfcount {tag}a {tag}x {tag}s"),
+                "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            ),
+            (format!("pfcount {tag}a {tag}s {tag}x"), wrong),
+            (format!("pfmerge {tag}m {tag}s {tag}x"), wrong),
+            (
+                format!("pfmerge {tag}m {tag}x {tag}s"),
+                "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            ),
             (format!("append {tag}b hello"), ":32"),
             (format!("pfcount {tag}b"), corrupt),
             (format!("pfmerge {tag}m {tag}b"), corrupt),
