@@ -79,7 +79,7 @@ pub(super) async fn put_all(
     }
     let put = |places: &[usize]| {
         let pairs = places.iter().map(|at| pairs[*at]).collect();
-        Op::Several(SeveralOp::PutAll { pairs, lifetime: lifetime, exist: None })
+        Op::Several(SeveralOp::PutAll { pairs, lifetime, exist: None })
     };
     in_each(transaction, map, &keys, put).await.map_err(Failure::after_changes)?;
     Ok(Reply::flag(true))
