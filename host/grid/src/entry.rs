@@ -280,15 +280,33 @@ impl Plain {
         self.packed = pack(meta, self.key(), self.kind(), &[self.value(), more]);
     }
 
-    /// Overwrites bytes at an index; a gap after the end is filled with zeros.
+    /// Overwrites bytes at an index, in place if they are within the value; a gap after the end is
+    /// filled with zeros.
     pub(crate) fn splice(&mut self, meta: &Meta, at: usize, bytes: &[u8]) {
         let end = at + bytes.len();
+        let length = self.value().len();
+        if end <= length && self.packed[FLAGS_AT] == flags(meta, self.kind()) {
+            self.write_meta(meta);
+            let start = self.packed.len() - length + at;
+            self.packed[start..start + bytes.len()].copy_from_slice(bytes);
+            return;
+        }
         let mut value = self.value().to_vec();
         if value.len() < end {
             value.resize(end, 0);
         }
         value[at..end].copy_from_slice(bytes);
         self.set(meta, self.kind(), &value);
+    }
+
+    /// Takes back [`Plain::splice`] and [`Plain::append`]: restores the metadata, the bytes at an
+    /// index, and the length of the value.
+    pub(crate) fn restore(&mut self, meta: &Meta, at: usize, bytes: &[u8], length: usize) {
+        if self.value().len() > length {
+            let value = self.value()[..length].to_vec();
+            self.set(meta, self.kind(), &value);
+        }
+        self.splice(meta, at, bytes);
     }
 
     /// Counts a read.

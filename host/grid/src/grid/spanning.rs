@@ -3,13 +3,16 @@
 //! A part that fails has changed nothing, so parts that can fail come before those that cannot.
 //! Where one fails after another has changed something, the whole transaction is given up.
 
+mod sorting;
+mod values;
+
 use std::collections::BTreeMap;
 
 use super::attempt::{Stop, Transaction};
 use crate::op::{
-    Aggregate, Combine, End, GenericOp, KeyOp, ListOp, MapOp, Op, SetOp, SeveralOp, SortedSetOp,
-    Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply, plain_members,
-    scored_members,
+    Aggregate, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, MapOp, Op, SetOp, SeveralOp,
+    SortedSetOp, Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply,
+    plain_members, scored_members,
 };
 use crate::{OpError, Reply, Score};
 
@@ -121,8 +124,12 @@ impl Failure {
     }
 }
 
-/// The partition that all keys of an operation lie in, if there is one.
+/// The partition that all keys of an operation lie in, if there is one and these are all that it
+/// uses.
 fn one_of(transaction: &Transaction, op: &Op<'_>) -> Option<u16> {
+    if op.has_unnamed_keys() {
+        return None;
+    }
     let mut partitions = op.keys().into_iter().map(|key| transaction.partition_of(key));
     let first = partitions.next()?;
     partitions.all(|other| other == first).then_some(first)
@@ -422,6 +429,27 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let found = of_keys(transaction, map, keys, exists).await?;
             let first = found.iter().position(|reply| *reply == Reply::flag(true));
             Ok(Reply::optional(first.map(|at| keys[at])))
+        }
+        SeveralOp::CombineBits { how, keys, store } => {
+            values::combine_bits(transaction, map, *how, keys, store).await
+        }
+        SeveralOp::PutAll { pairs, lifetime, exist } => {
+            values::put_all(transaction, map, pairs, *lifetime, *exist).await
+        }
+        SeveralOp::CountUnion(keys) => Ok(values::union(transaction, map, keys).await?.count()),
+        SeveralOp::Union(keys) => {
+            Ok(Reply::Bytes(values::union(transaction, map, keys).await?.encode().into()))
+        }
+        SeveralOp::MergeUnion { to, .. } => {
+            let union = values::union(transaction, map, &op.keys()).await?.encode();
+            let merge = KeyOp::HyperLogLog(HyperLogLogOp::Merge(&union));
+            at_key(transaction, map, to, merge).await
+        }
+        SeveralOp::Lcs { first, second, answer } => {
+            values::lcs(transaction, map, [first, second], *answer).await
+        }
+        SeveralOp::Sort { key, sort, store } => {
+            sorting::sort(transaction, map, key, sort, *store).await
         }
     }
 }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{distinct, scan, values};
 use super::effect::Effect;
+use super::extended::Extended;
 use super::list::fits;
-use super::plain::{float, format_float, integer};
+use super::plain::{integer, sum};
 use super::random;
 use crate::access::Access;
 use crate::event::Class;
@@ -43,8 +44,12 @@ pub enum HashOp<'a> {
     ValueLength(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Adds to the value of a field as an integer; returns the sum.
     Add(#[serde(borrow, with = "serde_bytes")] &'a [u8], i64),
-    /// Adds to the value of a field as a floating-point number; returns the sum as bytes.
-    AddFloat(#[serde(borrow, with = "serde_bytes")] &'a [u8], f64),
+    /// Adds to the value of a field with the precision of [`Extended`]; returns the sum as
+    /// bytes.
+    AddFloat(
+        #[serde(borrow, with = "serde_bytes")] &'a [u8],
+        #[serde(borrow, with = "serde_bytes")] &'a [u8],
+    ),
     /// Some fields with their values: a cursor, zero at the end, and a list of alternating names
     /// and values.
     Scan {
@@ -152,15 +157,10 @@ impl HashOp<'_> {
                 Ok(Reply::Integer(sum))
             }
             Self::AddFloat(name, more) => {
-                let old = match access.structure::<Hash>(key)?.and_then(|hash| hash.get(name)) {
-                    Some(value) => float(value).ok_or(OpError::FieldNotANumber)?,
-                    None => 0.0,
-                };
-                let sum = old + more;
-                if !sum.is_finite() {
-                    return Err(OpError::NotFinite);
-                }
-                let text = format_float(sum);
+                let hash = access.structure::<Hash>(key)?;
+                let old = hash.and_then(|hash| hash.get(name)).map(Extended::parse);
+                let old = old.unwrap_or(Some(Extended::ZERO)).ok_or(OpError::FieldNotANumber)?;
+                let text = sum(old, Extended::parse(more).ok_or(OpError::NotANumber)?)?;
                 set(access, key, vec![(*name, text.as_bytes())], "hincrbyfloat");
                 Ok(Reply::bytes(text.as_bytes()))
             }

@@ -5,13 +5,19 @@
 //! step ([`Op::Batch`]). It borrows from the client's request; the result is a [`Reply`].
 
 mod answer;
+mod bits;
+mod compare;
 mod effect;
+mod extended;
 #[cfg(test)]
 mod fuzz;
 mod generic;
 mod hash;
+mod hyperloglog;
+mod increment;
 mod lease;
 mod list;
+mod number;
 mod plain;
 mod random;
 mod set;
@@ -28,19 +34,25 @@ mod whole;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
+pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
 pub use effect::Effect;
+pub use extended::Extended;
 pub(crate) use generic::version;
 pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
+pub use hyperloglog::{HyperLogLogOp, Union};
+pub use increment::{Amount, Increment};
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
-pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, float, format_float, integer};
+pub use number::{float, score_bound};
+pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, integer};
 pub use set::SetOp;
 pub use several::{
-    Aggregate, Combine, Scored, SeveralOp, Weighted, combine, combine_sorted, plain_members,
-    scored_members,
+    Aggregate, Combine, LcsAnswer, Scored, SeveralOp, Sort, SortBy, Weighted, combine,
+    combine_sorted, common_subsequence, plain_members, scored_members,
 };
+pub(crate) use several::{Lookup, SORTED_EVENT, lookup, sorted_reply, stored};
 pub(crate) use sorted_set::members_reply;
 pub use sorted_set::{AddIf, Bound, By, SortedSetOp, Span};
 pub(crate) use transaction::{Decision, TransactionId};
@@ -117,6 +129,10 @@ pub enum KeyOp<'a> {
     Set(#[serde(borrow)] SetOp<'a>),
     /// For a sorted set.
     SortedSet(#[serde(borrow)] SortedSetOp<'a>),
+    /// For the bits of a plain value.
+    Bits(BitsOp),
+    /// For a HyperLogLog.
+    HyperLogLog(#[serde(borrow)] HyperLogLogOp<'a>),
 }
 
 impl Op<'_> {
@@ -169,6 +185,23 @@ impl Op<'_> {
         }
     }
 
+    /// Whether it also reads keys that it does not name, in any partitions. Then it can only be
+    /// executed in a transaction.
+    #[must_use]
+    pub fn has_unnamed_keys(&self) -> bool {
+        match self {
+            Self::Several(op) => op.has_unnamed_keys(),
+            Self::By { op, .. } => op.has_unnamed_keys(),
+            Self::Batch { ops, .. } => ops.iter().any(Self::has_unnamed_keys),
+            Self::Key(..)
+            | Self::Lease(..)
+            | Self::Whole(_)
+            | Self::Transaction(_)
+            | Self::Request { .. }
+            | Self::Transfer(..) => false,
+        }
+    }
+
     /// Checks that its keys are at most [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX) long, for any
     /// protocol.
     ///
@@ -215,7 +248,7 @@ impl Op<'_> {
     pub(crate) fn added_bytes(&self) -> usize {
         match self {
             Self::Key(_, op) => op.added_bytes(),
-            Self::Several(SeveralOp::Put { pairs, .. }) => {
+            Self::Several(SeveralOp::Put { pairs, .. } | SeveralOp::PutAll { pairs, .. }) => {
                 pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
             }
             Self::By { op, .. } => op.added_bytes(),
@@ -235,6 +268,7 @@ impl Op<'_> {
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
+            Self::Key(_, KeyOp::Bits(_)) => true,
             Self::By { op, .. } => op.replaces(),
             _ => false,
         }
@@ -309,6 +343,7 @@ impl KeyOp<'_> {
             Self::SortedSet(SortedSetOp::Add { members, .. }) => {
                 members.iter().map(|(_, member)| member.len()).sum()
             }
+            Self::Bits(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -321,6 +356,8 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.effect(),
             Self::Set(op) => op.effect(),
             Self::SortedSet(op) => op.effect(),
+            Self::Bits(op) => op.effect(),
+            Self::HyperLogLog(op) => op.effect(),
         }
     }
 
@@ -332,6 +369,8 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.execute(key, access),
             Self::Set(op) => op.execute(key, access),
             Self::SortedSet(op) => op.execute(key, access),
+            Self::Bits(op) => op.execute(key, access),
+            Self::HyperLogLog(op) => op.execute(key, access),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::ANSWER_BYTES_MAX;
 use super::effect::Effect;
-use super::several;
+use super::{plain, several};
 use crate::access::Access;
 use crate::event::Class;
 use crate::value::Score;
@@ -47,6 +47,24 @@ pub enum TransferOp<'a> {
         #[serde(borrow)]
         event: &'a str,
     },
+    /// Stores bytes in place of any value, or removes the key if there are none; returns how many.
+    StorePlain {
+        /// The bytes.
+        #[serde(borrow, with = "serde_bytes")]
+        value: &'a [u8],
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
+    },
+    /// Stores a list in place of any value, or removes the key if it is empty; returns its length.
+    StoreList {
+        /// The elements.
+        #[serde(borrow)]
+        elements: Vec<&'a [u8]>,
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
+    },
 }
 
 impl TransferOp<'_> {
@@ -54,15 +72,21 @@ impl TransferOp<'_> {
         match self {
             Self::Extract => Effect::Reads,
             Self::RenameFrom => Effect::Changes,
-            Self::Install { .. } | Self::StoreSet { .. } | Self::StoreSorted { .. } => Effect::Adds,
+            Self::Install { .. }
+            | Self::StoreSet { .. }
+            | Self::StoreSorted { .. }
+            | Self::StorePlain { .. }
+            | Self::StoreList { .. } => Effect::Adds,
         }
     }
 
     pub(super) fn added_bytes(&self) -> usize {
         match self {
             Self::Extract | Self::RenameFrom => 0,
-            Self::Install { value, .. } => value.len(),
-            Self::StoreSet { members, .. } => members.iter().map(|member| member.len()).sum(),
+            Self::Install { value, .. } | Self::StorePlain { value, .. } => value.len(),
+            Self::StoreSet { members: elements, .. } | Self::StoreList { elements, .. } => {
+                elements.iter().map(|element| element.len()).sum()
+            }
             Self::StoreSorted { members, .. } => {
                 members.iter().map(|(_, member)| member.len()).sum()
             }
@@ -103,6 +127,10 @@ impl TransferOp<'_> {
             Self::StoreSorted { members, event } => {
                 Ok(several::store_sorted(access, key, members, event))
             }
+            Self::StoreList { elements, event } => {
+                Ok(several::store_list(access, key, elements, event))
+            }
+            Self::StorePlain { value, event } => Ok(plain::store(access, key, value, event)),
         }
     }
 }

@@ -39,7 +39,7 @@ impl Step<'_> {
         let keys = op.keys();
         let here = self.partition.number;
         let is_here = |key: &&[u8]| slot::partition(slot::slot(key), self.partitions) == here;
-        if keys.is_empty() || !keys.iter().all(is_here) {
+        if keys.is_empty() || !keys.iter().all(is_here) || op.has_unnamed_keys() {
             return None;
         }
         for key in keys {

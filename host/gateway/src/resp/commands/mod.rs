@@ -2,11 +2,13 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have the signatures of the table")]
 
+pub(super) mod bits;
 pub(super) mod blocking;
 pub(super) mod clients;
 pub(super) mod cluster;
 pub(super) mod describe;
 pub(super) mod hashes;
+pub(super) mod hyperloglogs;
 pub(super) mod introspection;
 pub(super) mod keys;
 pub(super) mod lists;
@@ -15,5 +17,6 @@ pub(super) mod pubsub;
 pub(super) mod scans;
 pub(super) mod sets;
 pub(super) mod sorted_sets;
+pub(super) mod sorting;
 pub(super) mod strings;
 pub(super) mod transactions;

@@ -142,8 +142,11 @@ impl Steps {
         Ok(self.after_step(started, sources))
     }
 
-    /// The partition of a step if all its keys are in one partition of one map.
+    /// The partition of a step if all keys that it uses are in one partition of one map.
     fn single_partition(&self, client: &Client, step: &Step<'_>) -> Option<u16> {
+        if step.ops.iter().any(|(_, op)| op.has_unnamed_keys()) {
+            return None;
+        }
         let of_ops =
             step.ops.iter().flat_map(|(map, op)| op.keys().into_iter().map(move |key| (map, key)));
         let of_watched = self.watched.iter().map(|(map, key, _)| (map, &key[..]));

@@ -44,6 +44,12 @@ pub(super) fn run(client: &mut Client, command: &'static Command, request: &Requ
 /// Whether an operation must be a transaction over several partitions.
 fn is_transaction(client: &Client, op: &Op<'_>) -> Result<bool, CommandError> {
     let server = &client.server;
+    if op.has_unnamed_keys() {
+        if server.settings.redis_cluster {
+            check_slot(server, op.keys())?;
+        }
+        return Ok(true);
+    }
     match op {
         Op::Several(several)
             if !server.settings.redis_cluster && multi_partition::is_one_step(several) =>

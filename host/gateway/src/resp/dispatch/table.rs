@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, WithTable};
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
-    blocking, clients, cluster, describe, hashes, introspection, keys, lists, pubsub, scans, sets,
-    sorted_sets, strings, transactions,
+    bits, blocking, clients, cluster, describe, hashes, hyperloglogs, introspection, keys, lists,
+    pubsub, scans, sets, sorted_sets, sorting, strings, transactions,
 };
 use super::super::scripts::{self, functions};
 
@@ -53,8 +53,8 @@ const fn c(
 }
 
 use Group::{
-    Cluster, Connection, Generic, Hash, List, PubSub, Scripting, Server, Set, SortedSet, String,
-    Transactions,
+    Bitmap, Cluster, Connection, Generic, Hash, HyperLogLog, List, PubSub, Scripting, Server, Set,
+    SortedSet, String, Transactions,
 };
 
 /// All commands, by group.
@@ -98,6 +98,8 @@ pub(super) static COMMANDS: &[Command] = &[
     c("rename", 3, W, TWO, Generic, Op(keys::rename), "Renames a key, replacing the destination if it exists."),
     c("renamenx", 3, W | F, TWO, Generic, Op(keys::renamenx), "Renames a key if the destination does not exist."),
     c("scan", -2, R, NONE, Generic, Local(scans::scan), "Iterates over the keys of the database with a cursor."),
+    c("sort", -2, W | M, Keys::SortedAndStored, Generic, Op(sorting::sort), "Sorts the elements of a list, a set or a sorted set, also by the values of other keys; returns them or stores them as a list."),
+    c("sort_ro", -2, R, Keys::SortedAndStored, Generic, Op(sorting::sort_ro), "Sorts the elements of a list, a set or a sorted set, also by the values of other keys, and returns them."),
     c("touch", -2, R | F, ALL, Generic, Op(keys::touch), "Updates the last access time of keys and returns how many exist."),
     c("ttl", 2, R | F, ONE, Generic, Shaped(keys::ttl, keys::seconds), "Returns the remaining time to live of a key, in seconds."),
     c("type", 2, R | F, ONE, Generic, Op(keys::kind), "Returns the type of the value stored at a key."),
@@ -107,6 +109,9 @@ pub(super) static COMMANDS: &[Command] = &[
     c("append", 3, W | M | F, ONE, String, Op(strings::append), "Appends bytes to a string, creating it if the key does not exist."),
     c("decr", 2, W | M | F, ONE, String, Op(strings::decr), "Decrements the integer value of a key by one."),
     c("decrby", 3, W | M | F, ONE, String, Op(strings::decrby), "Decrements the integer value of a key by the given amount."),
+    c("delex", -2, W | F, ONE, String, Op(strings::delex), "Deletes a key if its value, or the digest of it, is the given one (IFEQ, IFDEQ) or another one (IFNE, IFDNE)."),
+    c("delifeq", 3, W | F, ONE, String, Op(strings::delifeq), "Deletes a key if its value is the given one."),
+    c("digest", 2, R | F, ONE, String, Op(strings::digest), "Returns the XXH3 hash of the string stored at a key, as 16 hexadecimal digits."),
     c("get", 2, R | F, ONE, String, Op(strings::get), "Returns the string stored at a key."),
     c("getdel", 2, W | F, ONE, String, Op(strings::getdel), "Returns the string stored at a key and deletes the key."),
     c("getex", -2, W | F, ONE, String, Op(strings::getex), "Returns the string stored at a key, and sets or removes its expiry time."),
@@ -115,16 +120,31 @@ pub(super) static COMMANDS: &[Command] = &[
     c("incr", 2, W | M | F, ONE, String, Op(strings::incr), "Increments the integer value of a key by one."),
     c("incrby", 3, W | M | F, ONE, String, Op(strings::incrby), "Increments the integer value of a key by the given amount."),
     c("incrbyfloat", 3, W | M | F, ONE, String, Op(strings::incrbyfloat), "Increments the value of a key by a floating-point amount."),
+    c("increx", -2, W | M | F, ONE, String, Op(strings::increx), "Increments the number stored at a key within bounds, and sets or removes its expiry time."),
+    c("lcs", -3, R, TWO, String, Op(sorting::lcs), "Returns the longest common subsequence of two strings, its length, or the ranges that match."),
     c("mget", -2, R | F, ALL, String, Op(strings::mget), "Returns the strings stored at several keys."),
     c("mset", -3, W | M, PAIRS, String, Op(strings::mset), "Sets the values of several keys; atomic if they are in one slot or inside MULTI."),
+    c("msetex", -4, W | M, Keys::CountedPairs(1), String, Op(strings::msetex), "Sets the values of several keys with a shared expiry time, if all of the keys exist, or none (XX, NX)."),
     c("msetnx", -3, W | M, PAIRS, String, Op(strings::msetnx), "Sets the values of several keys if none of the keys exists."),
     c("psetex", 4, W | M, ONE, String, Op(strings::psetex), "Sets the string value of a key with a time to live in milliseconds."),
-    c("set", -3, W | M, ONE, String, Op(strings::set), "Sets the string value of a key, with optional condition (NX, XX), expiry (EX, PX, EXAT, PXAT, KEEPTTL) and return of the previous value (GET)."),
+    c("set", -3, W | M, ONE, String, Op(strings::set), "Sets the string value of a key, with optional condition (NX, XX, IFEQ, IFNE, IFDEQ, IFDNE), expiry (EX, PX, EXAT, PXAT, KEEPTTL) and return of the previous value (GET)."),
     c("setex", 4, W | M, ONE, String, Op(strings::setex), "Sets the string value of a key with a time to live in seconds."),
     c("setnx", 3, W | M | F, ONE, String, Shaped(strings::setnx, strings::done_or_not), "Sets the string value of a key if the key does not exist."),
     c("setrange", 4, W | M, ONE, String, Op(strings::setrange), "Overwrites part of a string, starting at the given offset."),
     c("strlen", 2, R | F, ONE, String, Op(strings::strlen), "Returns the length of the string stored at a key, in bytes."),
     c("substr", 4, R, ONE, String, Op(strings::getrange), "Returns a substring of the string stored at a key; same as GETRANGE."),
+
+    c("bitcount", -2, R, ONE, Bitmap, Op(bits::bitcount), "Returns the number of bits that are set in a string, or in a part of it."),
+    c("bitfield", -2, W | M, ONE, Bitmap, Op(bits::bitfield), "Reads and changes integers of any width at any bit of a string."),
+    c("bitfield_ro", -2, R | F, ONE, Bitmap, Op(bits::bitfield_ro), "Reads integers of any width at any bit of a string."),
+    c("bitop", -4, W | M, Keys::Every { first: 2, last: -1, step: 1 }, Bitmap, Op(bits::bitop), "Combines strings bit by bit (AND, OR, XOR, NOT, DIFF, DIFF1, ANDOR, ONE), and stores the result at a key."),
+    c("bitpos", -3, R, ONE, Bitmap, Op(bits::bitpos), "Returns the position of the first bit of a string that is set, or clear."),
+    c("getbit", 3, R | F, ONE, Bitmap, Op(bits::getbit), "Returns a bit of a string."),
+    c("setbit", 4, W | M, ONE, Bitmap, Op(bits::setbit), "Sets or clears a bit of a string, and returns its previous value."),
+
+    c("pfadd", -2, W | M | F, ONE, HyperLogLog, Op(hyperloglogs::pfadd), "Adds elements to a HyperLogLog, creating it if the key does not exist."),
+    c("pfcount", -2, R, ALL, HyperLogLog, Op(hyperloglogs::pfcount), "Returns the estimated number of distinct elements in one or more HyperLogLogs."),
+    c("pfmerge", -2, W | M, ALL, HyperLogLog, Op(hyperloglogs::pfmerge), "Adds the elements of HyperLogLogs to another one."),
 
     c("hdel", -3, W | F, ONE, Hash, Op(hashes::hdel), "Deletes fields of a hash and returns how many existed."),
     c("hexists", 3, R | F, ONE, Hash, Op(hashes::hexists), "Returns whether a field exists in a hash."),
@@ -398,6 +418,10 @@ mod tests {
         assert_eq!(keys("lmpop 2 a b left"), "a b");
         assert_eq!(keys("zunionstore d 2 a b weights 1 2"), "d a b");
         assert_eq!(keys("lmpop 99 a"), "a");
+        assert_eq!(keys("msetex 2 a 1 b 2 nx"), "a b");
+        assert_eq!(keys("sort a by store get store limit 0 1 store d store e"), "a e");
+        assert_eq!(keys("sort a store"), "a");
+        assert_eq!(keys("bitop and d a b"), "d a b");
         assert_eq!(keys("ping"), "");
     }
 }
