@@ -134,7 +134,7 @@ async fn too_many_keys_are_refused() {
     assert_eq!(refused, "-ERR it would read more than 100000 other keys");
     let gets = " get #".repeat(1_000);
     let refused = reply(client, &format!("sort n{gets}")).await;
-    assert!(refused.starts_with("-ERR the answer would be longer"), "{refused}");
+    assert!(refused.starts_with("-ERR the reply would exceed"), "{refused}");
 }
 
 #[tokio::test]
