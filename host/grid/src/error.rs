@@ -88,4 +88,10 @@ pub enum OpError {
         "this member is in no cluster yet (its log and /health/ready say why); nothing was done"
     )]
     NoCluster,
+    /// There is no such member in the sorted set.
+    #[error("there is no such member in the sorted set")]
+    NoSuchMember,
+    /// The key exists already.
+    #[error("the key exists already")]
+    KeyExists,
 }

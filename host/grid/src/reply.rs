@@ -30,6 +30,8 @@ pub enum Reply {
     Pairs(Vec<(Self, Self)>),
     /// The error of one of several operations.
     Failed(crate::OpError),
+    /// A floating-point number in decimal notation, with up to 17 digits after the point.
+    Decimal(f64),
 }
 
 /// Approximate overhead of a value in a message, in bytes.

@@ -28,6 +28,8 @@ pub(crate) enum Group {
     Set,
     /// Sorted sets.
     SortedSet,
+    /// Places.
+    Geo,
     /// Publish/subscribe.
     PubSub,
     /// Scripts.
@@ -51,6 +53,7 @@ impl Group {
             Self::List => "list",
             Self::Set => "set",
             Self::SortedSet => "sorted-set",
+            Self::Geo => "geo",
             Self::PubSub => "pubsub",
             Self::Scripting => "scripting",
             Self::Transactions => "transactions",
@@ -69,6 +72,7 @@ impl Group {
             Self::List => Some("list"),
             Self::Set => Some("set"),
             Self::SortedSet => Some("sortedset"),
+            Self::Geo => Some("geo"),
             Self::Scripting => Some("scripting"),
             Self::Transactions => Some("transaction"),
             // The category pubsub follows from a flag.
@@ -95,6 +99,8 @@ pub(crate) enum Keys {
     Counted(usize),
     /// The first argument, and those that follow the second one, which holds their number.
     DestinationAndCounted,
+    /// The first argument, and those that follow `STORE` or `STOREDIST` from this argument on.
+    FirstAndStored(usize),
 }
 
 /// Parses the arguments of a command into an operation.
@@ -200,7 +206,10 @@ impl Command {
     }
 
     pub(crate) fn flag_names(&self) -> Vec<&'static str> {
-        let movable = matches!(self.keys, Keys::Counted(_) | Keys::DestinationAndCounted);
+        let movable = matches!(
+            self.keys,
+            Keys::Counted(_) | Keys::DestinationAndCounted | Keys::FirstAndStored(_)
+        );
         [
             (Self::WRITE, "write"),
             (Self::READ, "readonly"),
@@ -238,6 +247,16 @@ impl Command {
             Keys::Counted(at) => counted(at).collect(),
             Keys::DestinationAndCounted => {
                 arguments.get(1).copied().into_iter().chain(counted(2)).collect()
+            }
+            Keys::FirstAndStored(from) => {
+                let is_store = |word: &[u8]| {
+                    word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist")
+                };
+                let options = arguments.get(from..).unwrap_or_default();
+                // Of several, the last one counts.
+                let stored = options.windows(2).filter(|pair| is_store(pair[0])).last();
+                let stored = stored.map(|pair| pair[1]);
+                arguments.get(1).copied().into_iter().chain(stored).collect()
             }
         }
     }

@@ -100,6 +100,15 @@ impl Encoder<'_> {
         }
     }
 
+    /// A floating-point number in decimal notation: a bulk string in RESP2.
+    pub fn decimal(&mut self, number: f64) {
+        let text = format_decimal(number);
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => self.line(b',', text.as_bytes()),
+        }
+    }
+
     /// A truth value: 1 or 0 in RESP2.
     pub fn boolean(&mut self, is_true: bool) {
         match self.protocol {
@@ -170,6 +179,7 @@ impl Encoder<'_> {
                 }
             }
             Reply::Failed(error) => self.error(&error_text(error)),
+            Reply::Decimal(number) => self.decimal(*number),
         }
     }
 
@@ -240,6 +250,14 @@ pub fn format_double(number: f64) -> String {
     number.to_string()
 }
 
+/// Formats a number in decimal notation, with up to 17 digits after the point.
+#[must_use]
+pub fn format_decimal(number: f64) -> String {
+    let text = format!("{number:.17}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".into() } else { text.into() }
+}
+
 /// The error message of an operation, with its code. Worded as in Redis where Redis has that error,
 /// since clients compare messages.
 #[must_use]
@@ -256,6 +274,8 @@ pub fn error_text(error: &OpError) -> String {
         OpError::NotFinite => "ERR increment would produce NaN or Infinity".into(),
         OpError::NotAScore => "ERR resulting score is not a number (NaN)".into(),
         OpError::NoSuchKey => "ERR no such key".into(),
+        OpError::NoSuchMember => "ERR could not decode requested zset member".into(),
+        OpError::KeyExists => "BUSYKEY Target key name already exists.".into(),
         OpError::NoSuchIndex => "ERR index out of range".into(),
         OpError::TooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)".into(),
         OpError::Full => "OOM command not allowed when used memory > 'maxmemory'.".into(),
@@ -295,6 +315,7 @@ mod tests {
             (Reply::NilList, "*-1\r\n", "_\r\n"),
             (Reply::Integer(-70), ":-70\r\n", ":-70\r\n"),
             (Reply::Double(2.0), "$1\r\n2\r\n", ",2\r\n"),
+            (Reply::Decimal(0.5), "$3\r\n0.5\r\n", ",0.5\r\n"),
             (Reply::bytes(b"a\r\n"), "$3\r\na\r\n\r\n", "$3\r\na\r\n\r\n"),
             (Reply::Word("none".into()), "+none\r\n", "+none\r\n"),
             (Reply::List(vec![Reply::Nil]), "*1\r\n$-1\r\n", "*1\r\n_\r\n"),

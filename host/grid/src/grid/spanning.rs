@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::attempt::{Stop, Transaction};
 use crate::op::{
-    Aggregate, Combine, End, GenericOp, KeyOp, ListOp, MapOp, Op, SetOp, SeveralOp, SortedSetOp,
+    Aggregate, Combine, End, GenericOp, KeyOp, ListOp, MapOp, NearAnswer, Op, SetOp, SeveralOp, SortedSetOp,
     Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply, plain_members,
     scored_members,
 };
@@ -392,6 +392,14 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let members = scored_members(members);
             let members = members.iter().map(|(score, name)| (*score, &**name)).collect();
             let store_sorted = TransferOp::StoreSorted { members, event: "zrangestore" };
+            transfer(transaction, map, to, store_sorted).await
+        }
+        SeveralOp::StoreNear { from, to, near, distance, event } => {
+            let answer = NearAnswer::Scored { distance: *distance };
+            let search = KeyOp::SortedSet(SortedSetOp::Near { near: *near, answer });
+            let members = scored_members(at_key(transaction, map, from, search).await?);
+            let members = members.iter().map(|(score, name)| (*score, &**name)).collect();
+            let store_sorted = TransferOp::StoreSorted { members, event };
             transfer(transaction, map, to, store_sorted).await
         }
         SeveralOp::PopFirst { keys, end, count } => {

@@ -10,6 +10,7 @@ mod generic;
 mod hash;
 mod lease;
 mod list;
+mod near;
 mod plain;
 mod random;
 mod set;
@@ -33,6 +34,7 @@ pub use hash::HashOp;
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
+pub use near::{Centre, Near, NearAnswer, NearLimit, Nearness, place_reply};
 pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, float, format_float, integer};
 pub use set::SetOp;
 pub use several::{

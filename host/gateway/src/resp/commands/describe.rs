@@ -76,6 +76,7 @@ fn info_entry(table: &CommandTable, command: &Command) -> Answer {
     let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.into()));
     let (first, last, step) = match command.keys {
         Keys::None | Keys::Counted(_) | Keys::DestinationAndCounted => (0, 0, 0),
+        Keys::FirstAndStored(_) => (1, 1, 1),
         Keys::Every { first, last, step } => (first as i64, last, step as i64),
     };
     let categories = command.categories().into_iter().map(|name| simple(&format!("@{name}")));

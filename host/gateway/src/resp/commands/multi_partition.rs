@@ -39,7 +39,8 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::Copy { .. }
         | SeveralOp::MoveMember { .. }
         | SeveralOp::MoveElement { .. }
-        | SeveralOp::StoreRange { .. } => true,
+        | SeveralOp::StoreRange { .. }
+        | SeveralOp::StoreNear { .. } => true,
     }
 }
 

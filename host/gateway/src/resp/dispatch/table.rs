@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, WithTable};
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
-    blocking, clients, cluster, describe, hashes, introspection, keys, lists, pubsub, scans, sets,
+    blocking, clients, cluster, describe, geo, hashes, introspection, keys, lists, pubsub, scans, sets,
     sorted_sets, strings, transactions,
 };
 use super::super::scripts;
@@ -53,7 +53,7 @@ const fn c(
 }
 
 use Group::{
-    Cluster, Connection, Generic, Hash, List, PubSub, Scripting, Server, Set, SortedSet, String,
+    Cluster, Connection, Generic, Geo, Hash, List, PubSub, Scripting, Server, Set, SortedSet, String,
     Transactions,
 };
 
@@ -219,6 +219,17 @@ pub(super) static COMMANDS: &[Command] = &[
     c("zscore", 3, R | F, ONE, SortedSet, Op(sorted_sets::zscore), "Returns the score of a member of a sorted set."),
     c("zunion", -3, R, Keys::Counted(1), SortedSet, Op(sorted_sets::zunion), "Returns the members of all given sorted sets, with aggregated scores."),
     c("zunionstore", -4, W | M, Keys::DestinationAndCounted, SortedSet, Op(sorted_sets::zunionstore), "Stores the union of sorted sets at a key."),
+
+    c("geoadd", -5, W | M, ONE, Geo, Op(geo::geoadd), "Adds members with their longitude and latitude to a sorted set, or moves them."),
+    c("geodist", -4, R, ONE, Geo, Op(geo::geodist), "Returns the distance between two members."),
+    c("geohash", -2, R, ONE, Geo, Shaped(geo::scores, geo::geohash), "Returns the geohashes of members as text."),
+    c("geopos", -2, R, ONE, Geo, Shaped(geo::scores, geo::geopos), "Returns the longitude and latitude of members."),
+    c("georadius", -6, W | M, Keys::FirstAndStored(6), Geo, Op(geo::georadius), "Returns or stores the members within a distance of a place."),
+    c("georadius_ro", -6, R, ONE, Geo, Op(geo::georadius_ro), "Returns the members within a distance of a place."),
+    c("georadiusbymember", -5, W | M, Keys::FirstAndStored(5), Geo, Op(geo::georadiusbymember), "Returns or stores the members within a distance of a member."),
+    c("georadiusbymember_ro", -5, R, ONE, Geo, Op(geo::georadiusbymember_ro), "Returns the members within a distance of a member."),
+    c("geosearch", -7, R, ONE, Geo, Op(geo::geosearch), "Returns the members in a circle or box around a place or member."),
+    c("geosearchstore", -8, W | M, TWO, Geo, Op(geo::geosearchstore), "Stores the members in a circle or box around a place or member."),
 
     c("psubscribe", -2, P, NONE, PubSub, Local(pubsub::psubscribe), "Subscribes to all channels that match the given patterns."),
     c("publish", 3, Command::PUBSUB | F | W, NONE, PubSub, Local(pubsub::publish), "Publishes a message to all subscribers of a channel, on all members."),
@@ -388,6 +399,8 @@ mod tests {
         assert_eq!(keys("lmpop 2 a b left"), "a b");
         assert_eq!(keys("zunionstore d 2 a b weights 1 2"), "d a b");
         assert_eq!(keys("lmpop 99 a"), "a");
+        assert_eq!(keys("georadius a 1 2 3 km store b withdist storedist c"), "a c");
+        assert_eq!(keys("georadiusbymember a m 3 km count 1"), "a");
         assert_eq!(keys("ping"), "");
     }
 }

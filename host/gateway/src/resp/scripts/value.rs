@@ -5,7 +5,7 @@ use convoke_grid::Reply;
 use convoke_script::Value;
 
 use super::super::answer::Answer;
-use super::super::encode::error_text;
+use super::super::encode::{error_text, format_decimal};
 
 /// The reply of a command.
 pub(super) fn of_answer(answer: Answer) -> Value {
@@ -47,5 +47,6 @@ pub(super) fn of_reply(reply: Reply) -> Value {
             Value::Array(flat.map(of_reply).collect())
         }
         Reply::Failed(error) => Value::error(error_text(&error)),
+        Reply::Decimal(number) => Value::Bulk(Bytes::from(format_decimal(number))),
     }
 }

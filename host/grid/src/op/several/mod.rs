@@ -15,6 +15,7 @@ use super::answer::ANSWER_BYTES_MAX;
 use super::effect::Effect;
 use super::list;
 use super::list::End;
+use super::near::Near;
 use super::plain::Lifetime;
 use super::sorted_set::{Span, pop};
 use crate::access::Access;
@@ -165,6 +166,24 @@ pub enum SeveralOp<'a> {
     },
     /// The first of these keys that exists, or nil.
     First(#[serde(borrow)] Vec<&'a [u8]>),
+    /// Stores the members of a sorted set whose scores stand for places in an area at a key;
+    /// returns their number.
+    StoreNear {
+        /// The source key.
+        #[serde(borrow, with = "serde_bytes")]
+        from: &'a [u8],
+        /// The destination key.
+        #[serde(borrow, with = "serde_bytes")]
+        to: &'a [u8],
+        /// The area.
+        #[serde(borrow)]
+        near: Near<'a>,
+        /// Whether the scores are the distances from its centre.
+        distance: bool,
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
+    },
 }
 
 impl SeveralOp<'_> {
@@ -187,7 +206,8 @@ impl SeveralOp<'_> {
             | Self::MoveElement { .. }
             | Self::CombineSets { .. }
             | Self::CombineSorted { .. }
-            | Self::StoreRange { .. } => Effect::Adds,
+            | Self::StoreRange { .. }
+            | Self::StoreNear { .. } => Effect::Adds,
         }
     }
 
@@ -207,7 +227,8 @@ impl SeveralOp<'_> {
             | Self::Copy { from, to, .. }
             | Self::MoveMember { from, to, .. }
             | Self::MoveElement { from, to, .. }
-            | Self::StoreRange { from, to, .. } => vec![from, to],
+            | Self::StoreRange { from, to, .. }
+            | Self::StoreNear { from, to, .. } => vec![from, to],
             Self::CombineSets { keys, store, .. } => store.iter().chain(keys).copied().collect(),
             Self::CombineSorted { keys, store, .. } => {
                 store.iter().copied().chain(keys.iter().map(|weighted| weighted.key)).collect()
@@ -277,6 +298,15 @@ impl SeveralOp<'_> {
                 let members: Vec<_> =
                     members.iter().map(|(score, name)| (*score, &**name)).collect();
                 Ok(store_sorted(access, to, &members, "zrangestore"))
+            }
+            Self::StoreNear { from, to, near, distance, event } => {
+                let members = match access.structure::<SortedSet>(from)? {
+                    Some(set) => near.scored(set, *distance)?,
+                    None => Vec::new(),
+                };
+                let members: Vec<_> =
+                    members.iter().map(|(score, name)| (*score, &**name)).collect();
+                Ok(store_sorted(access, to, &members, event))
             }
             Self::PopFirst { keys, end, count } => {
                 for key in keys {
