@@ -154,9 +154,8 @@ impl Cell {
 
     /// Its edges in degrees: west, south, east, north.
     fn edges(self) -> [f64; 4] {
-        let edge = |number: f64, max: f64| {
-            -max + number / f64::from(1_u32 << self.steps) * (2.0 * max)
-        };
+        let edge =
+            |number: f64, max: f64| -max + number / f64::from(1_u32 << self.steps) * (2.0 * max);
         let (column, row) = (f64::from(self.column), f64::from(self.row));
         [
             edge(column, LONGITUDE_MAX),
@@ -288,8 +287,7 @@ impl Area {
                     || (to_east < 0 && edges[0] < west)
                     || (to_east > 0 && edges[2] > east))
         };
-        let around =
-            [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
+        let around = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
         let mut cells: Vec<Cell> = Vec::with_capacity(around.len());
         for way in around.into_iter().filter(|way| is_needed(*way)) {
             let cell = middle.neighbour(way.0, way.1);
@@ -358,7 +356,8 @@ mod tests {
             let [a, b, unit_m] = lengths.map(|bits| f64::from_bits(bits).abs());
             let shape =
                 if is_circle { Shape::Circle { radius: a } } else { Shape::Box { width: a, height: b } };
-            prop_assert!(!Area { centre, shape, unit_m }.scores().is_empty());
+            let area = Area { centre, shape, unit_m };
+            prop_assert!(!area.scores().is_empty());
         }
 
         #[test]

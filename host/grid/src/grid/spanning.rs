@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::attempt::{Stop, Transaction};
 use crate::op::{
-    Aggregate, Combine, End, GenericOp, KeyOp, ListOp, MapOp, NearAnswer, Op, SetOp, SeveralOp, SortedSetOp,
-    Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply, plain_members,
-    scored_members,
+    Aggregate, Combine, End, GenericOp, KeyOp, ListOp, MapOp, NearAnswer, Op, SetOp, SeveralOp,
+    SortedSetOp, Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply,
+    plain_members, scored_members,
 };
 use crate::{OpError, Reply, Score};
 

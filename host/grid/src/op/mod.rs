@@ -6,6 +6,7 @@
 
 mod answer;
 mod effect;
+mod fields;
 mod generic;
 mod hash;
 mod lease;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 pub use effect::Effect;
+pub use fields::{FieldLifetime, FieldsIf, FieldsOp};
 pub(crate) use generic::version;
 pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
@@ -305,6 +307,7 @@ impl KeyOp<'_> {
                 fields.iter().map(|(field, value)| field.len() + value.len()).sum()
             }
             Self::Hash(HashOp::SetIfAbsent(field, value)) => field.len() + value.len(),
+            Self::Hash(HashOp::Fields(op)) => op.added_bytes(),
             Self::Set(SetOp::Add(members)) => sum(members),
             Self::SortedSet(SortedSetOp::Add { members, .. }) => {
                 members.iter().map(|(_, member)| member.len()).sum()

@@ -145,9 +145,9 @@ impl Near<'_> {
             }
         };
         let area = Area { centre, shape: self.shape, unit_m: self.unit_m };
-        let most = self.limit.map_or(usize::MAX, |limit| {
-            usize::try_from(limit.count).unwrap_or(usize::MAX)
-        });
+        let most = self
+            .limit
+            .map_or(usize::MAX, |limit| usize::try_from(limit.count).unwrap_or(usize::MAX));
         let enough = if self.limit.is_some_and(|limit| limit.any) { most } else { usize::MAX };
         let mut found = Vec::new();
         for (from, to) in area.scores() {

@@ -364,9 +364,7 @@ impl SortedSetOp<'_> {
                     },
                 ))
             }
-            Self::Near { near, answer } => {
-                near.reply(access.structure::<SortedSet>(key)?, *answer)
-            }
+            Self::Near { near, answer } => near.reply(access.structure::<SortedSet>(key)?, *answer),
             Self::Distance { from, to, unit_m } => {
                 let set = access.structure::<SortedSet>(key)?;
                 let place = |name| {

@@ -51,9 +51,8 @@ fn radius(args: &mut Args<'_, '_>) -> Result<(Shape, f64), CommandError> {
 
 fn rectangle(args: &mut Args<'_, '_>) -> Result<(Shape, f64), CommandError> {
     const NEGATIVE: CommandError = CommandError::new("ERR height or width cannot be negative");
-    let number = |args: &mut Args<'_, '_>, wrong| {
-        float(args.next()?).ok_or(CommandError::new(wrong))
-    };
+    let number =
+        |args: &mut Args<'_, '_>, wrong| float(args.next()?).ok_or(CommandError::new(wrong));
     let width = number(args, "ERR need numeric width")?;
     let height = number(args, "ERR need numeric height")?;
     if width < 0.0 || height < 0.0 {
@@ -178,9 +177,7 @@ impl<'a> Search<'a> {
                 self.count = Some(count.ok_or(CommandError::new("ERR COUNT must be > 0"))?);
             } else if form == Form::Radius && args.remaining() > 1 && args.take_keyword("store") {
                 self.store = Some((args.next()?, false));
-            } else if form == Form::Radius
-                && args.remaining() > 1
-                && args.take_keyword("storedist")
+            } else if form == Form::Radius && args.remaining() > 1 && args.take_keyword("storedist")
             {
                 self.store = Some((args.next()?, true));
             } else if form == Form::SearchStore && args.take_keyword("storedist") {
@@ -247,8 +244,7 @@ impl<'a> Search<'a> {
         let limit = self.count.map(|count| NearLimit { count, any: self.any });
         let near = Near { centre, shape, unit_m, sort, limit };
         if let Some((to, distance)) = self.store {
-            let event =
-                if form == Form::SearchStore { "geosearchstore" } else { "georadiusstore" };
+            let event = if form == Form::SearchStore { "geosearchstore" } else { "georadiusstore" };
             return Ok(Op::Several(SeveralOp::StoreNear { from: key, to, near, distance, event }));
         }
         let (distance, score, place) = (self.distance, self.score, self.place);

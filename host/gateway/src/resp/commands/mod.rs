@@ -6,6 +6,7 @@ pub(super) mod blocking;
 pub(super) mod clients;
 pub(super) mod cluster;
 pub(super) mod describe;
+pub(super) mod fields;
 pub(super) mod geo;
 pub(super) mod hashes;
 pub(super) mod introspection;

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, WithTable};
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
-    blocking, clients, cluster, describe, geo, hashes, introspection, keys, lists, pubsub, scans, sets,
-    sorted_sets, strings, transactions,
+    blocking, clients, cluster, describe, fields, geo, hashes, introspection, keys, lists, pubsub,
+    scans, sets, sorted_sets, strings, transactions,
 };
 use super::super::scripts;
 
@@ -53,8 +53,8 @@ const fn c(
 }
 
 use Group::{
-    Cluster, Connection, Generic, Geo, Hash, List, PubSub, Scripting, Server, Set, SortedSet, String,
-    Transactions,
+    Cluster, Connection, Generic, Geo, Hash, List, PubSub, Scripting, Server, Set, SortedSet,
+    String, Transactions,
 };
 
 /// All commands, by group.
@@ -128,19 +128,31 @@ pub(super) static COMMANDS: &[Command] = &[
 
     c("hdel", -3, W | F, ONE, Hash, Op(hashes::hdel), "Deletes fields of a hash and returns how many existed."),
     c("hexists", 3, R | F, ONE, Hash, Op(hashes::hexists), "Returns whether a field exists in a hash."),
+    c("hexpire", -6, W | F, ONE, Hash, Op(fields::hexpire), "Sets the time to live of hash fields, in seconds."),
+    c("hexpireat", -6, W | F, ONE, Hash, Op(fields::hexpireat), "Sets the time at which hash fields expire, as a Unix timestamp in seconds."),
+    c("hexpiretime", -5, R | F, ONE, Hash, Shaped(fields::hexpiretime, fields::seconds), "Returns the time at which hash fields expire, as a Unix timestamp in seconds."),
     c("hget", 3, R | F, ONE, Hash, Op(hashes::hget), "Returns the value of a hash field."),
     c("hgetall", 2, R, ONE, Hash, Op(hashes::hgetall), "Returns all fields and values of a hash."),
+    c("hgetdel", -5, W | F, ONE, Hash, Op(fields::hgetdel), "Returns the values of hash fields and deletes the fields."),
+    c("hgetex", -5, W | F, ONE, Hash, Op(fields::hgetex), "Returns the values of hash fields, and sets or removes their expiry time."),
     c("hincrby", 4, W | M | F, ONE, Hash, Op(hashes::hincrby), "Increments the integer value of a hash field by the given amount."),
     c("hincrbyfloat", 4, W | M | F, ONE, Hash, Op(hashes::hincrbyfloat), "Increments the value of a hash field by a floating-point amount."),
     c("hkeys", 2, R, ONE, Hash, Op(hashes::hkeys), "Returns all field names of a hash."),
     c("hlen", 2, R | F, ONE, Hash, Op(hashes::hlen), "Returns the number of fields in a hash."),
     c("hmget", -3, R | F, ONE, Hash, Op(hashes::hmget), "Returns the values of several hash fields."),
     c("hmset", -4, W | M | F, ONE, Hash, Shaped(hashes::hmset, hashes::done), "Sets several fields of a hash; same as HSET, but replies OK."),
+    c("hpersist", -5, W | F, ONE, Hash, Op(fields::hpersist), "Removes the expiry time of hash fields."),
+    c("hpexpire", -6, W | F, ONE, Hash, Op(fields::hpexpire), "Sets the time to live of hash fields, in milliseconds."),
+    c("hpexpireat", -6, W | F, ONE, Hash, Op(fields::hpexpireat), "Sets the time at which hash fields expire, as a Unix timestamp in milliseconds."),
+    c("hpexpiretime", -5, R | F, ONE, Hash, Op(fields::hexpiretime), "Returns the time at which hash fields expire, as a Unix timestamp in milliseconds."),
+    c("hpttl", -5, R | F, ONE, Hash, Op(fields::httl), "Returns the remaining time to live of hash fields, in milliseconds."),
     c("hrandfield", -2, R, ONE, Hash, Op(hashes::hrandfield), "Returns one or more random fields of a hash."),
     c("hscan", -3, R, ONE, Hash, Shaped(scans::hscan, scans::scanned), "Iterates over the fields and values of a hash with a cursor."),
     c("hset", -4, W | M | F, ONE, Hash, Op(hashes::hset), "Sets fields of a hash and returns how many are new."),
+    c("hsetex", -6, W | M | F, ONE, Hash, Op(fields::hsetex), "Sets hash fields with their expiry time, if a condition on their existence holds."),
     c("hsetnx", 4, W | M | F, ONE, Hash, Op(hashes::hsetnx), "Sets a hash field if it does not exist."),
     c("hstrlen", 3, R | F, ONE, Hash, Op(hashes::hstrlen), "Returns the length of the value of a hash field, in bytes."),
+    c("httl", -5, R | F, ONE, Hash, Shaped(fields::httl, fields::seconds), "Returns the remaining time to live of hash fields, in seconds."),
     c("hvals", 2, R, ONE, Hash, Op(hashes::hvals), "Returns all values of a hash."),
 
     c("blmove", 6, W | M | B, TWO, List, Blocking(blocking::blmove, blocking::unchanged), "Moves an element from one list to another; blocks until an element is available."),

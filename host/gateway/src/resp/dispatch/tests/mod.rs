@@ -1,6 +1,7 @@
 //! Tests of commands as clients see them.
 
 mod busy;
+mod fields;
 mod geo;
 mod permissions;
 mod scripts;
