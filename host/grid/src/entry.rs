@@ -117,6 +117,14 @@ impl Usage {
         self.set_seconds(seconds(now_ms));
     }
 
+    /// Sets when and how often it was used, as far as that is known.
+    pub(crate) fn set(&mut self, now_ms: u64, idle_seconds: Option<u32>, often: Option<u8>) {
+        if let Some(idle_seconds) = idle_seconds {
+            self.set_seconds(seconds(now_ms).wrapping_sub(idle_seconds) & SECONDS_MASK);
+        }
+        self.often = often.unwrap_or(self.often);
+    }
+
     /// Seconds since the last use.
     pub(crate) fn idle_seconds(self, now_ms: u64) -> u32 {
         let [a, b, c] = self.seconds;

@@ -94,4 +94,7 @@ pub enum OpError {
     /// The key exists already.
     #[error("the key exists already")]
     KeyExists,
+    /// The source and the destination are the same.
+    #[error("the source and the destination are the same")]
+    SameKey,
 }

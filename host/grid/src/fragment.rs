@@ -156,6 +156,22 @@ impl Fragment {
         Some(Entry::Plain(entry))
     }
 
+    /// Sets when and how often an entry was used, as far as that is known.
+    pub(crate) fn set_usage(
+        &mut self,
+        hash: u32,
+        key: &[u8],
+        now_ms: u64,
+        idle_seconds: Option<u32>,
+        often: Option<u8>,
+    ) {
+        if let Some(entry) = self.structures.get_mut(hash, |entry| entry.key() == key) {
+            entry.usage.set(now_ms, idle_seconds, often);
+        } else if let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) {
+            entry.usage.set(now_ms, idle_seconds, often);
+        }
+    }
+
     /// Passes the bytes of a key to `take`. `None` if reading is not enough: the key has an idle
     /// deadline, which must move, or it has expired.
     pub(crate) fn get_plain(

@@ -31,7 +31,10 @@ pub(super) async fn execute(
     }
     if is_spanning {
         // The home's keys are locked first, all at once, while the transaction may wait for any.
-        let keys = ops.iter().map(|op| (op.map, op.op.keys()));
+        let keys = ops.iter().flat_map(|op| {
+            let other = op.op.other_map().map(|map| (map, op.op.keys()));
+            [(op.map, op.op.keys())].into_iter().chain(other)
+        });
         for (map, keys) in keys {
             let keys =
                 keys.into_iter().filter(|key| transaction.partition_of(key) == transaction.home());
@@ -121,8 +124,11 @@ impl Failure {
     }
 }
 
-/// The partition that all keys of an operation lie in, if there is one.
+/// The partition that all keys of an operation lie in, if there is one, and one map has them.
 fn one_of(transaction: &Transaction, op: &Op<'_>) -> Option<u16> {
+    if op.other_map().is_some() {
+        return None;
+    }
     let mut partitions = op.keys().into_iter().map(|key| transaction.partition_of(key));
     let first = partitions.next()?;
     partitions.all(|other| other == first).then_some(first)
@@ -276,20 +282,39 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let reply = |done| if *absent { Reply::flag(done) } else { Reply::Done };
             let value = transfer(transaction, map, from, TransferOp::Extract).await?;
             let Reply::Bytes(value) = value else { return Err(OpError::NoSuchKey.into()) };
-            let install = TransferOp::Install { value: &value, absent: *absent, renamed: true };
+            let event = "rename_to";
+            let install = TransferOp::Install { value: &value, absent: *absent, event };
             let done = transfer(transaction, map, to, install).await?;
             if done != Reply::flag(true) {
                 return Ok(reply(false));
             }
-            let removed = transfer(transaction, map, from, TransferOp::RenameFrom).await;
+            let moved = TransferOp::Moved { event: "rename_from" };
+            let removed = transfer(transaction, map, from, moved).await;
             removed.map_err(Failure::after_changes)?;
             Ok(reply(true))
         }
         SeveralOp::Copy { from, to, replace } => {
             let value = transfer(transaction, map, from, TransferOp::Extract).await?;
             let Reply::Bytes(value) = value else { return Ok(Reply::flag(false)) };
-            let install = TransferOp::Install { value: &value, absent: !replace, renamed: false };
+            let event = "copy_to";
+            let install = TransferOp::Install { value: &value, absent: !replace, event };
             transfer(transaction, map, to, install).await
+        }
+        SeveralOp::Across { from, to, map: other, replace, moves } => {
+            if *other == map && from == to {
+                return Err(OpError::SameKey.into());
+            }
+            let value = transfer(transaction, map, from, TransferOp::Extract).await?;
+            let Reply::Bytes(value) = value else { return Ok(Reply::flag(false)) };
+            let event = if *moves { "move_to" } else { "copy_to" };
+            let install = TransferOp::Install { value: &value, absent: !replace, event };
+            let done = transfer(transaction, other, to, install).await?;
+            if *moves && done == Reply::flag(true) {
+                let moved = TransferOp::Moved { event: "move_from" };
+                let removed = transfer(transaction, map, from, moved).await;
+                removed.map_err(Failure::after_changes)?;
+            }
+            Ok(done)
         }
         SeveralOp::MoveMember { from, to, member } => {
             let contains = || KeyOp::Set(SetOp::Contains(member));

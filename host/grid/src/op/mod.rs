@@ -5,6 +5,7 @@
 //! step ([`Op::Batch`]). It borrows from the client's request; the result is a [`Reply`].
 
 mod answer;
+mod content;
 mod effect;
 mod fields;
 mod generic;
@@ -14,6 +15,7 @@ mod list;
 mod near;
 mod plain;
 mod random;
+mod representation;
 mod set;
 mod several;
 mod sorted_set;
@@ -28,6 +30,7 @@ mod whole;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
+pub use content::{Content, ContentField, ContentOp};
 pub use effect::Effect;
 pub use fields::{FieldLifetime, FieldsIf, FieldsOp};
 pub(crate) use generic::version;
@@ -119,6 +122,8 @@ pub enum KeyOp<'a> {
     Set(#[serde(borrow)] SetOp<'a>),
     /// For a sorted set.
     SortedSet(#[serde(borrow)] SortedSetOp<'a>),
+    /// For the whole value, of any type.
+    Content(#[serde(borrow)] ContentOp<'a>),
 }
 
 impl Op<'_> {
@@ -168,6 +173,17 @@ impl Op<'_> {
             Self::Whole(_) | Self::Request { .. } => Vec::new(),
             Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
             Self::Transaction(op) => op.parts().1.iter().flat_map(|op| op.op.keys()).collect(),
+        }
+    }
+
+    /// The name of another map that it concerns. Such an operation is part of a transaction: see
+    /// [`Grid::transact`](crate::Grid::transact).
+    #[must_use]
+    pub fn other_map(&self) -> Option<&str> {
+        match self {
+            Self::Several(SeveralOp::Across { map, .. }) => Some(map),
+            Self::By { op, .. } => op.other_map(),
+            _ => None,
         }
     }
 
@@ -234,6 +250,7 @@ impl Op<'_> {
     /// Whether what it adds replaces the value of its key.
     fn replaces(&self) -> bool {
         match self {
+            Self::Key(_, KeyOp::Content(ContentOp::Restore { .. })) => true,
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
@@ -308,6 +325,7 @@ impl KeyOp<'_> {
             }
             Self::Hash(HashOp::SetIfAbsent(field, value)) => field.len() + value.len(),
             Self::Hash(HashOp::Fields(op)) => op.added_bytes(),
+            Self::Content(op) => op.added_bytes(),
             Self::Set(SetOp::Add(members)) => sum(members),
             Self::SortedSet(SortedSetOp::Add { members, .. }) => {
                 members.iter().map(|(_, member)| member.len()).sum()
@@ -324,6 +342,7 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.effect(),
             Self::Set(op) => op.effect(),
             Self::SortedSet(op) => op.effect(),
+            Self::Content(op) => op.effect(),
         }
     }
 
@@ -335,6 +354,7 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.execute(key, access),
             Self::Set(op) => op.execute(key, access),
             Self::SortedSet(op) => op.execute(key, access),
+            Self::Content(op) => op.execute(key, access),
         }
     }
 }

@@ -13,6 +13,7 @@ pub(super) mod introspection;
 pub(super) mod keys;
 pub(super) mod lists;
 pub(super) mod multi_partition;
+pub(super) mod objects;
 pub(super) mod pubsub;
 pub(super) mod scans;
 pub(super) mod sets;

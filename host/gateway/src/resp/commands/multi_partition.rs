@@ -40,7 +40,8 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::MoveMember { .. }
         | SeveralOp::MoveElement { .. }
         | SeveralOp::StoreRange { .. }
-        | SeveralOp::StoreNear { .. } => true,
+        | SeveralOp::StoreNear { .. }
+        | SeveralOp::Across { .. } => true,
     }
 }
 

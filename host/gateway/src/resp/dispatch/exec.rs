@@ -24,7 +24,7 @@ use super::super::outcome::{Begun, Continuation, Outcome};
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
 use super::admit::{admit, is_busy};
-use super::run::run;
+use super::run::{check_other_map, run};
 use super::table::COMMANDS;
 use crate::databases::DATABASES;
 
@@ -144,6 +144,9 @@ impl Steps {
 
     /// The partition of a step if all its keys are in one partition of one map.
     fn single_partition(&self, client: &Client, step: &Step<'_>) -> Option<u16> {
+        if step.ops.iter().any(|(_, op)| op.other_map().is_some()) {
+            return None;
+        }
         let of_ops =
             step.ops.iter().flat_map(|(map, op)| op.keys().into_iter().map(move |key| (map, key)));
         let of_watched = self.watched.iter().map(|(map, key, _)| (map, &key[..]));
@@ -179,6 +182,9 @@ impl Steps {
                 Handler::Local(_) | Handler::WithTable(_) | Handler::Exec => None,
             };
             step.sources.push(match parsed {
+                Some((Ok(op), _)) if let Err(error) = check_other_map(&client.server, &op) => {
+                    Some(ReplySource::Failed(error))
+                }
                 Some((Ok(op), shape)) => {
                     step.ops.push((Arc::clone(&map), op));
                     Some(ReplySource::Grid(request.len(), shape))

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, WithTable};
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
-    blocking, clients, cluster, describe, fields, geo, hashes, introspection, keys, lists, pubsub,
-    scans, sets, sorted_sets, strings, transactions,
+    blocking, clients, cluster, describe, fields, geo, hashes, introspection, keys, lists, objects,
+    pubsub, scans, sets, sorted_sets, strings, transactions,
 };
 use super::super::scripts;
 
@@ -35,6 +35,7 @@ const DANGEROUS: u16 = Command::DANGEROUS;
 
 const NONE: Keys = Keys::None;
 const ONE: Keys = Keys::Every { first: 1, last: 1, step: 1 };
+const SECOND: Keys = Keys::Every { first: 2, last: 2, step: 1 };
 const TWO: Keys = Keys::Every { first: 1, last: 2, step: 1 };
 const ALL: Keys = Keys::Every { first: 1, last: -1, step: 1 };
 const PAIRS: Keys = Keys::Every { first: 1, last: -1, step: 2 };
@@ -84,11 +85,19 @@ pub(super) static COMMANDS: &[Command] = &[
 
     c("copy", -3, W | M, TWO, Generic, Op(keys::copy), "Copies the value of a key to another key."),
     c("del", -2, W, ALL, Generic, Op(keys::del), "Deletes keys and returns how many existed."),
+    c("dump", 2, R, ONE, Generic, Shaped(objects::dump, objects::dumped), "Returns the value of a key in the RDB encoding of Redis."),
     c("exists", -2, R | F, ALL, Generic, Op(keys::exists), "Returns how many of the given keys exist."),
     c("expire", -3, W | F, ONE, Generic, Op(keys::expire), "Sets the time to live of a key, in seconds."),
     c("expireat", -3, W | F, ONE, Generic, Op(keys::expireat), "Sets the time at which a key expires, as a Unix timestamp in seconds."),
     c("expiretime", 2, R | F, ONE, Generic, Shaped(keys::expiretime, keys::seconds), "Returns the time at which a key expires, as a Unix timestamp in seconds."),
     c("keys", 2, R | DANGEROUS, NONE, Generic, Local(scans::keys), "Returns all keys matching a pattern; fails beyond 1,000,000 keys or 64 MiB of them: use SCAN."),
+    c("move", 3, W | F, ONE, Generic, Op(keys::move_to), "Moves a key to another database."),
+    c("object", -2, CONTAINER, NONE, Generic, Local(describe::container), "Reports how values are stored and used."),
+    c("object|encoding", 3, R, SECOND, Generic, Op(objects::encoding), "Returns the name of the form in which Redis would store a value."),
+    c("object|freq", 3, R, SECOND, Generic, Shaped(objects::exists, objects::freq), "Returns an error: the frequency of accesses is not that of Redis."),
+    c("object|help", 2, 0, NONE, Generic, WithTable(describe::help), "Lists the subcommands."),
+    c("object|idletime", 3, R, SECOND, Generic, Shaped(objects::view, objects::idletime), "Returns the time since a key was last used, in seconds."),
+    c("object|refcount", 3, R, SECOND, Generic, Shaped(objects::exists, objects::refcount), "Returns 1 for each key: values are not shared."),
     c("persist", 2, W | F, ONE, Generic, Op(keys::persist), "Removes the expiry time of a key."),
     c("pexpire", -3, W | F, ONE, Generic, Op(keys::pexpire), "Sets the time to live of a key, in milliseconds."),
     c("pexpireat", -3, W | F, ONE, Generic, Op(keys::pexpireat), "Sets the time at which a key expires, as a Unix timestamp in milliseconds."),
@@ -97,12 +106,14 @@ pub(super) static COMMANDS: &[Command] = &[
     c("randomkey", 1, R, NONE, Generic, Local(scans::randomkey), "Returns a random key of the database."),
     c("rename", 3, W, TWO, Generic, Op(keys::rename), "Renames a key, replacing the destination if it exists."),
     c("renamenx", 3, W | F, TWO, Generic, Op(keys::renamenx), "Renames a key if the destination does not exist."),
+    c("restore", -4, W | M | DANGEROUS, ONE, Generic, Op(objects::restore), "Sets a value that DUMP of Convoke or Redis has returned."),
     c("scan", -2, R, NONE, Generic, Local(scans::scan), "Iterates over the keys of the database with a cursor."),
     c("touch", -2, R | F, ALL, Generic, Op(keys::touch), "Updates the last access time of keys and returns how many exist."),
     c("ttl", 2, R | F, ONE, Generic, Shaped(keys::ttl, keys::seconds), "Returns the remaining time to live of a key, in seconds."),
     c("type", 2, R | F, ONE, Generic, Op(keys::kind), "Returns the type of the value stored at a key."),
     c("unlink", -2, W | F, ALL, Generic, Op(keys::del), "Deletes keys, exactly as DEL does."),
     c("wait", 3, 0, NONE, Generic, Local(introspection::wait), "Returns the number of backups that have this connection's writes; returns at once, since each write waits for its backups."),
+    c("waitaof", 4, 0, NONE, Generic, Local(introspection::waitaof), "Returns 0 and the number of backups that have this connection's writes: there is no append-only file."),
 
     c("append", 3, W | M | F, ONE, String, Op(strings::append), "Appends bytes to a string, creating it if the key does not exist."),
     c("decr", 2, W | M | F, ONE, String, Op(strings::decr), "Decrements the integer value of a key by one."),
@@ -292,6 +303,14 @@ pub(super) static COMMANDS: &[Command] = &[
     c("flushall", -1, W | DANGEROUS, NONE, Server, Local(scans::flushall), "Deletes all keys of all databases."),
     c("flushdb", -1, W | DANGEROUS, NONE, Server, Local(scans::flushdb), "Deletes all keys of the selected database."),
     c("info", -1, DANGEROUS, NONE, Server, Local(introspection::info), "Returns information and statistics about the server."),
+    c("memory", -2, CONTAINER, NONE, Server, Local(describe::container), "Reports how much memory is used."),
+    c("memory|doctor", 2, 0, NONE, Server, Local(objects::memory_doctor), "Returns a text: memory problems are not diagnosed."),
+    c("memory|help", 2, 0, NONE, Server, WithTable(describe::help), "Lists the subcommands."),
+    c("memory|malloc-stats", 2, 0, NONE, Server, Local(objects::memory_malloc_stats), "Returns a text: the allocator has no statistics."),
+    c("memory|purge", 2, 0, NONE, Server, Local(objects::memory_purge), "Accepted for compatibility; has no effect."),
+    c("memory|stats", 2, 0, NONE, Server, Local(objects::memory_stats), "Returns how much memory this member uses for data and clients."),
+    c("memory|usage", -3, R, SECOND, Server, Shaped(objects::memory_usage, objects::usage), "Returns the bytes that a key and its value take on each member that has them."),
+    c("swapdb", 3, W | F | DANGEROUS, NONE, Server, Local(keys::swapdb), "Returns an error, unless both databases are the same."),
     c("time", 1, F, NONE, Server, Local(introspection::time), "Returns the server time: Unix time in seconds, and microseconds."),
 
     c("asking", 1, F, NONE, Cluster, Local(cluster::readonly), "Accepted for compatibility; slots are never partially migrated."),

@@ -9,7 +9,7 @@ pub use combine::{
     Aggregate, Combine, Scored, Weighted, combine, combine_sorted, plain_members, scored_members,
 };
 pub(super) use combine::{store_set, store_sorted};
-pub(super) use moving::{install, value};
+pub(super) use moving::{Encoded, decode, install, value};
 
 use super::answer::ANSWER_BYTES_MAX;
 use super::effect::Effect;
@@ -184,6 +184,22 @@ pub enum SeveralOp<'a> {
         #[serde(borrow)]
         event: &'a str,
     },
+    /// Copies or moves a value to a key of another map, with its expiry; returns 1 or 0.
+    Across {
+        /// The source key.
+        #[serde(borrow, with = "serde_bytes")]
+        from: &'a [u8],
+        /// The destination key.
+        #[serde(borrow, with = "serde_bytes")]
+        to: &'a [u8],
+        /// The name of the map of the destination key.
+        #[serde(borrow)]
+        map: &'a str,
+        /// Even if the destination exists.
+        replace: bool,
+        /// Whether to remove the source.
+        moves: bool,
+    },
 }
 
 impl SeveralOp<'_> {
@@ -207,7 +223,8 @@ impl SeveralOp<'_> {
             | Self::CombineSets { .. }
             | Self::CombineSorted { .. }
             | Self::StoreRange { .. }
-            | Self::StoreNear { .. } => Effect::Adds,
+            | Self::StoreNear { .. }
+            | Self::Across { .. } => Effect::Adds,
         }
     }
 
@@ -228,7 +245,8 @@ impl SeveralOp<'_> {
             | Self::MoveMember { from, to, .. }
             | Self::MoveElement { from, to, .. }
             | Self::StoreRange { from, to, .. }
-            | Self::StoreNear { from, to, .. } => vec![from, to],
+            | Self::StoreNear { from, to, .. }
+            | Self::Across { from, to, .. } => vec![from, to],
             Self::CombineSets { keys, store, .. } => store.iter().chain(keys).copied().collect(),
             Self::CombineSorted { keys, store, .. } => {
                 store.iter().copied().chain(keys.iter().map(|weighted| weighted.key)).collect()
@@ -283,6 +301,8 @@ impl SeveralOp<'_> {
             Self::CombineSets { how, keys, store } => {
                 combine::sets(access, *how, keys, store.as_deref())
             }
+            // It needs two maps.
+            Self::Across { .. } => Err(OpError::Malformed),
             Self::CountCommon { keys, sorted, limit } => {
                 combine::count_common(access, keys, *sorted, *limit)
             }

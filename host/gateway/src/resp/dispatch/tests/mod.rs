@@ -3,6 +3,7 @@
 mod busy;
 mod fields;
 mod geo;
+mod objects;
 mod permissions;
 mod scripts;
 mod transactions;
