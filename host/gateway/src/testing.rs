@@ -19,6 +19,9 @@ use crate::resp::request::{OwnedRequest, Request};
 use crate::resp::server::{Cluster, ClusterNode, RespSettings, Server};
 use crate::trust::{Passwords, Trust};
 
+/// Time between ticks of the grid.
+const TICK: Duration = Duration::from_millis(100);
+
 /// The host of the grid: the test process.
 struct Process {
     started: Instant,
@@ -45,7 +48,7 @@ impl Host for Process {
 }
 
 /// The grid of a single member, ready to serve. Must be called in a runtime whose clock is not
-/// paused; `tick` is called once, here.
+/// paused.
 pub(crate) fn single_member_grid() -> Grid {
     single_member_grid_with(MapCatalog::default())
 }
@@ -73,6 +76,14 @@ pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
     grid.expect_view(&view);
     grid.handle_view(&view);
     grid.tick();
+    // Without ticks the lease ends after a second, and operations wait forever.
+    let ticking = grid.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(TICK).await;
+            ticking.tick();
+        }
+    });
     grid
 }
 
