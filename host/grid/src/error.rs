@@ -97,4 +97,10 @@ pub enum OpError {
     /// The source and the destination are the same.
     #[error("the source and the destination are the same")]
     SameKey,
+    /// The version or the checksum of a value in another encoding is wrong.
+    #[error("the version or the checksum of the value is wrong")]
+    BadChecksum,
+    /// A value in another encoding is malformed.
+    #[error("the value is malformed")]
+    BadValue,
 }

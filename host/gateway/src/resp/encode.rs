@@ -276,6 +276,8 @@ pub fn error_text(error: &OpError) -> String {
         OpError::NoSuchKey => "ERR no such key".into(),
         OpError::NoSuchMember => "ERR could not decode requested zset member".into(),
         OpError::KeyExists => "BUSYKEY Target key name already exists.".into(),
+        OpError::BadChecksum => "ERR DUMP payload version or checksum are wrong".into(),
+        OpError::BadValue => "ERR Bad data format".into(),
         OpError::SameKey => "ERR source and destination objects are the same".into(),
         OpError::NoSuchIndex => "ERR index out of range".into(),
         OpError::TooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)".into(),

@@ -38,6 +38,14 @@ pub enum ContentOp<'a> {
     },
     /// The name of the form in which Redis would store the value, or nil.
     Representation,
+    /// Fails like [`ContentOp::Restore`] of a value that cannot be read: with
+    /// [`OpError::KeyExists`], [`OpError::BadChecksum`] or [`OpError::BadValue`].
+    RefuseRestore {
+        /// Even if the key exists.
+        replace: bool,
+        /// Whether the checksum is wrong.
+        is_damaged: bool,
+    },
 }
 
 /// A value.
@@ -69,7 +77,7 @@ pub struct ContentField<'a> {
 impl ContentOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
-            Self::Read | Self::Representation => Effect::Reads,
+            Self::Read | Self::Representation | Self::RefuseRestore { .. } => Effect::Reads,
             Self::Restore { .. } => Effect::Adds,
         }
     }
@@ -105,6 +113,11 @@ impl ContentOp<'_> {
                 access.notify(Class::Generic, "restore", key);
                 Ok(Reply::Done)
             }
+            Self::RefuseRestore { replace, .. } if !replace && access.peek(key).is_some() => {
+                Err(OpError::KeyExists)
+            }
+            Self::RefuseRestore { is_damaged: true, .. } => Err(OpError::BadChecksum),
+            Self::RefuseRestore { is_damaged: false, .. } => Err(OpError::BadValue),
             Self::Representation => {
                 let name = access.peek(key).map(|entry| representation::name(&entry));
                 Ok(Reply::optional(name.map(str::as_bytes)))

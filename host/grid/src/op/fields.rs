@@ -385,6 +385,32 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_drops_due_fields_once_it_is_the_primary() {
+        let mut bench = Bench::new();
+        set_for(&mut bench, b"h", &[b"a"], 500);
+        set_for(&mut bench, b"h", &[b"b"], 5_000);
+        bench.fail_over();
+        assert_eq!(bench.expire_due(700), 1);
+        assert_eq!(bench.events(), ["hexpired"]);
+        bench.fail_over();
+        assert_eq!(bench.expire_due(5_200), 1);
+        assert_eq!(bench.events(), ["hexpired", "del"]);
+    }
+
+    #[test]
+    fn a_member_of_another_cluster_brings_deadlines_in_the_time_of_this_one() {
+        use crate::item::Item;
+        use crate::value::{HashEdit, StructureEdit};
+        let edit = |deadline_ms| {
+            StructureEdit::Hash(HashEdit::SetExpiring(vec![(b"f", b"v", deadline_ms)]))
+        };
+        assert_eq!(Item::More(edit(1_000)).shifted(-300), Item::More(edit(700)));
+        let (key, meta) = (&b"k"[..], crate::entry::Meta::default());
+        let item = |deadline_ms| Item::Structure { key, meta, edit: edit(deadline_ms) };
+        assert_eq!(item(1_000).shifted(500), item(1_500));
+    }
+
+    #[test]
     fn sums_keep_the_deadline_and_values_remove_it() {
         let mut bench = Bench::new();
         set_for(&mut bench, b"h", &[b"a"], 1_000);

@@ -89,6 +89,11 @@ impl Bench {
         assert_eq!(items(&self.primary), items(&self.backup));
     }
 
+    /// Makes the backup the primary, and the other way round.
+    pub(crate) fn fail_over(&mut self) {
+        std::mem::swap(&mut self.primary, &mut self.backup);
+    }
+
     /// Drops what has expired at this time since the start, as the sweep of a primary does. Returns
     /// how many keys were due.
     pub(crate) fn expire_due(&mut self, at_ms: u64) -> usize {

@@ -61,12 +61,13 @@ pub(crate) fn restore<'a>(request: &Request<'a>) -> Parsed<'a> {
         _ if is_absolute => Lifetime::Until(ttl_ms),
         ttl_ms => Lifetime::For(ttl_ms),
     };
-    let content = rdb::parse(payload).map_err(|error| match error {
-        Unreadable::Footer => CommandError::new("ERR DUMP payload version or checksum are wrong"),
-        Unreadable::Data => CommandError::new("ERR Bad data format"),
-    })?;
-    let value = Cow::Owned(content.encode());
-    let op = ContentOp::Restore { value, lifetime, replace, idle_seconds, frequency };
+    let op = match rdb::parse(payload) {
+        Ok(content) => {
+            let value = Cow::Owned(content.encode());
+            ContentOp::Restore { value, lifetime, replace, idle_seconds, frequency }
+        }
+        Err(error) => ContentOp::RefuseRestore { replace, is_damaged: error == Unreadable::Footer },
+    };
     Ok(Op::Key(key, KeyOp::Content(op)))
 }
 

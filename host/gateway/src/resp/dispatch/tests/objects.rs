@@ -163,6 +163,16 @@ async fn malformed_values_behind_a_right_checksum_are_refused() {
     let payload = [&payload[..], &checksum].concat();
     let refused = call(client, &[b"restore", b"k", b"0", &payload]).await;
     assert_eq!(refused, Answer::Error("ERR Bad data format".into()));
+    check(
+        client,
+        &[
+            ("set foo bar", "+OK"),
+            ("restore foo 0 ...", "-BUSYKEY Target key name already exists."),
+            ("restore foo 0 ... replace", "-ERR DUMP payload version or checksum are wrong"),
+            ("get foo", "$3 bar"),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
