@@ -131,8 +131,7 @@ impl Access<'_> {
     /// whether more may have expired.
     fn drop_due_fields(&mut self, hash: u32, key: &[u8], max: usize) -> bool {
         let mut left = max;
-        loop {
-            let Some(Entry::Structured(entry)) = self.fragment.get(hash, key) else { break };
+        while let Some(Entry::Structured(entry)) = self.fragment.get(hash, key) {
             let Structure::Hash(fields) = &entry.value else { return false };
             let due = fields.due(self.now_ms, left.min(DUE_FIELDS_AT_ONCE));
             if due.is_empty() {

@@ -254,7 +254,7 @@ impl Command {
                 };
                 let options = arguments.get(from..).unwrap_or_default();
                 // Of several, the last one counts.
-                let stored = options.windows(2).filter(|pair| is_store(pair[0])).last();
+                let stored = options.windows(2).rfind(|pair| is_store(pair[0]));
                 let stored = stored.map(|pair| pair[1]);
                 arguments.get(1).copied().into_iter().chain(stored).collect()
             }

@@ -258,7 +258,7 @@ mod tests {
                 1 => Edit::Structure(StructureEdit::Hash(HashEdit::Set(vec![fields]))),
                 4 => {
                     let deadline_ms = NOW_MS + u64::from(*what);
-                    let fields = vec![fields, (key, key)];
+                    let fields = [fields, (key, key)];
                     let expiring = fields.iter().map(|(n, v)| (*n, *v, deadline_ms)).collect();
                     Edit::Structure(StructureEdit::Hash(HashEdit::SetExpiring(expiring)))
                 }
