@@ -183,7 +183,7 @@ impl Cell {
     }
 }
 
-/// An area around a centre. Lengths are in the unit of whoever made it.
+/// An area around a centre. Lengths are in any unit.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Shape {
     /// A circle.
