@@ -108,7 +108,7 @@ fn nodes<'a>(reader: &mut Reader<'a>, is_second: bool) -> Option<Vec<Element<'a>
     for _ in 0..reader.elements()? {
         let kind = if is_second { reader.number()? } else { NODE_PACKED };
         match kind {
-            NODE_PLAIN => all.push(reader.string()?),
+            NODE_PLAIN => all.push(reader.string().filter(|element| !element.is_empty())?),
             NODE_PACKED if is_second => all.append(&mut packed(reader, Packing::Listpack)?),
             NODE_PACKED => all.append(&mut packed(reader, Packing::Ziplist)?),
             _ => return None,
@@ -148,13 +148,19 @@ fn deadline(ms: u64) -> Option<Option<u64>> {
     (ms <= DEADLINE_MS_MAX).then_some((ms > 0).then_some(ms))
 }
 
-/// A hash of names, values and deadlines.
+/// A hash of names, values and deadlines, the earliest first; those without come last.
 fn hash_with_deadlines(all: Vec<Element<'_>>) -> Option<Content<'_>> {
     let mut all = all.into_iter();
     let mut fields = Vec::with_capacity(all.len() / 3);
+    let mut last = 0;
     while let Some(name) = all.next() {
         let value = all.next()?;
         let deadline_ms = deadline(u64::try_from(integer(&all.next()?)?).ok()?)?;
+        let place = deadline_ms.unwrap_or(u64::MAX);
+        if place < last {
+            return None;
+        }
+        last = place;
         fields.push(ContentField { name, value, deadline_ms });
     }
     of_fields(fields)

@@ -231,11 +231,25 @@ fn forms_of_older_and_newer_versions_can_be_read() {
 }
 
 #[test]
+fn deadlines_in_a_listpack_are_in_order_and_numbers() {
+    // From Redis' own tests: a text, a deadline that is too late, and two in a wrong order.
+    for payload in [
+        "172d2d00000009008161020101f4a69618b88f01000009826631038276310383666f6f0482663203827632030001ff0c00de40e537511c1256",
+        "173333000000090000010001f401c589958f010000090101825f3103f4299497958f0100000902010201f4015eaf958f01330009ff0c007e4ff433e9c53e56",
+        "17c33035143500000009008266320382763203f4807316d18f012012028266312011033103f47fe00111003320110433030001ff0c00f670295711689de5",
+        "172d2d0000000900826631038276310300018266320382763203f4e0597a96000000000982663303827633030001ff0c004266d4be17c39672",
+    ] {
+        assert_eq!(parse(&hex(payload)), Err(Unreadable::Data), "{payload}");
+    }
+}
+
+#[test]
 fn malformed_payloads_are_refused() {
     for (body, why) in [
         (&[][..], "no type"),
         (&[form::SET, 0], "no member"),
         (&[form::LIST, 0], "no element"),
+        (&[form::LIST_QUICKLIST_2, 1, 1, 0], "an empty node"),
         (&[form::SET, 2, 1, b'a', 1, b'a'], "a member twice"),
         (&[form::HASH, 1, 1, b'a'], "a field without a value"),
         (&[form::STRING, 1, b'a', 0], "something behind the value"),
