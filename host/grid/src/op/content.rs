@@ -241,6 +241,8 @@ impl<'a> Content<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::testing::Bench;
     use super::super::{GenericOp, HashOp, KeyOp, ListOp, PlainOp, PutAnswer, PutIf, SetOp};
     use super::*;
@@ -326,6 +328,14 @@ mod tests {
         restore(&mut bench, b"k", &value, Lifetime::Until(1), true).unwrap();
         assert_eq!(bench.events(), ["del"]);
         assert_eq!(bench.key(b"k", remaining()), Ok(Reply::Integer(-2)));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Content::decode(&bytes);
+            let _ = several::decode(&bytes);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ fn bytes() -> impl Strategy<Value = Cow<'static, [u8]>> {
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..20),
         proptest::collection::vec(any::<u8>(), 60..70),
-        proptest::collection::vec(any::<u8>(), 4_000..9_000),
+        proptest::collection::vec(any::<u8>(), 4_090..4_110),
         any::<i64>().prop_map(|number| number.to_string().into_bytes()),
         (-5_000..5_000_i64).prop_map(|number| number.to_string().into_bytes()),
     ]

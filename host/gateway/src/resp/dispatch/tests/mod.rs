@@ -1,5 +1,6 @@
 //! Tests of commands as clients see them.
 
+mod arguments;
 mod busy;
 mod fields;
 mod geo;
