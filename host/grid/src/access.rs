@@ -138,6 +138,7 @@ impl Access<'_> {
                 break;
             }
             left -= due.len();
+            self.map.expired_fields.fetch_add(due.len() as u64, Ordering::Relaxed);
             let names = due.iter().map(|name| &**name).collect();
             let edit = StructureEdit::Hash(HashEdit::Remove(names));
             if self.apply(hash, key, &Edit::Structure(edit)) == Applied::Gone {

@@ -245,6 +245,7 @@ async fn fields(server: &Server, section: &str) -> Vec<(String, String)> {
                 ),
                 field("rejected_connections", &load(&counters.turned_away)),
                 field("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
+                field("expired_subkeys", &maps.iter().map(|map| map.expired_fields()).sum::<u64>()),
                 field("evicted_keys", &maps.iter().map(|map| map.evicted()).sum::<u64>()),
                 field("pubsub_channels", &count_local(server, &SubscriptionQuery::Topics(None))),
                 field("pubsub_patterns", &count_local(server, &SubscriptionQuery::Patterns)),
