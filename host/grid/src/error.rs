@@ -118,4 +118,19 @@ pub enum OpError {
     /// What was added, after the result was replaced by a bound, would not be a 64-bit integer.
     #[error("what was added would overflow")]
     AddedOverflow,
+    /// There is no such member in the sorted set.
+    #[error("there is no such member in the sorted set")]
+    NoSuchMember,
+    /// The key exists already.
+    #[error("the key exists already")]
+    KeyExists,
+    /// The source and the destination are the same.
+    #[error("the source and the destination are the same")]
+    SameKey,
+    /// The version or the checksum of a value in another encoding is wrong.
+    #[error("the version or the checksum of the value is wrong")]
+    BadChecksum,
+    /// A value in another encoding is malformed.
+    #[error("the value is malformed")]
+    BadValue,
 }

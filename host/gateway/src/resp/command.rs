@@ -32,6 +32,8 @@ pub(crate) enum Group {
     Set,
     /// Sorted sets.
     SortedSet,
+    /// Places.
+    Geo,
     /// Publish/subscribe.
     PubSub,
     /// Scripts.
@@ -57,6 +59,7 @@ impl Group {
             Self::List => "list",
             Self::Set => "set",
             Self::SortedSet => "sorted-set",
+            Self::Geo => "geo",
             Self::PubSub => "pubsub",
             Self::Scripting => "scripting",
             Self::Transactions => "transactions",
@@ -77,6 +80,7 @@ impl Group {
             Self::List => Some("list"),
             Self::Set => Some("set"),
             Self::SortedSet => Some("sortedset"),
+            Self::Geo => Some("geo"),
             Self::Scripting => Some("scripting"),
             Self::Transactions => Some("transaction"),
             // The category pubsub follows from a flag.
@@ -107,6 +111,8 @@ pub(crate) enum Keys {
     DestinationAndCounted,
     /// The first argument, and the last one that follows `STORE` as an option.
     SortedAndStored,
+    /// The first argument, and those that follow `STORE` or `STOREDIST` from this argument on.
+    FirstAndStored(usize),
 }
 
 /// Parses the arguments of a command into an operation.
@@ -218,6 +224,7 @@ impl Command {
                 | Keys::CountedPairs(_)
                 | Keys::DestinationAndCounted
                 | Keys::SortedAndStored
+                | Keys::FirstAndStored(_)
         );
         [
             (Self::WRITE, "write"),
@@ -260,6 +267,16 @@ impl Command {
             }
             Keys::SortedAndStored => {
                 arguments.get(1).copied().into_iter().chain(stored(arguments)).collect()
+            }
+            Keys::FirstAndStored(from) => {
+                let is_store = |word: &[u8]| {
+                    word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist")
+                };
+                let options = arguments.get(from..).unwrap_or_default();
+                // Of several, the last one counts.
+                let stored = options.windows(2).rfind(|pair| is_store(pair[0]));
+                let stored = stored.map(|pair| pair[1]);
+                arguments.get(1).copied().into_iter().chain(stored).collect()
             }
         }
     }

@@ -6,7 +6,8 @@
 //!
 //! Files import only those of the layers below their own:
 //!
-//! 1. Data and parsing: `request`, `encode`, `answer`, `args`.
+//! 1. Data and parsing: `request`, `encode`, `answer`, `args`, and values in the encoding of
+//!    Redis' files: `rdb`.
 //! 2. State that all clients share: `server`, `client_info`, `script_cache`, and `routing` of keys.
 //! 3. One client: `client`, the `outcome` of its commands, and the `pipeline` of those in progress.
 //! 4. `command`, the type of a row of the command table, the `commands` by group, and `scripts`,
@@ -30,6 +31,7 @@ mod lanes;
 mod listener;
 pub(crate) mod outcome;
 mod pipeline;
+mod rdb;
 mod routing;
 mod script_cache;
 pub(crate) mod scripts;

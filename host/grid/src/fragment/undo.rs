@@ -9,7 +9,7 @@ use super::Fragment;
 use crate::clock::Version;
 use crate::edit::Edit;
 use crate::encoding;
-use crate::entry::{Entry, Expiry, Meta, Plain, Structured};
+use crate::entry::{Entry, Meta, Plain, Structured};
 use crate::ordered::Hashed as _;
 use crate::value::StructureEdit;
 
@@ -168,7 +168,7 @@ impl Fragment {
             debug_assert!(false, "an emptied structure is kept when it is taken out");
             return;
         };
-        let (bytes, old) = (entry.bytes(), entry.meta);
+        let (bytes, old, first_ms) = (entry.bytes(), entry.meta, entry.first_ms());
         while let Ok((edit, rest)) = postcard::take_from_bytes::<StructureEdit<'_>>(edits) {
             let applied = entry.value.apply(&edit);
             debug_assert!(applied.is_ok(), "the inverse of an edit applies: {edit:?}");
@@ -176,17 +176,18 @@ impl Fragment {
         }
         entry.meta = meta;
         self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
+        let new_first_ms = entry.first_ms();
         self.renew(hash, old.version, meta.version);
-        self.watch(hash, old.expiry, meta.expiry);
+        self.watch(hash, first_ms, new_first_ms);
     }
 
     /// Adds a structure as it was; the key must not exist.
     pub(super) fn add_structured(&mut self, entry: Structured) {
-        let (hash, meta) = (entry.hash(), entry.meta);
+        let (hash, meta, first_ms) = (entry.hash(), entry.meta, entry.first_ms());
         self.heap_bytes += entry.bytes();
         self.digest ^= super::digest_term(hash, meta.version, false);
         self.structures.insert(entry);
-        self.watch(hash, Expiry::NEVER, meta.expiry);
+        self.watch(hash, None, first_ms);
     }
 }
 
@@ -195,6 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::entry::Expiry;
     use crate::map::{Map, MapCatalog, Maps};
     use crate::value::{HashEdit, ListEdit, Score, SetEdit, SortedSetEdit, Structure};
 
@@ -247,7 +249,19 @@ mod tests {
         };
         let at = u64::from(more) % length.max(1);
         let of_list = |edit| Edit::Structure(StructureEdit::List(edit));
-        let edit = match what % 20 {
+        let deadline_ms = 2_000 + u64::from(more);
+        let of_hash = |edit| Edit::Structure(StructureEdit::Hash(edit));
+        let edit = match what % 24 {
+            20 => of_hash(HashEdit::SetKeeping(vec![(&byte, &value), (&[9], &value)])),
+            21 | 22 => of_hash(HashEdit::SetExpiring(vec![
+                (&byte, &value, deadline_ms),
+                (&[9], &byte, deadline_ms + 1),
+            ])),
+            23 if !has_member => return,
+            23 => of_hash(HashEdit::Expire(vec![
+                (&byte, Some(deadline_ms)),
+                (&byte, (more % 3 == 0).then_some(deadline_ms)),
+            ])),
             0 | 1 => Edit::Put { kind: 0, value: &value, expiry },
             2 => Edit::Remove,
             3 => Edit::Drop,

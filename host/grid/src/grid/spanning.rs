@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 use super::attempt::{Stop, Transaction};
 use crate::op::{
-    Aggregate, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, MapOp, Op, SetOp, SeveralOp,
-    SortedSetOp, Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply,
-    plain_members, scored_members,
+    Aggregate, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, MapOp, NearAnswer, Op, SetOp,
+    SeveralOp, SortedSetOp, Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted,
+    members_reply, plain_members, scored_members,
 };
 use crate::{OpError, Reply, Score};
 
@@ -34,7 +34,10 @@ pub(super) async fn execute(
     }
     if is_spanning {
         // The home's keys are locked first, all at once, while the transaction may wait for any.
-        let keys = ops.iter().map(|op| (op.map, op.op.keys()));
+        let keys = ops.iter().flat_map(|op| {
+            let other = op.op.other_map().map(|map| (map, op.op.keys()));
+            [(op.map, op.op.keys())].into_iter().chain(other)
+        });
         for (map, keys) in keys {
             let keys =
                 keys.into_iter().filter(|key| transaction.partition_of(key) == transaction.home());
@@ -124,10 +127,10 @@ impl Failure {
     }
 }
 
-/// The partition that all keys of an operation lie in, if there is one and these are all that it
-/// uses.
+/// The partition that all keys of an operation lie in, if there is one, one map has them, and these
+/// are all that it uses.
 fn one_of(transaction: &Transaction, op: &Op<'_>) -> Option<u16> {
-    if op.has_unnamed_keys() {
+    if op.has_unnamed_keys() || op.other_map().is_some() {
         return None;
     }
     let mut partitions = op.keys().into_iter().map(|key| transaction.partition_of(key));
@@ -283,20 +286,39 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let reply = |done| if *absent { Reply::flag(done) } else { Reply::Done };
             let value = transfer(transaction, map, from, TransferOp::Extract).await?;
             let Reply::Bytes(value) = value else { return Err(OpError::NoSuchKey.into()) };
-            let install = TransferOp::Install { value: &value, absent: *absent, renamed: true };
+            let event = "rename_to";
+            let install = TransferOp::Install { value: &value, absent: *absent, event };
             let done = transfer(transaction, map, to, install).await?;
             if done != Reply::flag(true) {
                 return Ok(reply(false));
             }
-            let removed = transfer(transaction, map, from, TransferOp::RenameFrom).await;
+            let moved = TransferOp::Moved { event: "rename_from" };
+            let removed = transfer(transaction, map, from, moved).await;
             removed.map_err(Failure::after_changes)?;
             Ok(reply(true))
         }
         SeveralOp::Copy { from, to, replace } => {
             let value = transfer(transaction, map, from, TransferOp::Extract).await?;
             let Reply::Bytes(value) = value else { return Ok(Reply::flag(false)) };
-            let install = TransferOp::Install { value: &value, absent: !replace, renamed: false };
+            let event = "copy_to";
+            let install = TransferOp::Install { value: &value, absent: !replace, event };
             transfer(transaction, map, to, install).await
+        }
+        SeveralOp::Across { from, to, map: other, replace, moves } => {
+            if *other == map && from == to {
+                return Err(OpError::SameKey.into());
+            }
+            let value = transfer(transaction, map, from, TransferOp::Extract).await?;
+            let Reply::Bytes(value) = value else { return Ok(Reply::flag(false)) };
+            let event = if *moves { "move_to" } else { "copy_to" };
+            let install = TransferOp::Install { value: &value, absent: !replace, event };
+            let done = transfer(transaction, other, to, install).await?;
+            if *moves && done == Reply::flag(true) {
+                let moved = TransferOp::Moved { event: "move_from" };
+                let removed = transfer(transaction, map, from, moved).await;
+                removed.map_err(Failure::after_changes)?;
+            }
+            Ok(done)
         }
         SeveralOp::MoveMember { from, to, member } => {
             let contains = || KeyOp::Set(SetOp::Contains(member));
@@ -399,6 +421,14 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let members = scored_members(members);
             let members = members.iter().map(|(score, name)| (*score, &**name)).collect();
             let store_sorted = TransferOp::StoreSorted { members, event: "zrangestore" };
+            transfer(transaction, map, to, store_sorted).await
+        }
+        SeveralOp::StoreNear { from, to, near, distance, event } => {
+            let answer = NearAnswer::Scored { distance: *distance };
+            let search = KeyOp::SortedSet(SortedSetOp::Near { near: *near, answer });
+            let members = scored_members(at_key(transaction, map, from, search).await?);
+            let members = members.iter().map(|(score, name)| (*score, &**name)).collect();
+            let store_sorted = TransferOp::StoreSorted { members, event };
             transfer(transaction, map, to, store_sorted).await
         }
         SeveralOp::PopFirst { keys, end, count } => {

@@ -133,7 +133,7 @@ fn sorted_set() -> Vec<u8> {
 fn combined() -> Vec<u8> {
     let get = || Op::Key(b"k", KeyOp::Plain(PlainOp::Get));
     let expiry = encoding::encoded(&Expiry::NEVER);
-    let install = |value| TransferOp::Install { value, absent: false, renamed: true };
+    let install = |value| TransferOp::Install { value, absent: false, event: "rename_to" };
     sequence(&[
         Op::Several(SeveralOp::Get(vec![b"k", b"plain"])),
         Op::Several(SeveralOp::Exist(vec![b"k", b"k"])),
@@ -150,7 +150,7 @@ fn combined() -> Vec<u8> {
         Op::Whole(WholeOp::Scan { cursor: 0, count: 2, filter: ScanFilter::default() }),
         Op::Whole(WholeOp::Keys(b"*")),
         Op::Whole(WholeOp::Any),
-        Op::Transfer(b"k", TransferOp::RenameFrom),
+        Op::Transfer(b"k", TransferOp::Moved { event: "rename_from" }),
         Op::Several(SeveralOp::Remove(vec![b"k", b"k", b"z"])),
         Op::Whole(WholeOp::Clear),
     ])

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{distinct, scan, values};
 use super::effect::Effect;
 use super::extended::Extended;
+use super::fields::FieldsOp;
 use super::list::fits;
 use super::plain::{integer, sum};
 use super::random;
@@ -70,11 +71,14 @@ pub enum HashOp<'a> {
         /// Whether to return their values as well.
         values: bool,
     },
+    /// On fields that expire.
+    Fields(#[serde(borrow)] FieldsOp<'a>),
 }
 
 impl HashOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
+            Self::Fields(op) => op.effect(),
             Self::Remove(_) => Effect::Changes,
             Self::Set(_) | Self::SetIfAbsent(..) | Self::Add(..) | Self::AddFloat(..) => {
                 Effect::Adds
@@ -153,7 +157,7 @@ impl HashOp<'_> {
                     None => 0,
                 };
                 let sum = old.checked_add(*more).ok_or(OpError::Overflow)?;
-                set(access, key, vec![(*name, sum.to_string().as_bytes())], "hincrby");
+                keep(access, key, name, sum.to_string().as_bytes(), "hincrby");
                 Ok(Reply::Integer(sum))
             }
             Self::AddFloat(name, more) => {
@@ -161,7 +165,7 @@ impl HashOp<'_> {
                 let old = hash.and_then(|hash| hash.get(name)).map(Extended::parse);
                 let old = old.unwrap_or(Some(Extended::ZERO)).ok_or(OpError::FieldNotANumber)?;
                 let text = sum(old, Extended::parse(more).ok_or(OpError::NotANumber)?)?;
-                set(access, key, vec![(*name, text.as_bytes())], "hincrbyfloat");
+                keep(access, key, name, text.as_bytes(), "hincrbyfloat");
                 Ok(Reply::bytes(text.as_bytes()))
             }
             Self::Scan { cursor, count, pattern } => {
@@ -180,6 +184,7 @@ impl HashOp<'_> {
                     },
                 ))
             }
+            Self::Fields(op) => op.execute(key, access),
             Self::Any => {
                 let seed = access.random();
                 let Some(hash) = access.structure::<Hash>(key)? else { return Ok(Reply::Nil) };
@@ -209,6 +214,12 @@ impl HashOp<'_> {
             }
         }
     }
+}
+
+/// Sets a field, whose deadline stays.
+fn keep(access: &mut Access<'_>, key: &[u8], field: &[u8], value: &[u8], name: &str) {
+    let edit = HashEdit::SetKeeping(vec![(field, value)]);
+    access.change(key, StructureEdit::Hash(edit), Class::Hash, name);
 }
 
 fn set(access: &mut Access<'_>, key: &[u8], fields: Vec<(&[u8], &[u8])>, name: &str) {

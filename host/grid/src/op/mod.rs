@@ -7,8 +7,10 @@
 mod answer;
 mod bits;
 mod compare;
+mod content;
 mod effect;
 mod extended;
+mod fields;
 #[cfg(test)]
 mod fuzz;
 mod generic;
@@ -17,9 +19,11 @@ mod hyperloglog;
 mod increment;
 mod lease;
 mod list;
+mod near;
 mod number;
 mod plain;
 mod random;
+mod representation;
 mod set;
 mod several;
 mod sorted_set;
@@ -35,8 +39,10 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
+pub use content::{Content, ContentField, ContentOp};
 pub use effect::Effect;
 pub use extended::Extended;
+pub use fields::{FieldLifetime, FieldsIf, FieldsOp};
 pub(crate) use generic::version;
 pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
@@ -45,6 +51,7 @@ pub use increment::{Amount, Increment};
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
+pub use near::{Centre, Near, NearAnswer, NearLimit, Nearness, place_reply};
 pub use number::{float, score_bound};
 pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, integer};
 pub use set::SetOp;
@@ -133,6 +140,8 @@ pub enum KeyOp<'a> {
     Bits(BitsOp),
     /// For a HyperLogLog.
     HyperLogLog(#[serde(borrow)] HyperLogLogOp<'a>),
+    /// For the whole value, of any type.
+    Content(#[serde(borrow)] ContentOp<'a>),
 }
 
 impl Op<'_> {
@@ -202,6 +211,17 @@ impl Op<'_> {
         }
     }
 
+    /// The name of another map that it concerns. Such an operation is part of a transaction: see
+    /// [`Grid::transact`](crate::Grid::transact).
+    #[must_use]
+    pub fn other_map(&self) -> Option<&str> {
+        match self {
+            Self::Several(SeveralOp::Across { map, .. }) => Some(map),
+            Self::By { op, .. } => op.other_map(),
+            _ => None,
+        }
+    }
+
     /// Checks that its keys are at most [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX) long, for any
     /// protocol.
     ///
@@ -265,6 +285,7 @@ impl Op<'_> {
     /// Whether what it adds replaces the value of its key.
     fn replaces(&self) -> bool {
         match self {
+            Self::Key(_, KeyOp::Content(ContentOp::Restore { .. })) => true,
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
@@ -339,6 +360,8 @@ impl KeyOp<'_> {
                 fields.iter().map(|(field, value)| field.len() + value.len()).sum()
             }
             Self::Hash(HashOp::SetIfAbsent(field, value)) => field.len() + value.len(),
+            Self::Hash(HashOp::Fields(op)) => op.added_bytes(),
+            Self::Content(op) => op.added_bytes(),
             Self::Set(SetOp::Add(members)) => sum(members),
             Self::SortedSet(SortedSetOp::Add { members, .. }) => {
                 members.iter().map(|(_, member)| member.len()).sum()
@@ -358,6 +381,7 @@ impl KeyOp<'_> {
             Self::SortedSet(op) => op.effect(),
             Self::Bits(op) => op.effect(),
             Self::HyperLogLog(op) => op.effect(),
+            Self::Content(op) => op.effect(),
         }
     }
 
@@ -371,6 +395,7 @@ impl KeyOp<'_> {
             Self::SortedSet(op) => op.execute(key, access),
             Self::Bits(op) => op.execute(key, access),
             Self::HyperLogLog(op) => op.execute(key, access),
+            Self::Content(op) => op.execute(key, access),
         }
     }
 }

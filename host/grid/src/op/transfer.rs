@@ -6,6 +6,7 @@ use super::answer::ANSWER_BYTES_MAX;
 use super::effect::Effect;
 use super::{plain, several};
 use crate::access::Access;
+use crate::entry::Expiry;
 use crate::event::Class;
 use crate::value::Score;
 use crate::{OpError, Reply, encoding};
@@ -24,11 +25,16 @@ pub enum TransferOp<'a> {
         value: &'a [u8],
         /// Only if the key does not exist.
         absent: bool,
-        /// It was renamed, not copied.
-        renamed: bool,
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
     },
-    /// Removes a key whose value has a new name.
-    RenameFrom,
+    /// Removes a key whose value is at another key now, or in another map.
+    Moved {
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
+    },
     /// Stores a set in place of any value; returns its number of members.
     StoreSet {
         /// The members.
@@ -71,7 +77,7 @@ impl TransferOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
             Self::Extract => Effect::Reads,
-            Self::RenameFrom => Effect::Changes,
+            Self::Moved { .. } => Effect::Changes,
             Self::Install { .. }
             | Self::StoreSet { .. }
             | Self::StoreSorted { .. }
@@ -82,7 +88,7 @@ impl TransferOp<'_> {
 
     pub(super) fn added_bytes(&self) -> usize {
         match self {
-            Self::Extract | Self::RenameFrom => 0,
+            Self::Extract | Self::Moved { .. } => 0,
             Self::Install { value, .. } | Self::StorePlain { value, .. } => value.len(),
             Self::StoreSet { members: elements, .. } | Self::StoreList { elements, .. } => {
                 elements.iter().map(|element| element.len()).sum()
@@ -107,18 +113,19 @@ impl TransferOp<'_> {
                 }
                 Ok(Reply::Bytes(bytes.into()))
             }
-            Self::Install { value, absent, renamed } => {
+            Self::Install { value, absent, event } => {
                 if *absent && access.peek(key).is_some() {
                     return Ok(Reply::flag(false));
                 }
-                several::install(access, key, value)?;
-                let event = if *renamed { "rename_to" } else { "copy_to" };
+                let (expiry, value): (Expiry, &[u8]) =
+                    postcard::take_from_bytes(value).map_err(|_| OpError::Malformed)?;
+                several::install(access, key, value, expiry)?;
                 access.notify(Class::Generic, event, key);
                 Ok(Reply::flag(true))
             }
-            Self::RenameFrom => {
+            Self::Moved { event } => {
                 access.remove(key);
-                access.notify(Class::Generic, "rename_from", key);
+                access.notify(Class::Generic, event, key);
                 Ok(Reply::Done)
             }
             Self::StoreSet { members, event } => {

@@ -28,9 +28,9 @@ pub struct Step<'a> {
 
 impl Step<'_> {
     /// Executes an operation. `None` if it cannot be part of this step: its keys are not all in
-    /// this partition, it concerns all keys, or room for it is to be found elsewhere.
+    /// this partition and map, it concerns all keys, or room for it is to be found elsewhere.
     pub fn execute(&mut self, op: &Op<'_>) -> Option<Result<Reply, OpError>> {
-        if !matches!(op, Op::Key(..) | Op::Several(_) | Op::By { .. }) {
+        if !matches!(op, Op::Key(..) | Op::Several(_) | Op::By { .. }) || op.other_map().is_some() {
             return None;
         }
         if let Err(error) = op.check_keys() {

@@ -78,7 +78,7 @@ fn info_entry(table: &CommandTable, command: &Command) -> Answer {
         Keys::None | Keys::Counted(_) | Keys::CountedPairs(_) | Keys::DestinationAndCounted => {
             (0, 0, 0)
         }
-        Keys::SortedAndStored => (1, 1, 1),
+        Keys::SortedAndStored | Keys::FirstAndStored(_) => (1, 1, 1),
         Keys::Every { first, last, step } => (first as i64, last, step as i64),
     };
     let categories = command.categories().into_iter().map(|name| simple(&format!("@{name}")));

@@ -46,7 +46,9 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::StoreRange { .. }
         | SeveralOp::CombineBits { .. }
         | SeveralOp::MergeUnion { .. }
-        | SeveralOp::PutAll { .. } => true,
+        | SeveralOp::PutAll { .. }
+        | SeveralOp::StoreNear { .. }
+        | SeveralOp::Across { .. } => true,
     }
 }
 

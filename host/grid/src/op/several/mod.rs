@@ -12,7 +12,7 @@ pub use combine::{
 };
 pub(super) use combine::{store_set, store_sorted};
 pub use lcs::{LcsAnswer, common_subsequence};
-pub(super) use moving::{install, value};
+pub(super) use moving::{Encoded, decode, install, value};
 pub(super) use sort::store_list;
 pub(crate) use sort::{Lookup, SORTED_EVENT, lookup, sorted_reply, stored};
 pub use sort::{Sort, SortBy};
@@ -22,6 +22,7 @@ use super::bits::{BitCombine, BitFold};
 use super::effect::Effect;
 use super::hyperloglog::Union;
 use super::list::End;
+use super::near::Near;
 use super::plain::Lifetime;
 use super::sorted_set::{Span, pop};
 use super::{hyperloglog, list, plain};
@@ -232,6 +233,40 @@ pub enum SeveralOp<'a> {
         /// Whether all keys must exist (`true`), or none of them (`false`).
         exist: Option<bool>,
     },
+    /// Stores the members of a sorted set whose scores stand for places in an area at a key;
+    /// returns their number.
+    StoreNear {
+        /// The source key.
+        #[serde(borrow, with = "serde_bytes")]
+        from: &'a [u8],
+        /// The destination key.
+        #[serde(borrow, with = "serde_bytes")]
+        to: &'a [u8],
+        /// The area.
+        #[serde(borrow)]
+        near: Near<'a>,
+        /// Whether the scores are the distances from its centre.
+        distance: bool,
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
+    },
+    /// Copies or moves a value to a key of another map, with its expiry; returns 1 or 0.
+    Across {
+        /// The source key.
+        #[serde(borrow, with = "serde_bytes")]
+        from: &'a [u8],
+        /// The destination key.
+        #[serde(borrow, with = "serde_bytes")]
+        to: &'a [u8],
+        /// The name of the map of the destination key.
+        #[serde(borrow)]
+        map: &'a str,
+        /// Even if the destination exists.
+        replace: bool,
+        /// Whether to remove the source.
+        moves: bool,
+    },
 }
 
 impl SeveralOp<'_> {
@@ -262,7 +297,9 @@ impl SeveralOp<'_> {
             | Self::CombineBits { .. }
             | Self::MergeUnion { .. }
             | Self::Sort { .. }
-            | Self::PutAll { .. } => Effect::Adds,
+            | Self::PutAll { .. }
+            | Self::StoreNear { .. }
+            | Self::Across { .. } => Effect::Adds,
         }
     }
 
@@ -290,7 +327,9 @@ impl SeveralOp<'_> {
             | Self::Copy { from, to, .. }
             | Self::MoveMember { from, to, .. }
             | Self::MoveElement { from, to, .. }
-            | Self::StoreRange { from, to, .. } => vec![from, to],
+            | Self::StoreRange { from, to, .. }
+            | Self::StoreNear { from, to, .. }
+            | Self::Across { from, to, .. } => vec![from, to],
             Self::CombineSets { keys, store, .. } => store.iter().chain(keys).copied().collect(),
             Self::CombineSorted { keys, store, .. } => {
                 store.iter().copied().chain(keys.iter().map(|weighted| weighted.key)).collect()
@@ -353,6 +392,8 @@ impl SeveralOp<'_> {
             Self::CombineSets { how, keys, store } => {
                 combine::sets(access, *how, keys, store.as_deref())
             }
+            // It needs two maps.
+            Self::Across { .. } => Err(OpError::Malformed),
             Self::CountCommon { keys, sorted, limit } => {
                 combine::count_common(access, keys, *sorted, *limit)
             }
@@ -368,6 +409,15 @@ impl SeveralOp<'_> {
                 let members: Vec<_> =
                     members.iter().map(|(score, name)| (*score, &**name)).collect();
                 Ok(store_sorted(access, to, &members, "zrangestore"))
+            }
+            Self::StoreNear { from, to, near, distance, event } => {
+                let members = match access.structure::<SortedSet>(from)? {
+                    Some(set) => near.scored(set, *distance)?,
+                    None => Vec::new(),
+                };
+                let members: Vec<_> =
+                    members.iter().map(|(score, name)| (*score, &**name)).collect();
+                Ok(store_sorted(access, to, &members, event))
             }
             Self::PopFirst { keys, end, count } => {
                 for key in keys {

@@ -154,6 +154,15 @@ fn random_command(rng: &mut SmallRng) -> String {
         "zintercard 2 K K limit 1",
         "zunion 2 K K withscores",
         "lmpop 2 K K left count 2",
+        "geoadd K 0.N 0.N V",
+        "geopos K V",
+        "geosearchstore K K fromlonlat 0 0 byradius N0 km asc",
+        "georadiusbymember K V N0 km storedist K",
+        "hexpireat K 4000000000 fields 1 V",
+        "hexpiretime K fields 1 V",
+        "hgetdel K fields 1 V",
+        "move K 5",
+        "copy K K db 0",
         "zmpop 2 K K max",
         "setbit K N 1",
         "bitop or K K K",
@@ -172,11 +181,10 @@ fn random_command(rng: &mut SmallRng) -> String {
         "delex K ifeq V",
     ];
     let command = COMMANDS[rng.random_range(0..COMMANDS.len())];
-    let word = |word| match word {
+    let word = |word: &str| match word {
         "K" => format!("k:{}", rng.random_range(0..6)),
         "V" => format!("v{}", rng.random_range(0..4)),
-        "N" => rng.random_range(0..9).to_string(),
-        word => word.to_owned(),
+        word => word.replace('N', &rng.random_range(0..9).to_string()),
     };
     command.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
