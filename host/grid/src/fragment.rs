@@ -16,7 +16,7 @@ use crate::edit::{Edit, Record, RecordChange};
 use crate::entry::{Entry, Expiry, Meta, Plain, Statistics, Structured, Tombstone, Usage};
 use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
-use crate::value::{EditMismatch, Structure};
+use crate::value::{EditMismatch, Structure, Type};
 
 use undo::{Taken, Undo};
 pub(crate) use weight::{count, weigh};
@@ -128,6 +128,12 @@ impl Fragment {
             return Some(Entry::Plain(entry));
         }
         self.structures.get(hash, |entry| entry.key() == key).map(Entry::Structured)
+    }
+
+    /// Whether the value of a key is a stream.
+    pub(crate) fn is_stream(&self, hash: u32, key: &[u8]) -> bool {
+        let entry = self.structures.get(hash, |entry| entry.key() == key);
+        entry.is_some_and(|entry| entry.value.kind() == Type::Stream)
     }
 
     /// As [`Fragment::get`], and updates statistics: the usage of the entry, hits and misses.
@@ -247,9 +253,9 @@ impl Fragment {
                     entry.value.apply(edit)?;
                     entry.meta.version = version;
                     self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
-                    let is_empty = entry.value.len() == 0;
+                    let is_gone = entry.value.is_gone();
                     self.renew(hash, old, version);
-                    if is_empty {
+                    if is_gone {
                         self.take(hash, key);
                         self.add_tombstone(hash, key, version);
                         return Ok(Applied::Gone);
@@ -261,7 +267,7 @@ impl Fragment {
                 }
                 let mut value = Structure::for_edit(edit);
                 value.apply(edit)?;
-                if value.len() == 0 {
+                if value.is_gone() {
                     return Ok(Applied::Gone);
                 }
                 let shadows = self.remove_tombstone(hash, key);

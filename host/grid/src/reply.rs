@@ -30,6 +30,8 @@ pub enum Reply {
     Pairs(Vec<(Self, Self)>),
     /// The error of one of several operations.
     Failed(crate::OpError),
+    /// A value for each of several keys, in the order of the keys.
+    ByKey(Vec<(Self, Self)>),
 }
 
 /// Approximate overhead of a value in a message, in bytes.
@@ -60,7 +62,7 @@ impl Reply {
             Self::Bytes(bytes) => {
                 return Some(bytes.len() + VALUE_BYTES).filter(|bytes| *bytes <= most);
             }
-            Self::List(_) | Self::Set(_) | Self::Map(_) | Self::Pairs(_) => {}
+            Self::List(_) | Self::Set(_) | Self::Map(_) | Self::Pairs(_) | Self::ByKey(_) => {}
             _ => return Some(VALUE_BYTES),
         }
         let mut sum = 0_usize;
@@ -71,7 +73,7 @@ impl Reply {
                 Self::Bytes(bytes) => sum += bytes.len(),
                 Self::Word(word) => sum += word.len(),
                 Self::List(all) | Self::Set(all) => open.extend(all),
-                Self::Map(all) | Self::Pairs(all) => {
+                Self::Map(all) | Self::Pairs(all) | Self::ByKey(all) => {
                     open.extend(all.iter().flat_map(|(a, b)| [a, b]));
                 }
                 _ => {}

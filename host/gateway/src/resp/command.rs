@@ -28,6 +28,8 @@ pub(crate) enum Group {
     Set,
     /// Sorted sets.
     SortedSet,
+    /// Streams.
+    Stream,
     /// Publish/subscribe.
     PubSub,
     /// Scripts.
@@ -51,6 +53,7 @@ impl Group {
             Self::List => "list",
             Self::Set => "set",
             Self::SortedSet => "sorted-set",
+            Self::Stream => "stream",
             Self::PubSub => "pubsub",
             Self::Scripting => "scripting",
             Self::Transactions => "transactions",
@@ -69,6 +72,7 @@ impl Group {
             Self::List => Some("list"),
             Self::Set => Some("set"),
             Self::SortedSet => Some("sortedset"),
+            Self::Stream => Some("stream"),
             Self::Scripting => Some("scripting"),
             Self::Transactions => Some("transaction"),
             // The category pubsub follows from a flag.
@@ -95,6 +99,8 @@ pub(crate) enum Keys {
     Counted(usize),
     /// The first argument, and those that follow the second one, which holds their number.
     DestinationAndCounted,
+    /// The first half of the arguments that follow `STREAMS`.
+    Streams,
 }
 
 /// Parses the arguments of a command into an operation.
@@ -103,6 +109,18 @@ type Parse = for<'a> fn(&Request<'a>) -> Parsed<'a>;
 /// Parses the arguments of a blocking command into an operation and a timeout; `None` waits
 /// forever.
 type ParseWait = for<'a> fn(&Request<'a>) -> Result<(Op<'a>, Option<Duration>), CommandError>;
+
+/// Whether a command that can block does so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// It does not.
+    Never,
+    /// For this time at most; `None` waits forever.
+    UpTo(Option<Duration>),
+}
+
+/// Parses the arguments of a command that blocks if they say so.
+type ParseBlock = for<'a> fn(&Request<'a>) -> Result<(Op<'a>, Block), CommandError>;
 
 /// Executes a command of the gateway.
 pub(crate) type Handle = fn(&mut Client, &Request<'_>) -> Begun;
@@ -117,6 +135,8 @@ pub(crate) enum Handler {
     Shaped(Parse, Shape),
     /// As a blocking operation of the grid, whose reply is shaped for the client.
     Blocking(ParseWait, Shape),
+    /// As an operation of the grid that reads streams, and blocks if the arguments say so.
+    Streams(ParseBlock),
     /// By the gateway itself.
     Local(Handle),
     /// By the gateway itself, which needs the table of commands for it.
@@ -200,7 +220,8 @@ impl Command {
     }
 
     pub(crate) fn flag_names(&self) -> Vec<&'static str> {
-        let movable = matches!(self.keys, Keys::Counted(_) | Keys::DestinationAndCounted);
+        let movable =
+            matches!(self.keys, Keys::Counted(_) | Keys::DestinationAndCounted | Keys::Streams);
         [
             (Self::WRITE, "write"),
             (Self::READ, "readonly"),
@@ -239,8 +260,27 @@ impl Command {
             Keys::DestinationAndCounted => {
                 arguments.get(1).copied().into_iter().chain(counted(2)).collect()
             }
+            Keys::Streams => keys_of_streams(arguments).to_vec(),
         }
     }
+}
+
+/// The keys that follow `STREAMS` in the arguments of `XREAD` or `XREADGROUP`.
+fn keys_of_streams<'r, 'a>(arguments: &'r [&'a [u8]]) -> &'r [&'a [u8]] {
+    let mut at = 1;
+    while let Some(option) = arguments.get(at) {
+        at += match &*option.to_ascii_lowercase() {
+            b"streams" => {
+                let rest = &arguments[at + 1..];
+                return &rest[..rest.len() / 2];
+            }
+            b"block" | b"count" => 2,
+            b"group" => 3,
+            b"noack" => 1,
+            _ => break,
+        };
+    }
+    &[]
 }
 
 /// Maximum length of a name in the table, in bytes.

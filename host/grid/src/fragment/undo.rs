@@ -139,7 +139,10 @@ mod tests {
 
     use super::*;
     use crate::map::{Map, MapCatalog, Maps};
-    use crate::value::{HashEdit, ListEdit, Score, SetEdit, SortedSetEdit, Structure};
+    use crate::value::stream::{Counters, NewEntry};
+    use crate::value::{
+        HashEdit, ListEdit, Score, SetEdit, SortedSetEdit, StreamEdit, StreamId, Structure,
+    };
 
     /// All that a fragment holds, in a form that can be compared.
     fn shown(fragment: &Fragment) -> (Vec<String>, Vec<String>, u64, usize, usize) {
@@ -179,18 +182,28 @@ mod tests {
             Some(Entry::Structured(entry)) => entry.value.len() as u64,
             _ => 0,
         };
+        let id = StreamId::new(more.into(), 1);
         let has_member = match fragment.get(hash, &key) {
             Some(Entry::Structured(entry)) => match &entry.value {
                 Structure::Hash(all) => all.get(&byte).is_some(),
                 Structure::Set(all) => all.contains(&byte),
                 Structure::SortedSet(all) => all.score(&byte).is_some(),
+                Structure::Stream(all) => all.get(id).is_some(),
                 Structure::List(_) => false,
             },
             _ => false,
         };
         let at = u64::from(more) % length.max(1);
         let of_list = |edit| Edit::Structure(StructureEdit::List(edit));
-        let edit = match what % 20 {
+        let is_after_last = match fragment.get(hash, &key) {
+            Some(Entry::Structured(entry)) => match &entry.value {
+                Structure::Stream(stream) => stream.counters().last < id,
+                _ => false,
+            },
+            _ => true,
+        };
+        let of_stream = |edit| Edit::Structure(StructureEdit::Stream(edit));
+        let edit = match what % 24 {
             0 | 1 => Edit::Put { kind: 0, value: &value, expiry },
             2 => Edit::Remove,
             3 => Edit::Drop,
@@ -215,6 +228,14 @@ mod tests {
                 (score, &byte),
                 (score, &[9]),
             ]))),
+            18 if is_after_last => {
+                of_stream(StreamEdit::Add(NewEntry { id, fields: vec![&value, &byte] }))
+            }
+            19 => {
+                let counters = Counters { last: StreamId::MAX, added: more.into(), deleted: id };
+                of_stream(StreamEdit::Count(counters))
+            }
+            20 => of_stream(StreamEdit::Trim(id)),
             _ if !has_member => return,
             _ => match fragment.get(hash, &key).map(|entry| entry.kind()) {
                 Some(crate::value::Type::Hash) => {
@@ -223,6 +244,7 @@ mod tests {
                 Some(crate::value::Type::Set) => {
                     Edit::Structure(StructureEdit::Set(SetEdit::Remove(vec![&byte])))
                 }
+                Some(crate::value::Type::Stream) => of_stream(StreamEdit::Delete(vec![id])),
                 _ => Edit::Structure(StructureEdit::SortedSet(SortedSetEdit::Remove(vec![&byte]))),
             },
         };

@@ -15,6 +15,7 @@ mod random;
 mod set;
 mod several;
 mod sorted_set;
+mod stream;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -41,6 +42,10 @@ pub use several::{
 };
 pub(crate) use sorted_set::members_reply;
 pub use sorted_set::{AddIf, Bound, By, SortedSetOp, Span};
+pub use stream::{
+    AutoClaim, Claim, ClaimTime, GroupStart, NewId, PendingRange, ReadFrom, References, StreamOp,
+    StreamRead, Trim, TrimTo,
+};
 pub(crate) use transaction::{Decision, TransactionId};
 pub use transaction::{
     MapOp, TRANSACTION_BYTES_MAX, TRANSACTION_OPS_MAX, TransactionOp, WatchedKey,
@@ -115,6 +120,8 @@ pub enum KeyOp<'a> {
     Set(#[serde(borrow)] SetOp<'a>),
     /// For a sorted set.
     SortedSet(#[serde(borrow)] SortedSetOp<'a>),
+    /// For a stream.
+    Stream(#[serde(borrow)] StreamOp<'a>),
 }
 
 impl Op<'_> {
@@ -200,10 +207,27 @@ impl Op<'_> {
 
     /// Whether the source list of a blocked move exists: then [`OpError::WrongType`] concerns the
     /// destination.
-    pub(crate) fn has_source(&self, access: &mut Access<'_>) -> bool {
+    fn has_source(&self, access: &mut Access<'_>) -> bool {
         match self {
             Self::Several(SeveralOp::MoveElement { from, .. }) => {
                 access.peek(from).is_some_and(|entry| entry.kind() == Type::List)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a blocked operation ends with an error when its key holds a value of another type;
+    /// otherwise it waits until that is gone.
+    pub(crate) fn reports_wrong_type(&self, access: &mut Access<'_>) -> bool {
+        matches!(self, Self::Several(SeveralOp::ReadGroup { .. })) || self.has_source(access)
+    }
+
+    /// Whether a blocked operation has no element to return, as far as that can be said without
+    /// executing it.
+    pub(crate) fn waits_in_vain(&self, access: &mut Access<'_>) -> bool {
+        match self {
+            Self::Several(SeveralOp::ReadGroup { group, streams, .. }) => {
+                stream::has_nothing_to_read(access, group, streams)
             }
             _ => false,
         }
@@ -307,6 +331,7 @@ impl KeyOp<'_> {
             Self::SortedSet(SortedSetOp::Add { members, .. }) => {
                 members.iter().map(|(_, member)| member.len()).sum()
             }
+            Self::Stream(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -319,6 +344,7 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.effect(),
             Self::Set(op) => op.effect(),
             Self::SortedSet(op) => op.effect(),
+            Self::Stream(op) => op.effect(),
         }
     }
 
@@ -330,6 +356,7 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.execute(key, access),
             Self::Set(op) => op.execute(key, access),
             Self::SortedSet(op) => op.execute(key, access),
+            Self::Stream(op) => op.execute(key, access),
         }
     }
 }

@@ -16,14 +16,15 @@ impl Partition {
     /// Executes the blocked operations that have an element to return now.
     pub(super) fn serve_waiters(&mut self, shared: &Shared, map: &Arc<Map>, now: Duration) {
         let mut filled = std::mem::take(&mut self.changes.filled);
-        while !filled.is_empty() && !self.waiters.is_empty() {
+        let mut is_cleared = std::mem::take(&mut self.changes.cleared);
+        while (is_cleared || !filled.is_empty()) && !self.waiters.is_empty() {
             for waiter in self.waiters.take() {
                 if waiter.slot.is_closed() {
                     continue;
                 }
                 let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
                 let wants = waiter.map.index == map.index
-                    && filled.iter().any(|key| op.keys().contains(&&**key));
+                    && (is_cleared || filled.iter().any(|key| op.keys().contains(&&**key)));
                 let still_waits = !wants
                     || (waiter.slot.claim()
                         && !self.serve(shared, &waiter, now, &op)
@@ -34,6 +35,7 @@ impl Partition {
             }
             // An element that was moved to another list may serve further operations.
             filled = std::mem::take(&mut self.changes.filled);
+            is_cleared = false;
         }
         self.changes.filled.clear();
     }
@@ -65,13 +67,20 @@ impl Partition {
             return false;
         }
         let reply = self.access(shared, &waiter.map, now, |access| {
+            if op.waits_in_vain(access) {
+                return None;
+            }
             let reply = op.execute(access);
             // The key holds another type now, so the operation keeps waiting.
-            let is_other = reply == Err(OpError::WrongType) && !op.has_source(access);
+            let is_other = reply == Err(OpError::WrongType) && !op.reports_wrong_type(access);
             (!is_other).then_some(reply)
         });
         let Some(reply) = reply.filter(|reply| !is_nothing(reply)) else { return false };
-        let needs = self.replicate(shared, &waiter.map, now);
+        let mut needs = self.replicate(shared, &waiter.map, now);
+        if needs.is_empty() {
+            // What it read may not be on all backups yet.
+            needs = self.settling(&waiter.map, 0, true);
+        }
         let ticket = self.ticket(needs);
         waiter.slot.fill(Executed::Done(reply, ticket));
         true

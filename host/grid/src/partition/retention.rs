@@ -42,6 +42,7 @@ impl Partition {
         let is_evicted = self.access(shared, map, now, |access| access.evict(b""));
         if is_evicted {
             self.replicate(shared, map, now);
+            self.serve_waiters(shared, map, now);
         }
         is_evicted
     }
@@ -64,6 +65,7 @@ impl Partition {
                 }
             });
             self.replicate(shared, &map, now);
+            self.serve_waiters(shared, &map, now);
         }
         is_more
     }

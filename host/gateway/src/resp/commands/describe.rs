@@ -75,7 +75,7 @@ fn requested_rows<'r>(
 fn info_entry(table: &CommandTable, command: &Command) -> Answer {
     let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.into()));
     let (first, last, step) = match command.keys {
-        Keys::None | Keys::Counted(_) | Keys::DestinationAndCounted => (0, 0, 0),
+        Keys::None | Keys::Counted(_) | Keys::DestinationAndCounted | Keys::Streams => (0, 0, 0),
         Keys::Every { first, last, step } => (first as i64, last, step as i64),
     };
     let categories = command.categories().into_iter().map(|name| simple(&format!("@{name}")));

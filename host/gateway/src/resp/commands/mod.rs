@@ -15,5 +15,6 @@ pub(super) mod pubsub;
 pub(super) mod scans;
 pub(super) mod sets;
 pub(super) mod sorted_sets;
+pub(super) mod streams;
 pub(super) mod strings;
 pub(super) mod transactions;

@@ -46,6 +46,10 @@ pub(super) fn of_reply(reply: Reply) -> Value {
             let flat = pairs.into_iter().flat_map(|(first, second)| [first, second]);
             Value::Array(flat.map(of_reply).collect())
         }
+        Reply::ByKey(pairs) => {
+            let pair = |(key, value)| Value::Array(vec![of_reply(key), of_reply(value)]);
+            Value::Array(pairs.into_iter().map(pair).collect())
+        }
         Reply::Failed(error) => Value::error(error_text(&error)),
     }
 }
