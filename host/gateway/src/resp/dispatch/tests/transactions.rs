@@ -155,6 +155,19 @@ fn random_command(rng: &mut SmallRng) -> String {
         "zunion 2 K K withscores",
         "lmpop 2 K K left count 2",
         "zmpop 2 K K max",
+        "xadd K N-* V V",
+        "xadd K maxlen 2 N-* V V",
+        "xlen K",
+        "xrange K - +",
+        "xdel K N-0 N-1",
+        "xgroup create K V 0",
+        "xgroup create K V 0 mkstream",
+        "xread streams K K 0 N",
+        "xread count 1 streams K K + $",
+        "xreadgroup group V c noack streams K K > >",
+        "xreadgroup group V c count 1 streams K K > 0",
+        "xpending K V",
+        "xack K V N-0 N-1",
     ];
     let command = COMMANDS[rng.random_range(0..COMMANDS.len())];
     let word = |word| match word {
