@@ -76,6 +76,19 @@ pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
     grid
 }
 
+/// Like [`single_member_grid`], and ticks as long as the runtime runs, so that times to wait pass.
+pub(crate) fn ticking_grid() -> Grid {
+    let grid = single_member_grid();
+    let ticks = grid.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            ticks.tick();
+        }
+    });
+    grid
+}
+
 /// A cluster without nodes.
 struct NoNodes;
 

@@ -9,23 +9,14 @@ use crate::resp::answer::Answer;
 use crate::resp::client::Client;
 use crate::resp::encode::Protocol;
 use crate::resp::server::Server;
-use crate::testing::{call, client_of, server_on, single_member_grid};
+use crate::testing::{call, client_of, server_on, ticking_grid};
 use crate::trust::{Passwords, Trust};
 
 /// How long a test waits for a reply before it fails.
 const REPLY_S_MAX: u64 = 30;
 
-/// A server whose grid is driven meanwhile, so that times to block pass.
 fn server() -> Arc<Server> {
-    let grid = single_member_grid();
-    let ticks = grid.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            ticks.tick();
-        }
-    });
-    server_on(grid, Passwords::default())
+    server_on(ticking_grid(), Passwords::default())
 }
 
 /// Shows an encoded reply in one line.

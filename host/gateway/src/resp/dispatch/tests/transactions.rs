@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::resp::answer::Answer;
 use crate::resp::client::Client;
-use crate::testing::{call, client_of, server_on, single_member_grid};
+use crate::testing::{call, client_of, server_on, single_member_grid, ticking_grid};
 use crate::trust::{Passwords, Trust};
 
 /// Executes the lines and returns the last reply.
@@ -75,7 +75,7 @@ async fn over_several_partitions_each_command_has_its_own_reply() {
 
 #[tokio::test]
 async fn commands_on_several_partitions_behave_as_on_one() {
-    let server = server_on(single_member_grid(), Passwords::default());
+    let server = server_on(ticking_grid(), Passwords::default());
     let mut rng = SmallRng::seed_from_u64(7);
     let (mut one, mut several) = (client_of(&server, Trust::Full), client_of(&server, Trust::Full));
     let mut seen = BTreeSet::new();
