@@ -18,17 +18,22 @@ impl Partition {
         let mut filled = std::mem::take(&mut self.changes.filled);
         let mut is_cleared = std::mem::take(&mut self.changes.cleared);
         while (is_cleared || !filled.is_empty()) && !self.waiters.is_empty() {
+            let hasher = &shared.settings.hasher;
+            let changed: Vec<u32> = filled.iter().map(|key| hasher.hash(key)).collect();
             for waiter in self.waiters.take() {
                 if waiter.slot.is_closed() {
                     continue;
                 }
-                let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
                 let wants = waiter.map.index == map.index
-                    && (is_cleared || filled.iter().any(|key| op.keys().contains(&&**key)));
-                let still_waits = !wants
-                    || (waiter.slot.claim()
-                        && !self.serve(shared, &waiter, now, &op)
-                        && waiter.slot.release());
+                    && (is_cleared || waiter.hashes.iter().any(|hash| changed.contains(hash)));
+                if !wants {
+                    self.waiters.push(waiter);
+                    continue;
+                }
+                let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
+                let still_waits = waiter.slot.claim()
+                    && !self.serve(shared, &waiter, now, &op)
+                    && waiter.slot.release();
                 if still_waits {
                     self.waiters.push(waiter);
                 }
@@ -108,9 +113,11 @@ impl Partition {
                 if !self.waiters.make_room() {
                     return Some(Executed::Done(Err(OpError::Busy), None));
                 }
+                let hasher = &shared.settings.hasher;
+                let hashes = op.keys().into_iter().map(|key| hasher.hash(key)).collect();
                 let op = encoding::encoded(op);
                 let (map, slot) = (Arc::clone(map), Arc::clone(slot));
-                self.waiters.push(Waiter { map, op, slot });
+                self.waiters.push(Waiter { map, hashes, op, slot });
                 None
             }
             executed => Some(executed),

@@ -228,6 +228,25 @@ fn the_lag_is_known_unless_entries_were_deleted_from_within() {
 }
 
 #[test]
+fn the_lag_is_right_after_entries_were_trimmed_that_a_group_had_not_read() {
+    let mut bench = with_group(10);
+    let streams = vec![StreamRead { key: KEY, from: ReadFrom::New }];
+    let (group, consumer) = (&b"g"[..], &b"a"[..]);
+    let one = SeveralOp::ReadGroup { group, consumer, streams, count: 1, acknowledged: true };
+    bench.run(&Op::Several(one.clone())).unwrap();
+    let to = TrimTo::Length(4);
+    let trim = Trim { to, approximate: false, limit: 0, references: References::Kept };
+    run(&mut bench, StreamOp::Trim(trim)).unwrap();
+    for (read, lag) in [(7, 3), (8, 2)] {
+        bench.run(&Op::Several(one.clone())).unwrap();
+        let Ok(Reply::List(groups)) = run(&mut bench, StreamOp::InfoGroups) else { panic!() };
+        let Reply::Map(facts) = &groups[0] else { panic!() };
+        let expected = [Reply::Integer(read), Reply::Integer(lag)];
+        assert_eq!([&facts[4].1, &facts[5].1], [&expected[0], &expected[1]]);
+    }
+}
+
+#[test]
 fn a_missing_group_is_an_error_that_names_it() {
     let mut bench = with_group(1);
     let error = |by| {

@@ -55,8 +55,10 @@ impl Stream {
         if id <= position.last {
             return position;
         }
+        // The counter goes on from an entry that exists, if none was deleted after it.
+        let continues = position.last >= self.first_id() && !self.has_gap_after(position.last);
         let read = match position.read {
-            Some(read) if !self.has_gap_after(position.last) => Some(read.saturating_add(1)),
+            Some(read) if continues => Some(read.saturating_add(1)),
             _ if self.counters.added > 0 => self.added_up_to(id),
             read => read,
         };

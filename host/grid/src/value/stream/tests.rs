@@ -4,8 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// An entry: its ID, its names and values.
+type Shown = (StreamId, Vec<Vec<u8>>);
+
 /// All that a stream holds.
-fn shown(stream: &Stream) -> (Vec<(StreamId, Vec<Vec<u8>>)>, Counters, String, usize) {
+fn shown(stream: &Stream) -> (Vec<Shown>, Counters, String, usize) {
     let fields = |entry: EntryRef<'_>| entry.fields().map(<[u8]>::to_vec).collect();
     let entries = stream.range(StreamId::MIN, StreamId::MAX);
     (

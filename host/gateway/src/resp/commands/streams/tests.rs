@@ -227,6 +227,7 @@ async fn who_waits_as_a_consumer_gets_an_error_when_the_group_is_gone() {
         ("DEL s", missing),
         ("RENAME s other", missing),
         ("PEXPIRE s 0", missing),
+        ("PEXPIRE s 5", missing),
         ("FLUSHDB", missing),
         ("SET s x", wrong),
         ("RENAME {s}b s", missing),
