@@ -202,7 +202,7 @@ impl Access<'_> {
     }
 
     fn apply_at(&mut self, version: Version, hash: u32, key: &[u8], edit: &Edit<'_>) -> Applied {
-        // Who waits for entries of a stream gets an error when the stream is gone.
+        // A consumer that waits for entries gets an error when the stream is gone.
         let replaces = matches!(edit, Edit::Put { .. } | Edit::Remove | Edit::Drop | Edit::Lapse);
         let ends_stream = replaces && self.fragment.is_stream(hash, key);
         match self.fragment.apply(self.map, self.now_ms, hash, key, version, edit) {

@@ -233,7 +233,8 @@ mod tests {
     use crate::entry::Expiry;
     use crate::hasher::KeyHasher;
     use crate::map::{MapCatalog, Maps};
-    use crate::value::{HashEdit, ListEdit, StructureEdit};
+    use crate::value::stream::NewEntry;
+    use crate::value::{HashEdit, ListEdit, StreamEdit, StreamId, StructureEdit};
     use proptest::prelude::*;
 
     const NOW_MS: u64 = 1_700_000_000_000;
@@ -251,10 +252,15 @@ mod tests {
             *version += 1;
             let key = &key.to_be_bytes()[..];
             let fields = (b"f".as_slice(), key);
-            let edit = match what % 4 {
+            let id = StreamId::new(*version, 0);
+            let edit = match what % 5 {
                 0 => Edit::Remove,
                 1 => Edit::Structure(StructureEdit::Hash(HashEdit::Set(vec![fields]))),
                 2 => Edit::Structure(StructureEdit::List(ListEdit::PushBack(vec![key; 300]))),
+                4 => {
+                    let entry = NewEntry { id, fields: vec![b"f", key] };
+                    Edit::Structure(StructureEdit::Stream(StreamEdit::Add(entry)))
+                }
                 _ => Edit::Put { kind: 0, value: key, expiry: Expiry::NEVER },
             };
             // An edit that does not fit is not one that a primary makes.

@@ -160,7 +160,7 @@ fn each_entry_is_delivered_to_one_consumer_and_stays_pending() {
         }
         store.settle();
         store.run(SECOND);
-        // What nobody has got yet.
+        // The entries that were delivered to no consumer yet.
         let node = store.world.any_living();
         loop {
             let rest = delivered(&store.ask_for(node, &read(b"consumer-9")).expect("entries"));

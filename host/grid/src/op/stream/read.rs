@@ -1,4 +1,4 @@
-//! Reading new entries: by anybody, or by a consumer of a group.
+//! Reading new entries, with or without a group of consumers.
 
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::op::testing::Bench;
 use crate::op::{KeyOp, Op, SeveralOp};
@@ -263,6 +265,25 @@ fn a_missing_group_is_an_error_that_names_it() {
     let start = GroupStart::Last;
     let create = StreamOp::CreateGroup { group: nog(), start, read: None, create: false };
     assert_eq!(bench.key(b"t", KeyOp::Stream(create)), Err(StreamError::NoStream.into()));
+}
+
+proptest! {
+    #[test]
+    fn an_operation_of_arbitrary_bytes_is_executed_or_refused(
+        ops in proptest::collection::vec(
+            (0..22_u8, proptest::collection::vec(prop_oneof![0..4_u8, any::<u8>()], 0..40)),
+            0..12,
+        ),
+    ) {
+        let mut bench = with_group(3);
+        let _ = read_group(&mut bench, b"c", ReadFrom::New);
+        for (variant, mut bytes) in ops {
+            bytes.insert(0, variant);
+            if let Ok(op) = postcard::from_bytes::<StreamOp<'_>>(&bytes) {
+                let _ = run(&mut bench, op);
+            }
+        }
+    }
 }
 
 #[test]

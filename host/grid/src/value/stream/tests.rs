@@ -19,7 +19,7 @@ fn shown(stream: &Stream) -> (Vec<Shown>, Counters, String, usize) {
     )
 }
 
-/// The sum of what the entries take, counted anew.
+/// The bytes of all entries and groups, counted one by one.
 fn weighed(stream: &Stream) -> usize {
     let entries = stream.range(StreamId::MIN, StreamId::MAX).map(|entry| entry.bytes());
     let groups = stream.groups.iter().map(|(name, group)| name.len() + group.bytes());

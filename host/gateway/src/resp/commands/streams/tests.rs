@@ -194,7 +194,7 @@ async fn in_resp3_streams_are_maps() {
 }
 
 #[tokio::test]
-async fn all_that_wait_get_an_entry_and_of_a_group_one() {
+async fn every_waiting_client_gets_an_entry_but_only_one_consumer_of_a_group() {
     let server = server();
     let mut clients: Vec<Client> = (0..5).map(|_| client_of(&server, Trust::Full)).collect();
     let [a, b, c, d, writer] = &mut clients[..] else { unreachable!("five") };
@@ -216,7 +216,7 @@ async fn all_that_wait_get_an_entry_and_of_a_group_one() {
 }
 
 #[tokio::test]
-async fn who_waits_as_a_consumer_gets_an_error_when_the_group_is_gone() {
+async fn a_waiting_consumer_gets_an_error_when_its_group_is_gone() {
     let server = server();
     let (mut waiting, mut other) =
         (client_of(&server, Trust::Full), client_of(&server, Trust::Full));
@@ -247,7 +247,7 @@ async fn who_waits_as_a_consumer_gets_an_error_when_the_group_is_gone() {
 }
 
 #[tokio::test]
-async fn who_waits_for_any_entry_goes_on_waiting_when_the_stream_is_gone() {
+async fn a_client_that_reads_without_a_group_waits_even_if_the_stream_is_gone() {
     let server = server();
     let (mut waiting, mut other) =
         (client_of(&server, Trust::Full), client_of(&server, Trust::Full));
