@@ -41,6 +41,8 @@ UNITS = {
         "unit/type/list",
         "unit/type/list-3",
         "unit/type/zset",
+        "unit/type/stream",
+        "unit/type/stream-cgroups",
         "unit/pubsub",
         "unit/multi",
         "unit/quit",

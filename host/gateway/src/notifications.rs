@@ -29,7 +29,7 @@ const LETTERS: [(char, Option<Class>, u16); 14] = [
     ('z', Some(Class::SortedSet), 1 << 7),
     ('x', Some(Class::Expired), 1 << 8),
     ('e', Some(Class::Evicted), 1 << 9),
-    ('t', None, 1 << 10),
+    ('t', Some(Class::Stream), 1 << 10),
     ('d', None, 1 << 11),
     ('n', Some(Class::New), 1 << 12),
     ('K', None, KEYSPACE),

@@ -20,7 +20,7 @@ use crate::resp::server::{Cluster, ClusterNode, RespSettings, Server};
 use crate::trust::{Passwords, Trust};
 
 /// Time between ticks of the grid.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(5);
 
 /// The host of the grid: the test process.
 struct Process {

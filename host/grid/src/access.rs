@@ -45,8 +45,11 @@ pub(crate) struct Changes {
     pub(crate) events: Vec<Event>,
     /// Hashes of the keys that changed.
     pub(crate) changed: Vec<u32>,
-    /// Keys whose list or sorted set has grown: a blocked operation may wait for that.
+    /// Keys whose structure was changed, or whose stream was removed: a blocked operation may wait
+    /// for that.
     pub(crate) filled: Vec<Box<[u8]>>,
+    /// Whether all keys were removed: a blocked operation may wait for that of a stream.
+    pub(crate) cleared: bool,
 }
 
 impl Changes {
@@ -248,8 +251,14 @@ impl Access<'_> {
     }
 
     fn apply_at(&mut self, version: Version, hash: u32, key: &[u8], edit: &Edit<'_>) -> Applied {
+        // A consumer that waits for entries gets an error when the stream is gone.
+        let replaces = matches!(edit, Edit::Put { .. } | Edit::Remove | Edit::Drop | Edit::Lapse);
+        let ends_stream = replaces && self.fragment.is_stream(hash, key);
         match self.fragment.apply(self.map, self.now_ms, hash, key, version, edit) {
             Ok(applied) => {
+                if ends_stream {
+                    self.changes.filled.push(key.into());
+                }
                 let change = RecordChange::Key(key, edit.clone());
                 self.changes.push(&Record { map: &self.map.name, version, change });
                 self.changes.changed.push(hash);
@@ -303,6 +312,7 @@ impl Access<'_> {
     pub(crate) fn clear(&mut self) {
         let version = self.now_versioned();
         self.fragment.clear(version);
+        self.changes.cleared = true;
         let record = Record { map: &self.map.name, version, change: RecordChange::Clear };
         self.changes.push(&record);
     }

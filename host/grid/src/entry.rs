@@ -5,7 +5,7 @@
 //! ```text
 //! version 8 | flags 1 | deadline 8 ? | idle 16 ? | statistics 12 ? | key length 1-2 | key | value
 //! ```
-//! A structure (list, hash, set, sorted set) has its own allocation; see `Structured`.
+//! A structure (list, hash, set, sorted set, stream) has its own allocation; see `Structured`.
 
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{STREAM_CONSUMERS_MAX, STREAM_GROUPS_MAX, STREAM_NAME_BYTES_MAX};
+
 /// Why an operation failed. Except for [`OpError::Indeterminate`], nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum OpError {
@@ -133,4 +135,63 @@ pub enum OpError {
     /// A value in another encoding is malformed.
     #[error("the value is malformed")]
     BadValue,
+    /// An operation on a stream cannot be executed.
+    #[error("{0}")]
+    Stream(#[from] StreamError),
+}
+
+/// Why an operation on a stream failed; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum StreamError {
+    /// The ID of a new entry is not greater than all IDs before.
+    #[error("the ID is not greater than the last ID of the stream")]
+    IdTooSmall,
+    /// The last ID of the stream is the greatest that there is.
+    #[error("the stream has used the greatest ID, so nothing can be added")]
+    Exhausted,
+    /// The key of a group that is to be created or changed does not exist.
+    #[error("there is no stream at the key of the group")]
+    NoStream,
+    /// There is no such stream, or it has no such group.
+    #[error("there is no stream {key:?} with a group {group:?}")]
+    NoGroup {
+        /// The key.
+        key: String,
+        /// The group.
+        group: String,
+        /// What wanted the group.
+        by: GroupUse,
+    },
+    /// The stream has a group with this name already.
+    #[error("the group exists already")]
+    GroupExists,
+    /// The last ID cannot be set below that of an entry.
+    #[error("the ID is smaller than that of the last entry")]
+    BelowLastEntry,
+    /// The last ID cannot be set below that of a deleted entry.
+    #[error("the ID is smaller than that of an entry that was deleted")]
+    BelowDeleted,
+    /// Fewer entries were added than there are.
+    #[error("there are more entries than the given number of entries that were added")]
+    AddedBelowLength,
+    /// The name of a group or consumer is too long.
+    #[error("the name of a group or consumer is longer than {STREAM_NAME_BYTES_MAX} bytes")]
+    NameTooLong,
+    /// The stream has the maximum number of groups.
+    #[error("the stream has {STREAM_GROUPS_MAX} groups already")]
+    TooManyGroups,
+    /// The group has the maximum number of consumers.
+    #[error("the group has {STREAM_CONSUMERS_MAX} consumers already")]
+    TooManyConsumers,
+}
+
+/// What an operation wanted of a group that does not exist. Protocols have a message for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupUse {
+    /// To read as one of its consumers.
+    Read,
+    /// Its pending entries.
+    Pending,
+    /// To change or describe it, in a stream that exists.
+    Describe,
 }

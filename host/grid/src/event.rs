@@ -24,6 +24,8 @@ pub enum Class {
     Evicted,
     /// The key was created.
     New,
+    /// Streams.
+    Stream,
 }
 
 /// One event of one key. Published once, by the key's primary.

@@ -19,7 +19,7 @@ use crate::entry::{Entry, Expiry, Meta, Plain, Statistics, Structured, Tombstone
 use crate::limits::VALUE_BYTES_MAX;
 use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
-use crate::value::{EditMismatch, Structure};
+use crate::value::{EditMismatch, Structure, Type};
 
 use undo::{Taken, Undo};
 pub(crate) use weight::{count, weigh};
@@ -137,6 +137,12 @@ impl Fragment {
             return Some(Entry::Plain(entry));
         }
         self.structures.get(hash, |entry| entry.key() == key).map(Entry::Structured)
+    }
+
+    /// Whether the value of a key is a stream.
+    pub(crate) fn is_stream(&self, hash: u32, key: &[u8]) -> bool {
+        let entry = self.structures.get(hash, |entry| entry.key() == key);
+        entry.is_some_and(|entry| entry.value.kind() == Type::Stream)
     }
 
     /// As [`Fragment::get`], and updates statistics: the usage of the entry, hits and misses.
@@ -275,12 +281,12 @@ impl Fragment {
                     let first_ms = entry.first_ms();
                     let applied = entry.value.apply(edit);
                     self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
-                    let is_empty = entry.value.len() == 0;
+                    let is_gone = entry.value.is_gone();
                     if applied.is_err() {
                         // A part of the edit may have been applied.
                         let new_first_ms = entry.first_ms();
                         self.watch(hash, first_ms, new_first_ms);
-                        if is_empty {
+                        if is_gone {
                             self.take(hash, key);
                         }
                         return Err(EditMismatch);
@@ -289,7 +295,7 @@ impl Fragment {
                     let new_first_ms = entry.first_ms();
                     self.renew(hash, old, version);
                     self.watch(hash, first_ms, new_first_ms);
-                    if is_empty {
+                    if is_gone {
                         self.take(hash, key);
                         self.add_tombstone(hash, key, version);
                         return Ok(Applied::Gone);
@@ -301,7 +307,7 @@ impl Fragment {
                 }
                 let mut value = Structure::for_edit(edit);
                 value.apply(edit)?;
-                if value.len() == 0 {
+                if value.is_gone() {
                     return Ok(Applied::Gone);
                 }
                 let shadows = self.remove_tombstone(hash, key);

@@ -58,12 +58,15 @@ mod value;
 
 pub use clock::{Clock, Version};
 pub use entry::KINDS_MAX;
-pub use error::OpError;
+pub use error::{GroupUse, OpError, StreamError};
 pub use event::{Class, Event};
 pub use grid::{Age, Grid, Later, Listener, OpenTransaction, Running, Started, Stepped, Stop};
 pub use hasher::KeyHasher;
 pub use host::{GridSettings, Host, Report};
-pub use limits::{KEY_BYTES_MAX, MAPS_MAX, VALUE_BYTES_MAX};
+pub use limits::{
+    KEY_BYTES_MAX, MAPS_MAX, STREAM_CONSUMERS_MAX, STREAM_ENTRY_BYTES_MAX, STREAM_GROUPS_MAX,
+    STREAM_NAME_BYTES_MAX, VALUE_BYTES_MAX,
+};
 pub use map::{Map, MapCatalog, MapSettings, Maps};
 pub use message::FORMAT;
 pub use op::{KeyOp, Op};
@@ -71,4 +74,4 @@ pub use partition::step::Step;
 pub use reply::Reply;
 pub use session::{Opened, Peer, Receipt};
 pub use topic::{Subscriber, SubscriptionId, TopicFilter};
-pub use value::{Score, Type};
+pub use value::{Score, StreamId, Type};

@@ -4,6 +4,14 @@
 pub const KEY_BYTES_MAX: usize = 16 * 1024;
 /// Maximum length of a value, or of one element of a structure, in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Maximum length of the names and values of one entry of a stream together, in bytes.
+pub const STREAM_ENTRY_BYTES_MAX: usize = VALUE_BYTES_MAX;
+/// Maximum length of the name of a consumer or of a group of consumers, in bytes.
+pub const STREAM_NAME_BYTES_MAX: usize = 16 * 1024;
+/// Maximum number of groups of one stream.
+pub const STREAM_GROUPS_MAX: usize = 10_000;
+/// Maximum number of consumers of one group.
+pub const STREAM_CONSUMERS_MAX: usize = 100_000;
 /// Maximum number of maps in a cluster.
 pub const MAPS_MAX: usize = 1_024;
 /// Maximum length of one message between members, in bytes.

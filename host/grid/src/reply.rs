@@ -34,6 +34,8 @@ pub enum Reply {
     Failed(crate::OpError),
     /// A number in decimal notation, with more digits than [`Reply::Double`] holds.
     Decimal(String),
+    /// A value for each of several keys, in the order of the keys.
+    ByKey(#[serde(deserialize_with = "nesting::deeper")] Vec<(Self, Self)>),
 }
 
 /// Approximate overhead of a value in a message, in bytes.
@@ -64,7 +66,7 @@ impl Reply {
             Self::Bytes(bytes) => {
                 return Some(bytes.len() + VALUE_BYTES).filter(|bytes| *bytes <= most);
             }
-            Self::List(_) | Self::Set(_) | Self::Map(_) | Self::Pairs(_) => {}
+            Self::List(_) | Self::Set(_) | Self::Map(_) | Self::Pairs(_) | Self::ByKey(_) => {}
             _ => return Some(VALUE_BYTES),
         }
         let mut sum = 0_usize;
@@ -75,7 +77,7 @@ impl Reply {
                 Self::Bytes(bytes) => sum += bytes.len(),
                 Self::Word(word) => sum += word.len(),
                 Self::List(all) | Self::Set(all) => open.extend(all),
-                Self::Map(all) | Self::Pairs(all) => {
+                Self::Map(all) | Self::Pairs(all) | Self::ByKey(all) => {
                     open.extend(all.iter().flat_map(|(a, b)| [a, b]));
                 }
                 _ => {}

@@ -18,7 +18,8 @@ const SHOWN_BYTES_MAX: usize = 120;
 /// Forms of commands. In lower case are arguments: `k` a key, `v` a value, `i` an
 /// integer, `f` a number, `n` a small count, `t` a time to live, `b` a time to block in
 /// seconds, `s` a score or the end of a range of scores, `l` the end of a range of names,
-/// `p` a pattern, `c` a cursor. Upper case words are literals. `?` precedes an optional part, `*` a
+/// `p` a pattern, `c` a cursor, `d` the ID of an entry of a stream, `g` a group or consumer, `m` a
+/// time to block in milliseconds. Upper case words are literals. `?` precedes an optional part, `*` a
 /// repeatable one.
 const FORMS: &[&str] = &[
     // Generic
@@ -250,6 +251,44 @@ const FORMS: &[&str] = &[
     "GEOSEARCH k FROMLONLAT f f BYRADIUS f KM ?WITHCOORD ?WITHHASH ?DESC",
     "GEOSEARCH k FROMMEMBER v BYBOX f f M ?COUNT i",
     "GEOSEARCHSTORE k k FROMLONLAT f f BYBOX f f KM ?STOREDIST",
+    // Streams
+    "XACK k g d *d",
+    "XACKDEL k g ?ACKED IDS n d *d",
+    "XACKDEL k g DELREF IDS n d *d",
+    "XADD k ?NOMKSTREAM d v v *v *v",
+    "XADD k ?KEEPREF MAXLEN ~ i ?LIMIT i d v v",
+    "XADD k ?ACKED MAXLEN i d v v",
+    "XADD k ?DELREF MINID d d v v",
+    "XAUTOCLAIM k g g i d ?COUNT i ?JUSTID",
+    "XCLAIM k g g i d *d ?IDLE i ?RETRYCOUNT i ?FORCE ?JUSTID",
+    "XCLAIM k g g 0 d *d TIME i LASTID d",
+    "XDEL k d *d",
+    "XDELEX k ?KEEPREF IDS n d *d",
+    "XDELEX k ?ACKED IDS n d *d",
+    "XGROUP CREATE k g d ?MKSTREAM",
+    "XGROUP CREATE k g d ENTRIESREAD i",
+    "XGROUP CREATECONSUMER k g g",
+    "XGROUP DELCONSUMER k g g",
+    "XGROUP DESTROY k g",
+    "XGROUP SETID k g d ?ENTRIESREAD i",
+    "XINFO CONSUMERS k g",
+    "XINFO GROUPS k",
+    "XINFO STREAM k",
+    "XINFO STREAM k FULL COUNT i",
+    "XLEN k",
+    "XPENDING k g",
+    "XPENDING k g d d i ?g",
+    "XPENDING k g IDLE i d d i",
+    "XRANGE k d d ?COUNT i",
+    "XREAD ?COUNT i STREAMS k d",
+    "XREAD BLOCK m STREAMS k k d d",
+    "XREADGROUP GROUP g g ?COUNT i ?NOACK STREAMS k d",
+    "XREADGROUP GROUP g g BLOCK m STREAMS k k d d",
+    "XREVRANGE k d d ?COUNT i",
+    "XSETID k d ?ENTRIESADDED i ?MAXDELETEDID d",
+    "XTRIM k MAXLEN i",
+    "XTRIM k ?ACKED MAXLEN ~ n ?LIMIT i",
+    "XTRIM k ?DELREF MINID d",
     // What is about the server
     "PUBLISH v v",
     "PUBSUB CHANNELS ?p",
@@ -397,6 +436,29 @@ const NUMBERS: &[&str] = &[
     "abc",
 ];
 
+/// IDs of entries of a stream.
+const IDS: &[&str] = &[
+    "*",
+    "-",
+    "+",
+    "$",
+    ">",
+    "0",
+    "0-0",
+    "0-1",
+    "7-*",
+    "(5-1",
+    "(0-0",
+    "18446744073709551615-18446744073709551614",
+    "18446744073709551615-18446744073709551615",
+    "(18446744073709551615-18446744073709551615",
+    "18446744073709551616",
+    "1-",
+    "-1",
+    "",
+    "abc",
+];
+
 const PATTERNS: &[&str] = &[
     "*",
     "?",
@@ -477,6 +539,12 @@ fn argument(random: &mut StdRng, kind: &str) -> Option<Vec<u8>> {
             2 => "v1".to_owned(),
             n => format!("{}v{}", if n % 2 == 0 { "[" } else { "(" }, random.random_range(0..30)),
         },
+        "d" if random.random_bool(0.5) => of(random, IDS).to_owned(),
+        "d" => format!("{}-{}", random.random_range(0..40), random.random_range(0..3)),
+        "g" if random.random_bool(0.02) => return Some(value(random)),
+        "g" => ["g", "h", "c"][random.random_range(0..3)].to_owned(),
+        // Never infinite: 0 is left out.
+        "m" => ["1", "5", "20", "-1", "abc", "1.5"][random.random_range(0..6)].to_owned(),
         "p" => of(random, PATTERNS).to_owned(),
         "c" if random.random_bool(0.7) => "0".to_owned(),
         "c" => of(random, INTEGERS).to_owned(),
@@ -528,6 +596,11 @@ fn may_block_indefinitely(words: &[Vec<u8>]) -> bool {
         b"BLMPOP" | b"BZMPOP" => 1,
         b"BLPOP" | b"BRPOP" | b"BZPOPMIN" | b"BZPOPMAX" | b"BLMOVE" | b"BRPOPLPUSH" => {
             words.len() - 1
+        }
+        b"XREAD" | b"XREADGROUP" => {
+            let block = words.iter().position(|word| word.eq_ignore_ascii_case(b"BLOCK"));
+            let ms = block.and_then(|at| str::from_utf8(words.get(at + 1)?).ok()?.parse().ok());
+            return ms.is_some_and(|ms: i64| ms == 0 || ms > 1_000);
         }
         // Suppresses the answers to the client.
         b"CLIENT" => return words.get(1).is_some_and(|word| word == b"REPLY" || word == b"PAUSE"),

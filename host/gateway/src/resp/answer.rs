@@ -160,7 +160,7 @@ pub(crate) fn bytes_of(reply: &Reply) -> usize {
     match reply {
         Reply::Bytes(bytes) => bytes.len(),
         Reply::List(all) | Reply::Set(all) => all.iter().map(bytes_of).sum(),
-        Reply::Map(all) | Reply::Pairs(all) => {
+        Reply::Map(all) | Reply::Pairs(all) | Reply::ByKey(all) => {
             all.iter().map(|(a, b)| bytes_of(a) + bytes_of(b)).sum()
         }
         _ => 0,

@@ -34,6 +34,8 @@ pub(crate) enum Group {
     SortedSet,
     /// Places.
     Geo,
+    /// Streams.
+    Stream,
     /// Publish/subscribe.
     PubSub,
     /// Scripts.
@@ -60,6 +62,7 @@ impl Group {
             Self::Set => "set",
             Self::SortedSet => "sorted-set",
             Self::Geo => "geo",
+            Self::Stream => "stream",
             Self::PubSub => "pubsub",
             Self::Scripting => "scripting",
             Self::Transactions => "transactions",
@@ -81,6 +84,7 @@ impl Group {
             Self::Set => Some("set"),
             Self::SortedSet => Some("sortedset"),
             Self::Geo => Some("geo"),
+            Self::Stream => Some("stream"),
             Self::Scripting => Some("scripting"),
             Self::Transactions => Some("transaction"),
             // The category pubsub follows from a flag.
@@ -113,6 +117,8 @@ pub(crate) enum Keys {
     SortedAndStored,
     /// The first argument, and those that follow `STORE` or `STOREDIST` from this argument on.
     FirstAndStored(usize),
+    /// The first half of the arguments that follow `STREAMS`.
+    Streams,
 }
 
 /// Parses the arguments of a command into an operation.
@@ -121,6 +127,18 @@ type Parse = for<'a> fn(&Request<'a>) -> Parsed<'a>;
 /// Parses the arguments of a blocking command into an operation and a timeout; `None` waits
 /// forever.
 type ParseWait = for<'a> fn(&Request<'a>) -> Result<(Op<'a>, Option<Duration>), CommandError>;
+
+/// Whether a command that can block does so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// It does not.
+    Never,
+    /// For this time at most; `None` waits forever.
+    UpTo(Option<Duration>),
+}
+
+/// Parses the arguments of a command that blocks if they say so.
+type ParseBlock = for<'a> fn(&Request<'a>) -> Result<(Op<'a>, Block), CommandError>;
 
 /// Executes a command of the gateway.
 pub(crate) type Handle = fn(&mut Client, &Request<'_>) -> Begun;
@@ -135,6 +153,8 @@ pub(crate) enum Handler {
     Shaped(Parse, Shape),
     /// As a blocking operation of the grid, whose reply is shaped for the client.
     Blocking(ParseWait, Shape),
+    /// As an operation of the grid that reads streams, and blocks if the arguments say so.
+    Streams(ParseBlock),
     /// By the gateway itself.
     Local(Handle),
     /// By the gateway itself, which needs the table of commands for it.
@@ -225,6 +245,7 @@ impl Command {
                 | Keys::DestinationAndCounted
                 | Keys::SortedAndStored
                 | Keys::FirstAndStored(_)
+                | Keys::Streams
         );
         [
             (Self::WRITE, "write"),
@@ -278,6 +299,7 @@ impl Command {
                 let stored = stored.map(|pair| pair[1]);
                 arguments.get(1).copied().into_iter().chain(stored).collect()
             }
+            Keys::Streams => keys_of_streams(arguments).to_vec(),
         }
     }
 }
@@ -297,6 +319,24 @@ fn stored<'a>(arguments: &[&'a [u8]]) -> Option<&'a [u8]> {
         };
     }
     key
+}
+
+/// The keys that follow `STREAMS` in the arguments of `XREAD` or `XREADGROUP`.
+fn keys_of_streams<'r, 'a>(arguments: &'r [&'a [u8]]) -> &'r [&'a [u8]] {
+    let mut at = 1;
+    while let Some(option) = arguments.get(at) {
+        at += match &*option.to_ascii_lowercase() {
+            b"streams" => {
+                let rest = &arguments[at + 1..];
+                return &rest[..rest.len() / 2];
+            }
+            b"block" | b"count" => 2,
+            b"group" => 3,
+            b"noack" => 1,
+            _ => break,
+        };
+    }
+    &[]
 }
 
 /// Maximum length of a name in the table, in bytes.

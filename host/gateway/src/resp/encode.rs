@@ -1,6 +1,6 @@
 //! Encoding of replies: RESP2, or RESP3 for clients that select it with `HELLO 3`.
 
-use convoke_grid::{OpError, Reply};
+use convoke_grid::{GroupUse, OpError, Reply, StreamError};
 
 /// Protocol version of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +169,20 @@ impl Encoder<'_> {
                     self.reply(second);
                 }
             }
+            Reply::ByKey(pairs) => {
+                // An array of pairs in RESP2, a map in RESP3.
+                match self.protocol {
+                    Protocol::Resp2 => self.list(pairs.len()),
+                    Protocol::Resp3 => self.map(pairs.len()),
+                }
+                for (key, value) in pairs {
+                    if self.protocol == Protocol::Resp2 {
+                        self.list(2);
+                    }
+                    self.reply(key);
+                    self.reply(value);
+                }
+            }
             Reply::Failed(error) => self.error(&error_text(error)),
             Reply::Decimal(text) => match self.protocol {
                 Protocol::Resp2 => self.bulk(text.as_bytes()),
@@ -289,6 +303,7 @@ pub fn error_text(error: &OpError) -> String {
         OpError::NotADigest => "ERR must be exactly 16 hexadecimal characters".into(),
         OpError::Infinite => "ERR value cannot be Infinity".into(),
         OpError::AddedOverflow => "ERR applied increment would overflow".into(),
+        OpError::Stream(error) => stream_error_text(error),
         OpError::KeyTooLong
         | OpError::AnswerTooLong
         | OpError::Held
@@ -296,6 +311,42 @@ pub fn error_text(error: &OpError) -> String {
         | OpError::TooManyMaps
         | OpError::TooManyKeys
         | OpError::Malformed => format!("ERR {error}"),
+    }
+}
+
+/// The error message of an operation on a stream, with its code.
+fn stream_error_text(error: &StreamError) -> String {
+    match error {
+        StreamError::IdTooSmall => {
+            "ERR The ID specified in XADD is equal or smaller than the target stream top item".into()
+        }
+        StreamError::Exhausted => {
+            "ERR The stream has exhausted the last possible ID, unable to add more items".into()
+        }
+        StreamError::NoStream => {
+            "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.".into()
+        }
+        StreamError::NoGroup { key, group, by: GroupUse::Describe } => {
+            format!("NOGROUP No such consumer group '{group}' for key name '{key}'")
+        }
+        StreamError::NoGroup { key, group, by } => {
+            let by = if *by == GroupUse::Read { " in XREADGROUP with GROUP option" } else { "" };
+            format!("NOGROUP No such key '{key}' or consumer group '{group}'{by}")
+        }
+        StreamError::GroupExists => "BUSYGROUP Consumer Group name already exists".into(),
+        StreamError::BelowLastEntry => {
+            "ERR The ID specified in XSETID is smaller than the target stream top item".into()
+        }
+        StreamError::BelowDeleted => {
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id".into()
+        }
+        StreamError::AddedBelowLength => {
+            "ERR The entries_added specified in XSETID is smaller than the target stream length"
+                .into()
+        }
+        StreamError::NameTooLong
+        | StreamError::TooManyGroups
+        | StreamError::TooManyConsumers => format!("ERR {error}"),
     }
 }
 
@@ -329,6 +380,11 @@ mod tests {
                 "*1\r\n*2\r\n$1\r\nm\r\n,1.5\r\n",
             ),
             (Reply::Decimal("1.25".into()), "$4\r\n1.25\r\n", ",1.25\r\n"),
+            (
+                Reply::ByKey(pair()),
+                "*1\r\n*2\r\n$1\r\nm\r\n$3\r\n1.5\r\n",
+                "%1\r\n$1\r\nm\r\n,1.5\r\n",
+            ),
             (Reply::Failed(OpError::NoSuchKey), "-ERR no such key\r\n", "-ERR no such key\r\n"),
         ] {
             assert_eq!(written(&reply, Protocol::Resp2), resp2, "{reply:?}");

@@ -149,7 +149,7 @@ impl Fragment {
                 self.remove_tombstone(hash, key);
                 let mut value = Structure::for_edit(edit);
                 *last = None;
-                if value.apply(edit).is_err() || value.len() == 0 {
+                if value.apply(edit).is_err() || value.is_gone() {
                     return false;
                 }
                 self.add_structure(map, now_ms, hash, key, *meta, value);
@@ -163,7 +163,7 @@ impl Fragment {
                 let (before, first_ms) = (entry.bytes(), entry.first_ms());
                 let fits = entry.value.apply(edit).is_ok();
                 self.heap_bytes = self.heap_bytes + entry.bytes() - before;
-                let is_empty = entry.value.len() == 0;
+                let is_empty = entry.value.is_gone();
                 let new_first_ms = entry.first_ms();
                 self.watch(*hash, first_ms, new_first_ms);
                 if is_empty {
@@ -242,7 +242,8 @@ mod tests {
     use crate::entry::Expiry;
     use crate::hasher::KeyHasher;
     use crate::map::{MapCatalog, Maps};
-    use crate::value::{HashEdit, ListEdit, StructureEdit};
+    use crate::value::stream::NewEntry;
+    use crate::value::{HashEdit, ListEdit, StreamEdit, StreamId, StructureEdit};
     use proptest::prelude::*;
 
     const NOW_MS: u64 = 1_700_000_000_000;
@@ -260,16 +261,21 @@ mod tests {
             *version += 1;
             let key = &key.to_be_bytes()[..];
             let fields = (b"f".as_slice(), key);
-            let edit = match what % 5 {
+            let id = StreamId::new(*version, 0);
+            let edit = match what % 6 {
                 0 => Edit::Remove,
                 1 => Edit::Structure(StructureEdit::Hash(HashEdit::Set(vec![fields]))),
-                4 => {
+                5 => {
                     let deadline_ms = NOW_MS + u64::from(*what);
                     let fields = [fields, (key, key)];
                     let expiring = fields.iter().map(|(n, v)| (*n, *v, deadline_ms)).collect();
                     Edit::Structure(StructureEdit::Hash(HashEdit::SetExpiring(expiring)))
                 }
                 2 => Edit::Structure(StructureEdit::List(ListEdit::PushBack(vec![key; 300]))),
+                4 => {
+                    let entry = NewEntry { id, fields: vec![b"f", key] };
+                    Edit::Structure(StructureEdit::Stream(StreamEdit::Add(entry)))
+                }
                 _ => Edit::Put { kind: 0, value: key, expiry: Expiry::NEVER },
             };
             // An edit that does not fit is not one that a primary makes.

@@ -198,7 +198,10 @@ mod tests {
     use super::*;
     use crate::entry::Expiry;
     use crate::map::{Map, MapCatalog, Maps};
-    use crate::value::{HashEdit, ListEdit, Score, SetEdit, SortedSetEdit, Structure};
+    use crate::value::stream::{Counters, NewEntry};
+    use crate::value::{
+        HashEdit, ListEdit, Score, SetEdit, SortedSetEdit, StreamEdit, StreamId, Structure,
+    };
 
     /// All that a fragment holds, in a form that can be compared.
     fn shown(fragment: &Fragment) -> (Vec<String>, Vec<String>, u64, usize, usize) {
@@ -238,11 +241,13 @@ mod tests {
             Some(Entry::Structured(entry)) => entry.value.len() as u64,
             _ => 0,
         };
+        let id = StreamId::new(more.into(), 1);
         let has_member = match fragment.get(hash, &key) {
             Some(Entry::Structured(entry)) => match &entry.value {
                 Structure::Hash(all) => all.get(&byte).is_some(),
                 Structure::Set(all) => all.contains(&byte),
                 Structure::SortedSet(all) => all.score(&byte).is_some(),
+                Structure::Stream(all) => all.get(id).is_some(),
                 Structure::List(_) => false,
             },
             _ => false,
@@ -251,14 +256,22 @@ mod tests {
         let of_list = |edit| Edit::Structure(StructureEdit::List(edit));
         let deadline_ms = 2_000 + u64::from(more);
         let of_hash = |edit| Edit::Structure(StructureEdit::Hash(edit));
-        let edit = match what % 24 {
-            20 => of_hash(HashEdit::SetKeeping(vec![(&byte, &value), (&[9], &value)])),
-            21 | 22 => of_hash(HashEdit::SetExpiring(vec![
+        let is_after_last = match fragment.get(hash, &key) {
+            Some(Entry::Structured(entry)) => match &entry.value {
+                Structure::Stream(stream) => stream.counters().last < id,
+                _ => false,
+            },
+            _ => true,
+        };
+        let of_stream = |edit| Edit::Structure(StructureEdit::Stream(edit));
+        let edit = match what % 28 {
+            24 => of_hash(HashEdit::SetKeeping(vec![(&byte, &value), (&[9], &value)])),
+            25 | 26 => of_hash(HashEdit::SetExpiring(vec![
                 (&byte, &value, deadline_ms),
                 (&[9], &byte, deadline_ms + 1),
             ])),
-            23 if !has_member => return,
-            23 => of_hash(HashEdit::Expire(vec![
+            27 if !has_member => return,
+            27 => of_hash(HashEdit::Expire(vec![
                 (&byte, Some(deadline_ms)),
                 (&byte, (more % 3 == 0).then_some(deadline_ms)),
             ])),
@@ -286,6 +299,14 @@ mod tests {
                 (score, &byte),
                 (score, &[9]),
             ]))),
+            18 if is_after_last => {
+                of_stream(StreamEdit::Add(NewEntry { id, fields: vec![&value, &byte] }))
+            }
+            19 => {
+                let counters = Counters { last: StreamId::MAX, added: more.into(), deleted: id };
+                of_stream(StreamEdit::Count(counters))
+            }
+            20 => of_stream(StreamEdit::Trim(id)),
             _ if !has_member => return,
             _ => match fragment.get(hash, &key).map(|entry| entry.kind()) {
                 Some(crate::value::Type::Hash) => {
@@ -294,6 +315,7 @@ mod tests {
                 Some(crate::value::Type::Set) => {
                     Edit::Structure(StructureEdit::Set(SetEdit::Remove(vec![&byte])))
                 }
+                Some(crate::value::Type::Stream) => of_stream(StreamEdit::Delete(vec![id])),
                 _ => Edit::Structure(StructureEdit::SortedSet(SortedSetEdit::Remove(vec![&byte]))),
             },
         };

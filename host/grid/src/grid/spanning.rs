@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use super::attempt::{Stop, Transaction};
 use crate::op::{
     Aggregate, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, MapOp, NearAnswer, Op, SetOp,
-    SeveralOp, SortedSetOp, Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted,
-    members_reply, plain_members, scored_members,
+    SeveralOp, SortedSetOp, Span, StreamOp, StreamRead, TransferOp, WatchedKey, Weighted, combine,
+    combine_sorted, members_reply, plain_members, scored_members,
 };
 use crate::{OpError, Reply, Score};
 
@@ -277,6 +277,24 @@ async fn of_keys<'a>(
     Ok(replies)
 }
 
+/// Reads each stream in its partition. Returns the entries of those that have any.
+async fn read_each<'a>(
+    transaction: &mut Transaction,
+    map: &str,
+    streams: &[StreamRead<'a>],
+    op: impl Fn(Vec<StreamRead<'a>>) -> SeveralOp<'a>,
+) -> Result<Reply, Failure> {
+    let mut found = Vec::new();
+    for read in streams {
+        let partition = transaction.partition_of(read.key);
+        let op = Op::Several(op(vec![*read]));
+        if let Reply::ByKey(entries) = part(transaction, partition, map, op).await? {
+            found.extend(entries);
+        }
+    }
+    Ok(if found.is_empty() { Reply::NilList } else { Reply::ByKey(found) })
+}
+
 /// Executes one operation whose keys lie in several partitions.
 async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply, Failure> {
     let map = op.map;
@@ -480,6 +498,31 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
         }
         SeveralOp::Sort { key, sort, store } => {
             sorting::sort(transaction, map, key, sort, *store).await
+        }
+        SeveralOp::ReadStreams { streams, count } => {
+            let keys: Vec<&[u8]> = streams.iter().map(|read| read.key).collect();
+            // As in Redis, a key of another type prevents all.
+            let check = |key| Op::Key(key, KeyOp::Stream(StreamOp::Length));
+            of_keys(transaction, map, &keys, check).await?;
+            let read = |streams| SeveralOp::ReadStreams { streams, count: *count };
+            read_each(transaction, map, streams, read).await
+        }
+        SeveralOp::ReadGroup { group, consumer, streams, count, acknowledged } => {
+            let keys: Vec<&[u8]> = streams.iter().map(|read| read.key).collect();
+            // A missing group prevents all.
+            let check = |key| Op::Key(key, KeyOp::Stream(StreamOp::CheckGroup(group)));
+            of_keys(transaction, map, &keys, check).await?;
+            let (count, acknowledged) = (*count, *acknowledged);
+            let read =
+                |streams| SeveralOp::ReadGroup { group, consumer, streams, count, acknowledged };
+            let replies = read_each(transaction, map, streams, read).await;
+            replies.map_err(Failure::after_changes)
+        }
+        SeveralOp::GroupReady { group, keys } => {
+            let ready = |keys| Op::Several(SeveralOp::GroupReady { group, keys });
+            let found = of_keys(transaction, map, keys, |key| ready(vec![key])).await?;
+            let is_ready = found.contains(&Reply::flag(true));
+            Ok(if is_ready { Reply::flag(true) } else { Reply::Nil })
         }
     }
 }

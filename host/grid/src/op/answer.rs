@@ -43,7 +43,7 @@ pub(super) fn values<'e>(values: impl Iterator<Item = Option<&'e [u8]>>) -> Resu
         room = room.checked_sub(bytes).ok_or(OpError::AnswerTooLong)?;
         Ok(Reply::optional(value))
     };
-    Ok(Reply::List(values.map(copy).collect::<Result<_, _>>()?))
+    Ok(Reply::List(values.map(copy).collect::<Result<_, OpError>>()?))
 }
 
 /// Copies elements into an answer.

@@ -24,7 +24,8 @@ pub enum GenericOp {
     /// Removes the key if its last change has this version; returns 1, or 0 if it does not exist.
     /// Fails with [`OpError::Changed`] if the version differs.
     RemoveVersion(Version),
-    /// The name of its type: `none`, `string`, `list`, `hash`, `set`, `zset`.
+    /// The name of its type: `none`, `string`, `list`, `hash`, `set`, `zset`,
+    /// `stream`.
     Type,
     /// Sets another expiry, if the condition holds; returns 1 or 0.
     Expire(Lifetime, ExpireIf),
@@ -157,6 +158,7 @@ pub(crate) fn type_name(kind: Type) -> &'static str {
         Type::Hash => "hash",
         Type::Set => "set",
         Type::SortedSet => "zset",
+        Type::Stream => "stream",
     }
 }
 

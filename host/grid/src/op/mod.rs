@@ -27,6 +27,7 @@ mod representation;
 mod set;
 mod several;
 mod sorted_set;
+mod stream;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -62,6 +63,10 @@ pub use several::{
 pub(crate) use several::{Lookup, SORTED_EVENT, lookup, sorted_reply, stored};
 pub(crate) use sorted_set::members_reply;
 pub use sorted_set::{AddIf, Bound, By, SortedSetOp, Span};
+pub use stream::{
+    AutoClaim, Claim, ClaimTime, GroupStart, NewId, PendingRange, ReadFrom, References, StreamOp,
+    StreamRead, Trim, TrimTo,
+};
 pub(crate) use transaction::{Decision, TransactionId};
 pub use transaction::{
     MapOp, TRANSACTION_BYTES_MAX, TRANSACTION_OPS_MAX, TransactionOp, WatchedKey,
@@ -142,6 +147,8 @@ pub enum KeyOp<'a> {
     HyperLogLog(#[serde(borrow)] HyperLogLogOp<'a>),
     /// For the whole value, of any type.
     Content(#[serde(borrow)] ContentOp<'a>),
+    /// For a stream.
+    Stream(#[serde(borrow)] StreamOp<'a>),
 }
 
 impl Op<'_> {
@@ -255,10 +262,27 @@ impl Op<'_> {
 
     /// Whether the source list of a blocked move exists: then [`OpError::WrongType`] concerns the
     /// destination.
-    pub(crate) fn has_source(&self, access: &mut Access<'_>) -> bool {
+    fn has_source(&self, access: &mut Access<'_>) -> bool {
         match self {
             Self::Several(SeveralOp::MoveElement { from, .. }) => {
                 access.peek(from).is_some_and(|entry| entry.kind() == Type::List)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a blocked operation ends with an error when its key holds a value of another type;
+    /// otherwise it waits until that is gone.
+    pub(crate) fn reports_wrong_type(&self, access: &mut Access<'_>) -> bool {
+        matches!(self, Self::Several(SeveralOp::ReadGroup { .. })) || self.has_source(access)
+    }
+
+    /// Whether a blocked operation has no element to return, as far as that can be said without
+    /// executing it.
+    pub(crate) fn waits_in_vain(&self, access: &mut Access<'_>) -> bool {
+        match self {
+            Self::Several(SeveralOp::ReadGroup { group, streams, .. }) => {
+                stream::has_nothing_to_read(access, group, streams)
             }
             _ => false,
         }
@@ -367,6 +391,7 @@ impl KeyOp<'_> {
                 members.iter().map(|(_, member)| member.len()).sum()
             }
             Self::Bits(op) => op.added_bytes(),
+            Self::Stream(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -382,6 +407,7 @@ impl KeyOp<'_> {
             Self::Bits(op) => op.effect(),
             Self::HyperLogLog(op) => op.effect(),
             Self::Content(op) => op.effect(),
+            Self::Stream(op) => op.effect(),
         }
     }
 
@@ -396,6 +422,7 @@ impl KeyOp<'_> {
             Self::Bits(op) => op.execute(key, access),
             Self::HyperLogLog(op) => op.execute(key, access),
             Self::Content(op) => op.execute(key, access),
+            Self::Stream(op) => op.execute(key, access),
         }
     }
 }

@@ -81,5 +81,6 @@ fn of_structure(entry: &Structured) -> &'static str {
                 "skiplist"
             }
         }
+        Structure::Stream(_) => "stream",
     }
 }

@@ -16,24 +16,31 @@ impl Partition {
     /// Executes the blocked operations that have an element to return now.
     pub(super) fn serve_waiters(&mut self, shared: &Shared, map: &Arc<Map>, now: Duration) {
         let mut filled = std::mem::take(&mut self.changes.filled);
-        while !filled.is_empty() && !self.waiters.is_empty() {
+        let mut is_cleared = std::mem::take(&mut self.changes.cleared);
+        while (is_cleared || !filled.is_empty()) && !self.waiters.is_empty() {
+            let hasher = &shared.settings.hasher;
+            let changed: Vec<u32> = filled.iter().map(|key| hasher.hash(key)).collect();
             for waiter in self.waiters.take() {
                 if waiter.slot.is_closed() {
                     continue;
                 }
-                let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
                 let wants = waiter.map.index == map.index
-                    && filled.iter().any(|key| op.keys().contains(&&**key));
-                let still_waits = !wants
-                    || (waiter.slot.claim()
-                        && !self.serve(shared, &waiter, now, &op)
-                        && waiter.slot.release());
+                    && (is_cleared || waiter.hashes.iter().any(|hash| changed.contains(hash)));
+                if !wants {
+                    self.waiters.push(waiter);
+                    continue;
+                }
+                let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
+                let still_waits = waiter.slot.claim()
+                    && !self.serve(shared, &waiter, now, &op)
+                    && waiter.slot.release();
                 if still_waits {
                     self.waiters.push(waiter);
                 }
             }
             // An element that was moved to another list may serve further operations.
             filled = std::mem::take(&mut self.changes.filled);
+            is_cleared = false;
         }
         self.changes.filled.clear();
     }
@@ -65,13 +72,20 @@ impl Partition {
             return false;
         }
         let reply = self.access(shared, &waiter.map, now, |access| {
+            if op.waits_in_vain(access) {
+                return None;
+            }
             let reply = op.execute(access);
             // The key holds another type now, so the operation keeps waiting.
-            let is_other = reply == Err(OpError::WrongType) && !op.has_source(access);
+            let is_other = reply == Err(OpError::WrongType) && !op.reports_wrong_type(access);
             (!is_other).then_some(reply)
         });
         let Some(reply) = reply.filter(|reply| !is_nothing(reply)) else { return false };
-        let needs = self.replicate(shared, &waiter.map, now);
+        let mut needs = self.replicate(shared, &waiter.map, now);
+        if needs.is_empty() {
+            // What it read may not be on all backups yet.
+            needs = self.settling(&waiter.map, 0, true);
+        }
         let ticket = self.ticket(needs);
         waiter.slot.fill(Executed::Done(reply, ticket));
         true
@@ -99,9 +113,11 @@ impl Partition {
                 if !self.waiters.make_room() {
                     return Some(Executed::Done(Err(OpError::Busy), None));
                 }
+                let hasher = &shared.settings.hasher;
+                let hashes = op.keys().into_iter().map(|key| hasher.hash(key)).collect();
                 let op = encoding::encoded(op);
                 let (map, slot) = (Arc::clone(map), Arc::clone(slot));
-                self.waiters.push(Waiter { map, op, slot });
+                self.waiters.push(Waiter { map, hashes, op, slot });
                 None
             }
             executed => Some(executed),

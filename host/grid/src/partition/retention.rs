@@ -42,6 +42,7 @@ impl Partition {
         let is_evicted = self.access(shared, map, now, |access| access.evict(b""));
         if is_evicted {
             self.replicate(shared, map, now);
+            self.serve_waiters(shared, map, now);
         }
         is_evicted
     }
@@ -63,6 +64,7 @@ impl Partition {
                     .fold(false, |is_more, (hash, key)| access.drop_due(*hash, key) || is_more)
             });
             self.replicate(shared, &map, now);
+            self.serve_waiters(shared, &map, now);
         }
         is_more
     }

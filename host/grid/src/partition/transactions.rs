@@ -382,13 +382,16 @@ impl Partition {
             shared.clock.observe(record.version);
             let now_ms = shared.clock.now_ms(now);
             let hash = record.hash(&shared.settings.hasher);
-            let applied =
-                self.counted(&map, |fragment| fragment.apply_record(&map, now_ms, hash, &record));
+            let applied = self.counted(&map, |fragment| {
+                if let RecordChange::Key(key, edit) = &record.change
+                    && (matches!(edit, Edit::Structure(_)) || fragment.is_stream(hash, key))
+                {
+                    filled.entry(map.index).or_default().push((*key).into());
+                }
+                fragment.apply_record(&map, now_ms, hash, &record)
+            });
             debug_assert!(applied.is_ok(), "the keys were locked: {record:?}");
             self.changes.changed.push(hash);
-            if let RecordChange::Key(key, Edit::Structure(_)) = &record.change {
-                filled.entry(map.index).or_default().push((*key).into());
-            }
         }
         self.changes.events.append(&mut open.changes.events);
         let store = Arc::clone(&open.store);

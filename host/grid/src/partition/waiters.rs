@@ -12,6 +12,8 @@ const WAITERS_MAX: usize = 10_000;
 /// A blocked operation: executed once it has an element to return.
 pub(super) struct Waiter {
     pub(super) map: Arc<Map>,
+    /// The hashes of its keys, so that most changes need not decode it.
+    pub(super) hashes: Box<[u32]>,
     /// The operation, encoded.
     pub(super) op: Vec<u8>,
     pub(super) slot: Arc<Slot>,

@@ -1,4 +1,4 @@
-//! Structured values: lists, hashes, sets, sorted sets.
+//! Structured values: lists, hashes, sets, sorted sets, streams.
 //!
 //! A structure changes only by edits, and an edit has the same effect on each replica: the primary
 //! applies the same edits that it sends. Therefore an edit contains the outcome of a command
@@ -9,6 +9,7 @@ mod hash;
 mod list;
 mod set;
 mod sorted_set;
+pub(crate) mod stream;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub(crate) use set::SetEdit;
 pub use sorted_set::Score;
 pub(crate) use sorted_set::SortedSet;
 pub(crate) use sorted_set::SortedSetEdit;
+pub use stream::StreamId;
+pub(crate) use stream::{Stream, StreamEdit};
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,15 +38,18 @@ pub enum Type {
     Set,
     /// Distinct members, ordered by score.
     SortedSet,
+    /// Entries in the order of their IDs.
+    Stream,
 }
 
-/// A structured value. Never empty while it is stored in a map.
+/// A structured value. Never empty while it is stored in a map, unless it is a stream.
 #[derive(Clone, Debug)]
 pub(crate) enum Structure {
     List(List),
     Hash(Hash),
     Set(Set),
     SortedSet(SortedSet),
+    Stream(Stream),
 }
 
 /// A change of a structure.
@@ -61,6 +67,9 @@ pub(crate) enum StructureEdit<'a> {
     /// A change of a sorted set.
     #[serde(borrow)]
     SortedSet(SortedSetEdit<'a>),
+    /// A change of a stream.
+    #[serde(borrow)]
+    Stream(StreamEdit<'a>),
 }
 
 /// An edit does not fit the value that it applies to, which means that the replicas differ.
@@ -75,6 +84,7 @@ impl Structure {
             StructureEdit::Hash(_) => Self::Hash(Hash::default()),
             StructureEdit::Set(_) => Self::Set(Set::default()),
             StructureEdit::SortedSet(_) => Self::SortedSet(SortedSet::default()),
+            StructureEdit::Stream(_) => Self::Stream(Stream::default()),
         }
     }
 
@@ -84,6 +94,7 @@ impl Structure {
             (Self::Hash(hash), StructureEdit::Hash(edit)) => hash.apply(edit),
             (Self::Set(set), StructureEdit::Set(edit)) => set.apply(edit),
             (Self::SortedSet(set), StructureEdit::SortedSet(edit)) => set.apply(edit),
+            (Self::Stream(stream), StructureEdit::Stream(edit)) => stream.apply(edit),
             _ => Err(EditMismatch),
         }
     }
@@ -107,6 +118,9 @@ impl Structure {
             (Self::SortedSet(set), StructureEdit::SortedSet(edit)) => {
                 set.inverse(edit, &mut |edit| each(StructureEdit::SortedSet(edit)));
             }
+            (Self::Stream(stream), StructureEdit::Stream(edit)) => {
+                stream.inverse(edit, &mut |edit| each(StructureEdit::Stream(edit)));
+            }
             // Such an edit does not apply.
             _ => {}
         }
@@ -119,6 +133,9 @@ impl Structure {
             Self::Hash(hash) => hash.rebuild(&mut |edit| each(StructureEdit::Hash(edit))),
             Self::Set(set) => set.rebuild(&mut |edit| each(StructureEdit::Set(edit))),
             Self::SortedSet(set) => set.rebuild(&mut |edit| each(StructureEdit::SortedSet(edit))),
+            Self::Stream(stream) => {
+                stream.rebuild(&mut |edit| each(StructureEdit::Stream(edit)));
+            }
         }
     }
 
@@ -128,6 +145,7 @@ impl Structure {
             Self::Hash(_) => Type::Hash,
             Self::Set(_) => Type::Set,
             Self::SortedSet(_) => Type::SortedSet,
+            Self::Stream(_) => Type::Stream,
         }
     }
 
@@ -138,6 +156,7 @@ impl Structure {
             Self::Hash(hash) => hash.len(),
             Self::Set(set) => set.len(),
             Self::SortedSet(set) => set.len(),
+            Self::Stream(stream) => stream.len(),
         }
     }
 
@@ -151,6 +170,11 @@ impl Structure {
         matches!(self, Self::Hash(hash) if hash.is_over(now_ms))
     }
 
+    /// Whether it vanishes: it is empty, and of a type that does not exist without elements.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.len() == 0 && !matches!(self, Self::Stream(_))
+    }
+
     /// Approximate number of bytes on the heap, in O(1).
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -158,6 +182,7 @@ impl Structure {
             Self::Hash(hash) => hash.bytes(),
             Self::Set(set) => set.bytes(),
             Self::SortedSet(set) => set.bytes(),
+            Self::Stream(stream) => stream.bytes(),
         }
     }
 }
@@ -179,7 +204,7 @@ macro_rules! kind {
         }
     )*};
 }
-kind!(List, Hash, Set, SortedSet);
+kind!(List, Hash, Set, SortedSet, Stream);
 
 /// Maximum number of elements in one edit when a whole structure is sent.
 pub(crate) const REBUILD_ELEMENTS_MAX: usize = 128;

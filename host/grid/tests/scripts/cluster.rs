@@ -6,9 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_grid::op::{GenericOp, KeyOp, Lifetime, MapOp, Op, PlainOp, PutAnswer, PutIf};
+use convoke_grid::op::{
+    GenericOp, GroupStart, KeyOp, Lifetime, MapOp, NewId, Op, PlainOp, PutAnswer, PutIf, ReadFrom,
+    SeveralOp, StreamOp, StreamRead,
+};
 use convoke_grid::table::Table;
-use convoke_grid::{Grid, MapCatalog, MapSettings, OpError, Reply, Report, Started, Version};
+use convoke_grid::{
+    Grid, MapCatalog, MapSettings, OpError, Reply, Report, Started, StreamId, Version,
+};
 use parking_lot::Mutex;
 
 use self::describe::{counted, describe_reply, seconds};
@@ -525,8 +530,40 @@ fn add(key: &str, number: i64) -> Op<'_> {
     Op::Key(key.as_bytes(), KeyOp::Plain(PlainOp::Add(number)))
 }
 
+/// The group of each stream that has one.
+const GROUP: &[u8] = b"g";
+
+fn of_stream<'a>(key: &'a str, op: StreamOp<'a>) -> Op<'a> {
+    Op::Key(key.as_bytes(), KeyOp::Stream(op))
+}
+
 fn start(grid: &Grid, what: &What) -> Started {
     let op = match what {
+        What::Append { key, number, value } => {
+            let id = NewId::Given(StreamId::new(*number, 0));
+            let fields = vec![&b"value"[..], value.as_bytes()];
+            of_stream(key, StreamOp::Add { id, fields, create: true, trim: None })
+        }
+        What::Entries(key) => {
+            let (from, to) = (StreamId::MIN, StreamId::MAX);
+            of_stream(key, StreamOp::Range { from, to, reverse: false, count: None })
+        }
+        What::Group(key) => {
+            let start = GroupStart::After(StreamId::MIN);
+            let op = StreamOp::CreateGroup { group: GROUP, start, read: None, create: true };
+            of_stream(key, op)
+        }
+        What::Consume { key, consumer } => {
+            let streams = vec![StreamRead { key: key.as_bytes(), from: ReadFrom::New }];
+            Op::Several(SeveralOp::ReadGroup {
+                group: GROUP,
+                consumer: consumer.as_bytes(),
+                streams,
+                count: 1,
+                acknowledged: true,
+            })
+        }
+        What::Pending(key) => of_stream(key, StreamOp::PendingSummary(GROUP)),
         What::Get(key) => get(key),
         What::Delete(key) => Op::Key(key.as_bytes(), KeyOp::Generic(GenericOp::Remove)),
         What::Version(key) => Op::Key(key.as_bytes(), KeyOp::Generic(GenericOp::Version)),

@@ -7,9 +7,9 @@ use convoke_grid::MapSettings;
 use convoke_grid::map::MergePolicy;
 
 /// The names of all commands.
-const COMMANDS: &str = "add, advance, begin, clock, copies, crash, del, delay, get, heal, join, \
-     leave, partition, pause, put, read, safe, settle, start, state, table, time, transactions, \
-     transfer, versions, watch, where";
+const COMMANDS: &str = "add, advance, append, begin, clock, consume, copies, crash, del, delay, entries, get, group, \
+     heal, join, leave, partition, pause, pending, put, read, safe, settle, start, state, table, \
+     time, transactions, transfer, versions, watch, where";
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {
@@ -111,6 +111,23 @@ pub(crate) enum What {
         to: String,
         amount: i64,
     },
+    /// Adds an entry with this number to a stream.
+    Append {
+        key: String,
+        number: u64,
+        value: String,
+    },
+    /// The entries of a stream.
+    Entries(String),
+    /// Creates the group of a stream.
+    Group(String),
+    /// Reads one entry as a consumer of the group.
+    Consume {
+        key: String,
+        consumer: String,
+    },
+    /// The entries that are pending.
+    Pending(String),
     /// The version of a key.
     Version(String),
 }
@@ -216,8 +233,14 @@ fn command(words: &mut Words<'_>) -> Result<Command, String> {
     })
 }
 
+/// The names of requests.
+const REQUESTS: [&str; 11] = [
+    "get", "put", "del", "add", "read", "transfer", "append", "entries", "group", "consume",
+    "pending",
+];
+
 fn request(name: &str, words: &mut Words<'_>) -> Result<Option<Request>, String> {
-    if !["get", "put", "del", "add", "read", "transfer"].contains(&name) {
+    if !REQUESTS.contains(&name) {
         return Ok(None);
     }
     let text = format!("{name} {}", Vec::from(words.words.clone()).join(" "));
@@ -237,6 +260,14 @@ fn request(name: &str, words: &mut Words<'_>) -> Result<Option<Request>, String>
         }
         "add" => What::Add(key()?, number(words.next("an integer")?)?),
         "read" => What::Read(words.names("a key")?),
+        "append" => {
+            let (key, number) = (key()?, number(words.next("a number")?)?);
+            What::Append { key, number, value: words.next("a value")?.to_owned() }
+        }
+        "entries" => What::Entries(key()?),
+        "group" => What::Group(key()?),
+        "consume" => What::Consume { key: key()?, consumer: words.next("a consumer")?.to_owned() },
+        "pending" => What::Pending(key()?),
         _ => {
             let (from, to) = (key()?, key()?);
             What::Transfer { from, to, amount: number(words.next("an amount")?)? }
@@ -385,5 +416,5 @@ fn a_wrong_line_is_an_error_that_says_what_is_wrong() {
         assert_eq!(parse(line), Err(expected.into()), "{line}");
     }
     let unknown = parse("gte a key").expect_err("no such command");
-    assert!(unknown.starts_with(r#"unknown command "gte"; commands are add, advance, "#));
+    assert!(unknown.starts_with(r#"unknown command "gte"; commands are add, advance, append, "#));
 }

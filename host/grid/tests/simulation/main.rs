@@ -14,4 +14,5 @@ mod world;
 mod oracle;
 mod scenarios;
 mod store;
+mod streams;
 mod transactions;

@@ -75,9 +75,11 @@ fn requested_rows<'r>(
 fn info_entry(table: &CommandTable, command: &Command) -> Answer {
     let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.into()));
     let (first, last, step) = match command.keys {
-        Keys::None | Keys::Counted(_) | Keys::CountedPairs(_) | Keys::DestinationAndCounted => {
-            (0, 0, 0)
-        }
+        Keys::None
+        | Keys::Counted(_)
+        | Keys::CountedPairs(_)
+        | Keys::DestinationAndCounted
+        | Keys::Streams => (0, 0, 0),
         Keys::SortedAndStored | Keys::FirstAndStored(_) => (1, 1, 1),
         Keys::Every { first, last, step } => (first as i64, last, step as i64),
     };

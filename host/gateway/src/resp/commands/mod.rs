@@ -21,5 +21,6 @@ pub(super) mod scans;
 pub(super) mod sets;
 pub(super) mod sorted_sets;
 pub(super) mod sorting;
+pub(super) mod streams;
 pub(super) mod strings;
 pub(super) mod transactions;

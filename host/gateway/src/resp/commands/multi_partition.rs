@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use convoke_grid::op::{
-    ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, LcsAnswer, Op, PlainOp, SetOp, SeveralOp, Union,
-    Weighted, combine, combine_sorted, common_subsequence, plain_members, scored_members,
+    ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, LcsAnswer, Op, PlainOp, SetOp, SeveralOp,
+    StreamRead, Union, Weighted, combine, combine_sorted, common_subsequence, plain_members,
+    scored_members,
 };
 use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
 use futures_util::future::join_all;
@@ -34,7 +35,9 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::PopFirstSorted { .. }
         | SeveralOp::CountUnion(_)
         | SeveralOp::Union(_)
-        | SeveralOp::Lcs { .. } => false,
+        | SeveralOp::Lcs { .. }
+        | SeveralOp::ReadStreams { .. }
+        | SeveralOp::GroupReady { .. } => false,
         SeveralOp::Put { absent, .. } => *absent,
         SeveralOp::CombineSets { store, .. } => store.is_some(),
         SeveralOp::CombineSorted { store, .. } => store.is_some(),
@@ -48,6 +51,7 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::MergeUnion { .. }
         | SeveralOp::PutAll { .. }
         | SeveralOp::StoreNear { .. }
+        | SeveralOp::ReadGroup { .. }
         | SeveralOp::Across { .. } => true,
     }
 }
@@ -79,6 +83,7 @@ pub(crate) fn start(
         }
         SeveralOp::CountUnion(keys) => count_union(server, map, keys),
         SeveralOp::Lcs { first, second, answer } => lcs(server, map, [first, second], *answer),
+        SeveralOp::ReadStreams { streams, count } => read_streams(server, map, streams, *count),
         SeveralOp::PopFirst { .. } | SeveralOp::PopFirstSorted { .. } => {
             let popped =
                 super::blocking::pop_now(server, map, op).ok_or(CommandError::CROSS_SLOT)?;
@@ -372,6 +377,29 @@ fn count(
         let max =
             if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
         Ok(Reply::count(common.len().min(max)))
+    })
+}
+
+/// Reads each stream; returns the entries of those that have any.
+fn read_streams(
+    server: &Arc<Server>,
+    map: &Arc<Map>,
+    streams: &[StreamRead<'_>],
+    count: u64,
+) -> PendingReply {
+    let submit = |read: &StreamRead<'_>| {
+        let op = Op::Several(SeveralOp::ReadStreams { streams: vec![*read], count });
+        server.submit(map, server.grid.partition_of(read.key), &op)
+    };
+    let pending: Vec<PartitionReply> = streams.iter().map(submit).collect();
+    Box::pin(async move {
+        let replies = read(join_all(pending).await)?;
+        if replies.iter().map(bytes_of).sum::<usize>() > ANSWER_BYTES_MAX {
+            return Err(OpError::AnswerTooLong.into());
+        }
+        let entries = |reply| if let Reply::ByKey(entries) = reply { entries } else { Vec::new() };
+        let found: Vec<_> = replies.into_iter().flat_map(entries).collect();
+        Ok(if found.is_empty() { Reply::NilList } else { Reply::ByKey(found) })
     })
 }
 

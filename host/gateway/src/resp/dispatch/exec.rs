@@ -181,6 +181,7 @@ impl Steps {
                 Handler::Blocking(parse, shape) => {
                     Some((parse(&request).map(|(op, _)| op), Some(shape)))
                 }
+                Handler::Streams(parse) => Some((parse(&request).map(|(op, _)| op), None)),
                 Handler::Local(_) | Handler::WithTable(_) | Handler::Exec => None,
             };
             step.sources.push(match parsed {

@@ -5,8 +5,8 @@ use convoke_grid::{Later, OpError, Reply, Started};
 
 use super::super::answer::{Answer, CommandError, Shape};
 use super::super::client::Client;
-use super::super::command::{Command, Handler};
-use super::super::commands::{blocking, multi_partition};
+use super::super::command::{Block, Command, Handler};
+use super::super::commands::{blocking, multi_partition, streams};
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::{check_slot, one_partition};
@@ -29,6 +29,17 @@ pub(super) fn run(client: &mut Client, command: &'static Command, request: &Requ
             }
             return blocking::start(client, &op, wait, request.len(), shape);
         }
+        Handler::Streams(parse) => match parse(request)? {
+            (op, Block::Never) => (op, None),
+            (op, Block::UpTo(wait)) => {
+                if is_transaction(client, &op)? {
+                    return Ok(when_idle(command, request, move |client, op, _| {
+                        streams::read_as_consumer(client, &op, wait)
+                    }));
+                }
+                return streams::start(client, &op, wait);
+            }
+        },
         Handler::Op(parse) => (parse(request)?, None),
         Handler::Shaped(parse, shape) => (parse(request)?, Some(shape)),
     };
@@ -93,6 +104,7 @@ fn when_idle(
         let parsed = match command.handler {
             Handler::Op(parse) | Handler::Shaped(parse, _) => parse(&request),
             Handler::Blocking(parse, _) => parse(&request).map(|(op, _)| op),
+            Handler::Streams(parse) => parse(&request).map(|(op, _)| op),
             Handler::Local(_) | Handler::WithTable(_) | Handler::Exec => Err(CommandError::SYNTAX),
         };
         match parsed {

@@ -2,11 +2,12 @@
 
 use std::sync::LazyLock;
 
-use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, WithTable};
+use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, Streams, WithTable};
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
     bits, blocking, clients, cluster, describe, fields, geo, hashes, hyperloglogs, introspection,
-    keys, lists, objects, pubsub, scans, sets, sorted_sets, sorting, strings, transactions,
+    keys, lists, objects, pubsub, scans, sets, sorted_sets, sorting, streams, strings,
+    transactions,
 };
 use super::super::scripts::{self, functions};
 
@@ -55,7 +56,7 @@ const fn c(
 
 use Group::{
     Bitmap, Cluster, Connection, Generic, Geo, Hash, HyperLogLog, List, PubSub, Scripting, Server,
-    Set, SortedSet, String, Transactions,
+    Set, SortedSet, Stream, String, Transactions,
 };
 
 /// All commands, by group.
@@ -274,6 +275,34 @@ pub(super) static COMMANDS: &[Command] = &[
     c("geosearch", -7, R, ONE, Geo, Op(geo::geosearch), "Returns the members in a circle or box around a place or member."),
     c("geosearchstore", -8, W | M, TWO, Geo, Op(geo::geosearchstore), "Stores the members in a circle or box around a place or member."),
 
+    c("xack", -4, W | F, ONE, Stream, Op(streams::xack), "Acknowledges entries that were delivered to a consumer, and returns how many were pending."),
+    c("xackdel", -6, W | F, ONE, Stream, Op(streams::xackdel), "Acknowledges entries, and deletes them unless other groups still need them."),
+    c("xadd", -5, W | M | F, ONE, Stream, Op(streams::xadd), "Adds an entry to a stream, optionally trims it, and returns the ID of the entry."),
+    c("xautoclaim", -6, W | F, ONE, Stream, Op(streams::xautoclaim), "Gives pending entries that were delivered some time ago to another consumer, and returns them."),
+    c("xclaim", -6, W | F, ONE, Stream, Op(streams::xclaim), "Gives pending entries to another consumer, and returns them."),
+    c("xdel", -3, W | F, ONE, Stream, Op(streams::xdel), "Deletes entries of a stream and returns how many existed."),
+    c("xdelex", -5, W | F, ONE, Stream, Op(streams::xdelex), "Deletes entries of a stream, unless consumer groups still need them."),
+    c("xgroup", -2, CONTAINER, NONE, Stream, Local(describe::container), "Creates, changes and deletes consumer groups."),
+    c("xgroup|create", -5, W | M, SECOND, Stream, Op(streams::xgroup_create), "Creates a consumer group."),
+    c("xgroup|createconsumer", 5, W | M, SECOND, Stream, Op(streams::xgroup_createconsumer), "Creates a consumer in a group."),
+    c("xgroup|delconsumer", 5, W, SECOND, Stream, Op(streams::xgroup_delconsumer), "Deletes a consumer and returns how many entries were pending for it."),
+    c("xgroup|destroy", 4, W, SECOND, Stream, Op(streams::xgroup_destroy), "Deletes a consumer group."),
+    c("xgroup|help", 2, 0, NONE, Stream, WithTable(describe::help), "Lists the subcommands."),
+    c("xgroup|setid", -5, W, SECOND, Stream, Op(streams::xgroup_setid), "Sets the last delivered ID of a consumer group."),
+    c("xinfo", -2, CONTAINER, NONE, Stream, Local(describe::container), "Describes streams, consumer groups and consumers."),
+    c("xinfo|consumers", 4, R, SECOND, Stream, Op(streams::xinfo_consumers), "Returns the consumers of a group."),
+    c("xinfo|groups", 3, R, SECOND, Stream, Op(streams::xinfo_groups), "Returns the consumer groups of a stream."),
+    c("xinfo|help", 2, 0, NONE, Stream, WithTable(describe::help), "Lists the subcommands."),
+    c("xinfo|stream", -3, R, SECOND, Stream, Op(streams::xinfo_stream), "Returns information about a stream."),
+    c("xlen", 2, R | F, ONE, Stream, Op(streams::xlen), "Returns the number of entries of a stream."),
+    c("xpending", -3, R, ONE, Stream, Op(streams::xpending), "Returns the entries that were delivered to consumers and not acknowledged."),
+    c("xrange", -4, R, ONE, Stream, Op(streams::xrange), "Returns the entries in a range of IDs."),
+    c("xread", -4, R | B, Keys::Streams, Stream, Streams(streams::xread), "Returns entries with greater IDs than the given ones; optionally blocks until there is one."),
+    c("xreadgroup", -7, W | B, Keys::Streams, Stream, Streams(streams::xreadgroup), "Returns new entries to a consumer of a group, or its pending ones; optionally blocks until there is one."),
+    c("xrevrange", -4, R, ONE, Stream, Op(streams::xrevrange), "Returns the entries in a range of IDs, in reverse order."),
+    c("xsetid", -3, W | M | F, ONE, Stream, Op(streams::xsetid), "Sets the last ID of a stream."),
+    c("xtrim", -4, W, ONE, Stream, Op(streams::xtrim), "Removes the oldest entries of a stream and returns how many."),
+
     c("psubscribe", -2, P, NONE, PubSub, Local(pubsub::psubscribe), "Subscribes to all channels that match the given patterns."),
     c("publish", 3, Command::PUBSUB | F | W, NONE, PubSub, Local(pubsub::publish), "Publishes a message to all subscribers of a channel, on all members."),
     c("pubsub", -2, CONTAINER, NONE, PubSub, Local(describe::container), "Reports subscriptions on all members; with --redis-cluster, those on this member."),
@@ -467,5 +496,9 @@ mod tests {
         assert_eq!(keys("georadius a 1 2 3 km store b withdist storedist c"), "a c");
         assert_eq!(keys("georadiusbymember a m 3 km count 1"), "a");
         assert_eq!(keys("ping"), "");
+        assert_eq!(keys("xread count 2 block 0 streams streams b 0 $"), "streams b");
+        assert_eq!(keys("xreadgroup group streams c noack streams a b > >"), "a b");
+        assert_eq!(keys("xread count streams a 0"), "");
+        assert_eq!(keys("xread streams"), "");
     }
 }

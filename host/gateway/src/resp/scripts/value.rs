@@ -47,6 +47,10 @@ pub(super) fn of_reply(reply: Reply) -> Value {
             Value::Array(flat.map(of_reply).collect())
         }
         Reply::Decimal(text) => Value::Bulk(Bytes::from(text)),
+        Reply::ByKey(pairs) => {
+            let pair = |(key, value)| Value::Array(vec![of_reply(key), of_reply(value)]);
+            Value::Array(pairs.into_iter().map(pair).collect())
+        }
         Reply::Failed(error) => Value::error(error_text(&error)),
     }
 }

@@ -25,6 +25,7 @@ use super::list::End;
 use super::near::Near;
 use super::plain::Lifetime;
 use super::sorted_set::{Span, pop};
+use super::stream::{self, StreamRead};
 use super::{hyperloglog, list, plain};
 use crate::access::Access;
 use crate::edit::Edit;
@@ -267,6 +268,40 @@ pub enum SeveralOp<'a> {
         /// Whether to remove the source.
         moves: bool,
     },
+    /// Reads entries of streams; returns those of each stream that has any, or a nil list.
+    ReadStreams {
+        /// The streams.
+        #[serde(borrow)]
+        streams: Vec<StreamRead<'a>>,
+        /// Maximum number of entries of each; all for zero.
+        count: u64,
+    },
+    /// Reads entries of streams as a consumer of a group; returns as [`SeveralOp::ReadStreams`].
+    ReadGroup {
+        /// The group, which each of the streams must have.
+        #[serde(borrow, with = "serde_bytes")]
+        group: &'a [u8],
+        /// The consumer, which is created if there is none.
+        #[serde(borrow, with = "serde_bytes")]
+        consumer: &'a [u8],
+        /// The streams.
+        #[serde(borrow)]
+        streams: Vec<StreamRead<'a>>,
+        /// Maximum number of entries of each; all for zero.
+        count: u64,
+        /// Whether the entries are pending until they are acknowledged.
+        acknowledged: bool,
+    },
+    /// Whether a consumer that waits for new entries of one of these streams would get an answer;
+    /// returns 1 or nil.
+    GroupReady {
+        /// The group.
+        #[serde(borrow, with = "serde_bytes")]
+        group: &'a [u8],
+        /// The streams.
+        #[serde(borrow)]
+        keys: Vec<&'a [u8]>,
+    },
 }
 
 impl SeveralOp<'_> {
@@ -281,12 +316,15 @@ impl SeveralOp<'_> {
             | Self::Union(_)
             | Self::Lcs { .. }
             | Self::Sort { store: None, .. }
+            | Self::ReadStreams { .. }
+            | Self::GroupReady { .. }
             | Self::CombineSets { store: None, .. }
             | Self::CombineSorted { store: None, .. } => Effect::Reads,
             Self::Remove(_)
             | Self::Rename { .. }
             | Self::PopFirst { .. }
-            | Self::PopFirstSorted { .. } => Effect::Changes,
+            | Self::PopFirstSorted { .. }
+            | Self::ReadGroup { .. } => Effect::Changes,
             Self::Put { .. }
             | Self::Copy { .. }
             | Self::MoveMember { .. }
@@ -319,7 +357,11 @@ impl SeveralOp<'_> {
             | Self::Union(keys)
             | Self::CountCommon { keys, .. }
             | Self::PopFirst { keys, .. }
-            | Self::PopFirstSorted { keys, .. } => keys.clone(),
+            | Self::PopFirstSorted { keys, .. }
+            | Self::GroupReady { keys, .. } => keys.clone(),
+            Self::ReadStreams { streams, .. } | Self::ReadGroup { streams, .. } => {
+                streams.iter().map(|read| read.key).collect()
+            }
             Self::Put { pairs, .. } | Self::PutAll { pairs, .. } => {
                 pairs.iter().map(|(key, _)| *key).collect()
             }
@@ -357,7 +399,7 @@ impl SeveralOp<'_> {
                     }
                     _ => Ok(Reply::Nil),
                 };
-                Ok(Reply::List(keys.iter().map(value).collect::<Result<_, _>>()?))
+                Ok(Reply::List(keys.iter().map(value).collect::<Result<_, OpError>>()?))
             }
             Self::Put { pairs, absent } => {
                 if pairs.iter().any(|(_, value)| value.len() > VALUE_BYTES_MAX) {
@@ -487,6 +529,14 @@ impl SeveralOp<'_> {
                 Ok(Reply::flag(true))
             }
             Self::Sort { key, sort, store } => sort.execute(access, key, store.as_deref()),
+            Self::ReadStreams { streams, count } => stream::read_streams(access, streams, *count),
+            Self::ReadGroup { group, consumer, streams, count, acknowledged } => {
+                stream::read_as_consumer(access, group, consumer, streams, *count, *acknowledged)
+            }
+            Self::GroupReady { group, keys } => {
+                let is_ready = stream::group_is_ready(access, group, keys);
+                Ok(if is_ready { Reply::flag(true) } else { Reply::Nil })
+            }
         }
     }
 }

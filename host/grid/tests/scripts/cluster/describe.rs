@@ -248,6 +248,10 @@ fn describe_value(reply: &Reply) -> String {
         Reply::Integer(number) => number.to_string(),
         Reply::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Reply::List(all) => all.iter().map(describe_value).collect::<Vec<_>>().join(", "),
+        Reply::NilList => "nil".into(),
+        Reply::ByKey(all) => {
+            all.iter().map(|(_, value)| describe_value(value)).collect::<Vec<_>>().join(", ")
+        }
         Reply::Failed(error) => format!("error: {error}"),
         other => format!("{other:?}"),
     }

@@ -179,6 +179,19 @@ fn random_command(rng: &mut SmallRng) -> String {
         "msetex 2 K V K V xx keepttl",
         "set K V ifne V",
         "delex K ifeq V",
+        "xadd K N-* V V",
+        "xadd K maxlen 2 N-* V V",
+        "xlen K",
+        "xrange K - +",
+        "xdel K N-0 N-1",
+        "xgroup create K V 0",
+        "xgroup create K V 0 mkstream",
+        "xread streams K K 0 N",
+        "xread count 1 streams K K + $",
+        "xreadgroup group V c noack streams K K > >",
+        "xreadgroup group V c count 1 streams K K > 0",
+        "xpending K V",
+        "xack K V N-0 N-1",
     ];
     let command = COMMANDS[rng.random_range(0..COMMANDS.len())];
     let word = |word: &str| match word {
