@@ -1,5 +1,5 @@
 //! Values in Redis' RDB encoding, as `DUMP` and `RESTORE` exchange them: a type, the value, the
-//! version of the encoding, and a checksum.
+//! version of the encoding, and a checksum; and libraries of functions likewise.
 //!
 //! Written is what every Redis from 7.0 on reads (from 7.4 on, if fields of a hash expire). Read
 //! are all forms that Redis 5 to 8 write, except for streams and the values of modules.
@@ -14,6 +14,8 @@ mod lzf;
 mod packed;
 mod read;
 mod save;
+
+use std::borrow::Cow;
 
 use convoke_grid::op::Content;
 
@@ -65,13 +67,13 @@ pub(crate) enum Unreadable {
     Data,
 }
 
+/// Precedes the source of a library of functions.
+const LIBRARY: u8 = 245;
+
 /// A value in RDB encoding, with version and checksum.
 pub(crate) fn payload(content: &Content<'_>) -> Vec<u8> {
-    let (mut bytes, version) = save::save(content);
-    bytes.extend_from_slice(&version.to_le_bytes());
-    let checksum = checksum::crc64(&bytes);
-    bytes.extend_from_slice(&checksum.to_le_bytes());
-    bytes
+    let (bytes, version) = save::save(content);
+    with_footer(bytes, version)
 }
 
 /// The value in a payload.
@@ -79,6 +81,42 @@ pub(crate) fn payload(content: &Content<'_>) -> Vec<u8> {
 /// # Errors
 /// [`Unreadable`] as described there.
 pub(crate) fn parse(payload: &[u8]) -> Result<Content<'_>, Unreadable> {
+    load::load(without_footer(payload)?).ok_or(Unreadable::Data)
+}
+
+/// The sources of libraries of functions in RDB encoding, with version and checksum, as
+/// `FUNCTION DUMP` returns them.
+pub(crate) fn libraries_payload<'s>(sources: impl Iterator<Item = &'s [u8]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for source in sources {
+        bytes.push(LIBRARY);
+        save::append_string(&mut bytes, source);
+    }
+    with_footer(bytes, VERSION)
+}
+
+/// The sources of libraries in a payload.
+///
+/// # Errors
+/// [`Unreadable`] as described there.
+pub(crate) fn parse_libraries(payload: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, Unreadable> {
+    let mut reader = read::Reader::new(without_footer(payload)?);
+    let mut sources = Vec::new();
+    while !reader.is_at_end() {
+        let source = reader.byte().filter(|mark| *mark == LIBRARY).and_then(|_| reader.string());
+        sources.push(source.ok_or(Unreadable::Data)?);
+    }
+    Ok(sources)
+}
+
+fn with_footer(mut bytes: Vec<u8>, version: u16) -> Vec<u8> {
+    bytes.extend_from_slice(&version.to_le_bytes());
+    let checksum = checksum::crc64(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+fn without_footer(payload: &[u8]) -> Result<&[u8], Unreadable> {
     let end = payload.len().checked_sub(FOOTER_BYTES).ok_or(Unreadable::Footer)?;
     let (body, footer) = payload.split_at(end);
     let version = u16::from_le_bytes([footer[0], footer[1]]);
@@ -86,7 +124,7 @@ pub(crate) fn parse(payload: &[u8]) -> Result<Content<'_>, Unreadable> {
     if version > VERSION_MAX || footer[2..] != checksum.to_le_bytes() {
         return Err(Unreadable::Footer);
     }
-    load::load(body).ok_or(Unreadable::Data)
+    Ok(body)
 }
 
 #[cfg(test)]

@@ -69,6 +69,13 @@ pub(super) fn save(content: &Content<'_>) -> (Vec<u8>, u16) {
     (writer.0, version)
 }
 
+/// Appends a string.
+pub(super) fn append_string(bytes: &mut Vec<u8>, string: &[u8]) {
+    let mut writer = Writer(std::mem::take(bytes));
+    writer.string(string);
+    *bytes = writer.0;
+}
+
 /// The nodes of a list.
 fn nodes<'a>(elements: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
     let (mut nodes, mut node) = (Vec::new(), ListpackWriter::new());

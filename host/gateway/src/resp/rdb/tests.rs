@@ -267,3 +267,23 @@ fn malformed_payloads_are_refused() {
     assert_eq!(parse(&future), Err(Unreadable::Footer));
     assert_eq!(parse(b"short"), Err(Unreadable::Footer));
 }
+
+#[test]
+fn libraries_are_read_as_they_were_written() {
+    let sources = [&b"#!lua name=a\n"[..], &[b'x'; 70_000], b"12"];
+    let payload = libraries_payload(sources.into_iter());
+    assert_eq!(parse_libraries(&payload).unwrap(), sources);
+    assert_eq!(parse_libraries(&libraries_payload(std::iter::empty())).unwrap(), [&b""[..]; 0]);
+    // Of Redis 7.0.15, after FUNCTION LOAD of a library with the function f.
+    let of_redis = hex(
+        "f5404423216c7561206e616d653d6c69620a72656469732e72656769737465725f66756e6374696f6e282266222c2066756e6374696f6e28292072657475726e203120656e64290a003902a1f9225522f7",
+    );
+    assert_eq!(parse_libraries(&of_redis).unwrap().len(), 1);
+    assert_eq!(
+        libraries_payload(parse_libraries(&of_redis).unwrap().iter().map(|s| &**s)).len(),
+        of_redis.len()
+    );
+    assert_eq!(parse_libraries(b"short"), Err(Unreadable::Footer));
+    assert_eq!(parse_libraries(&sealed(&[form::STRING, 1, b'a'])), Err(Unreadable::Data));
+    assert_eq!(parse_libraries(&sealed(&[LIBRARY, 9, b'a'])), Err(Unreadable::Data));
+}

@@ -12,6 +12,7 @@ use super::super::args::Args;
 use super::super::client::Client;
 use super::super::command::CommandTable;
 use super::super::outcome::{Begun, Continuation, Outcome};
+use super::super::rdb::{self, Unreadable};
 use super::super::request::Request;
 use super::super::script_cache::RunningInfo;
 use super::commands::{arguments, begin, stop_running};
@@ -223,6 +224,63 @@ fn described(loaded: &Loaded, with_code: bool) -> Answer {
         pairs.push((Answer::word("library_code"), Answer::bytes(&loaded.library.source)));
     }
     Answer::Map(pairs)
+}
+
+pub(crate) fn dump(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(with_libraries(client, |catalog| {
+        let sources = catalog.libraries().map(|loaded| &loaded.library.source[..]);
+        Answer::Reply(Reply::Bytes(rdb::libraries_payload(sources).into()))
+    }))
+}
+
+/// What happens to libraries that exist when others are restored.
+#[derive(Clone, Copy, PartialEq)]
+enum Policy {
+    Append,
+    Flush,
+    Replace,
+}
+
+pub(crate) fn restore(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut args = Args::new(request, 2);
+    let payload = args.next()?;
+    let policy = match args.remaining() {
+        0 => Policy::Append,
+        1 if args.take_keyword("append") => Policy::Append,
+        1 if args.take_keyword("flush") => Policy::Flush,
+        1 if args.take_keyword("replace") => Policy::Replace,
+        1 => {
+            return Err(CommandError::new(
+                "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
+            ));
+        }
+        _ => return Err(wrong_arguments("restore")),
+    };
+    let sources = rdb::parse_libraries(payload).map_err(|error| match error {
+        Unreadable::Footer => CommandError::new("ERR DUMP payload version or checksum are wrong"),
+        Unreadable::Data => CommandError::new("ERR failed loading functions"),
+    })?;
+    let sources: Vec<Bytes> = sources.iter().map(|source| Bytes::copy_from_slice(source)).collect();
+    let server = Arc::clone(&client.server);
+    Ok(Outcome::Barrier(Box::pin(async move {
+        let mut all = Vec::new();
+        for source in sources {
+            match load_source(source).await {
+                Ok(loaded) => all.push(Arc::new(loaded)),
+                Err(error) => return error.into(),
+            }
+        }
+        let changed = libraries::change(&server, |catalog| {
+            if policy == Policy::Flush {
+                catalog.clear();
+            }
+            all.iter().try_for_each(|loaded| catalog.add(loaded, policy == Policy::Replace))
+        });
+        match changed.await {
+            Ok(()) => Answer::DONE,
+            Err(error) => error.into(),
+        }
+    })))
 }
 
 pub(crate) fn kill(client: &mut Client, _: &Request<'_>) -> Begun {

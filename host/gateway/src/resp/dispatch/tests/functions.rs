@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use convoke_grid::Reply;
+
+use super::super::super::answer::Answer;
 use super::super::super::client::Client;
 use super::super::super::server::Server;
 use crate::resp::encode::Protocol;
@@ -149,4 +152,38 @@ async fn a_user_who_may_only_read_calls_functions_that_read() {
     assert_eq!(reply(reader, &["fcall_ro", "look", "1", "k"]).await, "$1 v");
     assert!(reply(reader, &["function", "flush"]).await.starts_with("-NOPERM"));
     assert!(reply(reader, &["function", "load", source]).await.starts_with("-NOPERM"));
+}
+
+#[tokio::test]
+async fn libraries_are_dumped_and_restored() {
+    let server = server();
+    let client = &mut client_of(&server, Trust::Full);
+    let one = library("one", "f", "return 1");
+    assert_eq!(reply(client, &["function", "load", &one]).await, "$3 one");
+    let Answer::Reply(Reply::Bytes(payload)) = call(client, &[b"function", b"dump"]).await else {
+        panic!("no payload");
+    };
+    let restore = async |client: &mut Client, policy: &str| {
+        let args: [&[u8]; 4] = [b"function", b"restore", &payload, policy.as_bytes()];
+        let Answer::Error(text) = call(client, &args).await else { return "OK".to_owned() };
+        text.into_owned()
+    };
+    assert_eq!(restore(client, "append").await, "ERR Library 'one' already exists");
+    assert_eq!(restore(client, "flush").await, "OK");
+    let other = library("one", "g", "return 2");
+    assert_eq!(reply(client, &["function", "load", "replace", &other]).await, "$3 one");
+    assert_eq!(restore(client, "replace").await, "OK");
+    assert_eq!(reply(client, &["fcall", "f", "0"]).await, ":1");
+    assert_eq!(reply(client, &["fcall", "g", "0"]).await, "-ERR Function not found");
+    assert_eq!(reply(client, &["function", "flush"]).await, "+OK");
+    // A function that another library has.
+    let same = library("two", "f", "return 3");
+    assert_eq!(reply(client, &["function", "load", &same]).await, "$3 two");
+    assert_eq!(restore(client, "replace").await, "ERR Function f already exists");
+    assert_eq!(reply(client, &["fcall", "f", "0"]).await, ":3");
+    assert!(restore(client, "bad").await.starts_with("ERR Wrong restore policy given"));
+    assert_eq!(
+        reply(client, &["function", "restore", "short"]).await,
+        "-ERR DUMP payload version or checksum are wrong"
+    );
 }

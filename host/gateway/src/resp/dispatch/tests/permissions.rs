@@ -146,6 +146,7 @@ const READ_ONLY: &[&str] = &[
     "script|exists",
     "script|help",
     "fcall_ro",
+    "function|dump",
     "function|help",
     "function|list",
     "function|stats",
