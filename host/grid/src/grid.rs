@@ -5,6 +5,7 @@
 mod attempt;
 mod coordination;
 mod dispatch;
+mod following;
 mod listeners;
 mod merging;
 mod open;
@@ -42,6 +43,7 @@ use crate::table::Table;
 use crate::topic::Topics;
 
 pub use crate::limits::OP_MS_MAX;
+use following::Following;
 pub use listeners::Listener;
 use listeners::Listeners;
 pub use open::{Age, OpenTransaction, Stop};
@@ -83,6 +85,7 @@ impl Grid {
                 calls: Calls::default(),
                 topics: Topics::default(),
                 listeners: Listeners::default(),
+                following: Following::default(),
                 blocked: Mutex::default(),
                 coordinator: RwLock::new(None),
                 early: Mutex::default(),
@@ -257,6 +260,8 @@ impl Grid {
             for partition in &self.inner.partitions {
                 partition.lock().mark_incomplete(&self.inner.shared, from);
             }
+            // Changes that were not processed are lost too.
+            self.inner.following.handle_uncertain();
         }
         Some(opened)
     }
@@ -364,6 +369,7 @@ impl Grid {
             gone
         };
         *self.inner.coordinator.write() = Some(view.coordinator().id);
+        let is_gone = !gone.is_empty();
         for peer in gone {
             let id = peer.id();
             peer.end();
@@ -371,6 +377,7 @@ impl Grid {
             shared.copying.lock().remove(&id);
             shared.diverged.lock().remove(&id);
             self.inner.listeners.forget(id);
+            self.inner.following.forget(id);
             self.inner.blocked.lock().retain(|(member, _), slot| {
                 let stays = *member != id;
                 if !stays {
@@ -380,6 +387,11 @@ impl Grid {
             });
         }
         self.inner.refresh_interest();
+        self.inner.mark_followed();
+        if is_gone {
+            // It may have made changes that it has not reported.
+            self.inner.following.handle_uncertain();
+        }
         let table = self.inner.table();
         if let Some(table) = table.as_ref().filter(|_| !new.is_empty()) {
             let _one_at_a_time = self.inner.adopting.lock();

@@ -32,6 +32,7 @@ pub mod session;
 pub mod slot;
 pub mod table;
 pub mod topic;
+pub mod tracking;
 
 mod access;
 mod calls;
@@ -69,4 +70,5 @@ pub use partition::step::Step;
 pub use reply::Reply;
 pub use session::{Opened, Peer, Receipt};
 pub use topic::{Subscriber, SubscriptionId, TopicFilter};
+pub use tracking::{Change, Origin, Tracker};
 pub use value::{Score, Type};

@@ -16,6 +16,7 @@
 //! lease      any --Renew--> coordinator, or all members; each answers Renewed
 //! publish    Publish to all members, each answers Delivered; Events to interested
 //!            members; Subscriptions to all members, each answers Subscribed
+//! follow     Follow to all members; each sends Changes, or ChangesMissed
 //! ```
 //! All messages are sent in sessions, in order and exactly once, except for those of the lease.
 //! These are asides, as a slow member must not make the lease lapse.
@@ -30,11 +31,12 @@ use crate::item::Held;
 use crate::op::Op;
 use crate::table::{Stamp, Table};
 use crate::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
+use crate::tracking::Change;
 use crate::{OpError, Reply};
 
 /// Version of the encoding of messages and copies. Members with different ones cannot exchange
 /// data.
-pub const FORMAT: u16 = 4;
+pub const FORMAT: u16 = 5;
 
 /// A message. The order of the variants is part of the format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,6 +203,20 @@ pub(crate) enum Message<'a> {
         value: &'a str,
         version: Version,
     },
+    /// As [`Message::Publish`], on a shard topic.
+    PublishShard {
+        id: u64,
+        #[serde(borrow, with = "serde_bytes")]
+        topic: &'a [u8],
+        #[serde(borrow, with = "serde_bytes")]
+        payload: &'a [u8],
+    },
+    /// To all members: the maps of which the sender wants to know each change; none to end that.
+    Follow { maps: Vec<String> },
+    /// Changes of keys, to a member that follows their maps.
+    Changes { changes: Vec<Change> },
+    /// To a member that follows maps: it did not keep up, and changes were not sent.
+    ChangesMissed,
 }
 
 /// The start of a copy of one map.

@@ -1,10 +1,13 @@
 //! What a server knows of each connected client, for other connections.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+
+use crate::output_buffer::OutputBuffer;
 
 /// The part of a client's state that other connections read, for `CLIENT LIST` and the like.
 pub(crate) struct ClientInfo {
@@ -25,6 +28,22 @@ pub(crate) struct ClientInfo {
     pub(crate) database: AtomicUsize,
     pub(crate) topics: AtomicUsize,
     pub(crate) patterns: AtomicUsize,
+    pub(crate) shard_topics: AtomicUsize,
+    /// Its commands that were started.
+    pub(crate) commands: AtomicU64,
+    /// Number of watched keys.
+    pub(crate) watched: AtomicUsize,
+    /// Size of the input that was not parsed yet, in bytes.
+    pub(crate) input_bytes: AtomicUsize,
+    /// What `CLIENT TRACKING` has turned on; see [`TrackingFlags`].
+    pub(crate) tracking: Mutex<Option<TrackingFlags>>,
+    /// The client that gets its messages about keys has disconnected.
+    pub(crate) has_lost_redirection: AtomicBool,
+    /// Messages for the client, which were not sent yet.
+    pub(crate) output_buffer: Arc<OutputBuffer>,
+    /// Whether there may be messages.
+    pub(crate) is_receiver: AtomicBool,
+    pub(crate) is_monitor: AtomicBool,
     /// Number of queued commands; -1 outside of a transaction.
     pub(crate) queued: AtomicI64,
     pub(crate) is_blocked: AtomicBool,
@@ -32,7 +51,16 @@ pub(crate) struct ClientInfo {
     pub(crate) protocol: AtomicUsize,
     pub(crate) names: Mutex<ClientNames>,
     killed: AtomicBool,
+    gone: AtomicBool,
     pub(crate) waker: AtomicWaker,
+}
+
+/// What `CLIENT TRACKING` has turned on for a client, for `CLIENT LIST`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrackingFlags {
+    pub(crate) is_broadcast: bool,
+    /// The client that gets the messages; 0 for this one.
+    pub(crate) redirect: u64,
 }
 
 /// Names that the client reported, and its user.
@@ -45,7 +73,13 @@ pub(crate) struct ClientNames {
 }
 
 impl ClientInfo {
-    pub(crate) fn new(id: u64, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        peer: SocketAddr,
+        local: SocketAddr,
+        now_ms: u64,
+        output_buffer: Arc<OutputBuffer>,
+    ) -> Self {
         Self {
             id,
             peer,
@@ -58,12 +92,22 @@ impl ClientInfo {
             database: AtomicUsize::new(0),
             topics: AtomicUsize::new(0),
             patterns: AtomicUsize::new(0),
+            shard_topics: AtomicUsize::new(0),
+            commands: AtomicU64::new(0),
+            watched: AtomicUsize::new(0),
+            input_bytes: AtomicUsize::new(0),
+            tracking: Mutex::new(None),
+            has_lost_redirection: AtomicBool::new(false),
+            output_buffer,
+            is_receiver: AtomicBool::new(false),
+            is_monitor: AtomicBool::new(false),
             queued: AtomicI64::new(-1),
             is_blocked: AtomicBool::new(false),
             is_trusted: AtomicBool::new(false),
             protocol: AtomicUsize::new(2),
             names: Mutex::default(),
             killed: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
     }
@@ -78,7 +122,24 @@ impl ClientInfo {
         self.killed.load(Ordering::Acquire)
     }
 
+    /// The connection is closed.
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Makes the connection look for messages from now on.
+    pub(crate) fn receives_messages(&self) {
+        if !self.is_receiver.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
     pub(crate) fn is_subscribed(&self) -> bool {
-        self.topics.load(Ordering::Relaxed) + self.patterns.load(Ordering::Relaxed) > 0
+        let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        load(&self.topics) + load(&self.patterns) + load(&self.shard_topics) > 0
     }
 }

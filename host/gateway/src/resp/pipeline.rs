@@ -78,6 +78,18 @@ impl Pipeline {
         self.pending.is_empty()
     }
 
+    /// Whether the only command in progress is blocked.
+    #[inline]
+    pub(super) fn is_only_blocked(&self, client: &Client) -> bool {
+        self.pending.len() == 1 && client.info.is_blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room for messages behind the replies that are kept back.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.queued_output_bytes < OUTPUT_BYTES_MAX
+    }
+
     /// Whether the last command must complete before the next one starts.
     #[inline]
     pub(super) fn has_barrier(&self) -> bool {
@@ -176,8 +188,11 @@ impl Pipeline {
         };
         let (answer, is_last) = match advance(outcome, client, context, true) {
             Progress::Done(answer, is_last) => (answer, is_last),
-            Progress::Pending { awaited, .. } => {
+            Progress::Pending { awaited, is_blocked, .. } => {
                 first.awaited = awaited;
+                if self.pending.len() == 1 {
+                    client.info.is_blocked.store(is_blocked, Ordering::Relaxed);
+                }
                 return None;
             }
         };

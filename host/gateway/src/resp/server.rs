@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use super::client_info::ClientInfo;
 use super::lanes::Lanes;
 use super::script_cache::Scripts;
+use super::tracking::Tracking;
 use crate::databases::{DATABASES, map_name};
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
@@ -106,6 +107,7 @@ pub struct Server {
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) pubsub: Arc<PubSub>,
     pub(crate) scripts: Arc<Scripts>,
+    pub(crate) tracking: Arc<Tracking>,
     /// Counters since the start.
     pub counters: RespCounters,
     started: Instant,
@@ -132,8 +134,10 @@ impl Server {
         cluster: Arc<dyn Cluster>,
         port: u16,
     ) -> Arc<Self> {
+        let tracking = Tracking::new(grid.clone());
         Arc::new(Self {
             grid,
+            tracking,
             settings,
             cluster,
             pubsub,
@@ -168,11 +172,15 @@ impl Server {
         self.client_infos.lock().len()
     }
 
+    pub(crate) fn client_info(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.client_infos.lock().get(&id).cloned()
+    }
+
     pub(crate) fn client_infos(&self) -> Vec<Arc<ClientInfo>> {
         self.client_infos.lock().values().cloned().collect()
     }
 
-    pub(super) fn add_client(&self, info: &Arc<ClientInfo>) {
+    pub(crate) fn add_client(&self, info: &Arc<ClientInfo>) {
         self.client_infos.lock().insert(info.id, Arc::clone(info));
     }
 

@@ -30,7 +30,8 @@ impl Step<'_> {
     /// Executes an operation. `None` if it cannot be part of this step: its keys are not all in
     /// this partition, it concerns all keys, or room for it is to be found elsewhere.
     pub fn execute(&mut self, op: &Op<'_>) -> Option<Result<Reply, OpError>> {
-        if !matches!(op, Op::Key(..) | Op::Several(_) | Op::By { .. }) {
+        let (inner, _) = op.without_origin();
+        if !matches!(inner, Op::Key(..) | Op::Several(_) | Op::By { .. }) {
             return None;
         }
         if let Err(error) = op.check_keys() {

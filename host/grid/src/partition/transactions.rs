@@ -276,13 +276,15 @@ impl Partition {
         op: &Op<'_>,
         now: Duration,
     ) -> Result<Reply, OpError> {
-        let may_be_part = match op {
+        let (inner, _) = op.without_origin();
+        let may_be_part = match inner {
             Op::Key(..) | Op::Several(_) | Op::Transfer(..) => true,
             Op::By { op, .. } => matches!(**op, Op::Key(..) | Op::Several(_)),
             Op::Lease(..)
             | Op::Whole(_)
             | Op::Batch { .. }
             | Op::Transaction(_)
+            | Op::From { .. }
             | Op::Request { .. } => false,
         };
         if !may_be_part {
@@ -386,6 +388,13 @@ impl Partition {
                 self.counted(&map, |fragment| fragment.apply_record(&map, now_ms, hash, &record));
             debug_assert!(applied.is_ok(), "the keys were locked: {record:?}");
             self.changes.changed.push(hash);
+            self.changes.origin = open.changes.last_origin;
+            match &record.change {
+                RecordChange::Key(key, edit) => self.changes.follow(&map, key, edit),
+                RecordChange::Clear => self.changes.follow_clear(&map),
+                RecordChange::Forget(_) | RecordChange::Floor(_) => {}
+            }
+            self.changes.origin = None;
             if let RecordChange::Key(key, Edit::Structure(_)) = &record.change {
                 filled.entry(map.index).or_default().push((*key).into());
             }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use convoke_grid::op::{End, MapOp, Op, SeveralOp, float};
-use convoke_grid::{Later, Map, OpError, Reply, Started};
+use convoke_grid::{Later, Map, OpError, Origin, Reply, Started};
 use futures_util::future::select_all;
 
 use super::super::answer::{Answer, CommandError, Shape};
 use super::super::args::Args;
-use super::super::client::Client;
+use super::super::client::{Client, with_origin};
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
 use super::super::routing::{check_slot, one_partition};
@@ -142,12 +142,14 @@ pub(crate) fn start(
         check_slot(server, keys.iter().copied())?;
     }
     let later = if let Some(partition) = one_partition(&server.grid, &keys)? {
-        server.grid.block(&client.map, partition, op, wait)
+        let op = with_origin(op.clone(), client.origin());
+        server.grid.block(&client.map, partition, &op, wait)
     } else {
         let Op::Several(several) = op else { return Err(CommandError::CROSS_SLOT) };
         let pop = Pop::of(several).ok_or(CommandError::CROSS_SLOT)?;
         let keys = keys.iter().map(|key| key.to_vec()).collect();
-        Box::pin(pop_any(Arc::clone(server), Arc::clone(&client.map), keys, pop, wait))
+        let (server, map) = (Arc::clone(server), Arc::clone(&client.map));
+        Box::pin(pop_any(server, map, keys, (pop, client.origin()), wait))
     };
     Ok(Outcome::Blocking(Box::pin(async move {
         match later.await {
@@ -176,12 +178,13 @@ pub(crate) fn move_element(
     };
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     let (from, to) = (from.to_vec(), to.to_vec());
+    let origin = client.origin();
     let since = Instant::now();
     Outcome::Blocking(Box::pin(async move {
         let grid = &server.grid;
         loop {
             let op = SeveralOp::MoveElement { from: &from, from_end, to: &to, to_end };
-            let op = MapOp { map: &map.name, op: Op::Several(op) };
+            let op = MapOp { map: &map.name, op: with_origin(Op::Several(op), origin) };
             let reply = match grid.transact(Vec::new(), vec![op], false) {
                 Started::Now(reply) => reply,
                 Started::Later(later) => later.await,
@@ -235,13 +238,15 @@ pub(crate) fn pop_now(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &SeveralOp<'_>,
+    origin: Option<Origin>,
 ) -> Option<Later<Result<Reply, OpError>>> {
     let pop = Pop::of(op)?;
     let (SeveralOp::PopFirst { keys, .. } | SeveralOp::PopFirstSorted { keys, .. }) = op else {
         return None;
     };
     let keys = keys.iter().map(|key| key.to_vec()).collect();
-    Some(Box::pin(pop_any(Arc::clone(server), Arc::clone(map), keys, pop, Some(Duration::ZERO))))
+    let (server, map) = (Arc::clone(server), Arc::clone(map));
+    Some(Box::pin(pop_any(server, map, keys, (pop, origin), Some(Duration::ZERO))))
 }
 
 /// Pops from the first non-empty key, in any partitions. Waits on all keys until one is not empty,
@@ -250,14 +255,15 @@ async fn pop_any(
     server: Arc<Server>,
     map: Arc<Map>,
     keys: Vec<Vec<u8>>,
-    pop: Pop,
+    (pop, origin): (Pop, Option<Origin>),
     wait: Option<Duration>,
 ) -> Result<Reply, OpError> {
     let grid = &server.grid;
     let since = Instant::now();
     loop {
         for key in &keys {
-            let reply = server.submit(&map, grid.partition_of(key), &pop.op(key)).await?;
+            let op = with_origin(pop.op(key), origin);
+            let reply = server.submit(&map, grid.partition_of(key), &op).await?;
             if !matches!(reply, Reply::Nil | Reply::NilList) {
                 return Ok(reply);
             }

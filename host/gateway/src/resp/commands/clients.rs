@@ -212,10 +212,6 @@ pub(crate) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
     }
 }
 
-pub(crate) fn getredir(_: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::integer(-1).into())
-}
-
 pub(crate) fn unpause(_: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }

@@ -16,4 +16,5 @@ pub(super) mod scans;
 pub(super) mod sets;
 pub(super) mod sorted_sets;
 pub(super) mod strings;
+pub(super) mod tracking;
 pub(super) mod transactions;

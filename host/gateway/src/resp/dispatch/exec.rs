@@ -17,15 +17,16 @@ use convoke_grid::{Map, OpError, Reply, Started, Version};
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError, Shape, bytes_of};
-use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched};
+use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched, with_origin};
 use super::super::command::{Command, Group, Handler, Keys};
+use super::super::commands::tracking;
 use super::super::commands::transactions::end;
 use super::super::outcome::{Begun, Continuation, Outcome};
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
 use super::admit::{admit, is_busy};
 use super::run::run;
-use super::table::COMMANDS;
+use super::table::{COMMANDS, TABLE};
 use crate::databases::DATABASES;
 
 /// Queues a command until `EXEC`.
@@ -79,6 +80,7 @@ pub(super) fn exec(client: &mut Client) -> Begun {
     if is_busy(client) && transaction.queued.iter().any(accesses_data) {
         return Err(CommandError::BUSY);
     }
+    tracking::note_reads_of(client, &TABLE, &transaction.queued);
     let mut versions = Vec::with_capacity(watched.len());
     for Watched { database, key, version } in watched {
         versions.push((client.server.database(database)?, key, version?));
@@ -180,7 +182,7 @@ impl Steps {
             };
             step.sources.push(match parsed {
                 Some((Ok(op), shape)) => {
-                    step.ops.push((Arc::clone(&map), op));
+                    step.ops.push((Arc::clone(&map), with_origin(op, client.origin())));
                     Some(ReplySource::Grid(request.len(), shape))
                 }
                 Some((Err(error), _)) => Some(ReplySource::Failed(error)),

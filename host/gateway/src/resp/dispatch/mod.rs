@@ -16,6 +16,7 @@ use convoke_grid::OpError;
 use super::answer::{Answer, CommandError};
 use super::client::{Client, ReplyMode};
 use super::command::{Command, Handler, Missing};
+use super::commands::tracking;
 use super::encode::{Encoder, error_text};
 use super::outcome::Outcome;
 use super::request::Request;
@@ -28,6 +29,15 @@ use table::{COMMANDS, TABLE, get_index};
 /// Starts the command of a request. A reply that is available at once may be written directly to
 /// `sink`.
 pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Outcome {
+    let is_tracking = client.tracking.is_some();
+    let outcome = begin_command(client, request, sink);
+    if is_tracking {
+        tracking::end_choice(client, row_of(request).ok().map(|index| &COMMANDS[index]));
+    }
+    outcome
+}
+
+fn begin_command(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Outcome {
     client.server.counters.commands.fetch_add(1, Ordering::Relaxed);
     let admitted = row_of(request).and_then(|index| {
         admit(client, &COMMANDS[index], request)?;
@@ -56,6 +66,9 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
     let command: &'static Command = &COMMANDS[index];
     if client.transaction.is_some() && !command.is(Command::NOT_QUEUED) {
         return exec::queue(client, index, request);
+    }
+    if client.tracking.is_some() {
+        tracking::note_reads(client, command, request);
     }
     if index == get_index()
         && client.reply_mode == ReplyMode::On

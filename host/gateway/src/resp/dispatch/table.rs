@@ -6,7 +6,7 @@ use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, Wi
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
     blocking, clients, cluster, describe, hashes, introspection, keys, lists, pubsub, scans, sets,
-    sorted_sets, strings, transactions,
+    sorted_sets, strings, tracking, transactions,
 };
 use super::super::scripts;
 
@@ -62,8 +62,9 @@ use Group::{
 pub(super) static COMMANDS: &[Command] = &[
     c("auth", -2, NO_AUTH | F | NOT_QUEUED, NONE, Connection, Local(clients::auth), "Authenticates the connection with a password, or with a user name and password."),
     c("client", -2, CONTAINER, NONE, Connection, Local(describe::container), "Inspects, names and disconnects clients."),
+    c("client|caching", 3, 0, NONE, Connection, Local(tracking::caching), "Selects whether the keys of the next command are tracked, in the modes OPTIN and OPTOUT of CLIENT TRACKING."),
     c("client|getname", 2, 0, NONE, Connection, Local(clients::getname), "Returns the name of this connection."),
-    c("client|getredir", 2, 0, NONE, Connection, Local(clients::getredir), "Returns -1: there is no client-side caching to redirect."),
+    c("client|getredir", 2, 0, NONE, Connection, Local(tracking::getredir), "Returns the client that gets the invalidation messages of this connection: 0 for itself, -1 without CLIENT TRACKING."),
     c("client|help", 2, 0, NONE, Connection, WithTable(describe::help), "Lists the subcommands."),
     c("client|id", 2, 0, NONE, Connection, Local(clients::id), "Returns the ID of this connection."),
     c("client|info", 2, 0, NONE, Connection, WithTable(clients::info), "Returns information about this connection, in the format of CLIENT LIST."),
@@ -74,6 +75,8 @@ pub(super) static COMMANDS: &[Command] = &[
     c("client|reply", 3, 0, NONE, Connection, Local(clients::reply), "Turns replies to this connection on or off, or skips the next reply."),
     c("client|setinfo", 4, 0, NONE, Connection, Local(clients::setinfo), "Sets the library name or version of this connection."),
     c("client|setname", 3, 0, NONE, Connection, Local(clients::setname), "Sets the name of this connection."),
+    c("client|tracking", -3, 0, NONE, Connection, Local(tracking::tracking), "Turns client-side caching on or off: the client is told when keys that it read are changed by any client of the cluster."),
+    c("client|trackinginfo", 2, 0, NONE, Connection, Local(tracking::trackinginfo), "Returns the options of CLIENT TRACKING for this connection."),
     c("client|unpause", 2, ADMIN, NONE, Connection, Local(clients::unpause), "Accepted for compatibility; clients are never paused."),
     c("echo", 2, F, NONE, Connection, Local(clients::echo), "Returns its argument."),
     c("hello", -1, NO_AUTH | F | NO_MULTI, NONE, Connection, Local(clients::hello), "Selects the RESP version, and optionally authenticates and names the connection."),
@@ -227,10 +230,13 @@ pub(super) static COMMANDS: &[Command] = &[
     c("pubsub|help", 2, 0, NONE, PubSub, WithTable(describe::help), "Lists the subcommands."),
     c("pubsub|numpat", 2, Command::PUBSUB, NONE, PubSub, Local(pubsub::numpat), "Returns the number of distinct patterns that clients are subscribed to."),
     c("pubsub|numsub", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::numsub), "Returns the number of subscribers of each given channel."),
-    c("pubsub|shardchannels", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::shardchannels), "Returns an empty list: there are no shard channels."),
-    c("pubsub|shardnumsub", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::shardnumsub), "Returns 0 for each channel: there are no shard channels."),
+    c("pubsub|shardchannels", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::shardchannels), "Lists the shard channels that have subscribers."),
+    c("pubsub|shardnumsub", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::shardnumsub), "Returns the number of subscribers of each given shard channel."),
     c("punsubscribe", -1, P, NONE, PubSub, Local(pubsub::punsubscribe), "Unsubscribes from patterns, or from all of them."),
+    c("spublish", 3, Command::PUBSUB | F | W, NONE, PubSub, Local(pubsub::spublish), "Publishes a message to all subscribers of a shard channel, on all members."),
+    c("ssubscribe", -2, P, NONE, PubSub, Local(pubsub::ssubscribe), "Subscribes to shard channels."),
     c("subscribe", -2, P, NONE, PubSub, Local(pubsub::subscribe), "Subscribes to channels."),
+    c("sunsubscribe", -1, P, NONE, PubSub, Local(pubsub::sunsubscribe), "Unsubscribes from shard channels, or from all of them."),
     c("unsubscribe", -1, P, NONE, PubSub, Local(pubsub::unsubscribe), "Unsubscribes from channels, or from all of them."),
 
     c("eval", -3, W | R, Keys::Counted(2), Scripting, WithTable(scripts::eval), "Executes a Lua script as one step."),

@@ -184,6 +184,7 @@ fn begin(
     let server = Arc::clone(&client.server);
     let flags = script.flags.unwrap_or_default();
     let evaluation = Evaluation {
+        origin: client.origin(),
         database: client.database,
         is_trusted: client.trust == Trust::Full,
         reads: reads || flags.no_writes,

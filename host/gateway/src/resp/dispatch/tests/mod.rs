@@ -3,4 +3,5 @@
 mod busy;
 mod permissions;
 mod scripts;
+mod tracking;
 mod transactions;

@@ -23,6 +23,7 @@ const UNAUTHENTICATED: &[&str] = &["auth", "hello", "quit", "reset"];
 const READ_ONLY: &[&str] = &[
     // The connection.
     "auth",
+    "client|caching",
     "client|getname",
     "client|getredir",
     "client|help",
@@ -32,6 +33,8 @@ const READ_ONLY: &[&str] = &[
     "client|reply",
     "client|setinfo",
     "client|setname",
+    "client|tracking",
+    "client|trackinginfo",
     "echo",
     "hello",
     "ping",
@@ -113,7 +116,9 @@ const READ_ONLY: &[&str] = &[
     "pubsub|shardchannels",
     "pubsub|shardnumsub",
     "punsubscribe",
+    "ssubscribe",
     "subscribe",
+    "sunsubscribe",
     "unsubscribe",
     // Transactions of permitted commands.
     "discard",
