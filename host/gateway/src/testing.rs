@@ -147,11 +147,14 @@ pub(crate) async fn call(client: &mut Client, args: &[&[u8]]) -> Answer {
     }
 }
 
-/// Parses a bulk string or nil that was written to the output.
+/// Parses a bulk string, nil or error that was written to the output.
 fn written(bytes: &[u8]) -> Answer {
     let end = bytes.windows(2).position(|end| end == b"\r\n").expect("a line ends");
     if bytes[..end] == *b"$-1" || bytes[..end] == *b"_" {
         return Answer::NIL;
+    }
+    if bytes[0] == b'-' {
+        return Answer::Error(String::from_utf8_lossy(&bytes[1..end]).into_owned().into());
     }
     Answer::bytes(&bytes[end + 2..bytes.len() - 2])
 }

@@ -21,6 +21,7 @@ mod step;
 mod testing;
 mod tick;
 mod transactions;
+mod unblock;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -54,6 +55,7 @@ pub use state::{Grid, Later};
 use state::{Inner, Timers, Transactions};
 pub use step::Stepped;
 pub use tick::{ALIVE_MS, REMOVALS_BYTES_MAX, TICK_MS};
+pub use unblock::Unblock;
 
 impl Grid {
     /// Creates the grid of member `me`, before its first view. `catalog` has the settings of maps
@@ -214,6 +216,15 @@ impl Grid {
         let maps = shared.maps.all();
         let digests = partition.digests(&maps, place);
         Some(digests.into_iter().map(|(map, digest)| ((*maps[map].name).into(), digest)).collect())
+    }
+
+    /// Reads on this member that found their key, and that did not.
+    #[must_use]
+    pub fn lookups(&self) -> (u64, u64) {
+        let all = self.inner.partitions.iter().map(|partition| partition.lock().lookups());
+        all.fold((0, 0), |(hits, misses), (more, less)| {
+            (hits.saturating_add(more), misses.saturating_add(less))
+        })
     }
 
     /// Number of unfinished transactions over several partitions, in the partitions of which this

@@ -59,7 +59,9 @@ pub use clock::{Clock, Version};
 pub use entry::KINDS_MAX;
 pub use error::OpError;
 pub use event::{Class, Event};
-pub use grid::{Age, Grid, Later, Listener, OpenTransaction, Running, Started, Stepped, Stop};
+pub use grid::{
+    Age, Grid, Later, Listener, OpenTransaction, Running, Started, Stepped, Stop, Unblock,
+};
 pub use hasher::KeyHasher;
 pub use host::{GridSettings, Host, Report};
 pub use limits::{KEY_BYTES_MAX, MAPS_MAX, VALUE_BYTES_MAX};

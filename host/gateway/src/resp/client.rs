@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use convoke_grid::op::{Effect, Op};
 use convoke_grid::{Map, OpError, Origin, Version};
 use parking_lot::Mutex;
 
+use super::answer::Answer;
 use super::client_info::ClientInfo;
 use super::encode::Protocol;
 use super::request::OwnedRequest;
 use super::server::Server;
+use super::stats::{InProgress, SLOW_US_MIN};
 use super::tracking::Mode;
 use crate::output_buffer::OutputBuffer;
 use crate::pubsub::Subscription;
@@ -98,6 +101,10 @@ pub(crate) struct Client {
     pub(crate) reply_mode: ReplyMode,
     pub(crate) output_buffer: Arc<OutputBuffer>,
     pub(crate) tracking: Option<ClientTracking>,
+    /// The lane of its connection, for statistics.
+    pub(crate) lane: usize,
+    /// The command that was just started, if it has no reply yet.
+    pub(crate) in_progress: Option<InProgress>,
     topics: BTreeMap<Bytes, Subscription>,
     patterns: BTreeMap<Bytes, Subscription>,
     shard_topics: BTreeMap<Bytes, Subscription>,
@@ -119,6 +126,8 @@ impl Client {
             watched: Arc::default(),
             reply_mode: ReplyMode::On,
             tracking: None,
+            lane: 0,
+            in_progress: None,
             topics: BTreeMap::new(),
             patterns: BTreeMap::new(),
             shard_topics: BTreeMap::new(),
@@ -222,6 +231,25 @@ impl Client {
         is_named.then_some(Origin { member, client })
     }
 
+    /// Counts a command that was in progress, and notes it if it was slow.
+    pub(crate) fn note_completed(&self, command: InProgress, answer: &Answer) {
+        let stats = &self.server.stats;
+        let time = command.is_timed.then(|| command.started.elapsed());
+        let ended = stats.note_answer(answer);
+        stats.count(self.lane, command.command, (time, false), ended);
+        if let Some(time) = time.filter(is_slow) {
+            self.note_slow(command.is_fast, time, command.arguments);
+        }
+    }
+
+    /// Notes a command that took long.
+    pub(crate) fn note_slow(&self, is_fast: bool, time: Duration, arguments: Vec<Vec<u8>>) {
+        let class = if is_fast { "fast-command" } else { "command" };
+        self.server.stats.note_slow(class, time, arguments, || {
+            (self.info.peer.to_string(), self.info.names.lock().name.clone())
+        });
+    }
+
     /// Ends client-side caching.
     pub(crate) fn end_tracking(&mut self) {
         if self.tracking.take().is_some() {
@@ -251,9 +279,11 @@ impl Client {
     pub(crate) fn reset(&mut self) {
         self.end_subscriptions();
         self.end_tracking();
+        self.server.monitors.remove(&self.info);
         self.transaction = None;
         self.info.queued.store(-1, Ordering::Relaxed);
         self.watched.lock().clear();
+        self.info.watched.store(0, Ordering::Relaxed);
         self.reply_mode = ReplyMode::On;
         self.set_protocol(Protocol::Resp2);
         let _ = self.select(0);
@@ -269,6 +299,11 @@ impl Client {
     }
 }
 
+/// Whether a command took long.
+pub(crate) fn is_slow(time: &Duration) -> bool {
+    *time >= Duration::from_micros(SLOW_US_MIN)
+}
+
 /// The operation with its origin, if that is to be named and the operation may change something.
 pub(crate) fn with_origin(op: Op<'_>, origin: Option<Origin>) -> Op<'_> {
     match origin {
@@ -281,6 +316,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.info.set_gone();
         self.end_tracking();
+        self.server.monitors.remove(&self.info);
         self.server.remove_client(self.info.id);
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
+use convoke_grid::Unblock;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
@@ -35,6 +36,10 @@ pub(crate) struct ClientInfo {
     pub(crate) watched: AtomicUsize,
     /// Size of the input that was not parsed yet, in bytes.
     pub(crate) input_bytes: AtomicUsize,
+    /// Ends its blocked command.
+    pub(crate) unblock: Mutex<Option<Arc<Unblock>>>,
+    /// Whether that command returns an error then.
+    pub(crate) unblocks_with_error: AtomicBool,
     /// What `CLIENT TRACKING` has turned on; see [`TrackingFlags`].
     pub(crate) tracking: Mutex<Option<TrackingFlags>>,
     /// The client that gets its messages about keys has disconnected.
@@ -96,6 +101,8 @@ impl ClientInfo {
             commands: AtomicU64::new(0),
             watched: AtomicUsize::new(0),
             input_bytes: AtomicUsize::new(0),
+            unblock: Mutex::new(None),
+            unblocks_with_error: AtomicBool::new(false),
             tracking: Mutex::new(None),
             has_lost_redirection: AtomicBool::new(false),
             output_buffer,
@@ -120,6 +127,33 @@ impl ClientInfo {
 
     pub(crate) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// Returns what ends a blocked command that begins now.
+    pub(crate) fn begin_blocking(&self) -> Arc<Unblock> {
+        let unblock = Arc::<Unblock>::default();
+        self.unblocks_with_error.store(false, Ordering::Relaxed);
+        *self.unblock.lock() = Some(Arc::clone(&unblock));
+        unblock
+    }
+
+    /// A blocked command has ended. Returns whether it was ended to return an error.
+    pub(crate) fn end_blocking(&self) -> bool {
+        let ended = self.unblock.lock().take();
+        ended.is_some_and(|unblock| unblock.is_set())
+            && self.unblocks_with_error.load(Ordering::Relaxed)
+    }
+
+    /// Ends the blocked command of the client, with an error or as if its time had passed. Returns
+    /// whether there was one.
+    pub(crate) fn unblock(&self, with_error: bool) -> bool {
+        let unblock = self.unblock.lock();
+        let Some(unblock) = unblock.as_ref().filter(|unblock| !unblock.is_set()) else {
+            return false;
+        };
+        self.unblocks_with_error.store(with_error, Ordering::Relaxed);
+        unblock.set();
+        true
     }
 
     /// The connection is closed.

@@ -72,7 +72,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, client: Client, assignment: Arc<LaneAssignment>) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        mut client: Client,
+        assignment: Arc<LaneAssignment>,
+    ) -> Self {
+        client.lane = assignment.lane();
         let account = Account::new(&client.server.pubsub.ledger);
         Self {
             stream,
@@ -225,6 +230,8 @@ impl Connection {
             self.account.request_completed();
         }
         if matches!(step, Step::Done) {
+            let left = self.input.len() - self.consumed;
+            self.client.info.input_bytes.store(left, Ordering::Relaxed);
             let now = self.client.server.elapsed_ms();
             self.client.info.active_ms.store(now, Ordering::Relaxed);
         }

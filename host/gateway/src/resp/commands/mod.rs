@@ -3,12 +3,17 @@
 #![expect(clippy::unnecessary_wraps, reason = "all commands have the signatures of the table")]
 
 pub(super) mod blocking;
+mod client_filter;
 pub(super) mod clients;
 pub(super) mod cluster;
 pub(super) mod describe;
+pub(super) mod facts;
 pub(super) mod hashes;
+pub(super) mod info;
 pub(super) mod introspection;
+pub(super) mod key_specs;
 pub(super) mod keys;
+pub(super) mod latency;
 pub(super) mod lists;
 pub(super) mod multi_partition;
 pub(super) mod pubsub;

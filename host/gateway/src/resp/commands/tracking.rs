@@ -207,7 +207,7 @@ pub(crate) fn caching(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 /// The number of the client that gets the messages: 0 for this one, -1 without tracking.
-fn redirection(info: &ClientInfo) -> i64 {
+pub(super) fn redirection(info: &ClientInfo) -> i64 {
     let flags = *info.tracking.lock();
     flags.map_or(-1, |flags| i64::try_from(flags.redirect).unwrap_or(i64::MAX))
 }

@@ -24,6 +24,7 @@ use super::super::commands::transactions::end;
 use super::super::outcome::{Begun, Continuation, Outcome};
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
+use super::super::stats::Ended;
 use super::admit::{admit, is_busy};
 use super::run::run;
 use super::table::{COMMANDS, TABLE};
@@ -293,6 +294,8 @@ impl Steps {
                 };
                 let mut outcomes = Vec::with_capacity(commands.len());
                 for (source, queued) in sources.into_iter().zip(commands) {
+                    let (lane, command) = (client.lane, queued.command);
+                    client.server.stats.count(lane, command, (None, false), Ended::Done);
                     outcomes.push(match source.unwrap_or(ReplySource::Local(queued)) {
                         ReplySource::Grid(arguments, shape) => {
                             let reply = replies.next().unwrap_or(Reply::Nil);

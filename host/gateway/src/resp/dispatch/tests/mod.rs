@@ -3,5 +3,6 @@
 mod busy;
 mod permissions;
 mod scripts;
+mod stats;
 mod tracking;
 mod transactions;

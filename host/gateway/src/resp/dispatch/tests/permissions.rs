@@ -133,10 +133,13 @@ const READ_ONLY: &[&str] = &[
     "command|count",
     "command|docs",
     "command|getkeys",
+    "command|getkeysandflags",
     "command|help",
     "command|info",
     "command|list",
     "config|help",
+    "latency|help",
+    "slowlog|help",
     "info",
     "time",
     // Slots of a Redis Cluster.

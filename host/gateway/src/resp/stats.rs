@@ -1,0 +1,571 @@
+//! Statistics on commands: calls, time, errors, slow commands and latency events.
+//!
+//! Each lane counts in cells of its own, without locks. A fast command is timed once in a while, and
+//! counts for the calls in between; others are timed at each call.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use convoke_grid::Reply;
+use convoke_script::Value;
+use parking_lot::Mutex;
+
+use super::answer::Answer;
+use super::encode::error_text;
+use super::request::Request;
+use crate::clock::unix_ms;
+
+/// Number of sets of cells; lanes beyond it share them.
+const LANES_MAX: usize = 64;
+/// A fast command is timed at each of its first calls, and then once in this number of calls.
+const TIMED_EVERY: u64 = 16;
+/// Number of buckets of a histogram: four for each power of two, up to 2^30 microseconds.
+const BUCKETS: usize = 4 + 28 * 4 + 1;
+/// Powers of two that `LATENCY HISTOGRAM` reports, in units of about a microsecond.
+const POWERS: u32 = 30;
+
+/// A command that takes at least this long is slow, in microseconds.
+pub(crate) const SLOW_US_MIN: u64 = 10_000;
+/// Number of slow commands that are kept.
+pub(crate) const SLOW_COMMANDS_MAX: usize = 128;
+/// Number of arguments of a slow command that are kept.
+const SLOW_ARGUMENTS_MAX: usize = 32;
+/// Size of an argument of a slow command, in bytes.
+const SLOW_ARGUMENT_BYTES_MAX: usize = 128;
+/// Size of all kept arguments of a command that waits for another member, in bytes.
+const SUMMARY_BYTES_MAX: usize = 512;
+/// A command that takes at least this long is a latency event, in milliseconds.
+pub(crate) const LATENCY_MS_MIN: u64 = SLOW_US_MIN / 1_000;
+/// Number of samples of a latency event that are kept.
+const SAMPLES_MAX: usize = 160;
+/// Number of different error codes that are counted.
+const ERROR_CODES_MAX: usize = 128;
+
+/// What is counted for a command in a lane.
+struct Cell {
+    calls: AtomicU64,
+    /// Time of all calls, in nanoseconds.
+    time_ns: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+    histogram: [AtomicU64; BUCKETS],
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self {
+            calls: AtomicU64::new(0),
+            time_ns: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            histogram: [const { AtomicU64::new(0) }; BUCKETS],
+        }
+    }
+}
+
+/// The statistics of a command.
+#[derive(Clone, Debug)]
+pub(crate) struct CommandFigures {
+    pub(crate) name: &'static str,
+    pub(crate) calls: u64,
+    pub(crate) time_us: u64,
+    pub(crate) rejected: u64,
+    pub(crate) failed: u64,
+    histogram: [u64; BUCKETS],
+}
+
+/// A slow command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SlowCommand {
+    pub(crate) id: u64,
+    /// When it was called, in seconds since 1970.
+    pub(crate) unix_s: u64,
+    pub(crate) time_us: u64,
+    pub(crate) arguments: Vec<Vec<u8>>,
+    /// Address and name of the client.
+    pub(crate) peer: String,
+    pub(crate) name: String,
+}
+
+#[derive(Default)]
+struct SlowCommands {
+    next: u64,
+    /// The latest first.
+    all: VecDeque<SlowCommand>,
+}
+
+/// The samples of a latency event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LatencyEvent {
+    /// Time in seconds since 1970, and duration in milliseconds; the oldest first.
+    pub(crate) samples: VecDeque<(u64, u64)>,
+    /// The longest duration, in milliseconds.
+    pub(crate) max_ms: u64,
+}
+
+/// A command that was started and has no reply yet.
+pub(crate) struct InProgress {
+    pub(crate) command: usize,
+    pub(crate) started: Instant,
+    pub(crate) is_fast: bool,
+    /// Whether its time counts: not that of a blocked command.
+    pub(crate) is_timed: bool,
+    /// Its arguments, as far as they are kept.
+    pub(crate) arguments: Vec<Vec<u8>>,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Done,
+    Failed,
+    Rejected,
+}
+
+/// The cells of a lane, by the index of the command.
+type LaneCells = OnceLock<Box<[OnceLock<Box<Cell>>]>>;
+
+/// See the [module](self).
+pub(crate) struct Stats {
+    names: OnceLock<Vec<&'static str>>,
+    lanes: [LaneCells; LANES_MAX],
+    errors: Mutex<BTreeMap<String, u64>>,
+    error_count: AtomicU64,
+    slow: Mutex<SlowCommands>,
+    events: Mutex<BTreeMap<&'static str, LatencyEvent>>,
+    /// Commands of all lanes at the last tick, and in the second before it.
+    ticked: AtomicU64,
+    per_second: AtomicU64,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            names: OnceLock::new(),
+            lanes: [const { OnceLock::new() }; LANES_MAX],
+            errors: Mutex::default(),
+            error_count: AtomicU64::new(0),
+            slow: Mutex::default(),
+            events: Mutex::default(),
+            ticked: AtomicU64::new(0),
+            per_second: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Stats {
+    /// The cell of a command in a lane. `names` are those of all commands.
+    #[inline]
+    fn cell(&self, lane: usize, command: usize) -> Option<&Cell> {
+        let count = self.names.get()?.len();
+        let cells = self.lanes[lane % LANES_MAX]
+            .get_or_init(|| (0..count).map(|_| OnceLock::new()).collect());
+        cells.get(command).map(|cell| &**cell.get_or_init(Box::default))
+    }
+
+    /// Sets the names of all commands, before the first one is counted.
+    #[inline]
+    pub(crate) fn set_names(&self, names: impl FnOnce() -> Vec<&'static str>) {
+        self.names.get_or_init(names);
+    }
+
+    /// Whether the next call of a command is to be timed.
+    #[inline]
+    pub(crate) fn times_next(&self, lane: usize, command: usize, is_fast: bool) -> bool {
+        let Some(cell) = self.cell(lane, command).filter(|_| is_fast) else { return true };
+        let calls = cell.calls.load(Ordering::Relaxed);
+        calls < TIMED_EVERY || calls.is_multiple_of(TIMED_EVERY)
+    }
+
+    /// Counts a call. `time` is what it took, if it was timed.
+    #[inline]
+    pub(crate) fn count(
+        &self,
+        lane: usize,
+        command: usize,
+        (time, is_fast): (Option<Duration>, bool),
+        ended: Ended,
+    ) {
+        let Some(cell) = self.cell(lane, command) else { return };
+        match ended {
+            Ended::Rejected => {
+                cell.rejected.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Ended::Failed => _ = cell.failed.fetch_add(1, Ordering::Relaxed),
+            Ended::Done => {}
+        }
+        let before = cell.calls.fetch_add(1, Ordering::Relaxed);
+        if let Some(time) = time {
+            let weight = if is_fast && before >= TIMED_EVERY { TIMED_EVERY } else { 1 };
+            let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            cell.time_ns.fetch_add(ns.saturating_mul(weight), Ordering::Relaxed);
+            cell.histogram[bucket(ns / 1_000)].fetch_add(weight, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts an error reply by its code, the first word.
+    pub(crate) fn count_error(&self, text: &str) {
+        self.error_count.fetch_add(1, Ordering::Relaxed);
+        let code = text.split(' ').next().unwrap_or_default();
+        let mut errors = self.errors.lock();
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < ERROR_CODES_MAX {
+            errors.insert(code.into(), 1);
+        }
+    }
+
+    /// Counts the errors in a reply. Returns how the call ended.
+    #[inline]
+    pub(crate) fn note_answer(&self, answer: &Answer) -> Ended {
+        match answer {
+            Answer::Error(text) => self.count_error(text),
+            Answer::Reply(Reply::Failed(error)) => self.count_error(&error_text(error)),
+            Answer::Value(Value::Error(text)) => self.count_error(&String::from_utf8_lossy(text)),
+            // The replies of a transaction.
+            Answer::List(all) => {
+                for one in all {
+                    if let Answer::Error(_) | Answer::Reply(Reply::Failed(_)) = one {
+                        self.note_answer(one);
+                    }
+                }
+                return Ended::Done;
+            }
+            _ => return Ended::Done,
+        }
+        Ended::Failed
+    }
+
+    /// Error replies, and how many of each code.
+    pub(crate) fn errors(&self) -> (u64, BTreeMap<String, u64>) {
+        (self.error_count.load(Ordering::Relaxed), self.errors.lock().clone())
+    }
+
+    /// Notes a command that took long. `class` is the latency event.
+    pub(crate) fn note_slow(
+        &self,
+        class: &'static str,
+        time: Duration,
+        arguments: Vec<Vec<u8>>,
+        client: impl FnOnce() -> (String, String),
+    ) {
+        let now_s = unix_ms() / 1_000;
+        let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        {
+            let mut events = self.events.lock();
+            let event = events.entry(class).or_default();
+            let ms = time_us / 1_000;
+            event.max_ms = event.max_ms.max(ms);
+            match event.samples.back_mut() {
+                Some((at, longest)) if *at == now_s => *longest = ms.max(*longest),
+                _ => event.samples.push_back((now_s, ms)),
+            }
+            if event.samples.len() > SAMPLES_MAX {
+                event.samples.pop_front();
+            }
+        }
+        let (peer, name) = client();
+        let mut slow = self.slow.lock();
+        let id = slow.next;
+        slow.next += 1;
+        slow.all.push_front(SlowCommand { id, unix_s: now_s, time_us, arguments, peer, name });
+        slow.all.truncate(SLOW_COMMANDS_MAX);
+    }
+
+    /// Slow commands, the latest first.
+    pub(crate) fn slow(&self, count: usize) -> Vec<SlowCommand> {
+        self.slow.lock().all.iter().take(count).cloned().collect()
+    }
+
+    pub(crate) fn slow_count(&self) -> usize {
+        self.slow.lock().all.len()
+    }
+
+    pub(crate) fn reset_slow(&self) {
+        self.slow.lock().all.clear();
+    }
+
+    /// The latency events.
+    pub(crate) fn events(&self) -> BTreeMap<&'static str, LatencyEvent> {
+        self.events.lock().clone()
+    }
+
+    /// Forgets latency events: those named, or all. Returns how many there were.
+    pub(crate) fn reset_events(&self, names: &[&[u8]]) -> usize {
+        let mut events = self.events.lock();
+        let before = events.len();
+        events.retain(|event, _| {
+            !names.is_empty() && !names.iter().any(|name| name == &event.as_bytes())
+        });
+        before - events.len()
+    }
+
+    /// The statistics of all commands that were called or rejected.
+    pub(crate) fn commands(&self) -> Vec<CommandFigures> {
+        let Some(names) = self.names.get() else { return Vec::new() };
+        let mut all = Vec::new();
+        for (command, name) in names.iter().enumerate() {
+            let mut sum = CommandFigures {
+                name,
+                calls: 0,
+                time_us: 0,
+                rejected: 0,
+                failed: 0,
+                histogram: [0; BUCKETS],
+            };
+            let mut time_ns = 0_u64;
+            for cells in self.lanes.iter().filter_map(OnceLock::get) {
+                let Some(cell) = cells.get(command).and_then(OnceLock::get) else { continue };
+                let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+                sum.calls += load(&cell.calls);
+                sum.rejected += load(&cell.rejected);
+                sum.failed += load(&cell.failed);
+                time_ns = time_ns.saturating_add(load(&cell.time_ns));
+                for (sum, count) in sum.histogram.iter_mut().zip(&cell.histogram) {
+                    *sum += load(count);
+                }
+            }
+            sum.time_us = time_ns / 1_000;
+            if sum.calls + sum.rejected > 0 {
+                all.push(sum);
+            }
+        }
+        all
+    }
+
+    /// Resets everything except for slow commands and latency events, as `CONFIG RESETSTAT`.
+    pub(crate) fn reset(&self) {
+        for cells in self.lanes.iter().filter_map(OnceLock::get) {
+            for cell in cells.iter().filter_map(OnceLock::get) {
+                let numbers = [&cell.calls, &cell.time_ns, &cell.rejected, &cell.failed];
+                for number in numbers.into_iter().chain(&cell.histogram) {
+                    number.store(0, Ordering::Relaxed);
+                }
+            }
+        }
+        self.errors.lock().clear();
+        self.error_count.store(0, Ordering::Relaxed);
+    }
+
+    /// Measures the commands per second; called once a second with their number so far.
+    pub(crate) fn tick(&self, commands: u64) {
+        let before = self.ticked.swap(commands, Ordering::Relaxed);
+        self.per_second.store(commands.saturating_sub(before), Ordering::Relaxed);
+    }
+
+    /// Commands in the last second.
+    pub(crate) fn commands_per_second(&self) -> u64 {
+        self.per_second.load(Ordering::Relaxed)
+    }
+}
+
+impl CommandFigures {
+    /// The time that this share of the calls does not exceed, in microseconds.
+    pub(crate) fn percentile_us(&self, percent: f64) -> u64 {
+        let all: u64 = self.histogram.iter().sum();
+        let wanted = (all as f64 * percent / 100.0).ceil().max(1.0) as u64;
+        let mut count = 0;
+        for (at, bucket) in self.histogram.iter().enumerate() {
+            count += bucket;
+            if count >= wanted {
+                return bucket_max_us(at);
+            }
+        }
+        0
+    }
+
+    /// For `LATENCY HISTOGRAM`: a time in microseconds, and how many calls took no longer.
+    pub(crate) fn distribution(&self) -> Vec<(u64, u64)> {
+        let mut all = Vec::new();
+        let mut last = 0;
+        for power in 0..POWERS {
+            let limit = 1_u64 << power;
+            let within = |at: &usize| bucket_max_us(*at) <= limit;
+            let count = (0..BUCKETS).take_while(within).map(|at| self.histogram[at]).sum();
+            if count > last {
+                // The bounds that Redis shows: those of a histogram of nanoseconds.
+                all.push((((1_u64 << (10 + power)) + (1 << (3 + power)) - 1) / 1_000, count));
+                last = count;
+            }
+        }
+        all
+    }
+}
+
+fn bucket(us: u64) -> usize {
+    if us < 4 {
+        return us as usize;
+    }
+    let power = us.ilog2() as usize;
+    let part = (us >> (power - 2)) as usize & 3;
+    (4 + (power - 2) * 4 + part).min(BUCKETS - 1)
+}
+
+fn bucket_max_us(bucket: usize) -> u64 {
+    if bucket < 4 {
+        return bucket as u64;
+    }
+    let (power, part) = ((bucket - 4) / 4, (bucket - 4) as u64 % 4);
+    ((5 + part) << power) - 1
+}
+
+/// The arguments of a request as `SLOWLOG` shows them: not all of a long one, and no passwords.
+pub(crate) fn slow_arguments(request: &Request<'_>, bytes_max: usize) -> Vec<Vec<u8>> {
+    let count = request.len();
+    let shown = if count > SLOW_ARGUMENTS_MAX { SLOW_ARGUMENTS_MAX - 1 } else { count };
+    let mut left = bytes_max;
+    let mut all = Vec::with_capacity(shown + 1);
+    for (at, argument) in request.from(0).take(shown).enumerate() {
+        if is_secret(request, at) {
+            all.push(REDACTED.to_vec());
+            continue;
+        }
+        let max = SLOW_ARGUMENT_BYTES_MAX.min(left);
+        if argument.len() <= max {
+            left -= argument.len();
+            all.push(argument.to_vec());
+            continue;
+        }
+        let mut kept = argument[..max].to_vec();
+        left -= max;
+        kept.extend_from_slice(format!("... ({} more bytes)", argument.len() - max).as_bytes());
+        all.push(kept);
+    }
+    if shown < count {
+        all.push(format!("... ({} more arguments)", count - shown).into_bytes());
+    }
+    all
+}
+
+/// The arguments of a command that waits for another member, or for others.
+pub(crate) fn kept_arguments(request: &Request<'_>) -> Vec<Vec<u8>> {
+    slow_arguments(request, SUMMARY_BYTES_MAX)
+}
+
+/// What is shown instead of a password.
+pub(crate) const REDACTED: &[u8] = b"(redacted)";
+
+/// Whether an argument is a password or a user name: of `AUTH`, and of `HELLO … AUTH`.
+pub(crate) fn is_secret(request: &Request<'_>, at: usize) -> bool {
+    let is = |at: usize, word: &[u8]| {
+        request.get(at).is_some_and(|argument| argument.eq_ignore_ascii_case(word))
+    };
+    if at == 0 {
+        return false;
+    }
+    is(0, b"auth")
+        || (is(0, b"hello")
+            && ((at >= 2 && is(at - 1, b"auth")) || (at >= 3 && is(at - 2, b"auth"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::with_request;
+
+    fn stats() -> Stats {
+        let stats = Stats::default();
+        stats.set_names(|| vec!["get", "set"]);
+        stats
+    }
+
+    #[test]
+    fn a_bucket_holds_the_times_up_to_its_bound() {
+        for us in (0..5_000).chain([100_000, 1 << 29, (1 << 30) - 1]) {
+            let at = bucket(us);
+            assert!(us <= bucket_max_us(at), "{us}");
+            assert!(at == 0 || us > bucket_max_us(at - 1), "{us}");
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn calls_of_all_lanes_are_added_up() {
+        let stats = stats();
+        let ms = |ms| (Some(Duration::from_millis(ms)), false);
+        stats.count(0, 1, ms(1), Ended::Done);
+        stats.count(1, 1, ms(3), Ended::Failed);
+        stats.count(LANES_MAX, 1, (None, false), Ended::Done);
+        stats.count(2, 1, (None, false), Ended::Rejected);
+        let all = stats.commands();
+        assert_eq!(all.len(), 1);
+        let set = &all[0];
+        assert_eq!(
+            (set.name, set.calls, set.time_us, set.rejected, set.failed),
+            ("set", 3, 4_000, 1, 1)
+        );
+        assert_eq!((set.percentile_us(50.0), set.percentile_us(99.0)), (1_023, 3_071));
+        assert_eq!(set.distribution(), [(1_056, 1), (4_227, 2)]);
+        stats.reset();
+        assert!(stats.commands().is_empty());
+    }
+
+    #[test]
+    fn a_timed_call_of_a_fast_command_counts_for_those_that_are_not_timed() {
+        let stats = stats();
+        let mut timed = 0;
+        for _ in 0..10 * TIMED_EVERY {
+            let is_timed = stats.times_next(0, 0, true);
+            timed += u64::from(is_timed);
+            let time = is_timed.then_some(Duration::from_micros(2));
+            stats.count(0, 0, (time, true), Ended::Done);
+        }
+        let all = stats.commands();
+        assert_eq!((all[0].calls, all[0].time_us), (10 * TIMED_EVERY, 20 * TIMED_EVERY));
+        assert_eq!(timed, TIMED_EVERY + 9);
+        assert!(stats.times_next(0, 0, false), "others are timed always");
+    }
+
+    #[test]
+    fn errors_are_counted_by_code_within_a_bound() {
+        let stats = stats();
+        stats.count_error("WRONGTYPE no");
+        stats.count_error("WRONGTYPE no");
+        for n in 0..2 * ERROR_CODES_MAX {
+            stats.count_error(&format!("E{n} no"));
+        }
+        let (count, by_code) = stats.errors();
+        assert_eq!(count, 2 + 2 * ERROR_CODES_MAX as u64);
+        assert_eq!((by_code.len(), by_code["WRONGTYPE"]), (ERROR_CODES_MAX, 2));
+    }
+
+    #[test]
+    fn the_latest_slow_commands_and_samples_are_kept() {
+        let stats = stats();
+        for n in 0..2 * SLOW_COMMANDS_MAX {
+            let time = Duration::from_millis(n as u64);
+            stats.note_slow("command", time, Vec::new(), || ("peer".into(), String::new()));
+        }
+        assert_eq!(stats.slow_count(), SLOW_COMMANDS_MAX);
+        let ids: Vec<u64> = stats.slow(2).iter().map(|slow| slow.id).collect();
+        assert_eq!(ids, [255, 254]);
+        assert_eq!(stats.events()["command"].max_ms, 255);
+        assert_eq!(stats.reset_events(&[b"other"]), 0);
+        assert_eq!(stats.reset_events(&[]), 1);
+        stats.reset_slow();
+        assert_eq!(stats.slow_count(), 0);
+    }
+
+    #[test]
+    fn long_arguments_are_cut_and_passwords_hidden() {
+        let shown = |args: &[&[u8]]| {
+            let all = with_request(args, |request| slow_arguments(request, usize::MAX));
+            all.iter().map(|one| String::from_utf8_lossy(one).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&[b"auth", b"u", b"p"]), ["auth", "(redacted)", "(redacted)"]);
+        assert_eq!(
+            shown(&[b"hello", b"3", b"AUTH", b"u", b"p", b"setname", b"x"]),
+            ["hello", "3", "AUTH", "(redacted)", "(redacted)", "setname", "x"]
+        );
+        let long = [b'x'; 200];
+        assert_eq!(shown(&[b"get", &long])[1], format!("{}... (72 more bytes)", "x".repeat(128)));
+        let many = vec![&b"a"[..]; 40];
+        let all = shown(&many);
+        assert_eq!((all.len(), &*all[31]), (32, "... (9 more arguments)"));
+        let kept = with_request(&vec![&long[..]; 32], kept_arguments);
+        assert!(kept.iter().map(Vec::len).sum::<usize>() < 2 * SUMMARY_BYTES_MAX + 32 * 32);
+    }
+}
