@@ -1,6 +1,7 @@
 //! Tests of commands as clients see them.
 
 mod busy;
+mod clients;
 mod permissions;
 mod scripts;
 mod stats;
