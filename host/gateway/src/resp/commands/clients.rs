@@ -184,7 +184,7 @@ pub(crate) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(crate) fn info(client: &mut Client, table: &CommandTable, _: &Request<'_>) -> Begun {
-    Ok(Answer::text(line(table, &client.info, client.server.elapsed_ms()) + "\n").into())
+    Ok(Answer::verbatim(line(table, &client.info, client.server.elapsed_ms()) + "\n").into())
 }
 
 pub(crate) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
@@ -307,7 +307,7 @@ pub(crate) fn list(client: &mut Client, table: &CommandTable, request: &Request<
     let infos = client.server.client_infos();
     let chosen = infos.iter().filter(|info| filter.fits(info, client.info.id, now));
     let text: String = chosen.map(|info| line(table, info, now) + "\n").collect();
-    Ok(Answer::text(text).into())
+    Ok(Answer::verbatim(text).into())
 }
 
 pub(crate) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {

@@ -59,7 +59,7 @@ pub(crate) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
                 let _ = write!(text, "{name}:{value}\r\n");
             }
         }
-        Answer::text(text)
+        Answer::verbatim(text)
     })))
 }
 

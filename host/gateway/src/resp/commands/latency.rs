@@ -117,7 +117,7 @@ pub(crate) fn doctor(client: &mut Client, _: &Request<'_>) -> Begun {
     let events = client.server.stats.events();
     if events.is_empty() {
         let text = format!("No command of this member has taken {LATENCY_MS_MIN} ms or longer.\n");
-        return Ok(Answer::text(text).into());
+        return Ok(Answer::verbatim(text).into());
     }
     let mut text =
         format!("Commands of this member that took {LATENCY_MS_MIN} ms or longer, by event:\n\n");
@@ -134,7 +134,7 @@ pub(crate) fn doctor(client: &mut Client, _: &Request<'_>) -> Begun {
     text.push_str(
         "\nSLOWLOG GET shows the commands. The time includes the replication to backups and the way to the member that holds the key.\n",
     );
-    Ok(Answer::text(text).into())
+    Ok(Answer::verbatim(text).into())
 }
 
 pub(crate) fn graph(client: &mut Client, request: &Request<'_>) -> Begun {
@@ -143,7 +143,7 @@ pub(crate) fn graph(client: &mut Client, request: &Request<'_>) -> Begun {
     let event = event(client, name).ok_or_else(|| {
         CommandError(format!("ERR No samples available for event '{shown}'").into())
     })?;
-    Ok(Answer::text(draw(&shown, &event)).into())
+    Ok(Answer::verbatim(draw(&shown, &event)).into())
 }
 
 /// The samples as columns, the latest on the right, each with its age below.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_grid::Reply;
+use convoke_script::Value;
 use futures_util::FutureExt as _;
 
 use super::super::begin;
@@ -27,7 +28,7 @@ async fn line(client: &mut Client, line: &str) -> Answer {
 async fn listed(client: &mut Client, filters: &str) -> String {
     let words = format!("client list {filters}");
     let answer = line(client, words.trim_end()).await;
-    let Answer::Reply(Reply::Bytes(text)) = answer else { panic!("{filters}: {answer:?}") };
+    let Answer::Value(Value::Verbatim(_, text)) = answer else { panic!("{filters}: {answer:?}") };
     let text = String::from_utf8_lossy(&text).into_owned();
     let number = |line: &str| line["id=".len()..].split(' ').next().unwrap_or("").to_owned();
     text.lines().map(number).collect::<Vec<_>>().join(" ")
@@ -107,7 +108,7 @@ async fn a_client_is_described_with_its_state() {
     line(&mut client, "ssubscribe b c").await;
     line(&mut client, "client tracking on bcast").await;
     let fields = |answer: Answer| {
-        let Answer::Reply(Reply::Bytes(text)) = answer else { panic!("{answer:?}") };
+        let Answer::Value(Value::Verbatim(_, text)) = answer else { panic!("{answer:?}") };
         String::from_utf8_lossy(&text).into_owned()
     };
     let info = fields(line(&mut client, "client info").await);

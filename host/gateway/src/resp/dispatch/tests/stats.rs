@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_grid::Reply;
+use convoke_script::Value;
 
 use crate::output_buffer::MessageKind;
 use crate::resp::answer::Answer;
@@ -23,7 +23,7 @@ async fn line(client: &mut Client, line: &str) -> Answer {
 
 async fn text(client: &mut Client, words: &str) -> String {
     match line(client, words).await {
-        Answer::Reply(Reply::Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        Answer::Value(Value::Verbatim(_, text)) => String::from_utf8_lossy(&text).into_owned(),
         answer => panic!("{words}: {answer:?}"),
     }
 }
