@@ -15,7 +15,7 @@ use super::client_info::ClientInfo;
 use super::encode::Protocol;
 use super::request::OwnedRequest;
 use super::server::Server;
-use super::stats::{InProgress, SLOW_US_MIN};
+use super::stats::InProgress;
 use super::tracking::Mode;
 use crate::output_buffer::OutputBuffer;
 use crate::pubsub::Subscription;
@@ -237,7 +237,7 @@ impl Client {
         let time = command.is_timed.then(|| command.started.elapsed());
         let ended = stats.note_answer(answer);
         stats.count(self.lane, command.command, (time, false), ended);
-        if let Some(time) = time.filter(is_slow) {
+        if let Some(time) = time.filter(|time| stats.is_slow(time)) {
             self.note_slow(command.is_fast, time, command.arguments);
         }
     }
@@ -297,11 +297,6 @@ impl Client {
         self.shard_topics.clear();
         self.count_subscriptions();
     }
-}
-
-/// Whether a command took long.
-pub(crate) fn is_slow(time: &Duration) -> bool {
-    *time >= Duration::from_micros(SLOW_US_MIN)
 }
 
 /// The operation with its origin, if that is to be named and the operation may change something.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use convoke_grid::Reply;
@@ -26,8 +26,9 @@ const BUCKETS: usize = 4 + 28 * 4 + 1;
 /// Powers of two that `LATENCY HISTOGRAM` reports, in units of about a microsecond.
 const POWERS: u32 = 30;
 
-/// A command that takes at least this long is slow, in microseconds.
-pub(crate) const SLOW_US_MIN: u64 = 10_000;
+/// A command that takes longer than this is slow, in microseconds, unless `CONFIG SET` has set
+/// another threshold.
+const SLOW_US: i64 = 10_000;
 /// Number of slow commands that are kept.
 pub(crate) const SLOW_COMMANDS_MAX: usize = 128;
 /// Number of arguments of a slow command that are kept.
@@ -36,8 +37,9 @@ const SLOW_ARGUMENTS_MAX: usize = 32;
 const SLOW_ARGUMENT_BYTES_MAX: usize = 128;
 /// Size of all kept arguments of a command that waits for another member, in bytes.
 const SUMMARY_BYTES_MAX: usize = 512;
-/// A command that takes at least this long is a latency event, in milliseconds.
-pub(crate) const LATENCY_MS_MIN: u64 = SLOW_US_MIN / 1_000;
+/// A command that takes at least this long is a latency event, in milliseconds, unless `CONFIG SET`
+/// has set another threshold.
+const LATENCY_MS: u64 = 100;
 /// Number of samples of a latency event that are kept.
 const SAMPLES_MAX: usize = 160;
 /// Number of different error codes that are counted.
@@ -135,6 +137,10 @@ pub(crate) struct Stats {
     error_count: AtomicU64,
     slow: Mutex<SlowCommands>,
     events: Mutex<BTreeMap<&'static str, LatencyEvent>>,
+    /// Threshold of slow commands in microseconds; a negative one means none.
+    slow_us: AtomicI64,
+    /// Threshold of latency events in milliseconds; 0 means none.
+    latency_ms: AtomicU64,
     /// Commands of all lanes at the last tick, and in the second before it.
     ticked: AtomicU64,
     per_second: AtomicU64,
@@ -149,6 +155,8 @@ impl Default for Stats {
             error_count: AtomicU64::new(0),
             slow: Mutex::default(),
             events: Mutex::default(),
+            slow_us: AtomicI64::new(SLOW_US),
+            latency_ms: AtomicU64::new(LATENCY_MS),
             ticked: AtomicU64::new(0),
             per_second: AtomicU64::new(0),
         }
@@ -174,7 +182,9 @@ impl Stats {
     /// Whether the next call of a command is to be timed.
     #[inline]
     pub(crate) fn times_next(&self, lane: usize, command: usize, is_fast: bool) -> bool {
-        let Some(cell) = self.cell(lane, command).filter(|_| is_fast) else { return true };
+        // A low threshold is for finding out what is called.
+        let is_sampled = is_fast && self.slow_us() >= SLOW_US;
+        let Some(cell) = self.cell(lane, command).filter(|_| is_sampled) else { return true };
         let calls = cell.calls.load(Ordering::Relaxed);
         calls < TIMED_EVERY || calls.is_multiple_of(TIMED_EVERY)
     }
@@ -244,6 +254,42 @@ impl Stats {
         (self.error_count.load(Ordering::Relaxed), self.errors.lock().clone())
     }
 
+    /// The threshold of slow commands, in microseconds; a negative one means none.
+    #[inline]
+    pub(crate) fn slow_us(&self) -> i64 {
+        self.slow_us.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_slow_us(&self, us: i64) {
+        self.slow_us.store(us, Ordering::Relaxed);
+    }
+
+    /// The threshold of latency events, in milliseconds; 0 means none.
+    pub(crate) fn latency_ms(&self) -> u64 {
+        self.latency_ms.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_latency_ms(&self, ms: u64) {
+        self.latency_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Whether a command that took this long is to be noted.
+    #[inline]
+    pub(crate) fn is_slow(&self, time: &Duration) -> bool {
+        let us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        self.is_slow_us(us) || self.is_latency_event(us / 1_000)
+    }
+
+    fn is_slow_us(&self, us: i64) -> bool {
+        let min = self.slow_us();
+        min >= 0 && us >= min
+    }
+
+    fn is_latency_event(&self, ms: i64) -> bool {
+        let min = self.latency_ms();
+        min > 0 && u64::try_from(ms).is_ok_and(|ms| ms >= min)
+    }
+
     /// Notes a command that took long. `class` is the latency event.
     pub(crate) fn note_slow(
         &self,
@@ -254,7 +300,8 @@ impl Stats {
     ) {
         let now_s = unix_ms() / 1_000;
         let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        {
+        let us = i64::try_from(time_us).unwrap_or(i64::MAX);
+        if self.is_latency_event(us / 1_000) {
             let mut events = self.events.lock();
             let event = events.entry(class).or_default();
             let ms = time_us / 1_000;
@@ -266,6 +313,9 @@ impl Stats {
             if event.samples.len() > SAMPLES_MAX {
                 event.samples.pop_front();
             }
+        }
+        if !self.is_slow_us(us) {
+            return;
         }
         let (peer, name) = client();
         let mut slow = self.slow.lock();
@@ -535,13 +585,21 @@ mod tests {
     #[test]
     fn the_latest_slow_commands_and_samples_are_kept() {
         let stats = stats();
+        assert!(!stats.is_slow(&Duration::from_micros(9_999)));
+        assert!(stats.is_slow(&Duration::from_micros(10_000)));
+        stats.note_slow("command", Duration::from_millis(20), Vec::new(), Default::default);
+        assert!(stats.events().is_empty() && stats.slow_count() == 1);
+        (stats.set_slow_us(-1), stats.set_latency_ms(0));
+        assert!(!stats.is_slow(&Duration::from_secs(9)));
+        (stats.set_slow_us(0), stats.set_latency_ms(1));
+        stats.reset_slow();
         for n in 0..2 * SLOW_COMMANDS_MAX {
             let time = Duration::from_millis(n as u64);
             stats.note_slow("command", time, Vec::new(), || ("peer".into(), String::new()));
         }
         assert_eq!(stats.slow_count(), SLOW_COMMANDS_MAX);
         let ids: Vec<u64> = stats.slow(2).iter().map(|slow| slow.id).collect();
-        assert_eq!(ids, [255, 254]);
+        assert_eq!(ids, [256, 255]);
         assert_eq!(stats.events()["command"].max_ms, 255);
         assert_eq!(stats.reset_events(&[b"other"]), 0);
         assert_eq!(stats.reset_events(&[]), 1);

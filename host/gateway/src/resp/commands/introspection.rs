@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use convoke_grid::glob::Glob;
+use convoke_grid::op::integer;
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
@@ -10,7 +11,7 @@ use super::super::client::Client;
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
 use super::super::server::Server;
-use super::super::stats::{LATENCY_MS_MIN, SLOW_COMMANDS_MAX, SLOW_US_MIN};
+use super::super::stats::SLOW_COMMANDS_MAX;
 use super::super::tracking::TRACKED_KEYS_MAX;
 use super::info;
 use crate::databases::DATABASES;
@@ -43,6 +44,11 @@ pub(crate) fn whoami(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::text(client.info.names.lock().user).into())
 }
 
+/// Threshold of `SLOWLOG`, in microseconds.
+const SLOW: &str = "slowlog-log-slower-than";
+/// Threshold of `LATENCY`, in milliseconds.
+const LATENCY: &str = "latency-monitor-threshold";
+
 /// The settings of `CONFIG GET`, with their values.
 fn settings(server: &Server) -> Vec<(&'static str, String)> {
     let text = |text: &str| text.to_owned();
@@ -58,9 +64,9 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("timeout", idle.to_string()),
         ("port", server.port.to_string()),
         ("proto-max-bulk-len", ARGUMENT_BYTES_MAX.to_string()),
-        ("slowlog-log-slower-than", SLOW_US_MIN.to_string()),
+        (SLOW, server.stats.slow_us().to_string()),
         ("slowlog-max-len", SLOW_COMMANDS_MAX.to_string()),
-        ("latency-monitor-threshold", LATENCY_MS_MIN.to_string()),
+        (LATENCY, server.stats.latency_ms().to_string()),
         ("tracking-table-max-keys", TRACKED_KEYS_MAX.to_string()),
         (SETTING, EventMask::parse(&notified).unwrap_or_default().text()),
         ("cluster-enabled", text(if server.settings.redis_cluster { "yes" } else { "no" })),
@@ -114,6 +120,22 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
             .ok_or_else(|| failed(EventMask::EXPECTED))?;
         if applies {
             server.grid.set_setting(SETTING, &text.text());
+        }
+        return Ok(());
+    }
+    // These two apply to this member only.
+    if name == SLOW || name == LATENCY {
+        let number = integer(value);
+        let number = number.ok_or_else(|| failed("argument couldn't be parsed into an integer"))?;
+        let min = if name == SLOW { -1 } else { 0 };
+        if number < min {
+            let why = format!("argument must be between {min} and {} inclusive", i64::MAX);
+            return Err(failed(&why));
+        }
+        if applies && name == SLOW {
+            server.stats.set_slow_us(number);
+        } else if applies {
+            server.stats.set_latency_ms(number.unsigned_abs());
         }
         return Ok(());
     }

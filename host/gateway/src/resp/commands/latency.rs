@@ -10,7 +10,7 @@ use super::super::client::Client;
 use super::super::command::CommandTable;
 use super::super::outcome::Begun;
 use super::super::request::Request;
-use super::super::stats::{CommandFigures, LATENCY_MS_MIN, LatencyEvent};
+use super::super::stats::{CommandFigures, LatencyEvent};
 use crate::clock::unix_ms;
 
 /// Number of slow commands that `SLOWLOG GET` returns by default.
@@ -115,12 +115,16 @@ pub(crate) fn histogram(client: &mut Client, table: &CommandTable, request: &Req
 
 pub(crate) fn doctor(client: &mut Client, _: &Request<'_>) -> Begun {
     let events = client.server.stats.events();
-    if events.is_empty() {
-        let text = format!("No command of this member has taken {LATENCY_MS_MIN} ms or longer.\n");
+    let min = client.server.stats.latency_ms();
+    if min == 0 {
+        let text = "Latency events are not noted: CONFIG SET latency-monitor-threshold <milliseconds> sets the threshold of this member.\n";
         return Ok(Answer::verbatim(text).into());
     }
-    let mut text =
-        format!("Commands of this member that took {LATENCY_MS_MIN} ms or longer, by event:\n\n");
+    if events.is_empty() {
+        let text = format!("No command of this member has taken {min} ms or longer.\n");
+        return Ok(Answer::verbatim(text).into());
+    }
+    let mut text = format!("Commands of this member that took {min} ms or longer, by event:\n\n");
     for (name, event) in events {
         let count = event.samples.len() as u64;
         let sum: u64 = event.samples.iter().map(|(_, ms)| ms).sum();

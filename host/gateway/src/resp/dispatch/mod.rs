@@ -15,7 +15,7 @@ use std::time::Instant;
 use convoke_grid::OpError;
 
 use super::answer::{Answer, CommandError};
-use super::client::{Client, ReplyMode, is_slow};
+use super::client::{Client, ReplyMode};
 use super::command::{Command, Handler, Missing};
 use super::commands::tracking;
 use super::encode::{Encoder, error_text};
@@ -126,7 +126,7 @@ fn begin_admitted(
     let stats = &client.server.stats;
     let ended = if has_failed { Ended::Failed } else { stats.note_answer(answer) };
     stats.count(client.lane, index, (time, is_fast), ended);
-    if let Some(time) = time.filter(is_slow) {
+    if let Some(time) = time.filter(|time| stats.is_slow(time)) {
         client.note_slow(is_fast, time, slow_arguments(request, usize::MAX));
     }
     outcome

@@ -273,7 +273,7 @@ pub(super) static COMMANDS: &[Command] = &[
     c("config|get", -3, ADMIN, NONE, Server, Local(introspection::config_get), "Returns the values of settings."),
     c("config|help", 2, 0, NONE, Server, WithTable(describe::help), "Lists the subcommands."),
     c("config|resetstat", 2, ADMIN, NONE, Server, Local(introspection::config_resetstat), "Resets the statistics that INFO reports of this member."),
-    c("config|set", -4, ADMIN, NONE, Server, Local(introspection::config_set), "Sets notify-keyspace-events on all members."),
+    c("config|set", -4, ADMIN, NONE, Server, Local(introspection::config_set), "Sets notify-keyspace-events on all members, or slowlog-log-slower-than and latency-monitor-threshold on this one."),
     c("dbsize", 1, R | F, NONE, Server, Local(scans::dbsize), "Returns the number of keys in the database."),
     c("flushall", -1, W | DANGEROUS, NONE, Server, Local(scans::flushall), "Deletes all keys of all databases."),
     c("flushdb", -1, W | DANGEROUS, NONE, Server, Local(scans::flushdb), "Deletes all keys of the selected database."),

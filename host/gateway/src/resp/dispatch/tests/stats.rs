@@ -118,6 +118,8 @@ async fn slow_commands_are_listed() {
     let mut client = numbered_client(&server, 1, Trust::Full);
     line(&mut client, "client setname me").await;
     assert_eq!(line(&mut client, "slowlog get").await, Answer::List(Vec::new()));
+    let settings = "config set latency-monitor-threshold 10 slowlog-log-slower-than 11000";
+    assert_eq!(line(&mut client, settings).await, Answer::DONE);
     client.note_slow(false, Duration::from_millis(12), vec![b"keys".to_vec(), b"*".to_vec()]);
     client.note_slow(true, Duration::from_millis(34), vec![b"get".to_vec()]);
     assert_eq!(line(&mut client, "slowlog len").await, Answer::integer(2));
@@ -133,6 +135,19 @@ async fn slow_commands_are_listed() {
         assert_eq!(line(&mut client, wrong).await, error);
     }
 
+    for (setting, why) in [
+        (
+            "slowlog-log-slower-than -2",
+            "argument must be between -1 and 9223372036854775807 inclusive",
+        ),
+        ("latency-monitor-threshold x", "argument couldn't be parsed into an integer"),
+    ] {
+        let name = setting.split(' ').next().unwrap_or_default();
+        let error =
+            format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+        let answer = line(&mut client, &format!("config set {setting}")).await;
+        assert_eq!(answer, Answer::Error(error.into()));
+    }
     let Answer::List(latest) = line(&mut client, "latency latest").await else { panic!("a list") };
     assert_eq!(latest.len(), 2);
     let Answer::List(event) = &latest[1] else { panic!("{latest:?}") };
