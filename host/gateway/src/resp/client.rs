@@ -232,20 +232,20 @@ impl Client {
     }
 
     /// Counts a command that was in progress, and notes it if it was slow.
-    pub(crate) fn note_completed(&self, command: InProgress, answer: &Answer) {
+    pub(crate) fn note_completed(&self, command: &InProgress, answer: &Answer) {
         let stats = &self.server.stats;
         let time = command.is_timed.then(|| command.started.elapsed());
         let ended = stats.note_answer(answer);
         stats.count(self.lane, command.command, (time, false), ended);
-        if let Some(time) = time.filter(|time| stats.is_slow(time)) {
-            self.note_slow(command.is_fast, time, command.arguments);
+        if let Some(time) = time.filter(|time| stats.slow_log.is_slow(time)) {
+            self.note_slow(command.is_fast, time, command.arguments.shown());
         }
     }
 
     /// Notes a command that took long.
     pub(crate) fn note_slow(&self, is_fast: bool, time: Duration, arguments: Vec<Vec<u8>>) {
         let class = if is_fast { "fast-command" } else { "command" };
-        self.server.stats.note_slow(class, time, arguments, || {
+        self.server.stats.slow_log.note(class, time, arguments, || {
             (self.info.peer.to_string(), self.info.names.lock().name.clone())
         });
     }

@@ -8,7 +8,7 @@
 //!
 //! 1. Data and parsing: `request`, `encode`, `answer`, `args`.
 //! 2. State that all clients share: `server`, `client_info`, `script_cache`, `tracking`,
-//!    `monitor`, `stats`, and `routing` of keys.
+//!    `monitor`, `stats`, `slow_log`, and `routing` of keys.
 //! 3. One client: `client`, the `outcome` of its commands, and the `pipeline` of those in progress.
 //! 4. `command`, the type of a row of the command table, the `commands` by group, and `scripts`,
 //!    which call commands.
@@ -35,6 +35,7 @@ mod pipeline;
 mod routing;
 mod script_cache;
 pub(crate) mod scripts;
+mod slow_log;
 mod stats;
 pub(crate) mod tracking;
 

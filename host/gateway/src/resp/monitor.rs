@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::client_info::ClientInfo;
 use super::request::Request;
-use super::stats::{REDACTED, is_secret};
+use super::slow_log::{REDACTED, is_secret};
 use crate::output_buffer::{MessageKind, OutboundMessage};
 
 /// Maximum length of a line, in bytes. The rest of the arguments is left out.

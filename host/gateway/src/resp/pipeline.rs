@@ -149,7 +149,7 @@ impl Pipeline {
         match advance(outcome, client, context, is_first) {
             Progress::Done(answer, is_last) => {
                 if let Some(noted) = noted {
-                    client.note_completed(noted, &answer);
+                    client.note_completed(&noted, &answer);
                 }
                 // Confirmations of subscriptions are sent even to a client that turned replies off.
                 if !is_silent || answer.is_push() {
@@ -205,7 +205,7 @@ impl Pipeline {
             }
         };
         if let Some(noted) = first.noted.take() {
-            client.note_completed(noted, &answer);
+            client.note_completed(&noted, &answer);
         }
         let before = output.len();
         if !first.is_silent || answer.is_push() {

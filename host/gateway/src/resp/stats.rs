@@ -1,11 +1,11 @@
-//! Statistics on commands: calls, time, errors, slow commands and latency events.
+//! Statistics on commands: calls, time, and errors.
 //!
 //! Each lane counts in cells of its own, without locks. A fast command is timed once in a while, and
 //! counts for the calls in between; others are timed at each call.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use convoke_grid::Reply;
@@ -14,8 +14,7 @@ use parking_lot::Mutex;
 
 use super::answer::Answer;
 use super::encode::error_text;
-use super::request::Request;
-use crate::clock::unix_ms;
+use super::slow_log::{KeptArguments, SlowLog};
 
 /// Number of sets of cells; lanes beyond it share them.
 const LANES_MAX: usize = 64;
@@ -26,22 +25,6 @@ const BUCKETS: usize = 4 + 28 * 4 + 1;
 /// Powers of two that `LATENCY HISTOGRAM` reports, in units of about a microsecond.
 const POWERS: u32 = 30;
 
-/// A command that takes longer than this is slow, in microseconds, unless `CONFIG SET` has set
-/// another threshold.
-const SLOW_US: i64 = 10_000;
-/// Number of slow commands that are kept.
-pub(crate) const SLOW_COMMANDS_MAX: usize = 128;
-/// Number of arguments of a slow command that are kept.
-const SLOW_ARGUMENTS_MAX: usize = 32;
-/// Size of an argument of a slow command, in bytes.
-const SLOW_ARGUMENT_BYTES_MAX: usize = 128;
-/// Size of all kept arguments of a command that waits for another member, in bytes.
-const SUMMARY_BYTES_MAX: usize = 512;
-/// A command that takes at least this long is a latency event, in milliseconds, unless `CONFIG SET`
-/// has set another threshold.
-const LATENCY_MS: u64 = 100;
-/// Number of samples of a latency event that are kept.
-const SAMPLES_MAX: usize = 160;
 /// Number of different error codes that are counted.
 const ERROR_CODES_MAX: usize = 128;
 
@@ -78,35 +61,6 @@ pub(crate) struct CommandFigures {
     histogram: [u64; BUCKETS],
 }
 
-/// A slow command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SlowCommand {
-    pub(crate) id: u64,
-    /// When it was called, in seconds since 1970.
-    pub(crate) unix_s: u64,
-    pub(crate) time_us: u64,
-    pub(crate) arguments: Vec<Vec<u8>>,
-    /// Address and name of the client.
-    pub(crate) peer: String,
-    pub(crate) name: String,
-}
-
-#[derive(Default)]
-struct SlowCommands {
-    next: u64,
-    /// The latest first.
-    all: VecDeque<SlowCommand>,
-}
-
-/// The samples of a latency event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LatencyEvent {
-    /// Time in seconds since 1970, and duration in milliseconds; the oldest first.
-    pub(crate) samples: VecDeque<(u64, u64)>,
-    /// The longest duration, in milliseconds.
-    pub(crate) max_ms: u64,
-}
-
 /// A command that was started and has no reply yet.
 pub(crate) struct InProgress {
     pub(crate) command: usize,
@@ -115,7 +69,7 @@ pub(crate) struct InProgress {
     /// Whether its time counts: not that of a blocked command.
     pub(crate) is_timed: bool,
     /// Its arguments, as far as they are kept.
-    pub(crate) arguments: Vec<Vec<u8>>,
+    pub(crate) arguments: KeptArguments,
 }
 
 /// How a call ended.
@@ -135,12 +89,8 @@ pub(crate) struct Stats {
     lanes: [LaneCells; LANES_MAX],
     errors: Mutex<BTreeMap<String, u64>>,
     error_count: AtomicU64,
-    slow: Mutex<SlowCommands>,
-    events: Mutex<BTreeMap<&'static str, LatencyEvent>>,
-    /// Threshold of slow commands in microseconds; a negative one means none.
-    slow_us: AtomicI64,
-    /// Threshold of latency events in milliseconds; 0 means none.
-    latency_ms: AtomicU64,
+    /// Commands that took long.
+    pub(crate) slow_log: SlowLog,
     /// Commands of all lanes at the last tick, and in the second before it.
     ticked: AtomicU64,
     per_second: AtomicU64,
@@ -153,10 +103,7 @@ impl Default for Stats {
             lanes: [const { OnceLock::new() }; LANES_MAX],
             errors: Mutex::default(),
             error_count: AtomicU64::new(0),
-            slow: Mutex::default(),
-            events: Mutex::default(),
-            slow_us: AtomicI64::new(SLOW_US),
-            latency_ms: AtomicU64::new(LATENCY_MS),
+            slow_log: SlowLog::default(),
             ticked: AtomicU64::new(0),
             per_second: AtomicU64::new(0),
         }
@@ -183,7 +130,7 @@ impl Stats {
     #[inline]
     pub(crate) fn times_next(&self, lane: usize, command: usize, is_fast: bool) -> bool {
         // A low threshold is for finding out what is called.
-        let is_sampled = is_fast && self.slow_us() >= SLOW_US;
+        let is_sampled = is_fast && !self.slow_log.is_lowered();
         let Some(cell) = self.cell(lane, command).filter(|_| is_sampled) else { return true };
         let calls = cell.calls.load(Ordering::Relaxed);
         calls < TIMED_EVERY || calls.is_multiple_of(TIMED_EVERY)
@@ -252,105 +199,6 @@ impl Stats {
     /// Error replies, and how many of each code.
     pub(crate) fn errors(&self) -> (u64, BTreeMap<String, u64>) {
         (self.error_count.load(Ordering::Relaxed), self.errors.lock().clone())
-    }
-
-    /// The threshold of slow commands, in microseconds; a negative one means none.
-    #[inline]
-    pub(crate) fn slow_us(&self) -> i64 {
-        self.slow_us.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_slow_us(&self, us: i64) {
-        self.slow_us.store(us, Ordering::Relaxed);
-    }
-
-    /// The threshold of latency events, in milliseconds; 0 means none.
-    pub(crate) fn latency_ms(&self) -> u64 {
-        self.latency_ms.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_latency_ms(&self, ms: u64) {
-        self.latency_ms.store(ms, Ordering::Relaxed);
-    }
-
-    /// Whether a command that took this long is to be noted.
-    #[inline]
-    pub(crate) fn is_slow(&self, time: &Duration) -> bool {
-        let us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        self.is_slow_us(us) || self.is_latency_event(us / 1_000)
-    }
-
-    fn is_slow_us(&self, us: i64) -> bool {
-        let min = self.slow_us();
-        min >= 0 && us >= min
-    }
-
-    fn is_latency_event(&self, ms: i64) -> bool {
-        let min = self.latency_ms();
-        min > 0 && u64::try_from(ms).is_ok_and(|ms| ms >= min)
-    }
-
-    /// Notes a command that took long. `class` is the latency event.
-    pub(crate) fn note_slow(
-        &self,
-        class: &'static str,
-        time: Duration,
-        arguments: Vec<Vec<u8>>,
-        client: impl FnOnce() -> (String, String),
-    ) {
-        let now_s = unix_ms() / 1_000;
-        let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let us = i64::try_from(time_us).unwrap_or(i64::MAX);
-        if self.is_latency_event(us / 1_000) {
-            let mut events = self.events.lock();
-            let event = events.entry(class).or_default();
-            let ms = time_us / 1_000;
-            event.max_ms = event.max_ms.max(ms);
-            match event.samples.back_mut() {
-                Some((at, longest)) if *at == now_s => *longest = ms.max(*longest),
-                _ => event.samples.push_back((now_s, ms)),
-            }
-            if event.samples.len() > SAMPLES_MAX {
-                event.samples.pop_front();
-            }
-        }
-        if !self.is_slow_us(us) {
-            return;
-        }
-        let (peer, name) = client();
-        let mut slow = self.slow.lock();
-        let id = slow.next;
-        slow.next += 1;
-        slow.all.push_front(SlowCommand { id, unix_s: now_s, time_us, arguments, peer, name });
-        slow.all.truncate(SLOW_COMMANDS_MAX);
-    }
-
-    /// Slow commands, the latest first.
-    pub(crate) fn slow(&self, count: usize) -> Vec<SlowCommand> {
-        self.slow.lock().all.iter().take(count).cloned().collect()
-    }
-
-    pub(crate) fn slow_count(&self) -> usize {
-        self.slow.lock().all.len()
-    }
-
-    pub(crate) fn reset_slow(&self) {
-        self.slow.lock().all.clear();
-    }
-
-    /// The latency events.
-    pub(crate) fn events(&self) -> BTreeMap<&'static str, LatencyEvent> {
-        self.events.lock().clone()
-    }
-
-    /// Forgets latency events: those named, or all. Returns how many there were.
-    pub(crate) fn reset_events(&self, names: &[&[u8]]) -> usize {
-        let mut events = self.events.lock();
-        let before = events.len();
-        events.retain(|event, _| {
-            !names.is_empty() && !names.iter().any(|name| name == &event.as_bytes())
-        });
-        before - events.len()
     }
 
     /// The statistics of all commands that were called or rejected.
@@ -462,59 +310,9 @@ fn bucket_max_us(bucket: usize) -> u64 {
     ((5 + part) << power) - 1
 }
 
-/// The arguments of a request as `SLOWLOG` shows them: not all of a long one, and no passwords.
-pub(crate) fn slow_arguments(request: &Request<'_>, bytes_max: usize) -> Vec<Vec<u8>> {
-    let count = request.len();
-    let shown = if count > SLOW_ARGUMENTS_MAX { SLOW_ARGUMENTS_MAX - 1 } else { count };
-    let mut left = bytes_max;
-    let mut all = Vec::with_capacity(shown + 1);
-    for (at, argument) in request.from(0).take(shown).enumerate() {
-        if is_secret(request, at) {
-            all.push(REDACTED.to_vec());
-            continue;
-        }
-        let max = SLOW_ARGUMENT_BYTES_MAX.min(left);
-        if argument.len() <= max {
-            left -= argument.len();
-            all.push(argument.to_vec());
-            continue;
-        }
-        let mut kept = argument[..max].to_vec();
-        left -= max;
-        kept.extend_from_slice(format!("... ({} more bytes)", argument.len() - max).as_bytes());
-        all.push(kept);
-    }
-    if shown < count {
-        all.push(format!("... ({} more arguments)", count - shown).into_bytes());
-    }
-    all
-}
-
-/// The arguments of a command that waits for another member, or for others.
-pub(crate) fn kept_arguments(request: &Request<'_>) -> Vec<Vec<u8>> {
-    slow_arguments(request, SUMMARY_BYTES_MAX)
-}
-
-/// What is shown instead of a password.
-pub(crate) const REDACTED: &[u8] = b"(redacted)";
-
-/// Whether an argument is a password or a user name: of `AUTH`, and of `HELLO … AUTH`.
-pub(crate) fn is_secret(request: &Request<'_>, at: usize) -> bool {
-    let is = |at: usize, word: &[u8]| {
-        request.get(at).is_some_and(|argument| argument.eq_ignore_ascii_case(word))
-    };
-    if at == 0 {
-        return false;
-    }
-    is(0, b"auth")
-        || (is(0, b"hello")
-            && ((at >= 2 && is(at - 1, b"auth")) || (at >= 3 && is(at - 2, b"auth"))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::with_request;
 
     fn stats() -> Stats {
         let stats = Stats::default();
@@ -580,50 +378,5 @@ mod tests {
         let (count, by_code) = stats.errors();
         assert_eq!(count, 2 + 2 * ERROR_CODES_MAX as u64);
         assert_eq!((by_code.len(), by_code["WRONGTYPE"]), (ERROR_CODES_MAX, 2));
-    }
-
-    #[test]
-    fn the_latest_slow_commands_and_samples_are_kept() {
-        let stats = stats();
-        assert!(!stats.is_slow(&Duration::from_micros(9_999)));
-        assert!(stats.is_slow(&Duration::from_micros(10_000)));
-        stats.note_slow("command", Duration::from_millis(20), Vec::new(), Default::default);
-        assert!(stats.events().is_empty() && stats.slow_count() == 1);
-        (stats.set_slow_us(-1), stats.set_latency_ms(0));
-        assert!(!stats.is_slow(&Duration::from_secs(9)));
-        (stats.set_slow_us(0), stats.set_latency_ms(1));
-        stats.reset_slow();
-        for n in 0..2 * SLOW_COMMANDS_MAX {
-            let time = Duration::from_millis(n as u64);
-            stats.note_slow("command", time, Vec::new(), || ("peer".into(), String::new()));
-        }
-        assert_eq!(stats.slow_count(), SLOW_COMMANDS_MAX);
-        let ids: Vec<u64> = stats.slow(2).iter().map(|slow| slow.id).collect();
-        assert_eq!(ids, [256, 255]);
-        assert_eq!(stats.events()["command"].max_ms, 255);
-        assert_eq!(stats.reset_events(&[b"other"]), 0);
-        assert_eq!(stats.reset_events(&[]), 1);
-        stats.reset_slow();
-        assert_eq!(stats.slow_count(), 0);
-    }
-
-    #[test]
-    fn long_arguments_are_cut_and_passwords_hidden() {
-        let shown = |args: &[&[u8]]| {
-            let all = with_request(args, |request| slow_arguments(request, usize::MAX));
-            all.iter().map(|one| String::from_utf8_lossy(one).into_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(shown(&[b"auth", b"u", b"p"]), ["auth", "(redacted)", "(redacted)"]);
-        assert_eq!(
-            shown(&[b"hello", b"3", b"AUTH", b"u", b"p", b"setname", b"x"]),
-            ["hello", "3", "AUTH", "(redacted)", "(redacted)", "setname", "x"]
-        );
-        let long = [b'x'; 200];
-        assert_eq!(shown(&[b"get", &long])[1], format!("{}... (72 more bytes)", "x".repeat(128)));
-        let many = vec![&b"a"[..]; 40];
-        let all = shown(&many);
-        assert_eq!((all.len(), &*all[31]), (32, "... (9 more arguments)"));
-        let kept = with_request(&vec![&long[..]; 32], kept_arguments);
-        assert!(kept.iter().map(Vec::len).sum::<usize>() < 2 * SUMMARY_BYTES_MAX + 32 * 32);
     }
 }

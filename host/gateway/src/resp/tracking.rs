@@ -471,7 +471,7 @@ mod tests {
         assert_eq!(tracking.figures().keys, 0);
         // The partitions report the removal of all keys one by one.
         let cleared = Change { map: "resp:0".into(), key: None, origin: None };
-        tracking.handle_changes(&[cleared.clone()]);
+        tracking.handle_changes(std::slice::from_ref(&cleared));
         tracking.handle_changes(&[cleared]);
         while tracking.is_flushing.load(Ordering::Acquire) {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -160,7 +160,7 @@ pub(crate) fn command_docs(_: &mut Client, table: &CommandTable, request: &Reque
 fn requested_keys<'a>(
     table: &CommandTable,
     request: &Request<'a>,
-) -> Result<Vec<(&'a [u8], Vec<&'static str>)>, CommandError> {
+) -> Result<key_specs::KeysAndFlags<'a>, CommandError> {
     let rest: Vec<&[u8]> = request.from(2).collect();
     let name = rest.first().copied().unwrap_or_default();
     let row = table.resolve(name, rest.get(1).copied());

@@ -65,6 +65,7 @@ pub(crate) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
 
 type Fields = Vec<(String, String)>;
 
+#[expect(clippy::needless_pass_by_value, reason = "values are computed at the call")]
 fn field(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }

@@ -11,7 +11,7 @@ use super::super::client::Client;
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
 use super::super::server::Server;
-use super::super::stats::SLOW_COMMANDS_MAX;
+use super::super::slow_log::SLOW_COMMANDS_MAX;
 use super::super::tracking::TRACKED_KEYS_MAX;
 use super::info;
 use crate::databases::DATABASES;
@@ -64,9 +64,9 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("timeout", idle.to_string()),
         ("port", server.port.to_string()),
         ("proto-max-bulk-len", ARGUMENT_BYTES_MAX.to_string()),
-        (SLOW, server.stats.slow_us().to_string()),
+        (SLOW, server.stats.slow_log.slow_us().to_string()),
         ("slowlog-max-len", SLOW_COMMANDS_MAX.to_string()),
-        (LATENCY, server.stats.latency_ms().to_string()),
+        (LATENCY, server.stats.slow_log.latency_ms().to_string()),
         ("tracking-table-max-keys", TRACKED_KEYS_MAX.to_string()),
         (SETTING, EventMask::parse(&notified).unwrap_or_default().text()),
         ("cluster-enabled", text(if server.settings.redis_cluster { "yes" } else { "no" })),
@@ -133,9 +133,9 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
             return Err(failed(&why));
         }
         if applies && name == SLOW {
-            server.stats.set_slow_us(number);
+            server.stats.slow_log.set_slow_us(number);
         } else if applies {
-            server.stats.set_latency_ms(number.unsigned_abs());
+            server.stats.slow_log.set_latency_ms(number.unsigned_abs());
         }
         return Ok(());
     }

@@ -222,11 +222,11 @@ impl KeySpec {
     }
 }
 
+/// Keys, each with what a command does with it.
+pub(crate) type KeysAndFlags<'a> = Vec<(&'a [u8], Vec<&'static str>)>;
+
 /// The keys of a command with these arguments, and what it does with them.
-pub(crate) fn keys_and_flags<'a>(
-    command: &Command,
-    arguments: &[&'a [u8]],
-) -> Vec<(&'a [u8], Vec<&'static str>)> {
+pub(crate) fn keys_and_flags<'a>(command: &Command, arguments: &[&'a [u8]]) -> KeysAndFlags<'a> {
     let specs = of(command);
     let is_key = |spec: &&KeySpec| !spec.is_not_key();
     if specs.iter().all(KeySpec::is_known) {

@@ -10,7 +10,8 @@ use super::super::client::Client;
 use super::super::command::CommandTable;
 use super::super::outcome::Begun;
 use super::super::request::Request;
-use super::super::stats::{CommandFigures, LatencyEvent};
+use super::super::slow_log::{LatencyEvent, SlowCommand};
+use super::super::stats::CommandFigures;
 use crate::clock::unix_ms;
 
 /// Number of slow commands that `SLOWLOG GET` returns by default.
@@ -37,8 +38,7 @@ pub(crate) fn slowlog_get(client: &mut Client, request: &Request<'_>) -> Begun {
             count => usize::try_from(count).map_err(|_| WRONG)?,
         },
     };
-    let number = |number: u64| Answer::integer(i64::try_from(number).unwrap_or(i64::MAX));
-    let entry = |slow: &super::super::stats::SlowCommand| {
+    let entry = |slow: &SlowCommand| {
         let arguments = slow.arguments.iter().map(|argument| Answer::bytes(argument)).collect();
         Answer::List(vec![
             number(slow.id),
@@ -49,15 +49,16 @@ pub(crate) fn slowlog_get(client: &mut Client, request: &Request<'_>) -> Begun {
             Answer::word(&slow.name),
         ])
     };
-    Ok(Answer::List(client.server.stats.slow(count).iter().map(entry).collect()).into())
+    Ok(Answer::List(client.server.stats.slow_log.commands(count).iter().map(entry).collect())
+        .into())
 }
 
 pub(crate) fn slowlog_len(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::count(client.server.stats.slow_count()).into())
+    Ok(Answer::count(client.server.stats.slow_log.len()).into())
 }
 
 pub(crate) fn slowlog_reset(client: &mut Client, _: &Request<'_>) -> Begun {
-    client.server.stats.reset_slow();
+    client.server.stats.slow_log.reset();
     Ok(Answer::DONE.into())
 }
 
@@ -70,11 +71,11 @@ pub(crate) fn latest(client: &mut Client, _: &Request<'_>) -> Begun {
         let (at, ms) = event.samples.back().copied().unwrap_or_default();
         Answer::List(vec![Answer::word(name), number(at), number(ms), number(event.max_ms)])
     };
-    Ok(Answer::List(client.server.stats.events().into_iter().map(entry).collect()).into())
+    Ok(Answer::List(client.server.stats.slow_log.events().into_iter().map(entry).collect()).into())
 }
 
 fn event(client: &Client, name: &[u8]) -> Option<LatencyEvent> {
-    let events = client.server.stats.events();
+    let events = client.server.stats.slow_log.events();
     events.into_iter().find(|(event, _)| event.as_bytes() == name).map(|(_, event)| event)
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn history(client: &mut Client, request: &Request<'_>) -> Begun {
 
 pub(crate) fn reset(client: &mut Client, request: &Request<'_>) -> Begun {
     let names: Vec<&[u8]> = request.from(2).collect();
-    Ok(Answer::count(client.server.stats.reset_events(&names)).into())
+    Ok(Answer::count(client.server.stats.slow_log.reset_events(&names)).into())
 }
 
 pub(crate) fn histogram(client: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
@@ -114,8 +115,8 @@ pub(crate) fn histogram(client: &mut Client, table: &CommandTable, request: &Req
 }
 
 pub(crate) fn doctor(client: &mut Client, _: &Request<'_>) -> Begun {
-    let events = client.server.stats.events();
-    let min = client.server.stats.latency_ms();
+    let events = client.server.stats.slow_log.events();
+    let min = client.server.stats.slow_log.latency_ms();
     if min == 0 {
         let text = "Latency events are not noted: CONFIG SET latency-monitor-threshold <milliseconds> sets the threshold of this member.\n";
         return Ok(Answer::verbatim(text).into());

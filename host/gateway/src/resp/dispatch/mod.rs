@@ -23,7 +23,8 @@ use super::outcome::{Begun, Continuation, Outcome};
 use super::request::{OwnedRequest, Request};
 use super::scripts;
 use super::server::Server;
-use super::stats::{Ended, InProgress, kept_arguments, slow_arguments};
+use super::slow_log::{KeptArguments, slow_arguments};
+use super::stats::{Ended, InProgress};
 use admit::{admit, check_memory};
 use run::run;
 use table::{COMMANDS, TABLE, get_index};
@@ -118,7 +119,7 @@ fn begin_admitted(
             started: started.unwrap_or_else(Instant::now),
             is_fast,
             is_timed: !command.is(Command::BLOCKING),
-            arguments: kept_arguments(request),
+            arguments: KeptArguments::of(request),
         });
         return outcome;
     };
@@ -126,8 +127,8 @@ fn begin_admitted(
     let stats = &client.server.stats;
     let ended = if has_failed { Ended::Failed } else { stats.note_answer(answer) };
     stats.count(client.lane, index, (time, is_fast), ended);
-    if let Some(time) = time.filter(|time| stats.is_slow(time)) {
-        client.note_slow(is_fast, time, slow_arguments(request, usize::MAX));
+    if let Some(time) = time.filter(|time| stats.slow_log.is_slow(time)) {
+        client.note_slow(is_fast, time, slow_arguments(request));
     }
     outcome
 }
