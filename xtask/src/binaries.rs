@@ -94,6 +94,15 @@ pub(crate) fn run_all(binaries: &[Binary], filter: &[String]) -> Vec<String> {
 }
 
 impl Binary {
+    pub(crate) fn executable(&self) -> &Path {
+        &self.executable
+    }
+
+    /// Its package's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn heading(&self) -> String {
         format!("\n     Running {} ({})", self.source.display(), self.executable.display())
     }

@@ -1,10 +1,12 @@
-//! `cargo xtask fuzz`: every decoder and the command layer, by the program of the fuzz
-//! crate, and the property tests of the crates below with many more cases.
+//! `cargo xtask fuzz`: the harness of each decoder, guided by coverage; whole members, by the
+//! program of the fuzz crate; and the property tests of the crates below with many more cases.
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::harnesses::{self, Input};
 use crate::process::{cargo, output, run as run_command};
 use crate::workspace::Workspace;
 use crate::{Result, binaries, modes};
@@ -15,8 +17,8 @@ const SECONDS: u64 = 600;
 /// As Cargo.toml has it: overflows and failed assertions are panics.
 const PROFILE: &str = "fuzz";
 
-/// Crates with property tests of decoders that nothing outside of them can reach.
-const CRATES: [&str; 4] = ["convoke-wire", "convoke-membership", "convoke-grid", "convoke-gateway"];
+/// Crates with property tests of structured input.
+const CRATES: [&str; 3] = ["convoke-wire", "convoke-grid", "convoke-gateway"];
 
 /// The name of these among the targets.
 const PROPERTIES: &str = "properties";
@@ -27,9 +29,21 @@ const CASES: u32 = 2_000;
 /// The variable that names a binary to test in place of the one that is built.
 const BINARY: &str = "CONVOKE_BIN";
 
+/// What precedes the file of one input.
+const INPUT: &str = "--input";
+
 /// Runs all targets, or those that are named, one after the other, each for as many
-/// seconds as the first word says.
+/// seconds as the first word says; or a harness with one input.
 pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
+    let harnesses = harnesses::find(workspace)?;
+    if let [name, option, file] = words
+        && option == INPUT
+    {
+        let harness = harnesses.iter().find(|harness| harness.name == *name);
+        let harness = harness.ok_or_else(|| format!("no harness is named {name:?}"))?;
+        let built = harnesses::build(workspace, std::slice::from_ref(harness))?;
+        return harnesses::run(workspace, &built, harness, &Input::File(Path::new(file)));
+    }
     let (seconds, names) = match words.split_first() {
         Some((first, rest)) => match first.parse() {
             Ok(seconds) => (seconds, rest),
@@ -37,38 +51,46 @@ pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
         },
         None => (SECONDS, words),
     };
-    run_command(cargo(workspace).args([
-        "build",
-        "--profile",
-        PROFILE,
-        "--package",
-        "convoke-fuzz",
-    ]))?;
-    let program = workspace.target.join(PROFILE).join("convoke-fuzz");
-    let listed = output(Command::new(&program).arg("--list"))?;
-    let known: Vec<&str> = listed.lines().chain([PROPERTIES]).collect();
-    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+    let is_chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+    let chosen: Vec<_> =
+        harnesses.iter().filter(|harness| is_chosen(&harness.name)).cloned().collect();
+    let are_harnesses = !names.is_empty() && chosen.len() == names.len();
+    let program = if are_harnesses { None } else { Some(Program::build(workspace)?) };
+    let targets = program.as_ref().map_or(&[][..], |program| &program.targets);
+    let is_known = |name: &String| {
+        name == PROPERTIES
+            || targets.contains(name)
+            || harnesses.iter().any(|harness| harness.name == *name)
+    };
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        let known = harnesses.iter().map(|harness| &*harness.name);
+        let known = known.chain(targets.iter().map(|target| &**target)).chain([PROPERTIES]);
+        let known: Vec<_> = known.collect();
         return Err(format!("no target {unknown:?}; there are {}", known.join(", ")));
     }
-    let is_chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
-    if is_chosen("config") && env::var_os(BINARY).is_none() {
-        modes::build_host(workspace)?;
-    }
     let mut failed = Vec::new();
-    for name in known.into_iter().filter(|name| is_chosen(name)) {
-        let done = if name == PROPERTIES {
-            properties(workspace, Duration::from_secs(seconds))
-        } else {
-            let mut fuzz = Command::new(&program);
-            fuzz.args([name, &seconds.to_string()]);
-            if env::var_os(BINARY).is_none() {
-                fuzz.env(BINARY, workspace.target.join("release/convoke"));
-            }
-            run_command(&mut fuzz)
-        };
+    let mut note = |name: &str, done: Result<()>| {
         if let Err(error) = done {
             failed.push(format!("{name}: {error}"));
         }
+    };
+    if !chosen.is_empty() {
+        let built = harnesses::build(workspace, &chosen)?;
+        for harness in &chosen {
+            let input = Input::Any(seconds);
+            note(&harness.name, harnesses::run(workspace, &built, harness, &input));
+        }
+    }
+    if is_chosen("config") && program.is_some() && env::var_os(BINARY).is_none() {
+        modes::build_host(workspace)?;
+    }
+    if let Some(program) = &program {
+        for target in program.targets.iter().filter(|target| is_chosen(target)) {
+            note(target, program.run(workspace, target, seconds));
+        }
+    }
+    if is_chosen(PROPERTIES) {
+        note(PROPERTIES, properties(workspace, Duration::from_secs(seconds)));
     }
     for failed in &failed {
         println!("xtask: FOUND: {failed}");
@@ -76,6 +98,36 @@ pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
     match failed.len() {
         0 => Ok(()),
         count => Err(format!("{count} targets found something")),
+    }
+}
+
+/// The program of the fuzz crate.
+struct Program {
+    executable: std::path::PathBuf,
+    targets: Vec<String>,
+}
+
+impl Program {
+    fn build(workspace: &Workspace) -> Result<Self> {
+        run_command(cargo(workspace).args([
+            "build",
+            "--profile",
+            PROFILE,
+            "--package",
+            "convoke-fuzz",
+        ]))?;
+        let executable = workspace.target.join(PROFILE).join("convoke-fuzz");
+        let listed = output(Command::new(&executable).arg("--list"))?;
+        Ok(Self { executable, targets: listed.lines().map(str::to_owned).collect() })
+    }
+
+    fn run(&self, workspace: &Workspace, target: &str, seconds: u64) -> Result<()> {
+        let mut fuzz = Command::new(&self.executable);
+        fuzz.args([target, &seconds.to_string()]);
+        if env::var_os(BINARY).is_none() {
+            fuzz.env(BINARY, workspace.binary());
+        }
+        run_command(&mut fuzz)
     }
 }
 

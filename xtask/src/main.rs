@@ -9,6 +9,7 @@ mod clients;
 mod debian;
 mod examples;
 mod fuzz;
+mod harnesses;
 mod modes;
 mod nameservers;
 mod peers;
@@ -44,8 +45,12 @@ usage: cargo xtask COMMAND
                      every answer is checked against what the data promises
   chaos --check FILE checks a history that such a run has written
   fuzz [SECONDS] [TARGET …]
-                     build with every overflow and assertion a panic, then random and
-                     mutated input for every decoder and random commands, 600 s each
+                     build with every overflow and assertion a panic, then the harness of
+                     each decoder with inputs that libFuzzer finds, mutated input and random
+                     commands for members, and property tests, 600 s each; all, or those that
+                     are named, as in fuzz 60 wire-datagram
+  fuzz TARGET --input FILE
+                     build, then the harness of a decoder with one input, such as a finding
   peers hazelcast    build, then the configuration files of tests/peers/hazelcast as
                      Hazelcast itself reads them, against what Convoke makes of them
   help               this page

@@ -127,7 +127,7 @@ fn complaint(command: &Command, stderr: &[u8]) -> String {
     let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let is_error = |line: &&str| line.starts_with("error:") || line.starts_with("E:");
     let line = lines.clone().find(is_error).or_else(|| lines.next_back());
-    format!("{} failed: {}", in_words(command), line.unwrap_or("without a word"))
+    format!("{} failed: {}", in_words(command), line.unwrap_or("no output"))
 }
 
 /// A command as somebody would type it.

@@ -325,4 +325,31 @@ mod tests {
         );
         assert!(!is_loopback_only("127.0.0.1,10.0.0.1") && !is_loopback_only(""));
     }
+
+    #[test]
+    fn fuzz_address_list() {
+        let samples = [
+            "10.0.0.1:6900, 10.0.0.3:6900-6910",
+            "10.0.0-3.*:7;10.0.0.250-10.0.1.20",
+            "10.0.1.0/28 10.0.1.9/0",
+            "fd00::5;[fd00::6]:6900,[fd00::/120]:6900",
+            "[fd00::]/120:6900-6910",
+            "localhost fe80::1%eth0 [fe80::5%3]/64",
+            "255.255.255.255 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/0",
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let mut list = AddressList::default();
+            list.add(&text);
+            assert!(list.entries.len() <= text.len());
+            assert!(list.sample().count() <= SAMPLE_MAX);
+            let _ = list.is_loopback_only();
+            for (ip, prefix) in [("10.0.0.1", "24"), ("fe80::1", "64"), ("255.255.255.255", "0")] {
+                let own = own(ip, prefix);
+                // A list that contains an address overlaps its network.
+                assert!(!list.contains(&own) || list.overlaps_network_of(&own));
+            }
+            assert!(with_port(&text, 5701).contains(':'));
+        });
+    }
 }

@@ -58,7 +58,12 @@ impl FromStr for Pattern {
         if first.is_ascii_digit() || first == '*' {
             let octets: Vec<_> =
                 text.split('.').map(octet).collect::<Option<_>>().ok_or_else(malformed)?;
-            return octets.try_into().map(Self::Octets).map_err(|_| malformed());
+            let octets: [(u8, u8); 4] = octets.try_into().map_err(|_| malformed())?;
+            if octets.iter().all(|(low, high)| low == high) {
+                // One address, with leading zeros.
+                return octets.map(|(octet, _)| octet.to_string()).join(".").parse();
+            }
+            return Ok(Self::Octets(octets));
         }
         let is_named = text == "*" || is_interface(text.strip_suffix('*').unwrap_or(text));
         (is_named && text.len() <= INTERFACE_NAME_BYTES_MAX)
@@ -164,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_wildcard_address_is_refused() {
-        for all in ["0.0.0.0", "::", "[::]"] {
+        for all in ["0.0.0.0", "0.0.00.0", "::", "[::]"] {
             assert!(all.parse::<Pattern>().unwrap_err().contains("is the wildcard address"));
         }
     }
@@ -174,5 +179,27 @@ mod tests {
         for wrong in ["", "10.0.0", "10.0.0.300", "10.0.0.9-3", "10.0.0.0/33", "a b", "::1/129"] {
             assert!(wrong.parse::<Pattern>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn fuzz_interface_pattern() {
+        let samples = [
+            "10.0.0.5",
+            "10.0.*.*",
+            "10.0.0.1-20",
+            "10.0.0.7/16",
+            "[fd00::7]",
+            "fd00::7/64",
+            "fe80::1%eth1",
+            "eth*",
+            "::ffff:10.0.0.1",
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            match text.parse::<Pattern>() {
+                Ok(pattern) => assert_eq!(pattern.to_string().parse(), Ok(pattern)),
+                Err(error) => assert!(!error.contains('\n'), "{error}"),
+            }
+        });
     }
 }

@@ -105,7 +105,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
         say!("warning: {warning}");
     }
     say!(
-        "the configuration is sound{}",
+        "the configuration is valid{}",
         if lacking.is_empty() { "" } else { ", except for the warnings above" }
     );
     Ok(())

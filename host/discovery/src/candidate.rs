@@ -305,7 +305,6 @@ mod tests {
     use crate::bindings::types;
     use crate::limits;
     use crate::member::LocalMember;
-    use proptest::prelude::*;
 
     fn local() -> LocalMember {
         LocalMember {
@@ -447,21 +446,28 @@ mod tests {
         assert_eq!(snapshot.candidates[0].attributes[0].0, "zone");
     }
 
-    proptest! {
-        #[test]
-        fn arbitrary_text_never_becomes_an_unusable_address(
-            addresses in prop::collection::vec(
-                prop_oneof![".{0,40}", "[0-9.]{0,16}", "[0-9a-f:%]{0,24}"], 0..20),
-            port: Option<u16>,
-        ) {
-            let given = addresses.len();
-            let snapshot = vetted(addresses.iter().map(|text| candidate(text, port)).collect());
+    /// The addresses that a mode returns, one on each line; the port of all, from the first byte.
+    #[test]
+    fn fuzz_candidates() {
+        let samples = [
+            "\x0010.0.0.2\nfd00::7\nfe80::1%lo\n10.0.0.2",
+            "\x010.0.0.0\n224.2.2.4\n255.255.255.255\n::ffff:10.0.0.1\nff02::1\n::",
+            "\x7fa.example\n10.0.0.300\n [::1]\n::1%\nfe80::1%nosuch\n",
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let Some((port, bytes)) = bytes.split_first() else { return };
+            let port = port.checked_sub(1).map(u16::from);
+            let text = String::from_utf8_lossy(bytes);
+            let snapshot = vetted(text.lines().map(|line| candidate(line, port)).collect());
             for candidate in &snapshot.candidates {
                 let ip = candidate.address.ip();
-                prop_assert!(!ip.is_unspecified() && !ip.is_multicast());
-                prop_assert!(candidate.address.port() != 0);
+                assert!(!ip.is_unspecified() && !ip.is_multicast());
+                assert!(candidate.address.port() != 0);
             }
-            prop_assert!(snapshot.candidates.len() + snapshot.dropped_count >= given);
-        }
+            assert!(snapshot.candidates.len() + snapshot.dropped_count >= text.lines().count());
+            for dropped in &snapshot.dropped {
+                assert!(!dropped.address.contains('\n'));
+            }
+        });
     }
 }

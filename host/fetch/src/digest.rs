@@ -121,4 +121,15 @@ mod tests {
             assert_eq!(text.parse::<Digest>(), Err(DigestError::Character(text, c)));
         }
     }
+
+    #[test]
+    fn fuzz_digest() {
+        let samples = [EMPTY, "sha256:00", "sha512:00", &EMPTY[1..]];
+        convoke_harness::check!(&samples, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let Ok(digest) = text.parse::<Digest>() else { return };
+            assert_eq!(digest.to_string(), text.to_ascii_lowercase());
+            assert_eq!(digest.to_string().parse(), Ok(digest));
+        });
+    }
 }

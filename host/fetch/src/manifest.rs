@@ -89,3 +89,49 @@ fn listed<'a>(media_types: impl Iterator<Item = &'a str>) -> String {
     let listed: Vec<_> = media_types.collect();
     if listed.is_empty() { "none".into() } else { excerpt(&listed.join(", "), EXCERPT_CHARS_MAX) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The component is one of the layers, whatever else a registry returns.
+    #[test]
+    fn fuzz_manifest() {
+        const DIGEST: &str =
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let layer = |media_type: &str| {
+            format!(r#"{{"mediaType": "{media_type}", "digest": "{DIGEST}", "size": 8}}"#)
+        };
+        let config = layer("application/vnd.wasm.config.v0+json");
+        let manifest = |layers: &str| {
+            format!(
+                r#"{{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": {config}, "layers": [{layers}], "annotations": {{"a": "b"}}}}"#
+            )
+        };
+        let entry = format!(
+            r#"{{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "{DIGEST}",
+            "size": 8, "platform": {{"architecture": "wasm", "os": "wasip2"}}}}"#
+        );
+        let samples = [
+            manifest(&layer("application/wasm")),
+            manifest(&format!("{}, {}", layer("text/plain"), layer(WASM_LAYER_MEDIA_TYPE))),
+            manifest(""),
+            format!(
+                r#"{{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                "manifests": [{entry}]}}"#
+            ),
+            "[".repeat(200),
+        ];
+        assert!(matches!(read(samples[0].as_bytes()), Ok(Found::Component(_))));
+        assert!(matches!(read(samples[3].as_bytes()), Ok(Found::Manifest(_))));
+        convoke_harness::check!(&samples, |json| match read(json) {
+            Ok(Found::Component(digest) | Found::Manifest(digest)) => {
+                let text = String::from_utf8_lossy(json).to_ascii_lowercase();
+                // The digits may be escaped.
+                assert!(text.contains(&digest.digits()) || text.contains('\\'), "{digest}");
+            }
+            Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+        });
+    }
+}

@@ -76,3 +76,52 @@ fn header(url: &Url, json: &[u8]) -> Result<HeaderValue, Cause> {
     header.set_sensitive(true);
     Ok(header)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A registry elsewhere names a token server with TLS, or none.
+    #[test]
+    fn fuzz_challenge() {
+        let samples = [
+            r#"Bearer realm="https://auth.example/token",service="registry.example",scope="a:b:pull""#,
+            r#"Basic realm="x", Bearer realm="https://auth.example""#,
+            r#"bearer Realm="http://127.0.0.1:5000/token""#,
+            r#"Bearer realm="https://user:secret@auth.example/\"quoted\"""#,
+            "Bearer realm=https://auth.example/?a=b",
+        ];
+        let artifact = Artifact::parse("registry.example/shop/shelf:1").unwrap();
+        convoke_harness::check!(&samples, |bytes| {
+            let challenge = String::from_utf8_lossy(bytes);
+            match address(&challenge, &artifact) {
+                Some(Ok(url)) => {
+                    assert_eq!(url.scheme(), "https");
+                    assert!(url.username().is_empty() && url.password().is_none());
+                    let scope = ("scope".into(), "repository:shop/shelf:pull".into());
+                    assert_eq!(url.query_pairs().last(), Some(scope));
+                }
+                Some(Err(error)) => assert!(!error.to_string().contains('\n'), "{error}"),
+                None => {}
+            }
+        });
+    }
+
+    #[test]
+    fn fuzz_token() {
+        let samples = [
+            r#"{"token": "abc.def", "expires_in": 300}"#,
+            r#"{"access_token": "abc"}"#,
+            r#"{"token": "a\nb"}"#,
+            r#"{"token": ""}"#,
+            "[[[[[[[[",
+        ];
+        let url = Url::parse("https://auth.example/token").unwrap();
+        convoke_harness::check!(&samples, |json| {
+            let Ok(header) = header(&url, json) else { return };
+            assert!(header.is_sensitive());
+            assert!(header.as_bytes().len() > b"Bearer ".len());
+            assert!(!header.as_bytes().iter().any(|byte| b"\r\n\0".contains(byte)));
+        });
+    }
+}

@@ -44,8 +44,11 @@ impl Host for Process {
     fn report(&self, _: Report) {}
 }
 
+/// How often the grid is ticked, which is often enough for its lease.
+const TICK: Duration = Duration::from_millis(100);
+
 /// The grid of a single member, ready to serve. Must be called in a runtime whose clock is not
-/// paused; `tick` is called once, here.
+/// paused: `tick` renews the lease, without which a test that takes long would wait for ever.
 pub(crate) fn single_member_grid() -> Grid {
     single_member_grid_with(MapCatalog::default())
 }
@@ -73,6 +76,13 @@ pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
     grid.expect_view(&view);
     grid.handle_view(&view);
     grid.tick();
+    let ticked = grid.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(TICK).await;
+            ticked.tick();
+        }
+    });
     grid
 }
 

@@ -39,7 +39,7 @@ pub enum OpError {
     #[error("the value would be longer than {} bytes", crate::limits::VALUE_BYTES_MAX)]
     TooLong,
     /// The answer would exceed the maximum length. The client must read in parts.
-    #[error("the answer would be longer than one message can be; read it in parts")]
+    #[error("the reply would exceed the maximum message size; read it in parts")]
     AnswerTooLong,
     /// The key exceeds the maximum length.
     #[error("the key is longer than {} bytes", crate::limits::KEY_BYTES_MAX)]

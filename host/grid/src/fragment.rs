@@ -5,6 +5,8 @@
 //! backups alike, every change of an entry goes through [`Fragment::apply`].
 
 mod copy;
+#[cfg(test)]
+mod fuzz;
 mod undo;
 mod weight;
 
@@ -14,6 +16,7 @@ use crate::OpError;
 use crate::clock::Version;
 use crate::edit::{Edit, Record, RecordChange};
 use crate::entry::{Entry, Expiry, Meta, Plain, Statistics, Structured, Tombstone, Usage};
+use crate::limits::VALUE_BYTES_MAX;
 use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
 use crate::value::{EditMismatch, Structure};
@@ -66,6 +69,12 @@ pub(crate) struct Fragment {
     pub(crate) hits: u64,
     /// Reads that did not find the key.
     pub(crate) misses: u64,
+}
+
+/// The end of `bytes` in a plain value, if they start at `at`.
+fn end_of(at: usize, bytes: &[u8]) -> Result<usize, EditMismatch> {
+    let end = at.checked_add(bytes.len()).ok_or(EditMismatch)?;
+    if end > VALUE_BYTES_MAX { Err(EditMismatch) } else { Ok(end) }
 }
 
 /// Contribution of one entry or removal to a digest: the finalizer of SplitMix64 over hash and
@@ -235,19 +244,29 @@ impl Fragment {
                 }
             }),
             Edit::Append(more) => {
+                let old = self.plain.get(hash, |entry| entry.key() == key).ok_or(EditMismatch)?;
+                end_of(old.value().len(), more)?;
                 self.change_plain(hash, key, version, |entry, meta| entry.append(meta, more))
             }
             Edit::Splice(at, bytes) => {
                 let at = usize::try_from(*at).map_err(|_| EditMismatch)?;
+                end_of(at, bytes)?;
                 self.change_plain(hash, key, version, |entry, meta| entry.splice(meta, at, bytes))
             }
             Edit::Structure(edit) => {
                 if let Some(entry) = self.structures.get_mut(hash, |entry| entry.key() == key) {
                     let (bytes, old) = (entry.bytes(), entry.meta.version);
-                    entry.value.apply(edit)?;
-                    entry.meta.version = version;
+                    let applied = entry.value.apply(edit);
                     self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
                     let is_empty = entry.value.len() == 0;
+                    if applied.is_err() {
+                        // A part of the edit may have been applied.
+                        if is_empty {
+                            self.take(hash, key);
+                        }
+                        return Err(EditMismatch);
+                    }
+                    entry.meta.version = version;
                     self.renew(hash, old, version);
                     if is_empty {
                         self.take(hash, key);

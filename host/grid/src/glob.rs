@@ -201,16 +201,25 @@ mod tests {
             prop_assert_eq!(glob.matches(text.as_bytes()), model(&glob.parts, text.as_bytes()));
         }
 
-        #[test]
-        fn arbitrary_bytes_are_a_valid_pattern(
-            pattern in proptest::collection::vec(any::<u8>(), 0..40),
-            text in proptest::collection::vec(any::<u8>(), 0..40),
-        ) {
-            let glob = Glob::new(&pattern);
-            let _ = glob.matches(&text);
+    }
+
+    /// The first byte is the length of the pattern; the text is behind it.
+    #[test]
+    fn fuzz_glob() {
+        let samples = [
+            "\x05h[a-z]*hello",
+            "\x06a?[^b\\abc",
+            "\x08foo\\*[]*foo*",
+            "\x0c**********a*bbbbbbbbbbbbbbbbbbbb",
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let Some((length, rest)) = bytes.split_first() else { return };
+            let (pattern, text) = rest.split_at(rest.len().min(usize::from(*length)));
+            let glob = Glob::new(pattern);
+            let matches = glob.matches(text);
             if let Some(literal) = glob.literal() {
-                prop_assert!(glob.matches(&literal));
+                assert_eq!(matches, *literal == *text);
             }
-        }
+        });
     }
 }

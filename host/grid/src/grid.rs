@@ -148,6 +148,14 @@ impl Grid {
         self.inner.shared.maps.open(name)
     }
 
+    /// A map of the host itself, which clients cannot open; see [`Maps::open_system`](crate::Maps::open_system).
+    ///
+    /// # Errors
+    /// As [`Grid::open`].
+    pub fn open_system(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        self.inner.shared.maps.open_system(name)
+    }
+
     /// The maps that exist on this member.
     #[must_use]
     pub fn maps(&self) -> Vec<Arc<Map>> {

@@ -46,6 +46,7 @@ mod item;
 mod lease;
 mod limits;
 mod message;
+mod nesting;
 mod ordered;
 mod partition;
 mod partitions;

@@ -20,12 +20,15 @@ const LEASES: &str = "lease:";
 /// Prefix of the names of maps that store prepared transactions; the name of the map whose
 /// replication settings they share follows.
 const TRANSACTIONS: &str = "transaction:";
+/// Prefix of the names of maps of the host itself. They have as many backups as any map, and their
+/// entries do not expire and are not evicted.
+const SYSTEM: &str = "system:";
 /// Maximum number of synchronous, and of asynchronous, backups.
 pub const BACKUPS_MAX: u8 = 6;
 
 /// Whether a map of this name is internal: clients cannot open it.
 pub(crate) fn is_internal(name: &str) -> bool {
-    name.starts_with(LEASES) || holds_transactions(name)
+    name.starts_with(LEASES) || name.starts_with(SYSTEM) || holds_transactions(name)
 }
 
 /// Whether a map of this name stores prepared transactions.
@@ -470,6 +473,14 @@ impl Maps {
         }
     }
 
+    /// A map of the host itself, which clients cannot open.
+    ///
+    /// # Errors
+    /// As [`Maps::open`].
+    pub fn open_system(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        self.open(&format!("{SYSTEM}{name}"))
+    }
+
     /// The map that stores prepared transactions of a map. It has as many backups, and its entries
     /// do not expire, are not evicted, and are not merged.
     ///
@@ -485,6 +496,10 @@ impl Maps {
 
     fn settings(&self, name: &str) -> MapSettings {
         let catalog = self.catalog();
+        if name.starts_with(SYSTEM) {
+            let backups = u8::try_from(catalog.copies_max()).unwrap_or(BACKUPS_MAX);
+            return MapSettings { backups: backups.min(BACKUPS_MAX), ..MapSettings::default() };
+        }
         let (base, merge) = match (name.strip_prefix(LEASES), name.strip_prefix(TRANSACTIONS)) {
             (Some(base), _) => (base, MergePolicy::default()),
             // A transaction of the other side is decided on that side.

@@ -256,15 +256,127 @@ impl<'a> Message<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Class;
     use crate::item::Item;
-    use proptest::prelude::*;
+    use crate::map::MapCatalog;
+    use crate::op::{
+        KeyOp, Lifetime, MapOp, PlainOp, PutAnswer, PutIf, TransactionId, TransactionOp, WatchedKey,
+    };
+    use crate::tracking::Origin;
 
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = Message::decode(&bytes);
-            let _ = crate::edit::Record::decode(&bytes);
-        }
+    fn samples() -> Vec<Vec<u8>> {
+        let id = |n| MemberId::from_bytes([n; 16]);
+        let (version, held) = (Version(7), Held { map: "m", digest: 3, ranges: vec![1, 2] });
+        let table = Table::founded_by(id(1), 2, MapCatalog::default());
+        let stamp = table.stamp;
+        let origin = Origin { member: id(2), client: 7 };
+        let put = PlainOp::Put {
+            kind: 0,
+            value: b"value",
+            lifetime: Lifetime::For(60_000),
+            condition: PutIf::Absent,
+            answer: PutAnswer::Version,
+        };
+        let op = Op::Key(b"key", KeyOp::Plain(put));
+        let batch = Op::Batch { watched: vec![(b"key", version)], ops: vec![op.clone(); 2] };
+        let id_of_transaction =
+            TransactionId { started: version, member: id(1), attempt: 1, home: 2 };
+        let execute = TransactionOp::Execute {
+            id: id_of_transaction,
+            is_first: true,
+            continues: false,
+            prepare: true,
+            watched: vec![WatchedKey { map: "m", key: b"key", version }],
+            ops: vec![MapOp { map: "m", op: op.clone() }],
+            maps: vec!["m", "other"],
+        };
+        let ask = |op| Message::Ask { id: 1, version, partition: 2, map: "m", waits: true, op };
+        let answer = |outcome| Message::Answer { id: 1, version, outcome };
+        let reply = Reply::List(vec![Reply::Nil, Reply::Word("word".into()), Reply::Double(0.5)]);
+        let map = MapStart { map: "m", cleared: version, floor: version, ranges: vec![(0, 9)] };
+        let event = Event {
+            map: "m".into(),
+            class: Class::Expired,
+            name: "expired".into(),
+            key: b"key"[..].into(),
+        };
+        let change = Change { map: "m".into(), key: Some(b"key"[..].into()), origin: Some(origin) };
+        let clear = Change { map: "m".into(), key: None, origin: None };
+        let item = encoding::encoded(&Item::Removal { key: b"k", version });
+        let messages = [
+            Message::Records {
+                partition: 1,
+                epoch: 2,
+                copy: 4,
+                time_ms: 3,
+                more: true,
+                records: b"r",
+            },
+            Message::MakeRoom { map: "m", bytes: 1 << 40 },
+            Message::SyncAsk { partition: 1, epoch: 2, ask: 3, place: 1, held: vec![held.clone()] },
+            Message::SyncStart { partition: 1, epoch: 2, ask: 3, maps: vec![map] },
+            Message::Chunk {
+                partition: 1,
+                epoch: 2,
+                map: "m",
+                start: 0,
+                end: 1 << 32,
+                first: true,
+                last: true,
+                items: &item,
+            },
+            Message::Check { partition: 1, epoch: 2, copy: 3, digests: vec![("m", u64::MAX)] },
+            Message::Diverged { stamp },
+            ask(op.clone()),
+            ask(batch),
+            ask(Op::By { owner: b"owner", op: Box::new(op.clone()) }),
+            ask(Op::From { origin, op: Box::new(op) }),
+            ask(Op::Transaction(execute)),
+            ask(Op::Transaction(TransactionOp::Commit(id_of_transaction))),
+            ask(Op::Request { reads: true, request: b"request" }),
+            answer(Outcome::Done(Ok(reply))),
+            answer(Outcome::Done(Err(OpError::WrongType))),
+            answer(Outcome::NotHere),
+            Message::MergeAsk { id: 1, partition: 2, held },
+            Message::MergeWant { id: 1, ranges: vec![(0, 1 << 32)] },
+            Message::Merge { id: 1, partition: 2, same_cluster: true, map: "m", items: &item },
+            Message::Report { version, table: Some(table.clone()) },
+            Message::Table { version, now_ms: 1_700_000_000_000, table },
+            Message::Renew { nonce: 5, stamp, generation: Some(3) },
+            Message::Publish { id: 1, topic: b"topic", payload: b"payload" },
+            Message::Subscriptions {
+                id: 1,
+                query: SubscriptionQuery::Counts(vec![b"t"[..].into()]),
+            },
+            Message::Subscribed { id: 1, found: Ok(SubscriptionInfo::Counts(vec![1, 300])) },
+            Message::Interest { maps: vec!["m".into()] },
+            Message::Events(vec![event]),
+            Message::Setting { name: "n", value: "v", version },
+            Message::PublishShard { id: 1, topic: b"topic", payload: b"payload" },
+            Message::Subscriptions {
+                id: 1,
+                query: SubscriptionQuery::ShardTopics(Some(b"t*"[..].into())),
+            },
+            Message::Follow { maps: vec!["m".into()] },
+            Message::Changes { changes: vec![change, clear] },
+            Message::ChangesMissed,
+        ];
+        messages.iter().map(encoding::encoded).collect()
+    }
+
+    /// What is decoded has one encoding, which is decoded to the same.
+    #[test]
+    fn fuzz_message() {
+        convoke_harness::check!(&samples(), |bytes| {
+            let Some(message) = Message::decode(bytes) else { return };
+            let encoded = encoding::encoded(&message);
+            let again = Message::decode(&encoded).expect("its own encoding is decoded");
+            assert_eq!(encoding::encoded(&again), encoded);
+            if let Message::Report { table: Some(table), .. } | Message::Table { table, .. } = again
+            {
+                let _ = table.is_sound(2);
+            }
+        });
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::nesting;
+
 /// A reply. Protocols encode it in their own way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
@@ -21,13 +23,13 @@ pub enum Reply {
     /// A word defined by Convoke, such as the name of a type.
     Word(String),
     /// Values in order.
-    List(Vec<Self>),
+    List(#[serde(deserialize_with = "nesting::deeper")] Vec<Self>),
     /// Distinct values without an order.
-    Set(Vec<Self>),
+    Set(#[serde(deserialize_with = "nesting::deeper")] Vec<Self>),
     /// Pairs whose first is a key, each key once.
-    Map(Vec<(Self, Self)>),
+    Map(#[serde(deserialize_with = "nesting::deeper")] Vec<(Self, Self)>),
     /// Ordered pairs, such as members with their scores.
-    Pairs(Vec<(Self, Self)>),
+    Pairs(#[serde(deserialize_with = "nesting::deeper")] Vec<(Self, Self)>),
     /// The error of one of several operations.
     Failed(crate::OpError),
 }

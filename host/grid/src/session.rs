@@ -383,13 +383,60 @@ mod tests {
         assert_eq!(sender.state(sent), MessageState::Open);
     }
 
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Receipt::decode(&bytes);
+    #[test]
+    fn fuzz_receipt() {
+        let samples = [
+            Receipt::Resume { session: 7, received: u64::MAX, refused: vec![1, 2, 3] },
+            Receipt::Received { received: 300, refused: vec![5, u64::MAX] },
+        ]
+        .map(|receipt| receipt.encode());
+        convoke_harness::check!(&samples, |bytes| {
+            let Some(receipt) = Receipt::decode(bytes) else { return };
+            assert_eq!(Receipt::decode(&receipt.encode()), Some(receipt.clone()));
+            // Whatever a receiver claims, the sender keeps what is not acknowledged.
+            let (sender, receiver) = pair();
+            open(&sender, &receiver).unwrap();
+            let last = [0; 3].map(|byte| sender.push(|bytes| bytes.push(byte)))[2];
+            drop(sent(&sender));
+            match receipt {
+                Receipt::Received { received, refused } => {
+                    sender.handle_received(sender.session(), received, &refused);
+                    assert_eq!(sender.state(last) == MessageState::Open, received != 3);
+                }
+                Receipt::Resume { session, received, refused } => {
+                    sender.handle_resumed(session, received, &refused, 8);
+                }
+            }
+        });
+    }
+
+    /// The bytes of a connection: whole messages are processed, each once and in order.
+    #[test]
+    fn fuzz_session() {
+        let (sender, receiver) = pair();
+        open(&sender, &receiver).unwrap();
+        for message in [&b"one"[..], b"", b"three"] {
+            sender.push(|bytes| bytes.extend_from_slice(message));
+        }
+        let large = u32::try_from(MESSAGE_BYTES_MAX).unwrap();
+        let samples = [
+            sent(&sender).concat(),
+            large.to_be_bytes().to_vec(),
+            (large + 1).to_be_bytes().to_vec(),
+        ];
+        convoke_harness::check!(&samples, |bytes| {
             let (_, receiver) = pair();
             let opened = receiver.handle_opened(1, 7, 0);
-            receiver.handle_bytes(opened.connection, &bytes, |_| Verdict::Processed);
-        }
+            let mut framed = Vec::new();
+            // The second half arrives later.
+            for piece in [&bytes[..bytes.len() / 2], &bytes[bytes.len() / 2..]] {
+                receiver.handle_bytes(opened.connection, piece, |message| {
+                    framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
+                    framed.extend_from_slice(message);
+                    Verdict::Processed
+                });
+            }
+            assert!(bytes.starts_with(&framed));
+        });
     }
 }

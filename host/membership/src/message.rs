@@ -328,7 +328,7 @@ mod tests {
     use super::*;
     use crate::member::tests::member;
     use crate::terms::tests::terms as made;
-    use proptest::prelude::*;
+    use crate::view::{MEMBERS_MAX, ViewId};
 
     fn terms() -> Terms {
         made(&["- partitions 271?", "* backups 1"])
@@ -387,12 +387,103 @@ mod tests {
         assert_eq!(Packet::decode(&bytes), Err(DecodeError));
     }
 
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = Hello::decode(&bytes);
-            let _ = Packet::decode(&bytes);
-            let _ = Message::decode(&bytes);
+    fn view() -> View {
+        let view = View::founded_by(member(1));
+        view.with(view.id, &[member(2), member(3)], &[]).unwrap()
+    }
+
+    fn delta() -> Delta {
+        Delta {
+            base: view().stamp(),
+            id: ViewId { version: view().id.version + 1, ..view().id },
+            joined: vec![member(4)],
+            departed: vec![(member(2).id, Departure::Left)],
         }
+    }
+
+    /// What must hold of any view.
+    fn check(view: &View) {
+        assert!((1..=MEMBERS_MAX).contains(&view.len()));
+        assert!(view.members().is_sorted_by_key(|member| member.seniority()));
+        assert!(view.members().iter().all(|member| member.is_sound()));
+    }
+
+    #[test]
+    fn fuzz_hello() {
+        let summary = Box::new(Summary::of(&view()));
+        let samples = [Standing::Starting, Standing::In(summary), Standing::Data]
+            .map(|standing| Hello { member: member(1), standing }.encode());
+        convoke_harness::check!(&samples, |bytes| {
+            let Ok(hello) = Hello::decode(bytes) else { return };
+            assert!(hello.member.is_sound());
+            if let Standing::In(summary) = &hello.standing {
+                assert!(summary.coordinator.is_sound());
+            }
+            assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
+        });
+    }
+
+    #[test]
+    fn fuzz_message() {
+        let difference = Difference {
+            scope: "cache-*".into(),
+            name: "backups".into(),
+            cluster: "1".into(),
+            newcomer: "2".into(),
+        };
+        let refused = |why| Message::Refused { why, retry_ms: 500 };
+        let samples = [
+            Message::Join { member: member(4), lineage: Some(member(1).id), terms: terms() },
+            Message::Redirect { coordinator: member(1) },
+            Message::Pull { have: Some(view().stamp()) },
+            Message::View { view: view(), terms: terms() },
+            Message::Deltas(vec![delta()]),
+            Message::Sighting(Summary::of(&view())),
+            Message::Merge { view: view(), terms: terms() },
+            Message::Leave,
+            Message::Departures(vec![(member(3).id, Departure::Left)]),
+            Message::CheckReach { member: member(5) },
+            Message::ReachChecked { id: member(5).id, reached: true },
+            Message::Unreachable { id: member(2).id, for_ms: 70_000 },
+            refused(JoinRefusal::Differs(vec![difference; 2])),
+            refused(JoinRefusal::Unstable { losses: 3 }),
+            refused(JoinRefusal::Partitioned { other: member(2).address() }),
+            Message::Packet { heard: true, bytes: vec![1; 20] },
+            Message::Addresses(member(2).addresses),
+        ]
+        .map(|message| message.encode());
+        convoke_harness::check!(&samples, |bytes| {
+            let Ok(message) = Message::decode(bytes) else { return };
+            match &message {
+                Message::View { view, .. } | Message::Merge { view, .. } => check(view),
+                Message::Deltas(deltas) => {
+                    deltas.iter().filter_map(|delta| view().apply(delta)).for_each(|v| check(&v));
+                }
+                Message::Join { member, .. } | Message::CheckReach { member } => {
+                    assert!(member.is_sound());
+                }
+                Message::Packet { bytes, .. } => assert!(bytes.len() <= PACKET_BYTES_MAX),
+                Message::Departures(departures) => assert!(departures.len() <= DEPARTURES_MAX),
+                Message::Addresses(addresses) => {
+                    assert!((1..=ADDRESSES_MAX).contains(&addresses.len()));
+                }
+                _ => {}
+            }
+            assert_eq!(Message::decode(&message.encode()), Ok(message));
+        });
+    }
+
+    #[test]
+    fn fuzz_packet() {
+        let samples = [
+            Packet::Swim(b"a packet of SWIM").encode(Some(view().stamp())),
+            Packet::Suspicion(7, 300).encode(None),
+            Packet::Delta(delta()).encode(Some(view().stamp())),
+            Packet::StampOnly.encode(Some(view().stamp())),
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let Ok((stamp, packet)) = Packet::decode(bytes) else { return };
+            assert_eq!(Packet::decode(&packet.encode(stamp)), Ok((stamp, packet)));
+        });
     }
 }

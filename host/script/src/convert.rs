@@ -6,8 +6,9 @@ use mlua::{Lua, Table};
 use crate::number::number_text;
 use crate::value::Value;
 
-/// Tables in tables that a reply may have, at most.
-const DEPTH_MAX: usize = 1_000;
+/// Tables in tables that a reply may have, at most: few enough for the stack of any thread, also in
+/// a build without optimizations.
+const DEPTH_MAX: usize = 200;
 /// What each element of a reply counts for beside its bytes.
 const ELEMENT_BYTES: usize = 64;
 

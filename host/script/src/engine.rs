@@ -10,21 +10,24 @@ use std::time::Instant;
 use bytes::Bytes;
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, VmState};
+use serde::{Deserialize, Serialize};
 
 use crate::convert::{Resp, Unfit, from_lua, to_lua};
 use crate::json::Options;
 use crate::library::plain;
 use crate::number::number_text;
-use crate::script::{Flags, Script, body, is_name, library_name, sha1_hex};
+use crate::script::{Flags, Library, Script, is_name, sha1_hex};
 use crate::value::Value;
 use crate::{bits, json, msgpack, structs};
 
 /// Compiled scripts that an engine keeps, and bytes of their sources, at most.
 const COMPILED_MAX: usize = 1_000;
 const COMPILED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Libraries that an engine keeps, at most.
+const LIBRARIES_MAX: usize = 1_000;
 /// Functions of one library, at most.
 const FUNCTIONS_MAX: usize = 1_000;
-/// Points at which a script may be stopped that pass between two looks at the clock.
+/// Interrupts between two checks of the limits.
 const INTERRUPTS_PER_LOOK: u32 = 256;
 /// What Lua writes as the place of the code in `prelude.lua`.
 const PRELUDE: &str = "convoke";
@@ -61,6 +64,8 @@ const GLOBALS: &[&str] = &[
     "unpack",
     "xpcall",
 ];
+/// Names that the source of a library does not reach while it is loaded.
+const NOT_WHILE_LOADING: &[&str] = &["_G", "getmetatable", "math", "redis", "server"];
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("coroutine", &["create", "isyieldable", "resume", "running", "status", "wrap", "yield"]),
     (
@@ -125,7 +130,7 @@ pub enum LogLevel {
     Warning,
 }
 
-/// The script is not to go on, whatever it would catch.
+/// Stops the script, even if it would catch the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupt;
 
@@ -178,27 +183,14 @@ impl Failure {
 }
 
 /// A function of a library.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     /// Its name.
     pub name: String,
-    /// What it says of itself.
+    /// Its description.
     pub description: Option<String>,
-    /// What it promises.
+    /// Its flags.
     pub flags: Flags,
-}
-
-/// A library: functions that are loaded once and called by name.
-#[derive(Clone, Debug)]
-pub struct Library {
-    /// Its name.
-    pub name: String,
-    /// SHA-1 of its source.
-    pub sha: Arc<str>,
-    /// As the client sent it.
-    pub source: Bytes,
-    /// Its functions, at least one.
-    pub functions: Vec<Registered>,
 }
 
 /// What the callbacks of the state share with the engine.
@@ -208,7 +200,7 @@ struct Shared {
     ending: Cell<Option<Ending>>,
     /// Bounds of the run.
     limits: RefCell<Option<Limits>>,
-    /// Interrupts until the next look at the clock.
+    /// Interrupts until the limits are checked again.
     left: Cell<u32>,
     resp: Cell<Option<Resp>>,
     /// Functions that the library that is being loaded has registered.
@@ -227,7 +219,7 @@ impl Shared {
         self.resp.get().unwrap_or(Resp::Two)
     }
 
-    /// Looks whether the script has to end.
+    /// Checks whether the script must stop.
     fn look(&self) -> Option<Ending> {
         if self.ending.get().is_none()
             && let Some(limits) = &*self.limits.borrow()
@@ -270,6 +262,8 @@ pub struct Engine {
     /// Functions of `prelude.lua`.
     bind: Function,
     run: Function,
+    /// The names that the source of a library reaches while it is loaded.
+    loading: Table,
     compiled: HashMap<Arc<str>, Function>,
     compiled_bytes: usize,
     /// Loaded libraries by name: the checksum of the source, and the functions.
@@ -303,8 +297,13 @@ impl Engine {
         let json = Rc::new(Cell::new(Options::default()));
         let host = host_functions(&lua, &shared, version)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name(format!("={PRELUDE}"));
-        let (bind, guard, run, protection): (Function, Function, Function, Table) =
-            prelude.call(host)?;
+        let (bind, guard, run, protection, registering): (
+            Function,
+            Function,
+            Function,
+            Table,
+            Table,
+        ) = prelude.call(host)?;
         let globals = lua.globals();
         keep_only(&globals, GLOBALS)?;
         for (name, functions) in LIBRARIES {
@@ -333,6 +332,18 @@ impl Engine {
         protection.set_readonly(true);
         let of_strings: Table = lua.load("return getmetatable('')").call(())?;
         of_strings.set_readonly(true);
+        registering.set_readonly(true);
+        let loading = lua.create_table()?;
+        for pair in globals.pairs::<String, mlua::Value>() {
+            let (name, value) = pair?;
+            if !NOT_WHILE_LOADING.contains(&&*name) {
+                loading.raw_set(name, value)?;
+            }
+        }
+        loading.raw_set("redis", &registering)?;
+        loading.raw_set("server", registering)?;
+        loading.set_metatable(Some(protection))?;
+        loading.set_readonly(true);
         globals.set_readonly(true);
         // Nothing changes any more: names need not be looked up again.
         globals.set_safeenv(true);
@@ -344,6 +355,7 @@ impl Engine {
             json,
             bind,
             run,
+            loading,
             compiled: HashMap::new(),
             compiled_bytes: 0,
             libraries: HashMap::new(),
@@ -365,7 +377,7 @@ impl Engine {
         // The two names are arguments of the function that the script is: no global changes.
         let mut source = b"local KEYS, ARGV = ... ".to_vec();
         source.extend_from_slice(script.body());
-        let function = self.compile(&source, "user_script").map_err(|error| {
+        let function = self.compile(&source, "user_script", None).map_err(|error| {
             let text = error.replace("local KEYS, ARGV = ... ", "");
             Failure::error(format!("ERR Error compiling script (new function): {text}"))
         })?;
@@ -380,8 +392,16 @@ impl Engine {
         Ok(function)
     }
 
-    fn compile(&self, source: &[u8], name: &str) -> Result<Function, String> {
-        let chunk = self.lua.load(source).set_name(format!("={name}"));
+    fn compile(
+        &self,
+        source: &[u8],
+        name: &str,
+        environment: Option<&Table>,
+    ) -> Result<Function, String> {
+        let mut chunk = self.lua.load(source).set_name(format!("={name}"));
+        if let Some(environment) = environment {
+            chunk = chunk.set_environment(environment.clone());
+        }
         chunk.set_mode(ChunkMode::Text).into_function().map_err(|error| match error {
             mlua::Error::SyntaxError { message, .. } => message,
             error => plain(&error),
@@ -408,25 +428,21 @@ impl Engine {
     ///
     /// # Errors
     /// If it is malformed, raises an error, or registers nothing: the text after `ERR `.
-    pub fn load(&mut self, source: &Bytes, limits: &Limits) -> Result<Library, String> {
-        let name = library_name(source).map_err(|error| error.to_string())?;
-        let sha = sha1_hex(source).into();
-        let functions = self.register(&name, &sha, source, limits)?;
-        Ok(Library { name, sha, source: source.clone(), functions })
-    }
-
-    fn register(
-        &mut self,
-        name: &str,
-        sha: &Arc<str>,
-        source: &[u8],
-        limits: &Limits,
-    ) -> Result<Vec<Registered>, String> {
+    pub fn load(&mut self, library: &Library, limits: &Limits) -> Result<Vec<Registered>, String> {
+        // Its functions reach all names once it is loaded.
+        let scope = self.lua.create_table().and_then(|names| {
+            let environment = self.lua.create_table()?;
+            names.raw_set("__index", &self.loading)?;
+            environment.set_metatable(Some(names.clone()))?;
+            environment.set_readonly(true);
+            Ok((environment, names))
+        });
+        let (environment, names) = scope.map_err(|error| plain(&error))?;
         let function = self
-            .compile(body(source), "user_function")
+            .compile(library.body(), "user_function", Some(&environment))
             .map_err(|text| format!("Error compiling function: {text}"))?;
         *self.shared.registering.borrow_mut() = Some(Vec::new());
-        let result = self.call(&function, name, &[], &[], limits, &mut Refusing);
+        let result = self.call(&function, &library.name, &[], &[], limits, &mut Refusing);
         let registered = self.shared.registering.borrow_mut().take().unwrap_or_default();
         match result {
             Ok(_) => {}
@@ -440,13 +456,22 @@ impl Engine {
         if registered.is_empty() {
             return Err("No functions registered".into());
         }
+        names.raw_set("__index", self.lua.globals()).map_err(|error| plain(&error))?;
         let names = registered.iter().map(|(registered, _)| registered.clone()).collect();
-        let functions = registered.into_iter().map(|(of, function)| (of.name, function)).collect();
-        self.libraries.insert(name.into(), (Arc::clone(sha), functions));
+        let functions = registered
+            .into_iter()
+            .map(|(of, function)| (of.name.to_ascii_lowercase(), function))
+            .collect();
+        if self.libraries.len() >= LIBRARIES_MAX && !self.libraries.contains_key(&library.name) {
+            // They are loaded again when they are called.
+            self.libraries.clear();
+        }
+        self.libraries.insert(library.name.clone(), (Arc::clone(&library.sha), functions));
         Ok(names)
     }
 
-    /// Runs a function of a library, which is loaded first if this engine has not loaded it.
+    /// Runs a function of a library, which is loaded first if this engine has not loaded it. Its
+    /// name may be in any case.
     ///
     /// # Errors
     /// If it raises an error, or is stopped.
@@ -462,10 +487,10 @@ impl Engine {
         let is_loaded =
             self.libraries.get(&library.name).is_some_and(|(sha, _)| *sha == library.sha);
         if !is_loaded {
-            self.register(&library.name, &library.sha, &library.source, limits)
-                .map_err(|text| Failure::error(format!("ERR {text}")))?;
+            self.load(library, limits).map_err(|text| Failure::error(format!("ERR {text}")))?;
         }
-        let loaded = self.libraries.get(&library.name).and_then(|(_, all)| all.get(name));
+        let loaded = self.libraries.get(&library.name);
+        let loaded = loaded.and_then(|(_, all)| all.get(&name.to_ascii_lowercase()));
         let function = loaded.cloned().ok_or_else(|| Failure::error("ERR Function not found"))?;
         self.call(&function, name, keys, args, limits, commands)
     }
@@ -488,6 +513,9 @@ impl Engine {
         if self.lua.used_memory() > limits.memory_bytes_max / 2 {
             // What earlier scripts left counts for this one.
             let _ = self.lua.gc_collect();
+            if self.lua.used_memory() > limits.memory_bytes_max / 2 {
+                self.clear();
+            }
         }
         let _ = self.lua.set_memory_limit(limits.memory_bytes_max);
         self.json.set(Options::default());
@@ -544,7 +572,7 @@ impl Engine {
                 self.run.call((function, list(keys)?, list(args)?))?;
             Ok(result)
         });
-        // What it caught does not count.
+        // The script may have caught the interrupt.
         match shared.ending.get() {
             Some(Ending::TimedOut) => return Err(Failure::TimedOut),
             Some(Ending::Stopped) => return Err(Failure::Stopped),
@@ -720,7 +748,7 @@ fn register_function(
     if !is_name(&name) {
         return Err("ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long".into());
     }
-    if all.iter().any(|(known, _)| known.name == name) {
+    if all.iter().any(|(known, _)| known.name.eq_ignore_ascii_case(&name)) {
         return Err("ERR Function already exists in the library".into());
     }
     if all.len() >= FUNCTIONS_MAX {
@@ -760,7 +788,7 @@ fn load_function(lua: &Lua) -> mlua::Result<Function> {
             Ok(MultiValue::from_iter([mlua::Value::Nil, text]))
         };
         let mlua::Value::String(source) = source else {
-            return refused("only a text can be loaded".into());
+            return refused("only source text can be loaded".into());
         };
         let name = match name {
             Some(name) => name.to_string_lossy(),
@@ -776,7 +804,7 @@ fn load_function(lua: &Lua) -> mlua::Result<Function> {
     })
 }
 
-/// `collectgarbage`: says how much memory there is; the collector itself needs no help.
+/// `collectgarbage`: returns the memory in use; collection is automatic.
 fn collectgarbage(lua: &Lua) -> mlua::Result<Function> {
     lua.create_function(|lua, what: Option<mlua::LuaString>| {
         Ok(match what {
@@ -786,5 +814,7 @@ fn collectgarbage(lua: &Lua) -> mlua::Result<Function> {
     })
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -21,12 +21,13 @@ mod engine;
 mod json;
 mod library;
 mod msgpack;
+mod nesting;
 mod number;
 mod script;
 mod structs;
 mod value;
 
-pub use engine::{Commands, Engine, Failure, Interrupt, Library, Limits, LogLevel, Registered};
+pub use engine::{Commands, Engine, Failure, Interrupt, Limits, LogLevel, Registered};
 pub use number::number_text;
-pub use script::{Flags, SOURCE_BYTES_MAX, Script, ScriptError, sha1_hex};
+pub use script::{Flags, Library, SOURCE_BYTES_MAX, Script, ScriptError, sha1_hex};
 pub use value::Value;

@@ -1,4 +1,4 @@
--- Runs once in a new state, before any script: what is easier said in Lua. It gets the functions
+-- Runs once in a new state, before any script: what is easier to write in Lua. It gets the functions
 -- of the host and returns those that the host calls.
 
 local host = ...
@@ -114,7 +114,7 @@ function redis.acl_check_cmd(...)
   error(value, 0)
 end
 
--- Effects are replicated, whatever a script wishes.
+-- Effects are always replicated, so these do nothing.
 function redis.set_repl() end
 function redis.replicate_commands()
   return true
@@ -131,7 +131,7 @@ local function argument_of_register(value, name)
   return value
 end
 
-function redis.register_function(...)
+local function register_function(...)
   local count, first, callback = select("#", ...), ...
   local name, flags, description
   if count == 1 then
@@ -194,7 +194,7 @@ local function position()
   end
 end
 
--- What becomes of an error that no script caught.
+-- Converts an uncaught error to an error reply.
 local function uncaught(err)
   local source, line = position()
   if type(err) == "table" and type(err.err) == "string" then
@@ -202,7 +202,7 @@ local function uncaught(err)
   elseif type(err) == "string" then
     return { err = "ERR " .. err, source = source, line = line }
   end
-  return { err = "ERR the script raised an error that is neither a text nor an error reply", source = source, line = line }
+  return { err = "ERR the script raised an error that is neither a string nor an error reply", source = source, line = line }
 end
 
 local xpcall = xpcall
@@ -222,4 +222,13 @@ local protection = {
 }
 setmetatable(_G, protection)
 
-return bind, guard, run, protection
+-- What the source of a library sees as `redis` while it is loaded.
+local registering = setmetatable({
+  register_function = register_function,
+  log = redis.log,
+  LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
+  REDIS_VERSION = redis.REDIS_VERSION,
+  REDIS_VERSION_NUM = redis.REDIS_VERSION_NUM,
+}, protection)
+
+return bind, guard, run, protection, registering

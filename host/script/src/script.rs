@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The longest source of a script or of a library, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What a script says of itself in its first line: `#!lua flags=no-writes,allow-stale`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The flags that a script declares in its first line: `#!lua flags=no-writes,allow-stale`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flags {
     /// It calls no command that writes.
     pub no_writes: bool,
@@ -72,9 +73,15 @@ pub enum ScriptError {
     /// The first line has something else.
     #[error("Unknown lua shebang option: {0}")]
     Option(String),
+    /// The first line of a library names another language.
+    #[error("Engine '{0}' not found")]
+    LibraryEngine(String),
     /// The first line of a library has something else.
     #[error("Invalid metadata value given: {0}")]
     Metadata(String),
+    /// The first line of a library has several names.
+    #[error("Invalid metadata value, name argument was given multiple times")]
+    SeveralNames,
     /// A library has no first line that names it.
     #[error("Missing library metadata")]
     NoMetadata,
@@ -95,7 +102,7 @@ pub struct Script {
     pub sha: Arc<str>,
     /// As the client sent it.
     pub source: Bytes,
-    /// `None` without a first line: scripts of the time before there were flags.
+    /// `None` without such a line, as in scripts written before Redis 7.
     pub flags: Option<Flags>,
 }
 
@@ -134,19 +141,57 @@ impl Script {
     }
 }
 
-/// The name of a library, from its first line: `#!lua name=mylib`.
-pub(crate) fn library_name(source: &[u8]) -> Result<String, ScriptError> {
+/// A library: functions that are loaded once and called by name.
+#[derive(Clone, Debug)]
+pub struct Library {
+    /// Its name, from its first line: `#!lua name=mylib`.
+    pub name: String,
+    /// SHA-1 of its source, as 40 hexadecimal digits in lower case.
+    pub sha: Arc<str>,
+    /// As the client sent it.
+    pub source: Bytes,
+}
+
+impl Library {
+    /// Reads a source.
+    ///
+    /// # Errors
+    /// If it is too long, or its first line is malformed or does not name it.
+    pub fn new(source: Bytes) -> Result<Self, ScriptError> {
+        let name = library_name(&source)?;
+        let sha = sha1_hex(&source).into();
+        Ok(Self { name, sha, source })
+    }
+
+    /// What is compiled, as that of a [`Script`].
+    pub(crate) fn body(&self) -> &[u8] {
+        body(&self.source)
+    }
+}
+
+fn library_name(source: &[u8]) -> Result<String, ScriptError> {
     check_length(source)?;
     let line = first_line(source)?.ok_or(ScriptError::NoMetadata)?;
+    let options = options(&line).map_err(|error| match error {
+        ScriptError::Engine(name) => ScriptError::LibraryEngine(name),
+        error => error,
+    })?;
     let mut name = None;
-    for option in options(&line)? {
+    for option in options {
         match option.strip_prefix("name=") {
-            Some(given) if name.is_none() => name = Some(given.to_owned()),
-            _ => return Err(ScriptError::Metadata(option.into())),
+            Some(_) if name.is_some() => return Err(ScriptError::SeveralNames),
+            Some(given) => name = Some(unquoted(given).to_owned()),
+            None => return Err(ScriptError::Metadata(option.into())),
         }
     }
     let name = name.ok_or(ScriptError::NoName)?;
     if is_name(&name) { Ok(name) } else { Err(ScriptError::Name) }
+}
+
+/// A value without the quotation marks around it.
+fn unquoted(text: &str) -> &str {
+    let inner = |mark| text.strip_prefix(mark)?.strip_suffix(mark);
+    inner('"').or_else(|| inner('\'')).unwrap_or(text)
 }
 
 /// Whether a library or a function may have this name.
@@ -177,7 +222,9 @@ fn first_line(source: &[u8]) -> Result<Option<String>, ScriptError> {
 /// The options after the name of the language.
 fn options(line: &str) -> Result<impl Iterator<Item = &str>, ScriptError> {
     let mut words = line.split_ascii_whitespace();
-    match words.next() {
+    let name =
+        if line.starts_with(|c: char| c.is_ascii_whitespace()) { None } else { words.next() };
+    match name {
         Some(name) if name.eq_ignore_ascii_case("lua") => Ok(words),
         name => Err(ScriptError::Engine(name.unwrap_or_default().into())),
     }
@@ -219,6 +266,10 @@ mod tests {
         assert_eq!(error("#!lua\n"), ScriptError::NoName);
         assert_eq!(error("#!lua name=a-b\n"), ScriptError::Name);
         assert_eq!(error("#!lua name=a flags=b\n"), ScriptError::Metadata("flags=b".into()));
+        assert_eq!(error("#!lua name=a name=b\n"), ScriptError::SeveralNames);
+        assert_eq!(error("#!perl name=a\n"), ScriptError::LibraryEngine("perl".into()));
+        assert_eq!(error("#! name=a\n"), ScriptError::LibraryEngine(String::new()));
+        assert_eq!(library_name(b"#!lua name=\"a\"\n").unwrap(), "a");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::nesting;
+
 /// A reply of a command or of a script: the types of RESP3.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
@@ -17,11 +19,11 @@ pub enum Value {
     /// A string of bytes.
     Bulk(Bytes),
     /// A list.
-    Array(Vec<Self>),
+    Array(#[serde(deserialize_with = "nesting::deeper")] Vec<Self>),
     /// Keys and values, in the order in which they were given.
-    Map(Vec<(Self, Self)>),
+    Map(#[serde(deserialize_with = "nesting::deeper")] Vec<(Self, Self)>),
     /// Different values, in no particular order.
-    Set(Vec<Self>),
+    Set(#[serde(deserialize_with = "nesting::deeper")] Vec<Self>),
     /// A floating-point number.
     Double(f64),
     /// A truth value.
@@ -42,5 +44,56 @@ impl Value {
     /// An error.
     pub fn error(text: impl Into<String>) -> Self {
         Self::Error(Bytes::from(text.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nesting::NESTING_MAX;
+
+    fn nested(levels: usize) -> Value {
+        (0..levels).fold(Value::Nil, |value, level| match level % 3 {
+            0 => Value::Array(vec![value]),
+            1 => Value::Map(vec![(Value::Nil, value)]),
+            _ => Value::Set(vec![value]),
+        })
+    }
+
+    /// Encoded as a script's reply on its way to another member.
+    #[test]
+    fn fuzz_value() {
+        let samples = [
+            Value::Array(vec![
+                Value::Nil,
+                Value::status("OK"),
+                Value::error("ERR no"),
+                Value::Integer(-300),
+                Value::Bulk(Bytes::from_static(b"bulk")),
+                Value::Double(0.5),
+                Value::Boolean(true),
+                Value::BigNumber(Bytes::from_static(b"12345678901234567890")),
+                Value::Verbatim(*b"txt", Bytes::from_static(b"text")),
+            ]),
+            nested(7),
+            nested(NESTING_MAX),
+            nested(NESTING_MAX + 1),
+        ]
+        .map(|value| postcard::to_allocvec(&value).unwrap());
+        convoke_harness::check!(&samples, |bytes| {
+            let Ok(value) = postcard::from_bytes::<Value>(bytes) else {
+                return assert!(bytes != samples[2]);
+            };
+            assert!(bytes != samples[3]);
+            let encoded = postcard::to_allocvec(&value).unwrap();
+            let again = postcard::from_bytes::<Value>(&encoded).expect("its own encoding");
+            assert_eq!(postcard::to_allocvec(&again).unwrap(), encoded);
+        });
+    }
+
+    #[test]
+    fn a_megabyte_of_levels_does_not_exhaust_the_stack() {
+        // Arrays of one value.
+        assert!(postcard::from_bytes::<Value>(&[5, 1].repeat(500_000)).is_err());
     }
 }

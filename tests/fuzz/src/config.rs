@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use convoke_harness::{mutate, noise};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::Run;
-use crate::mutate::{mutate, noise};
 use crate::report::shown;
 
 /// How long a check may take.

@@ -8,12 +8,12 @@ use convoke_grid::op::{
     End, GenericOp, KeyOp, Lifetime, ListOp, Op, PlainOp, PutAnswer, PutIf, WholeOp,
 };
 use convoke_grid::{Grid, MapCatalog, Receipt};
+use convoke_harness::{mutate, noise};
 use convoke_membership::{MemberId, View, ViewId};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::Run;
-use crate::mutate::{mutate, noise};
 use crate::report::{caught, shown};
 use crate::server::{Process, grid_settings, member};
 
@@ -25,25 +25,6 @@ const TICK_MS: u64 = 50;
 
 /// Bytes of the length in front of each message of a session.
 const LENGTH_BYTES: usize = 4;
-
-pub(crate) fn receipts(run: &mut Run) {
-    let corpus = [
-        Receipt::Resume { session: 7, received: u64::MAX, refused: vec![1, 2, 3] }.encode(),
-        Receipt::Received { received: 300, refused: vec![5, u64::MAX] }.encode(),
-    ];
-    while run.has_time() {
-        run.report.count();
-        let mut bytes = corpus[run.random.random_range(0..corpus.len())].clone();
-        mutate(&mut run.random, &mut bytes, &corpus[1]);
-        let again = caught(|| Receipt::decode(&bytes).map(|receipt| (receipt.encode(), receipt)));
-        if let Some(Some((encoded, receipt))) = again
-            && Receipt::decode(&encoded) != Some(receipt)
-        {
-            run.report.add("a receipt does not survive its own encoding", "", &shown(&bytes));
-        }
-        run.report.take_panics(|| shown(&bytes));
-    }
-}
 
 /// Two grids of one view.
 struct Pair {

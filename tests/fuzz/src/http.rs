@@ -4,11 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use convoke_harness::mutate;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::Run;
-use crate::mutate::mutate;
 use crate::report::shown;
 use crate::server::{RESIDENT_MIB_MAX, Served, leave_nothing, resident_mib};
 

@@ -4,7 +4,8 @@
 //! compare answers with a model. Findings are printed with their seed and input; the exit code is 1
 //! then. With the profile `fuzz`, integer overflows and debug assertions panic.
 //!
-//! `cargo xtask fuzz` runs all targets, each in a separate process.
+//! These are whole members, or large parts of one. Each decoder has a harness beside it
+//! (`convoke-harness`). `cargo xtask fuzz` runs all of both, each in a separate process.
 
 mod commands;
 mod config;
@@ -12,11 +13,9 @@ mod grid;
 mod http;
 mod membership;
 mod model;
-mod mutate;
 mod report;
 mod resp;
 mod server;
-mod wire;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -45,12 +44,9 @@ type Target = (&'static str, &'static str, fn(&mut Run));
 
 /// Every target.
 const TARGETS: &[Target] = &[
-    ("wire-handshake", "what a caller sends before it has proved anything", wire::handshakes),
-    ("wire-datagram", "datagrams, sealed and mutated", wire::datagrams),
-    ("membership", "messages, hellos and packets, decoded and handled", membership::messages),
-    ("grid-receipt", "receipts of sessions", grid::receipts),
-    ("grid-message", "messages between two grids, mutated on their way", grid::messages),
-    ("resp-bytes", "requests, mutated, and bytes that are none", resp::bytes),
+    ("membership", "messages between two members, mutated on their way", membership::messages),
+    ("grid", "messages between two grids, mutated on their way", grid::messages),
+    ("resp", "requests, mutated, and bytes that are none", resp::bytes),
     ("http", "paths, heads and bodies", http::requests),
     ("commands", "random commands with arguments at all bounds", commands::random),
     ("model", "commands on a few keys, compared with a model", model::compared),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use convoke_harness::{mutate, noise};
 use convoke_membership::membership::Output;
 use convoke_membership::terms::{Rule, Scope, Term};
 use convoke_membership::{
@@ -10,7 +11,6 @@ use convoke_membership::{
 use rand::RngExt as _;
 
 use crate::Run;
-use crate::mutate::{mutate, noise};
 use crate::report::{caught, shown};
 use crate::server::member;
 

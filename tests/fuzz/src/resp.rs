@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use convoke_harness::{mutate, noise};
 use rand::RngExt as _;
 
 use crate::Run;
 use crate::commands::command;
-use crate::mutate::{mutate, noise};
 use crate::report::shown;
 use crate::server::{Client, RESIDENT_MIB_MAX, Served, encode, is_silence, resident_mib};
 

@@ -219,11 +219,11 @@ fn config_check_shows_what_a_mode_requests_and_is_denied() {
             "its [[discovery]] needs: grant = {{ dns = [\"a.test\", \"_x._tcp.b.test\", \"@{}\"] }}\n",
             server.address()
         ),
-        "the configuration is sound, except for the warnings above\n".to_owned(),
+        "the configuration is valid, except for the warnings above\n".to_owned(),
     ] {
         assert!(ended.stdout.contains(&part), "{part:?} in {}", ended.stdout);
     }
     let ended = check("");
-    assert!(ended.stdout.ends_with("the configuration is sound\n"), "{ended:#?}");
+    assert!(ended.stdout.ends_with("the configuration is valid\n"), "{ended:#?}");
     assert_eq!(server.queries(), 0, "no query is sent");
 }

@@ -86,7 +86,7 @@ fn a_hazelcast_file_can_be_converted() {
             .success()
     );
     let checked = config(&cluster, &["check", "converted.toml"]);
-    assert!(checked.stdout.ends_with("the configuration is sound\n"), "{checked:#?}");
+    assert!(checked.stdout.ends_with("the configuration is valid\n"), "{checked:#?}");
     assert!(checked.stdout.contains(&format!("cluster    {}", cluster.name())), "{checked:#?}");
     let second = with_file(&cluster, "--config", "converted.toml").start();
     cluster.agree([&first, &second]);
@@ -107,7 +107,7 @@ fn config_check_shows_the_effective_configuration_without_starting_a_member() {
         "password   set",
         "mode       tcpip \"10.0.0.1\" (built-in; uses log)",
         "mode       dns \"a.test\" (built-in; uses",
-        "the configuration is sound",
+        "the configuration is valid",
     ] {
         assert!(ended.stdout.contains(expected), "{expected:?} is not in {}", ended.stdout);
     }

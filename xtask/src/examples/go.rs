@@ -51,7 +51,10 @@ fn generated(workspace: &Workspace) -> Result<Bindings> {
         let text = if is_go { format(&in_project(&text))? } else { text };
         let is_exports = name == Path::new("wit_exports.go");
         if is_exports && !text.contains("\twitRuntime.Unpin()\n}") {
-            return Err("the generator ends calls otherwise than in_project knows".to_owned());
+            return Err(
+                "wit-bindgen's output has changed: in_project does not find the end of a call"
+                    .to_owned(),
+            );
         }
         let name = if is_exports { "exports.go".into() } else { name };
         generated.insert(name, text.into_bytes());

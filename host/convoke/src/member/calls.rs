@@ -28,7 +28,7 @@ pub(crate) struct Call {
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error("nothing listens there")]
+    #[error("connection refused")]
     Refused,
     #[error("no answer within {CONNECT_MS_MAX} ms")]
     Silent,
@@ -36,7 +36,7 @@ pub(crate) enum CallError {
     Unreachable(io::Error),
     #[error("{0}")]
     Handshake(HandshakeError),
-    #[error("its hello cannot be decoded; is it a different version?")]
+    #[error("its hello cannot be decoded; it may run another version of Convoke")]
     MalformedHello,
 }
 

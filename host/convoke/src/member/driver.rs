@@ -487,7 +487,7 @@ impl Running {
         let terms = self.core.terms();
         let Some((partitions, catalog)) = agreed::settings(terms) else {
             error!(
-                "cannot read the settings that this cluster agreed on, so this member does not serve data; is it a different version?"
+                "cannot read the settings that this cluster agreed on, so this member does not serve data; the members may run different versions of Convoke"
             );
             return;
         };

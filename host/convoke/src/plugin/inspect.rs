@@ -42,15 +42,17 @@ fn report(name: &str, file: &Path, found: &Inspection) -> String {
         return text;
     }
     text.push_str("  all its interfaces are supported by this convoke\n");
-    text.push_str("it asks to\n");
+    text.push_str("it requests permission to\n");
     for asked in &found.permissions {
         let granted = match asked.grant {
-            PermissionGrant::Always => "; every mode may",
+            PermissionGrant::Always => "; always granted",
             _ => "",
         };
         text.push_str(&format!("  {}{granted} ({})\n", asked.description, asked.interface));
     }
-    text.push_str("to load it, with each grant as narrow as it can be\n\n");
+    text.push_str(
+        "to load it, add these lines to convoke.toml, with each grant as narrow as possible\n\n",
+    );
     text.push_str(&toml(name, file, found));
     text
 }

@@ -47,7 +47,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
         host.open(&loaded, &local).await.map_err(|error| describe("configure", error))?;
     say!("configured in {}, {}", time(started.elapsed()), memory(&instance));
     if args.announce && !loaded.announces() {
-        return Err(format!("mode {name:?} has nothing to announce; leave --announce out"));
+        return Err(format!("mode {name:?} does not announce members; omit --announce"));
     }
     let mut failed = None;
     for number in 1..=args.looks {

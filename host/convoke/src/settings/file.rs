@@ -191,4 +191,28 @@ mod tests {
         assert_eq!(shown.partitions, Some(defaults.data.partitions));
         assert_eq!(shown.change_maps, Some(false));
     }
+
+    #[test]
+    fn fuzz_toml() {
+        let samples = [
+            include_str!("../../convoke.example.toml").to_owned(),
+            example(),
+            "start-port = 70000\n[maps.\"*\"]\nttl-s = -1\n".to_owned(),
+            format!("discovery = {}", "[".repeat(300)),
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            match parse(text) {
+                Ok(options) => {
+                    let written = toml::to_string(&options).expect("what was read can be written");
+                    let again = parse(&written).expect("what was written can be read");
+                    assert_eq!(toml::to_string(&again), Ok(written));
+                }
+                Err((line, why)) => {
+                    assert!(!why.contains('\n'), "{why}");
+                    assert!(line.is_none_or(|line| line <= 1 + text.matches('\n').count()));
+                }
+            }
+        });
+    }
 }

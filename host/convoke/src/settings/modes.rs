@@ -195,7 +195,7 @@ fn read_entry(entry: &Discovery, environment: Environment) -> Result<ModeSetting
         Some("inert") => true,
         Some(other) => {
             return Err(within(format!(
-                "wasi = {other:?} is unknown; expected \"inert\", or no such key"
+                "wasi = {other:?} is unknown; expected \"inert\"; omit the key for no WASI"
             )));
         }
     };

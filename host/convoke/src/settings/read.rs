@@ -105,4 +105,23 @@ mod tests {
         assert_eq!(decode(b"name: caf\xe9".to_vec()), None);
         assert_eq!(decode("caf\u{e9}".into()).as_deref(), Some("caf\u{e9}"));
     }
+
+    #[test]
+    fn fuzz_encoding() {
+        let wide: Vec<u8> =
+            "<?xml version='1.0'?><a/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let samples = [
+            b"<?xml version=\"1.0\" encoding='ISO-8859-1'?><a>caf\xe9</a>".to_vec(),
+            "<?xml encoding = \"UTF-8\"?><a>caf\u{e9}</a>".into(),
+            [&b"\xff\xfe"[..], &wide].concat(),
+            wide,
+            b"\xef\xbb\xbfname: 1".to_vec(),
+            b"<?xml encoding='?>".to_vec(),
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let text = decode(bytes.to_vec());
+            // A byte of any encoding is at most one character of three bytes.
+            assert!(text.is_none_or(|text| text.len() <= 3 * bytes.len()));
+        });
+    }
 }

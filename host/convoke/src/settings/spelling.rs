@@ -13,8 +13,7 @@ const OTHER_NAMES: [(&str, &str); 5] = [
 ];
 
 /// Payara's options about backups on other hosts.
-const ON_HOSTS: &str =
-    "backups are state_receiver on other hosts whenever there are any: remove it";
+const ON_HOSTS: &str = "backups are kept on other hosts whenever there are any: remove it";
 const NO_APPLICATIONS: &str =
     "applications run in other processes and connect as clients over RESP or HTTP: remove it";
 const LOG: &str = "the log goes to standard output, and CONVOKE_LOG=debug shows more: remove it";

@@ -193,4 +193,48 @@ mod tests {
             "unknown grant \"multicats\"; the capabilities are: dns, http, kubernetes, multicast, probe, store"
         );
     }
+
+    /// The name of a capability and a pattern, separated by a space.
+    #[test]
+    fn fuzz_grant() {
+        let samples = [
+            "dns *.shop.example",
+            "dns @[fd00::53]:5353",
+            "dns @fe80::1%eth0",
+            "http https://*.a.example:*",
+            "http http://[::1]:81",
+            "kubernetes kubeconfig:C:\\a \"b\"",
+            "kubernetes context:kind",
+            "multicast [ff15::1]:*",
+            "multicast 224.2.2.4:2904",
+            "probe [fd00::/64]:4900",
+            "probe 10.0.0.0/24:1-9",
+            "store 64KiB",
+            "store 18446744073709551615",
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let Some((capability, pattern)) = text.split_once(' ') else { return };
+            match Grants::parse([(capability, [pattern].as_slice())]) {
+                Ok(grants) => {
+                    // The text of a grant gives an equal grant.
+                    let again = |capability, pattern: String| {
+                        Grants::parse([(capability, [pattern].as_slice())]).ok()
+                    };
+                    let shown = grants.dns.patterns().map(|shown| ("dns", shown));
+                    let shown = shown.chain(grants.http.iter().map(|it| ("http", it.to_string())));
+                    let kubernetes = grants.kubernetes.patterns().map(|it| ("kubernetes", it));
+                    let multicast = grants.multicast.iter().map(|it| ("multicast", it.to_string()));
+                    let probe = grants.probe.iter().map(|it| ("probe", it.to_string()));
+                    let store = grants.store.iter().map(|it| ("store", it.to_string()));
+                    let shown = shown.chain(kubernetes).chain(multicast).chain(probe).chain(store);
+                    for (capability, shown) in shown {
+                        assert_eq!(again(capability, shown).as_ref(), Some(&grants));
+                    }
+                    assert!(!grants.to_string().contains('\n'));
+                }
+                Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+            }
+        });
+    }
 }

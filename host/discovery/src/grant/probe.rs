@@ -22,7 +22,7 @@ enum Hosts {
     Any,
     /// A network, or an address of it; a single address is a network with the full prefix length.
     Network(IpNet),
-    /// A name in lower case, whatever addresses it resolves to.
+    /// A name in lower case, regardless of the addresses it resolves to.
     Named(String),
 }
 

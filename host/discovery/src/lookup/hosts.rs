@@ -48,4 +48,19 @@ mod tests {
         assert_eq!(hosts.addresses("a.example").map(<[_]>::len), Some(1));
         assert_eq!((hosts.addresses("b"), hosts.addresses("y")), (None, None));
     }
+
+    #[test]
+    fn fuzz_hosts() {
+        let samples = [
+            "127.0.0.1 localhost\n10.0.0.5\tA.example a # b\r\nfd00::5 a\n10.0.0.5 a\nx y\n",
+            "::1%lo a\n#\n 10.0.0.1",
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let hosts = Hosts::read(&String::from_utf8_lossy(bytes));
+            for (name, addresses) in &hosts.0 {
+                assert!((1..=limits::LOOKUP_ADDRESSES_MAX).contains(&addresses.len()));
+                assert_eq!(hosts.addresses(&name.to_ascii_uppercase()), Some(&addresses[..]));
+            }
+        });
+    }
 }

@@ -200,4 +200,51 @@ mod tests {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }
+
+    #[test]
+    fn fuzz_credentials() {
+        let samples =
+            ["Basic ZGVmYXVsdDpzOmVjcmV0", "basic  OnNlY3JldA==", "Bearer OnNlY3JldA==", "Basic !"];
+        convoke_harness::check!(&samples, |bytes| {
+            let Some((user, password)) = credentials(bytes) else { return };
+            assert!(!user.contains(':'));
+            let encoded = BASE64_STANDARD.encode(format!("{user}:{password}"));
+            assert_eq!(credentials(format!("Basic {encoded}").as_bytes()), Some((user, password)));
+        });
+    }
+
+    /// The values of `Host` and `Origin`, separated by a line break.
+    #[test]
+    fn fuzz_origin() {
+        let samples = [
+            "127.0.0.1:8080\nhttp://127.0.0.1:8080",
+            "[::1]:80\nhttps://evil.example",
+            "localhost\nnull",
+            "evil.example:8080\n",
+            "localhost.evil.example\nhttp://localhost.evil.example",
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let mut lines =
+                bytes.splitn(2, |byte| *byte == b'\n').map(header::HeaderValue::from_bytes);
+            let (Some(Ok(host)), origin) = (lines.next(), lines.next()) else { return };
+            let mut headers = HeaderMap::from_iter([(header::HOST, host.clone())]);
+            if let Some(Ok(origin)) = origin {
+                headers.insert(header::ORIGIN, origin);
+            }
+            if is_cross_origin(&headers) {
+                return;
+            }
+            // A page of this machine: at an address or at localhost, and its own.
+            let host = host.to_str().unwrap_or_default();
+            assert!(
+                !host.bytes().any(|byte| byte.is_ascii_alphabetic() && !byte.is_ascii_hexdigit())
+                    || host.contains("localhost")
+                    || host.contains('%'),
+                "{host}"
+            );
+            if let Some(origin) = headers.get(header::ORIGIN) {
+                assert!(origin.to_str().unwrap_or_default().ends_with(host));
+            }
+        });
+    }
 }

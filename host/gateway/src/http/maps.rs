@@ -205,4 +205,42 @@ mod tests {
         assert!(read(&[(header::IF_NONE_MATCH, "\"1\"")]).is_err());
         assert!(read(&[(header::IF_MATCH, "*"), (header::IF_NONE_MATCH, "*")]).is_err());
     }
+
+    /// The headers of a request for an entry, all with the same value.
+    #[test]
+    fn fuzz_entry_headers() {
+        let samples = [
+            "*",
+            "\"00000000000000ff\"",
+            "W/\"1\"",
+            " 60000 ",
+            "9223372036854775807",
+            "18446744073709551616",
+            "\"0\", \"x",
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
+            let given = |names: &[HeaderName]| {
+                names.iter().map(|name| (name.clone(), value.clone())).collect::<HeaderMap>()
+            };
+            match condition(&given(&[header::IF_MATCH])) {
+                Ok(Some(PutIf::Version(known))) => {
+                    assert_eq!(version(&tag(known)), Some(known));
+                }
+                Ok(found) => assert_eq!(found, Some(PutIf::Present)),
+                Err(_) => {}
+            }
+            let absent = condition(&given(&[header::IF_NONE_MATCH]));
+            assert!(absent.is_err() || absent == Ok(Some(PutIf::Absent)));
+            assert!(condition(&given(&[header::IF_MATCH, header::IF_NONE_MATCH])).is_err());
+            match lifetime(&given(&[TTL, MAX_IDLE])) {
+                Ok(Lifetime::Limited { ttl_ms: Some(ttl_ms), max_idle_ms }) => {
+                    assert!((1..=MS_MAX).contains(&ttl_ms));
+                    assert_eq!(Some(ttl_ms), max_idle_ms);
+                }
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => {}
+            }
+        });
+    }
 }

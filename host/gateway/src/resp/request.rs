@@ -473,16 +473,48 @@ mod tests {
             let pieces: Vec<_> = cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect();
             prop_assert_eq!(read(&pieces, true).unwrap(), requests);
         }
+    }
 
-        #[test]
-        fn arbitrary_bytes_never_cause_a_panic(
-            bytes in proptest::collection::vec(
-                prop_oneof![any::<u8>(), Just(b'*'), Just(b'$'), Just(b'1'), Just(b'\r'), Just(b'\n')],
-                0..200,
-            ),
-        ) {
-            let _ = read(&[&bytes], true);
-            let _ = read(&[&bytes], false);
-        }
+    /// However bytes are split, they are the same requests, within the limits.
+    #[test]
+    fn fuzz_request() {
+        let samples: [&[u8]; 9] = [
+            b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n$4\r\nPING\r\n",
+            b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\n\r\nin a value\r\n",
+            b"PING\r\nset k \"a b\\x41\\n\" 'it\\'s'\n\r\n*0\r\n*-1\r\n",
+            b"*2147483647\r\n$3\r\nGET\r\n",
+            b"*1\r\n$536870912\r\n",
+            b"*2\r\n$3\r\nGET\r\n$-1\r\n",
+            b"*1\r\n*1\r\n$4\r\nPING\r\n",
+            b"*11\r\n$16385\r\n",
+            b"GET k\"x\"y\r\n",
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            for is_authenticated in [true, false] {
+                let whole = read(&[bytes], is_authenticated);
+                let (first, second) = bytes.split_at(bytes.len() / 2);
+                let pieces = [&first[..first.len() / 2], &first[first.len() / 2..], second];
+                let pieced = read(&pieces, is_authenticated);
+                let single: Vec<_> = bytes.chunks(1).collect();
+                let bytewise = read(&single, is_authenticated);
+                assert_eq!(whole, pieced);
+                assert_eq!(whole, bytewise);
+                let Ok(requests) = whole else { continue };
+                for request in &requests {
+                    let length: usize = request.iter().map(Vec::len).sum();
+                    assert!(length <= bytes.len());
+                }
+                // Encoded as arrays, they are the same.
+                let mut encoded = Vec::new();
+                for request in &requests {
+                    encoded.extend(format!("*{}\r\n", request.len()).into_bytes());
+                    for argument in request {
+                        encoded.extend(format!("${}\r\n", argument.len()).into_bytes());
+                        encoded.extend([argument, &b"\r\n"[..]].concat());
+                    }
+                }
+                assert_eq!(read(&[&encoded], true), Ok(requests));
+            }
+        });
     }
 }

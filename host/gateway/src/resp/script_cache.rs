@@ -1,12 +1,15 @@
-//! Scripts that this member knows, and those that it runs.
+//! The script cache of this member, and its running scripts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
+use bytes::Bytes;
 use convoke_grid::Grid;
 use convoke_script::Script;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 /// Scripts that a member keeps, and bytes of their sources, at most. Others are read from the
@@ -25,7 +28,7 @@ pub(crate) const SCRIPTS_MAP: &str = "resp:scripts";
 /// The scripts of one member.
 pub(crate) struct Scripts {
     cache: Mutex<Cache>,
-    running: Mutex<BTreeMap<u64, Arc<AtomicBool>>>,
+    running: Mutex<BTreeMap<u64, Entry>>,
     last_run: AtomicU64,
     /// Permits for scripts over several partitions.
     pub(crate) permits: Arc<Semaphore>,
@@ -87,27 +90,57 @@ impl Scripts {
         true
     }
 
-    /// Makes all members forget their scripts.
+    /// Clears the script caches of all members.
     pub(crate) fn flush(&self, grid: &Grid) {
         let before = grid.setting(FLUSHED).and_then(|text| text.parse::<u64>().ok());
         grid.set_setting(FLUSHED, &before.unwrap_or(0).wrapping_add(1).to_string());
         self.cache.lock().follow(grid);
     }
 
-    /// Notes that a script runs, until the result is dropped.
-    pub(crate) fn started(self: &Arc<Self>) -> RunningScript {
+    /// Registers a running script until the result is dropped.
+    pub(crate) fn started(self: &Arc<Self>, info: RunningInfo) -> RunningScript {
         let id = self.last_run.fetch_add(1, Ordering::Relaxed);
         let stop = Arc::new(AtomicBool::new(false));
-        self.running.lock().insert(id, Arc::clone(&stop));
+        let entry = Entry { stop: Arc::clone(&stop), info, started: Instant::now() };
+        self.running.lock().insert(id, entry);
         RunningScript { scripts: Arc::clone(self), id, stop }
     }
 
-    /// Stops all scripts that this member runs. Returns whether there were any.
-    pub(crate) fn stop_all(&self) -> bool {
+    /// Stops all scripts that this member runs, or all functions. Returns how many there were.
+    pub(crate) fn stop_all(&self, functions: bool) -> usize {
         let running = self.running.lock();
-        running.values().for_each(|stop| stop.store(true, Ordering::Relaxed));
-        !running.is_empty()
+        let stopped = running.values().filter(|entry| entry.info.is_function == functions);
+        stopped.map(|entry| entry.stop.store(true, Ordering::Relaxed)).count()
     }
+
+    /// What this member runs, the oldest first.
+    pub(crate) fn running(&self) -> Vec<RunningInfo> {
+        let running = self.running.lock();
+        let info = |entry: &Entry| {
+            let ms = u64::try_from(entry.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            RunningInfo { ms, ..entry.info.clone() }
+        };
+        running.values().map(info).collect()
+    }
+}
+
+struct Entry {
+    stop: Arc<AtomicBool>,
+    info: RunningInfo,
+    started: Instant,
+}
+
+/// What is known of a script that runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RunningInfo {
+    /// Whether it is a function of a library.
+    pub(crate) is_function: bool,
+    /// The name of the function, or the checksum of the script.
+    pub(crate) name: String,
+    /// The command that runs it.
+    pub(crate) command: Vec<Bytes>,
+    /// For how long it has run, in milliseconds.
+    pub(crate) ms: u64,
 }
 
 /// A script that this member runs.

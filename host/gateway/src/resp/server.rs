@@ -15,6 +15,7 @@ use super::client_info::ClientInfo;
 use super::lanes::Lanes;
 use super::monitor::Monitors;
 use super::script_cache::Scripts;
+use super::scripts::Functions;
 use super::stats::Stats;
 use super::tracking::Tracking;
 use crate::databases::{DATABASES, map_name};
@@ -164,6 +165,7 @@ pub struct Server {
     pub(crate) stats: Stats,
     /// What `CONFIG RESETSTAT` has set to zero.
     pub(crate) reset: ResetCounters,
+    pub(crate) functions: Functions,
     /// Counters since the start.
     pub counters: RespCounters,
     started: Instant,
@@ -200,6 +202,7 @@ impl Server {
             cluster,
             pubsub,
             scripts: Arc::default(),
+            functions: Functions::default(),
             counters: RespCounters::default(),
             started: Instant::now(),
             port,

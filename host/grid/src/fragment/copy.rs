@@ -148,10 +148,13 @@ impl Fragment {
                 self.take(hash, key);
                 self.remove_tombstone(hash, key);
                 let mut value = Structure::for_edit(edit);
-                let fits = value.apply(edit).is_ok();
+                *last = None;
+                if value.apply(edit).is_err() || value.len() == 0 {
+                    return false;
+                }
                 self.add_structure(map, now_ms, hash, key, *meta, value);
                 *last = Some((hash, (*key).into()));
-                fits
+                true
             }
             Item::More(edit) => {
                 let Some((hash, key)) = last else { return false };
@@ -160,7 +163,11 @@ impl Fragment {
                 let before = entry.bytes();
                 let fits = entry.value.apply(edit).is_ok();
                 self.heap_bytes = self.heap_bytes + entry.bytes() - before;
-                fits
+                let is_empty = entry.value.len() == 0;
+                if is_empty {
+                    self.take(*hash, key);
+                }
+                fits && !is_empty
             }
             Item::Removal { key, version } => {
                 let hash = hash_of(key);

@@ -1,4 +1,4 @@
-//! Gives up a step: brings back what its edits have changed in a fragment.
+//! The undo log of a step, with which its edits are rolled back.
 //!
 //! While a fragment records, each edit leaves what undoes it: a copy of a plain value, the inverse
 //! edit of a structure, which is as small as the edit, or the removed entry itself. Statistics,
@@ -19,7 +19,7 @@ pub(super) enum Taken {
     Structured(Structured),
 }
 
-/// What undoes the edits of a step, in their order.
+/// The undo log, in the order of the edits.
 #[derive(Debug, Default)]
 pub(super) struct Undo(Vec<(u32, Box<[u8]>, Before)>);
 
@@ -47,7 +47,7 @@ impl Fragment {
         self.undo = Some(Box::default());
     }
 
-    /// The edits since [`Fragment::record_undo`] stay.
+    /// Discards the undo log; the edits are kept.
     pub(crate) fn keep_edits(&mut self) {
         self.undo = None;
     }
@@ -84,7 +84,7 @@ impl Fragment {
         }
     }
 
-    /// Brings back what was here at [`Fragment::record_undo`].
+    /// Rolls back to the state at [`Fragment::record_undo`].
     pub(crate) fn undo_edits(&mut self) {
         let Some(undo) = self.undo.take() else { return };
         for (hash, key, before) in undo.0.into_iter().rev() {

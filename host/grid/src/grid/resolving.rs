@@ -44,7 +44,7 @@ impl Inner {
         }));
     }
 
-    /// What the home partition of a transaction says of it.
+    /// The decision of a transaction, as stored in its home partition.
     async fn decision(self: &Arc<Self>, id: TransactionId) -> Option<Decision> {
         match self.ask_once(id.home, TransactionOp::Decision(id)).await? {
             Reply::Integer(0) => Some(Decision::Pending),

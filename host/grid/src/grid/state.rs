@@ -54,9 +54,9 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 ///    future completes or the owner's deadline has passed.
 ///
 /// All methods may be called from any thread. None of them blocks: they hold locks for a short time
-/// only, and whatever waits for other members is returned as a future or runs in [`Host::spawn`].
+/// only, and anything that waits for other members is returned as a future or runs in [`Host::spawn`].
 ///
-/// Messages of one member are handled one after the other, whichever thread calls
+/// Messages of one member are handled one after the other, regardless of the thread that calls
 /// [`Grid::handle_bytes`]; those of several members, and the other methods, run in parallel.
 ///
 /// A partition is changed under its lock, and a thread holds one such lock at a time. "Locks in

@@ -8,7 +8,7 @@ use crate::map::Map;
 use crate::partition::step::Step;
 use crate::{OpError, Reply};
 
-/// What became of a step.
+/// The result of a step.
 pub enum Stepped<R> {
     /// It was executed.
     Done {

@@ -6,6 +6,8 @@
 
 mod answer;
 mod effect;
+#[cfg(test)]
+mod fuzz;
 mod generic;
 mod hash;
 mod lease;
@@ -53,7 +55,7 @@ use crate::clock::Version;
 use crate::limits::KEY_BYTES_MAX;
 use crate::tracking::Origin;
 use crate::value::Type;
-use crate::{OpError, Reply};
+use crate::{OpError, Reply, nesting};
 
 /// An operation of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +73,7 @@ pub enum Op<'a> {
         #[serde(borrow, with = "serde_bytes")]
         owner: &'a [u8],
         /// The operation.
-        #[serde(borrow)]
+        #[serde(borrow, deserialize_with = "nesting::deeper")]
         op: Box<Self>,
     },
     /// An operation on all keys of the partition.
@@ -82,7 +84,7 @@ pub enum Op<'a> {
         #[serde(borrow)]
         watched: Vec<(&'a [u8], Version)>,
         /// The operations, in order.
-        #[serde(borrow)]
+        #[serde(borrow, deserialize_with = "nesting::deeper")]
         ops: Vec<Self>,
     },
     /// A step of a transaction over several partitions.
@@ -104,7 +106,7 @@ pub enum Op<'a> {
         /// The client.
         origin: Origin,
         /// The operation.
-        #[serde(borrow)]
+        #[serde(borrow, deserialize_with = "nesting::deeper")]
         op: Box<Self>,
     },
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Op;
 use super::effect::Effect;
 use crate::clock::Version;
+use crate::nesting;
 
 /// Operations and watched keys of one transaction, at most.
 pub const TRANSACTION_OPS_MAX: usize = 100_000;
@@ -22,7 +23,7 @@ pub struct TransactionId {
     pub(crate) started: Version,
     /// The member that runs it.
     pub(crate) member: MemberId,
-    /// Tells attempts apart.
+    /// Distinguishes the attempts of a transaction.
     pub(crate) attempt: u64,
     /// The partition that holds the decision to commit.
     pub(crate) home: u16,
@@ -35,7 +36,7 @@ pub struct MapOp<'a> {
     #[serde(borrow)]
     pub map: &'a str,
     /// An operation on one key or on several.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nesting::deeper")]
     pub op: Op<'a>,
 }
 
@@ -107,7 +108,7 @@ pub(crate) enum Decision {
     Pending = 0,
     /// It is to be applied.
     Committed = 1,
-    /// It never will be.
+    /// It was aborted.
     Aborted = 2,
 }
 

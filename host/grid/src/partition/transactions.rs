@@ -658,3 +658,36 @@ fn lock_keys_of(
     keys.dedup();
     Ok(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::{Edit, RecordChange};
+    use crate::entry::Expiry;
+    use crate::{Version, encoding};
+
+    /// A prepared transaction, as a backup that becomes primary finds it in its map.
+    #[test]
+    fn fuzz_prepared() {
+        let put = Edit::Put { kind: 0, value: b"value", expiry: Expiry::NEVER };
+        let mut records = Vec::new();
+        for change in [RecordChange::Key(b"key", put), RecordChange::Key(b"other", Edit::Remove)] {
+            Record { map: "m", version: Version(7), change }.encode(&mut records);
+        }
+        let samples = [None, Some(vec![3, 300])].map(|participants| {
+            let locks = vec![("m", 7), ("other", u32::MAX)];
+            encoding::encoded(&Prepared { locks, records: &records, participants })
+        });
+        convoke_harness::check!(&samples, |bytes| {
+            let Ok(prepared) = postcard::from_bytes::<Prepared<'_>>(bytes) else { return };
+            let encoded = encoding::encoded(&prepared);
+            let again = postcard::from_bytes::<Prepared<'_>>(&encoded).expect("its own encoding");
+            assert_eq!(encoding::encoded(&again), encoded);
+            let mut rest = prepared.records;
+            while let Some((_, behind)) = Record::decode(rest) {
+                assert!(behind.len() < rest.len());
+                rest = behind;
+            }
+        });
+    }
+}

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::receipt::{LENGTH_BYTES, REFUSED_MAX};
 
-/// Bytes that may wait for one member. Beyond that, whatever needs the member is refused: writes
+/// Bytes that may wait for one member. Beyond that, everything that needs the member is refused: writes
 /// that it backs up, operations for it, its requests, and messages on topics. Events are dropped.
 pub const OUTGOING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Maximum number of bytes that are passed to a connection at once; a longer message is passed

@@ -20,7 +20,16 @@ const MEMBER_BYTES: usize = 96;
 
 /// The score of a member: any number but NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64")]
 pub struct Score(f64);
+
+impl TryFrom<f64> for Score {
+    type Error = &'static str;
+
+    fn try_from(number: f64) -> Result<Self, Self::Error> {
+        Self::new(number).ok_or("a score is not NaN")
+    }
+}
 
 impl Score {
     /// `None` for NaN.

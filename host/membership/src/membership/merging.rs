@@ -298,7 +298,7 @@ impl Membership {
             self.sight(now, &Summary::of(theirs));
             return;
         }
-        // In whichever of the two: a setting that one of them has must not change.
+        // In either direction: a setting that one of them has must not change.
         let differences = self.terms.differences(terms);
         if !differences.is_empty() {
             if !self.must_wait(now, from) {

@@ -73,7 +73,7 @@ impl Membership {
         if path.unheard_since.take().is_none() {
             return;
         }
-        // Tells it that it need not send over its stream any more.
+        // Notifies it that it can stop sending over its stream.
         if path.is_unheard_there(now) || path.reported {
             self.acknowledge_datagrams(from);
         }

@@ -9,7 +9,7 @@ pub enum AtAddress {
     Member,
     /// Nothing: the host exists and refused the connection.
     Refused,
-    /// OtherProcess process: a member with another id, a member of another cluster, or another program.
+    /// Another process: a member with another id, a member of another cluster, or another program.
     OtherProcess,
     /// The caller itself. Several hosts may have the same address, such as that of a container
     /// bridge, and each reaches itself there.

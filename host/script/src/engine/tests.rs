@@ -396,10 +396,10 @@ fn a_library_registers_functions_that_are_called_by_name() {
     let source = Bytes::from_static(
         b"#!lua name=lib\nlocal count = 0\nlocal function next() count = count + 1 return count end\nredis.register_function('one', function(keys, args) return {keys[1], args[1], next()} end)\nredis.register_function{function_name='two', callback=function() return redis.call('get') end, flags={'no-writes'}, description='d'}",
     );
-    let library = engine.load(&source, &limits()).unwrap();
+    let library = Library::new(source).unwrap();
     assert_eq!(library.name, "lib");
-    let names: Vec<_> =
-        library.functions.iter().map(|of| (&*of.name, of.flags.no_writes)).collect();
+    let functions = engine.load(&library, &limits()).unwrap();
+    let names: Vec<_> = functions.iter().map(|of| (&*of.name, of.flags.no_writes)).collect();
     assert_eq!(names, [("one", false), ("two", true)]);
     let mut fake = Fake::default();
     let bulk = |text: &str| Value::Bulk(Bytes::copy_from_slice(text.as_bytes()));
@@ -407,23 +407,26 @@ fn a_library_registers_functions_that_are_called_by_name() {
     assert_eq!(one, Ok(Value::Array(vec![bulk("k"), bulk("a"), Value::Integer(1)])));
     // Another engine loads it when it is called.
     let mut other = Engine::new("8.2.0").unwrap();
-    let two = other.run_function(&library, "two", &[], &[], &limits(), &mut fake);
+    let two = other.run_function(&library, "TWO", &[], &[], &limits(), &mut fake);
     assert_eq!(two, Ok(bulk("value")));
     let missing = other.run_function(&library, "three", &[], &[], &limits(), &mut fake);
     assert_eq!(missing, Err(Failure::error("ERR Function not found")));
-    let refused = |source: &'static str| {
-        Engine::new("8.2.0")
-            .unwrap()
-            .load(&Bytes::from_static(source.as_bytes()), &limits())
-            .unwrap_err()
+    let refused_of = |source: &str| {
+        let library = Library::new(Bytes::copy_from_slice(source.as_bytes())).unwrap();
+        Engine::new("8.2.0").unwrap().load(&library, &limits()).unwrap_err()
     };
+    let refused = |source: &'static str| refused_of(source);
     assert_eq!(refused("#!lua name=a\nreturn 1"), "No functions registered");
-    assert!(refused("#!lua name=a\nredis.call('get', 'x')").contains("commands cannot be called"));
+    for name in ["redis.call('get', 'x')", "math.random()", "getmetatable(_G)", "redis.setresp(3)"]
+    {
+        let missing = refused_of(&format!("#!lua name=a\nlocal x = {name}"));
+        assert!(missing.contains("attempted to access nonexistent global variable"), "{missing}");
+    }
     assert!(refused("#!lua name=a\nx = 1").contains("Attempt to modify a readonly table"));
     assert!(refused("#!lua name=a\nredis.register_function('a', function() end) redis.register_function('a', function() end)").contains("already exists"));
     assert!(refused("#!lua name=a\nwhile").starts_with("Error compiling function: user_function:"));
     assert!(
         error("redis.register_function('a', function() end)")
-            .contains("only be called on FUNCTION LOAD")
+            .contains("attempt to call a nil value")
     );
 }

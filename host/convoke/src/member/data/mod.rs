@@ -157,3 +157,23 @@ impl Drop for Sender {
         self.task.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first frame of a data stream.
+    #[test]
+    fn fuzz_opening() {
+        let samples =
+            [(7, 271, 0), (u64::MAX, u16::MAX, 300)].map(|(session, partitions, number)| {
+                Opening { session, partitions, acknowledged: number }.encode()
+            });
+        convoke_harness::check!(&samples, |bytes| {
+            match Opening::decode(bytes) {
+                Some(opening) => assert_eq!(opening.encode(), bytes),
+                None => assert_ne!(bytes.len(), samples[0].len()),
+            }
+        });
+    }
+}

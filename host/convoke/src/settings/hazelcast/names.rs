@@ -100,7 +100,7 @@ pub(super) fn check(document: &Document) -> Result<(), String> {
             if !known.iter().any(|known| is_same(known)) {
                 let known = match known {
                     [] => "expected text only".to_owned(),
-                    known => format!("it knows {}", known.join(", ")),
+                    known => format!("expected one of {}", known.join(", ")),
                 };
                 return Err(format!(
                     "{}: {:?} is unknown to Hazelcast; {known}",

@@ -1,7 +1,6 @@
 //! What files of Hazelcast are translated to.
 
 use convoke_grid::map::MergePolicy;
-use proptest::prelude::*;
 
 use super::super::options::Options;
 use super::super::tables::MapEntry;
@@ -564,11 +563,27 @@ fn the_translation_is_a_valid_convoke_file() {
     assert!(toml.contains("# - hazelcast.queue[a].max-size"), "{toml}");
 }
 
-proptest! {
-    #[test]
-    fn any_text_is_translated_or_refused_on_one_line(text in "(<hazelcast>)?\\PC{0,200}") {
-        if let Err(refusal) = translate(&text) {
-            prop_assert!(!refusal.contains('\n'));
+/// Any file is translated to a valid file, or refused on one line.
+#[test]
+fn fuzz_hazelcast() {
+    let samples = [
+        XML.to_owned(),
+        YAML.to_owned(),
+        "<hazelcast><queue name='a'><max-size>1</max-size></queue></hazelcast>".to_owned(),
+        "<hazelcast><map name='m'><eviction size='&#x41;'/><!-- ${a} --></map></hazelcast>"
+            .to_owned(),
+        "hazelcast: {map: {m: {backup-count: &a 1, async-backup-count: *a}}}".to_owned(),
+        "<a>".repeat(2_000),
+        "[".repeat(2_000),
+    ];
+    convoke_harness::check!(&samples, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        match translate(&text) {
+            Ok(translated) => match translated.to_toml("a.xml") {
+                Ok(toml) => drop(toml::from_str::<Options>(&toml).expect("a valid file")),
+                Err(refusal) => assert!(!refusal.contains('\n'), "{refusal}"),
+            },
+            Err(refusal) => assert!(!refusal.contains('\n'), "{refusal}"),
         }
-    }
+    });
 }

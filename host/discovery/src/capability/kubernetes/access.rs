@@ -214,4 +214,19 @@ mod tests {
         assert_eq!(failure.kind, Kind::NotInCluster);
         assert!(failure.text.starts_with("/nonexistent/namespace cannot be read:"));
     }
+
+    #[test]
+    fn fuzz_account() {
+        let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+        let claims = encode(r#"{"sub":"system:serviceaccount:shop:till","exp":1}"#);
+        let samples = [
+            format!("x.{claims}.y\n"),
+            format!("x.{}.y", encode(r#"{"sub": "a\nb"}"#)),
+            "a.b.c".to_owned(),
+        ];
+        convoke_harness::check!(&samples, |bytes| {
+            let account = subject(&String::from_utf8_lossy(bytes));
+            assert!(account.len() <= 253 && !account.contains(char::is_control), "{account:?}");
+        });
+    }
 }

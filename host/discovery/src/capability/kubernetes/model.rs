@@ -271,7 +271,6 @@ impl Object for EndpointSlice {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -353,11 +352,54 @@ mod tests {
         assert!(endpoints::<EndpointSlice>(json!({ "endpoints": null, "ports": null })).is_empty());
     }
 
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_are_parsed_or_rejected(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = serde_json::from_slice::<Page<Pod>>(&bytes);
-            let _ = serde_json::from_slice::<Event<EndpointSlice>>(&bytes);
+    fn check(found: &[Endpoint]) {
+        for endpoint in found {
+            assert!(!endpoint.addresses.is_empty());
+            assert!(endpoint.ports.iter().all(|(_, port)| *port != 0));
         }
+    }
+
+    #[test]
+    fn fuzz_kubernetes_page() {
+        let samples = [
+            r#"{"metadata": {"resourceVersion": "7", "continue": "abc"}, "items": [{"metadata": {"name": "till-0"},
+            "spec": {"containers": [{"ports": [{"name": "member", "containerPort": 6900, "protocol": "TCP"}]}]},
+            "status": {"phase": "Running", "podIP": "10.1.0.7", "podIPs": [{"ip": "fd00::7"}],
+            "conditions": [{"type": "Ready", "status": "True"}]}}]}"#,
+            r#"{"items": [{"metadata": {"deletionTimestamp": "2026-11-24T07:00:00Z"}, "status": {"phase": "Failed"}}]}"#,
+            r#"{"items": null}"#,
+            "[[[[[[[[[[[[[[[[",
+        ];
+        convoke_harness::check!(&samples, |json| {
+            if let Ok(page) = serde_json::from_slice::<Page<Pod>>(json) {
+                page.items.iter().for_each(|pod| check(&pod.endpoints()));
+            }
+            if let Ok(page) = serde_json::from_slice::<Page<EndpointSlice>>(json) {
+                page.items.iter().for_each(|slice| check(&slice.endpoints()));
+            }
+        });
+    }
+
+    #[test]
+    fn fuzz_kubernetes_event() {
+        let samples = [
+            r#"{"type": "ADDED", "object": {"metadata": {"name": "till-x7k", "resourceVersion": "9"},
+            "addressType": "IPv6", "endpoints": [{"addresses": ["fd00::7"], "conditions": {"ready": false,
+            "serving": true, "terminating": false}, "targetRef": {"kind": "Pod", "name": "till-0"}, "zone": "b"}],
+            "ports": [{"name": "member", "port": 6900, "protocol": "TCP"}, {"port": null}]}}"#,
+            r#"{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "12"}}}"#,
+            r#"{"type": "ERROR", "object": {"message": "too old", "reason": "Expired", "code": 410}}"#,
+            r#"{"type": "UNHEARD", "object": {"endpoints": null, "ports": null}}"#,
+        ];
+        convoke_harness::check!(&samples, |json| {
+            let _ = serde_json::from_slice::<EventHead>(json);
+            let _ = serde_json::from_slice::<Event<Status>>(json);
+            if let Ok(event) = serde_json::from_slice::<Event<Pod>>(json) {
+                check(&event.object.endpoints());
+            }
+            if let Ok(event) = serde_json::from_slice::<Event<EndpointSlice>>(json) {
+                check(&event.object.endpoints());
+            }
+        });
     }
 }

@@ -352,6 +352,6 @@ mod tests {
         let repeats: [&[u8]; 3] = [b"srandmember", b"s", b"-1000001"];
         call(&mut client, &[b"sadd", b"s", b"m"]).await;
         let Answer::Error(text) = call(&mut client, &repeats).await else { panic!("no error") };
-        assert!(text.starts_with("ERR the answer would be longer"), "{text}");
+        assert!(text.starts_with("ERR the reply would exceed"), "{text}");
     }
 }

@@ -8,7 +8,7 @@ use super::super::commands::{
     blocking, clients, cluster, describe, hashes, info, introspection, keys, latency, lists,
     pubsub, scans, sets, sorted_sets, strings, tracking, transactions,
 };
-use super::super::scripts;
+use super::super::scripts::{self, functions};
 
 /// The table, with its index.
 pub(super) static TABLE: LazyLock<CommandTable> = LazyLock::new(|| CommandTable::new(COMMANDS));
@@ -241,15 +241,25 @@ pub(super) static COMMANDS: &[Command] = &[
     c("sunsubscribe", -1, P, ALL, PubSub, Local(pubsub::sunsubscribe), "Unsubscribes from shard channels, or from all of them."),
     c("unsubscribe", -1, P, NONE, PubSub, Local(pubsub::unsubscribe), "Unsubscribes from channels, or from all of them."),
 
-    c("eval", -3, W | R, Keys::Counted(2), Scripting, WithTable(scripts::eval), "Executes a Lua script as one step."),
-    c("eval_ro", -3, R, Keys::Counted(2), Scripting, WithTable(scripts::eval_ro), "Executes a Lua script that only reads."),
+    c("eval", -3, W | R, Keys::Counted(2), Scripting, WithTable(scripts::eval), "Executes a Lua script atomically."),
+    c("eval_ro", -3, R, Keys::Counted(2), Scripting, WithTable(scripts::eval_ro), "Executes a read-only Lua script."),
     c("evalsha", -3, W | R, Keys::Counted(2), Scripting, WithTable(scripts::evalsha), "Executes a Lua script by its SHA-1 checksum."),
-    c("evalsha_ro", -3, R, Keys::Counted(2), Scripting, WithTable(scripts::evalsha_ro), "Executes a Lua script that only reads, by its SHA-1 checksum."),
+    c("evalsha_ro", -3, R, Keys::Counted(2), Scripting, WithTable(scripts::evalsha_ro), "Executes a read-only Lua script, by its SHA-1 checksum."),
+    c("fcall", -3, W | R, Keys::Counted(2), Scripting, WithTable(functions::fcall), "Calls a function of a library atomically."),
+    c("fcall_ro", -3, R, Keys::Counted(2), Scripting, WithTable(functions::fcall_ro), "Calls a read-only function."),
+    c("function", -2, CONTAINER, NONE, Scripting, Local(describe::container), "Loads, lists, removes and stops functions."),
+    c("function|delete", 3, W, NONE, Scripting, Local(functions::delete), "Deletes a library and its functions, on all members."),
+    c("function|flush", -2, W, NONE, Scripting, Local(functions::flush), "Deletes all libraries, on all members."),
+    c("function|help", 2, 0, NONE, Scripting, WithTable(describe::help), "Lists the subcommands."),
+    c("function|kill", 2, W, NONE, Scripting, Local(functions::kill), "Stops the functions that are running on any member, and rolls back their changes."),
+    c("function|list", -2, 0, NONE, Scripting, Local(functions::list), "Returns the libraries and their functions."),
+    c("function|load", -3, W | M, NONE, Scripting, Local(functions::load), "Loads a library on all members, and returns its name."),
+    c("function|stats", 2, 0, NONE, Scripting, Local(functions::stats), "Returns the longest-running function, and the number of libraries and functions."),
     c("script", -2, CONTAINER, NONE, Scripting, Local(describe::container), "Loads, finds, removes and stops scripts."),
     c("script|exists", -3, 0, NONE, Scripting, Local(scripts::exists), "Reports which scripts are loaded, by their checksums."),
     c("script|flush", -2, W, NONE, Scripting, Local(scripts::flush), "Removes all scripts, on all members."),
     c("script|help", 2, 0, NONE, Scripting, WithTable(describe::help), "Lists the subcommands."),
-    c("script|kill", 2, W, NONE, Scripting, Local(scripts::kill), "Stops the scripts that this member runs; what they did is undone."),
+    c("script|kill", 2, W, NONE, Scripting, Local(scripts::kill), "Stops the scripts that are running on any member, and rolls back their changes."),
     c("script|load", 3, W, NONE, Scripting, Local(scripts::load), "Loads a script on all members, and returns its checksum."),
 
     c("discard", 1, F | NOT_QUEUED, NONE, Transactions, Local(transactions::discard), "Discards the transaction."),

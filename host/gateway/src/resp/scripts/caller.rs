@@ -122,9 +122,9 @@ impl<D: Data> Commands for Caller<D> {
         let text = String::from_utf8_lossy(&text[..text.len().min(LOGGED_BYTES_MAX)]);
         let text = convoke_text::escaped(&text, LOGGED_BYTES_MAX);
         match level {
-            LogLevel::Warning => warn!("a script logs: {text}"),
-            LogLevel::Notice => info!("a script logs: {text}"),
-            LogLevel::Debug | LogLevel::Verbose => debug!("a script logs: {text}"),
+            LogLevel::Warning => warn!("script log: {text}"),
+            LogLevel::Notice => info!("script log: {text}"),
+            LogLevel::Debug | LogLevel::Verbose => debug!("script log: {text}"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convoke_grid::op::{Lifetime, Op, PlainOp, PutAnswer, PutIf, WholeOp};
 use convoke_grid::{KeyOp, Map, OpError, Reply, Stepped};
-use convoke_script::{Script, sha1_hex};
+use convoke_script::{Flags, Script, sha1_hex};
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError};
@@ -19,15 +19,18 @@ use super::super::request::Request;
 use super::super::routing::check_slot;
 use super::super::script_cache::SCRIPTS_MAP;
 use super::super::server::Server;
-use super::run::{Evaluation, check, home, run, step};
+use super::run::{Code, Evaluation, check, home, run, step, stop};
 use crate::trust::Trust;
 
 const NO_SCRIPT: CommandError = CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
 
 /// The keys and the arguments that follow their number.
-fn arguments(request: &Request<'_>) -> Result<(Vec<Bytes>, Vec<Bytes>), CommandError> {
+pub(super) fn arguments(
+    request: &Request<'_>,
+    not_a_number: CommandError,
+) -> Result<(Vec<Bytes>, Vec<Bytes>), CommandError> {
     let mut args = Args::new(request, 2);
-    let count = args.integer()?;
+    let count = args.integer().map_err(|_| not_a_number)?;
     let rest: Vec<Bytes> = args.rest().into_iter().map(Bytes::copy_from_slice).collect();
     let Ok(count) = usize::try_from(count) else {
         return Err(CommandError::new("ERR Number of keys can't be negative"));
@@ -84,7 +87,7 @@ fn evaluate(
     request: &Request<'_>,
     reads: bool,
 ) -> Begun {
-    let (keys, args) = arguments(request)?;
+    let arguments = arguments(request, CommandError::INTEGER)?;
     let source = request.get(1).unwrap_or_default();
     let server = Arc::clone(&client.server);
     let script = match server.scripts.get(&server.grid, &sha1_hex(source)) {
@@ -104,7 +107,7 @@ fn evaluate(
             script
         }
     };
-    begin(client, table, &script, keys, args, reads)
+    begin_script(client, table, script, arguments, reads)
 }
 
 pub(crate) fn evalsha(
@@ -129,17 +132,17 @@ fn evaluate_known(
     request: &Request<'_>,
     reads: bool,
 ) -> Begun {
-    let (keys, args) = arguments(request)?;
+    let arguments = arguments(request, CommandError::INTEGER)?;
     let sha = checksum(request.get(1).unwrap_or_default()).ok_or(NO_SCRIPT)?;
     let server = Arc::clone(&client.server);
     if let Some(script) = server.scripts.get(&server.grid, &sha) {
-        return begin(client, table, &script, keys, args, reads);
+        return begin_script(client, table, script, arguments, reads);
     }
     Ok(Outcome::Continue(Box::pin(async move {
         let found = find(&server, &sha).await;
         let next: Continuation = Box::new(move |client| match found {
             Ok(Some(script)) => {
-                begin(client, table, &script, keys, args, reads).unwrap_or_else(Outcome::from)
+                begin_script(client, table, script, arguments, reads).unwrap_or_else(Outcome::from)
             }
             Ok(None) => NO_SCRIPT.into(),
             Err(error) => CommandError::from(error).into(),
@@ -171,27 +174,35 @@ async fn find(server: &Arc<Server>, sha: &str) -> Result<Option<Arc<Script>>, Op
     Ok(script)
 }
 
-/// Runs a script: at once if that is possible, and otherwise as a transaction once the client's
-/// earlier commands are answered.
-fn begin(
+fn begin_script(
     client: &mut Client,
     table: &'static CommandTable,
-    script: &Script,
-    keys: Vec<Bytes>,
-    args: Vec<Bytes>,
+    script: Arc<Script>,
+    arguments: (Vec<Bytes>, Vec<Bytes>),
+    reads: bool,
+) -> Begun {
+    let flags = script.flags;
+    begin(client, table, &Code::Script(script), flags, arguments, reads)
+}
+
+/// Runs a script or a function: at once if that is possible, and otherwise as a transaction once
+/// the client's earlier commands are answered. `reads` is set if the command may change nothing.
+pub(super) fn begin(
+    client: &mut Client,
+    table: &'static CommandTable,
+    code: &Code,
+    flags: Option<Flags>,
+    arguments: (Vec<Bytes>, Vec<Bytes>),
     reads: bool,
 ) -> Begun {
     let server = Arc::clone(&client.server);
-    let flags = script.flags.unwrap_or_default();
-    let evaluation = Evaluation {
-        origin: client.origin(),
-        database: client.database,
-        is_trusted: client.trust == Trust::Full,
-        reads: reads || flags.no_writes,
-        source: script.source.clone(),
-        keys,
-        args,
-    };
+    if reads && flags.is_some_and(|flags| !flags.no_writes) {
+        return Err(CommandError::new(
+            "ERR Can not execute a script with write flag using *_ro command.",
+        ));
+    }
+    let flags = flags.unwrap_or_default();
+    let evaluation = Evaluation::new(client, code, reads || flags.no_writes, arguments);
     let keys: Vec<&[u8]> = evaluation.keys.iter().map(|key| &key[..]).collect();
     if server.settings.redis_cluster {
         if flags.no_cluster {
@@ -203,7 +214,7 @@ fn begin(
     }
     let (home, is_one) = home(&server, &keys);
     if is_one
-        && let Stepped::Done { result, settled } = step(&server, table, script, &evaluation, home)
+        && let Stepped::Done { result, settled } = step(&server, table, code, &evaluation, home)
     {
         return Ok(match settled {
             None => Outcome::Ready(Answer::Value(result)),
@@ -279,9 +290,18 @@ pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(crate) fn kill(client: &mut Client, _: &Request<'_>) -> Begun {
-    if client.server.scripts.stop_all() {
-        Ok(Answer::DONE.into())
-    } else {
-        Err(CommandError::new("NOTBUSY No scripts in execution right now."))
-    }
+    Ok(stop_running(client, false))
+}
+
+/// Stops scripts, or functions, on all members.
+pub(super) fn stop_running(client: &Client, functions: bool) -> Outcome {
+    const NONE: CommandError = CommandError::new("NOTBUSY No scripts in execution right now.");
+    let server = Arc::clone(&client.server);
+    Outcome::Pending(Box::pin(async move {
+        match stop(&server, functions).await {
+            Ok(true) => Answer::DONE,
+            Ok(false) => NONE.into(),
+            Err(error) => Err(error).into(),
+        }
+    }))
 }

@@ -1,17 +1,19 @@
-//! Scripts: `EVAL`, `EVALSHA` and `SCRIPT`.
+//! Scripts: `EVAL`, `EVALSHA` and `SCRIPT`; and functions: `FUNCTION` and `FCALL`.
 //!
-//! A script is executed as one step: all that it changes happens or nothing, and no client sees a
-//! part of it. If all its keys are in one partition whose primary is this member, it runs at once,
+//! A script is atomic: other clients see all of its changes or none. If all its keys are in one partition whose primary is this member, it runs at once,
 //! under the partition's lock, for [`STEP_MS_MAX`] at most. If it takes longer, or uses a key of
 //! another partition, what it did is undone, and it starts again as a transaction ([`run`]), which
 //! locks each key that it uses. Then it may use any keys, also those that it did not name.
 //!
 //! It runs on the member that is the primary of its first key; what is replicated is its effects.
 //! Sources are kept in a map of the cluster, so `EVALSHA` finds a script that was loaded through
-//! another member.
+//! another member. [Libraries](libraries) of functions are stored in the same way; each member knows all of
+//! them.
 
 mod caller;
 mod commands;
+pub(crate) mod functions;
+mod libraries;
 mod run;
 mod value;
 
@@ -23,6 +25,7 @@ use convoke_script::{Engine, Limits, Value};
 use super::server::REDIS_VERSION;
 
 pub(crate) use commands::{eval, eval_ro, evalsha, evalsha_ro, exists, flush, kill, load};
+pub(crate) use libraries::Functions;
 pub(crate) use run::run_request;
 
 /// How long a script may run while it prevents everything else in its partition, in milliseconds.
@@ -44,9 +47,13 @@ fn with_engine<R>(work: impl FnOnce(&mut Engine) -> R) -> Result<R, Value> {
     ENGINE.with_borrow_mut(|slot| {
         if slot.is_none() {
             let made = Engine::new(REDIS_VERSION);
-            *slot = Some(made.map_err(|_| Value::error("ERR no memory for scripts"))?);
+            *slot = Some(
+                made.map_err(|_| Value::error("ERR not enough memory for the script engine"))?,
+            );
         }
-        slot.as_mut().map(work).ok_or_else(|| Value::error("ERR no memory for scripts"))
+        slot.as_mut()
+            .map(work)
+            .ok_or_else(|| Value::error("ERR not enough memory for the script engine"))
     })
 }
 

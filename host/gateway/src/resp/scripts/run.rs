@@ -1,15 +1,18 @@
 //! Runs a script: as a step of one partition, or as a transaction over several.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use convoke_grid::op::Op;
 use convoke_grid::{
-    Age, Map, OpError, OpenTransaction, Origin, Reply, Running, Started, Step, Stepped, Stop,
+    Age, Map, OpError, OpenTransaction, Origin, Reply, Running, Step, Stepped, Stop,
 };
-use convoke_script::{Failure, Interrupt, Script, Value};
+use convoke_script::{
+    Commands, Engine, Failure, Interrupt, Library, Limits, Script, ScriptError, Value, sha1_hex,
+};
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::runtime;
 
@@ -21,6 +24,7 @@ use super::super::encode::error_text;
 use super::super::outcome::Outcome;
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::one_partition;
+use super::super::script_cache::RunningInfo;
 use super::super::server::Server;
 use super::caller::{Caller, Context, Data, Message};
 use super::{SCRIPT_MS_MAX, STEP_MS_MAX, limits, with_engine};
@@ -29,6 +33,52 @@ use crate::trust::Trust;
 /// Attempts of one script that need something else first, at most: a map, or the reply of a command
 /// on a whole database.
 const RESTARTS_MAX: usize = 64;
+/// Words of the command of a running script that are shown, and bytes of each, at most.
+const SHOWN_WORDS_MAX: usize = 32;
+const SHOWN_BYTES_MAX: usize = 128;
+
+/// A request to another member.
+#[derive(Debug, Serialize, Deserialize)]
+enum MemberRequest {
+    /// To run a script.
+    Run(Evaluation),
+    /// To stop the scripts, or the functions, that it runs: returns how many there were.
+    Stop { functions: bool },
+    /// What it runs: returns a list of [`RunningInfo`].
+    Running,
+}
+
+/// What is run: compiled once in each thread.
+pub(super) enum Code {
+    Script(Arc<Script>),
+    /// A function of a library.
+    Function(Arc<Library>, Box<str>),
+}
+
+impl Code {
+    fn source(&self) -> &Bytes {
+        match self {
+            Self::Script(script) => &script.source,
+            Self::Function(library, _) => &library.source,
+        }
+    }
+
+    fn run(
+        &self,
+        engine: &mut Engine,
+        evaluation: &Evaluation,
+        limits: &Limits,
+        commands: &mut dyn Commands,
+    ) -> Result<Value, Failure> {
+        let (keys, args) = (evaluation.keys(), evaluation.args());
+        match self {
+            Self::Script(script) => engine.run(script, &keys, &args, limits, commands),
+            Self::Function(library, name) => {
+                engine.run_function(library, name, &keys, &args, limits, commands)
+            }
+        }
+    }
+}
 
 /// A script with its arguments, as it is sent to the member that runs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,13 +89,65 @@ pub(super) struct Evaluation {
     /// Whether the script may call no command that writes.
     pub(super) reads: bool,
     /// The client that is named as the origin of what the script changes.
-    pub(super) origin: Option<Origin>,
-    pub(super) source: Bytes,
+    origin: Option<Origin>,
+    source: Bytes,
+    /// The function, if the source is that of a library.
+    function: Option<Box<str>>,
     pub(super) keys: Vec<Bytes>,
     pub(super) args: Vec<Bytes>,
 }
 
 impl Evaluation {
+    pub(super) fn new(
+        client: &Client,
+        code: &Code,
+        reads: bool,
+        (keys, args): (Vec<Bytes>, Vec<Bytes>),
+    ) -> Self {
+        let function = match code {
+            Code::Script(_) => None,
+            Code::Function(_, name) => Some(name.clone()),
+        };
+        Self {
+            database: client.database,
+            is_trusted: client.trust == Trust::Full,
+            reads,
+            origin: client.origin(),
+            source: code.source().clone(),
+            function,
+            keys,
+            args,
+        }
+    }
+
+    fn code(&self) -> Result<Code, ScriptError> {
+        let source = self.source.clone();
+        Ok(match &self.function {
+            None => Code::Script(Arc::new(Script::new(source)?)),
+            Some(name) => Code::Function(Arc::new(Library::new(source)?), name.clone()),
+        })
+    }
+
+    /// The command that runs it, as far as it is shown.
+    fn shown(&self) -> RunningInfo {
+        let (name, command) = match &self.function {
+            None => (sha1_hex(&self.source), "eval"),
+            Some(name) => (name.to_string(), "fcall"),
+        };
+        let first = if self.function.is_some() { name.as_bytes() } else { &self.source };
+        let count = self.keys.len().to_string();
+        let words = [command.as_bytes(), first, count.as_bytes()].into_iter();
+        let words = words.chain(self.keys.iter().chain(&self.args).map(|word| &word[..]));
+        let shorten =
+            |word: &[u8]| Bytes::copy_from_slice(&word[..word.len().min(SHOWN_BYTES_MAX)]);
+        RunningInfo {
+            is_function: self.function.is_some(),
+            command: words.take(SHOWN_WORDS_MAX).map(shorten).collect(),
+            name: name.clone(),
+            ms: 0,
+        }
+    }
+
     fn context(
         &self,
         server: &Arc<Server>,
@@ -91,7 +193,7 @@ fn failed(failure: Failure) -> Value {
             Value::error("ERR Error running script: Script killed by user with SCRIPT KILL.")
         }
         Failure::TimedOut => Value::error(format!(
-            "ERR the script was stopped after {SCRIPT_MS_MAX} ms; nothing of it has happened"
+            "ERR the script was stopped after {SCRIPT_MS_MAX} ms; its changes were rolled back"
         )),
         Failure::Interrupted => Value::error("ERR the script was interrupted"),
     }
@@ -155,7 +257,7 @@ fn client_of(context: &Context) -> Option<Client> {
 pub(super) fn step(
     server: &Arc<Server>,
     table: &'static CommandTable,
-    script: &Script,
+    code: &Code,
     evaluation: &Evaluation,
     partition: u16,
 ) -> Stepped<Value> {
@@ -164,10 +266,9 @@ pub(super) fn step(
     let stepped = server.grid.step(&map, partition, |step| {
         let data = StepData { step, map: Arc::clone(&map) };
         let mut caller = Caller { context, data };
-        let (keys, args) = (evaluation.keys(), evaluation.args());
         let limits = limits(STEP_MS_MAX);
         let result =
-            with_engine(|engine| engine.run(script, &keys, &args, &limits, &mut caller)).ok()?;
+            with_engine(|engine| code.run(engine, evaluation, &limits, &mut caller)).ok()?;
         let value = match result {
             Ok(value) => value,
             Err(Failure::Error(text)) => Value::Error(text),
@@ -288,16 +389,14 @@ fn transact(
     evaluation: &Evaluation,
     home: u16,
 ) -> Option<Value> {
-    let script = match Script::new(evaluation.source.clone()) {
-        Ok(script) => script,
+    let code = match evaluation.code() {
+        Ok(code) => code,
         Err(error) => return Some(Value::error(format!("ERR {error}"))),
     };
     let grid = &server.grid;
     let age: Age = grid.age();
-    let running = server.scripts.started();
-    let limits =
-        convoke_script::Limits { stop: Arc::clone(&running.stop), ..limits(SCRIPT_MS_MAX) };
-    let (keys, args) = (evaluation.keys(), evaluation.args());
+    let running = server.scripts.started(evaluation.shown());
+    let limits = Limits { stop: Arc::clone(&running.stop), ..limits(SCRIPT_MS_MAX) };
     let mut maps: Vec<Arc<Map>> = match server.database(evaluation.database) {
         Ok(map) => vec![map],
         Err(error) => return Some(failed_op(&error)),
@@ -319,7 +418,7 @@ fn transact(
             ending: None,
         };
         let mut caller = Caller { context, data };
-        let result = with_engine(|engine| engine.run(&script, &keys, &args, &limits, &mut caller));
+        let result = with_engine(|engine| code.run(engine, evaluation, &limits, &mut caller));
         let Caller { context, data: TransactionData { mut transaction, uses_keys, ending, .. } } =
             caller;
         let stop = match (result, ending) {
@@ -330,7 +429,7 @@ fn transact(
                 restarts += 1;
                 if restarts > RESTARTS_MAX {
                     return Some(Value::error(
-                        "ERR the script calls too many commands on whole databases after others",
+                        "ERR the script calls commands on whole databases (such as KEYS or SCAN) too often after using keys",
                     ));
                 }
                 match ending {
@@ -413,7 +512,7 @@ pub(super) fn home(server: &Server, keys: &[&[u8]]) -> (u16, bool) {
     }
 }
 
-/// Runs a script wherever its home partition is led.
+/// Runs a script on the primary of its home partition.
 pub(super) async fn run(
     server: Arc<Server>,
     table: &'static CommandTable,
@@ -432,15 +531,11 @@ pub(super) async fn run(
         Ok(map) => map,
         Err(error) => return failed_op(&error),
     };
-    let Ok(request) = postcard::to_allocvec(&evaluation) else {
+    let reads = evaluation.reads;
+    let Ok(request) = postcard::to_allocvec(&MemberRequest::Run(evaluation)) else {
         return failed_op(&OpError::Malformed);
     };
-    let op = Op::Request { reads: evaluation.reads, request: &request };
-    let reply = match server.grid.start(&map, home, &op) {
-        Started::Now(reply) => reply,
-        Started::Later(later) => later.await,
-    };
-    match reply {
+    match server.submit(&map, home, &Op::Request { reads, request: &request }).await {
         Ok(Reply::Bytes(bytes)) => {
             postcard::from_bytes(&bytes).unwrap_or_else(|_| failed_op(&OpError::Malformed))
         }
@@ -449,24 +544,35 @@ pub(super) async fn run(
     }
 }
 
-/// Runs a script that another member has sent here.
+/// Executes a request of another member.
 pub(crate) fn run_request(
     server: &Arc<Server>,
     table: &'static CommandTable,
     partition: u16,
     request: &[u8],
 ) -> Running {
-    let Ok(evaluation) = postcard::from_bytes::<Evaluation>(request) else {
-        return Box::pin(std::future::ready(Some(Err(OpError::Malformed))));
+    let ready = |reply| -> Running { Box::pin(std::future::ready(Some(reply))) };
+    let evaluation = match postcard::from_bytes::<MemberRequest>(request) {
+        Ok(MemberRequest::Run(evaluation)) => evaluation,
+        Ok(MemberRequest::Stop { functions }) => {
+            return ready(Ok(Reply::count(server.scripts.stop_all(functions))));
+        }
+        Ok(MemberRequest::Running) => {
+            let running = postcard::to_allocvec(&server.scripts.running());
+            return ready(
+                running.map(|bytes| Reply::Bytes(bytes.into())).map_err(|_| OpError::Malformed),
+            );
+        }
+        Err(_) => return ready(Err(OpError::Malformed)),
     };
     let server = Arc::clone(server);
     Box::pin(async move {
         let keys = evaluation.keys();
         if let Ok(Some(here)) = one_partition(&server.grid, &keys)
             && here == partition
-            && let Ok(script) = Script::new(evaluation.source.clone())
+            && let Ok(code) = evaluation.code()
             && let Stepped::Done { result, settled } =
-                step(&server, table, &script, &evaluation, partition)
+                step(&server, table, &code, &evaluation, partition)
         {
             let settled = match settled {
                 Some(settled) => settled.await,
@@ -477,6 +583,40 @@ pub(crate) fn run_request(
         let value = run_apart(server, table, evaluation, partition).await?;
         Some(sent(&value))
     })
+}
+
+/// Asks each member that runs scripts, which are the primaries. One that does not answer is left
+/// out.
+async fn ask_all(server: &Arc<Server>, asked: &MemberRequest) -> Result<Vec<Reply>, OpError> {
+    let request = postcard::to_allocvec(asked).map_err(|_| OpError::Malformed)?;
+    let map = server.database(0)?;
+    let table = server.grid.table().ok_or(OpError::Unavailable)?;
+    let mut partitions = BTreeMap::new();
+    for (number, partition) in (0..).zip(&table.partitions) {
+        if let Some(primary) = partition.primary() {
+            partitions.entry(primary).or_insert(number);
+        }
+    }
+    let op = Op::Request { reads: true, request: &request };
+    let all = partitions.into_values().map(|partition| server.submit(&map, partition, &op));
+    let all: Vec<_> = all.collect();
+    Ok(join_all(all).await.into_iter().filter_map(Result::ok).collect())
+}
+
+/// Stops the scripts, or the functions, that any member runs. Returns whether there were any.
+pub(super) async fn stop(server: &Arc<Server>, functions: bool) -> Result<bool, OpError> {
+    let replies = ask_all(server, &MemberRequest::Stop { functions }).await?;
+    Ok(replies.iter().any(|reply| matches!(reply, Reply::Integer(1..))))
+}
+
+/// What all members run.
+pub(super) async fn running(server: &Arc<Server>) -> Result<Vec<RunningInfo>, OpError> {
+    let mut all: Vec<RunningInfo> = Vec::new();
+    for reply in ask_all(server, &MemberRequest::Running).await? {
+        let Reply::Bytes(bytes) = reply else { return Err(OpError::Malformed) };
+        all.extend(postcard::from_bytes::<Vec<_>>(&bytes).map_err(|_| OpError::Malformed)?);
+    }
+    Ok(all)
 }
 
 fn sent(value: &Value) -> Result<Reply, OpError> {
@@ -498,5 +638,46 @@ fn text_of(value: Value) -> CommandError {
     match value {
         Value::Error(text) => CommandError(String::from_utf8_lossy(&text).into_owned().into()),
         _ => CommandError::SYNTAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request on its way to the member that executes it.
+    #[test]
+    fn fuzz_member_request() {
+        let texts = |all: &[&'static str]| {
+            all.iter().map(|text| Bytes::from_static(text.as_bytes())).collect::<Vec<_>>()
+        };
+        let script = Evaluation {
+            origin: None,
+            database: 3,
+            is_trusted: true,
+            reads: false,
+            source: Bytes::from_static(b"return redis.call('get', KEYS[1])"),
+            function: None,
+            keys: texts(&["key", ""]),
+            args: texts(&["argument"]),
+        };
+        let function = Evaluation { function: Some("name".into()), ..script.clone() };
+        let samples = [
+            MemberRequest::Run(script),
+            MemberRequest::Run(function),
+            MemberRequest::Stop { functions: true },
+            MemberRequest::Running,
+        ];
+        let samples = samples.map(|sample| postcard::to_allocvec(&sample).unwrap());
+        convoke_harness::check!(&samples, |bytes| {
+            let Ok(request) = postcard::from_bytes::<MemberRequest>(bytes) else { return };
+            if let MemberRequest::Run(evaluation) = &request {
+                let length: usize = evaluation.keys().iter().map(|key| key.len()).sum();
+                assert!(length + evaluation.source.len() <= bytes.len());
+            }
+            let encoded = postcard::to_allocvec(&request).unwrap();
+            let again = postcard::from_bytes::<MemberRequest>(&encoded).expect("its own encoding");
+            assert_eq!(postcard::to_allocvec(&again).unwrap(), encoded);
+        });
     }
 }

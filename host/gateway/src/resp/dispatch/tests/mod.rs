@@ -2,6 +2,8 @@
 
 mod busy;
 mod clients;
+mod functions;
+mod fuzz;
 mod permissions;
 mod scripts;
 mod stats;

@@ -107,6 +107,10 @@ const READ_ONLY: &[&str] = &[
     "evalsha_ro",
     "script|exists",
     "script|help",
+    "fcall_ro",
+    "function|help",
+    "function|list",
+    "function|stats",
     // Subscriptions.
     "psubscribe",
     "pubsub|channels",

@@ -113,7 +113,7 @@ async fn a_script_that_takes_long_is_stopped_and_undone() {
     let endless =
         reply(client, &["eval", "redis.call('incr', KEYS[1]) while true do end", "1", "slow"])
             .await;
-    assert_eq!(endless, "-ERR the script was stopped after 5000 ms; nothing of it has happened");
+    assert_eq!(endless, "-ERR the script was stopped after 5000 ms; its changes were rolled back");
     assert_eq!(reply(client, &["get", "slow"]).await, "$1 1");
     assert_eq!(
         reply(client, &["script", "kill"]).await,

@@ -9,15 +9,14 @@ const EDGES: [u8; 9] = [0, 1, 0x7f, 0x80, 0x81, 0xfe, 0xff, b'\r', b'\n'];
 /// Changes of one input, at most.
 const CHANGES_MAX: usize = 6;
 
-/// Any bytes.
-pub(crate) fn noise(random: &mut StdRng, length_max: usize) -> Vec<u8> {
+/// Random bytes, at most `length_max` of them.
+pub fn noise(random: &mut StdRng, length_max: usize) -> Vec<u8> {
     let length = random.random_range(0..=length_max);
     (0..length).map(|_| random.random()).collect()
 }
 
-/// Some changes of `bytes`: bits, bytes, pieces removed, doubled, cut off or taken from
-/// `other`.
-pub(crate) fn mutate(random: &mut StdRng, bytes: &mut Vec<u8>, other: &[u8]) {
+/// Mutates `bytes`: bits, bytes, pieces removed, doubled, cut off or taken from `other`.
+pub fn mutate(random: &mut StdRng, bytes: &mut Vec<u8>, other: &[u8]) {
     for _ in 0..random.random_range(1..=CHANGES_MAX) {
         let at = random.random_range(0..=bytes.len());
         let length = random.random_range(0..=8).min(bytes.len() - at);

@@ -1,0 +1,260 @@
+//! The commands of libraries: `FUNCTION`, `FCALL` and `FCALL_RO`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use convoke_grid::glob::Glob;
+use convoke_grid::{OpError, Reply};
+use convoke_script::{Library, Limits, ScriptError};
+
+use super::super::answer::{Answer, CommandError};
+use super::super::args::Args;
+use super::super::client::Client;
+use super::super::command::CommandTable;
+use super::super::outcome::{Begun, Continuation, Outcome};
+use super::super::request::Request;
+use super::super::script_cache::RunningInfo;
+use super::commands::{arguments, begin, stop_running};
+use super::libraries::{self, Catalog, Loaded};
+use super::run::{Code, running};
+use super::{limits, with_engine};
+
+/// How long the source of a library may run when it is loaded, in milliseconds.
+const LOAD_MS_MAX: u64 = 500;
+
+const NOT_FOUND: CommandError = CommandError::new("ERR Function not found");
+
+pub(crate) fn fcall(
+    client: &mut Client,
+    table: &'static CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    call(client, table, request, false)
+}
+
+pub(crate) fn fcall_ro(
+    client: &mut Client,
+    table: &'static CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    call(client, table, request, true)
+}
+
+fn call(
+    client: &mut Client,
+    table: &'static CommandTable,
+    request: &Request<'_>,
+    reads: bool,
+) -> Begun {
+    let name = request.get(1).unwrap_or_default();
+    let arguments = |request: &Request<'_>| {
+        arguments(request, CommandError::new("ERR Bad number of keys provided"))
+    };
+    if let Some(catalog) = libraries::cached(&client.server) {
+        return call_of(&catalog, client, table, name, arguments(request), reads);
+    }
+    let (name, arguments) = (Bytes::copy_from_slice(name), arguments(request));
+    let server = Arc::clone(&client.server);
+    Ok(Outcome::Continue(Box::pin(async move {
+        let catalog = libraries::current(&server).await;
+        let next: Continuation = Box::new(move |client| match catalog {
+            Ok(catalog) => call_of(&catalog, client, table, &name, arguments, reads)
+                .unwrap_or_else(Outcome::from),
+            Err(error) => CommandError::from(error).into(),
+        });
+        next
+    })))
+}
+
+fn call_of(
+    catalog: &Catalog,
+    client: &mut Client,
+    table: &'static CommandTable,
+    name: &[u8],
+    arguments: Result<(Vec<Bytes>, Vec<Bytes>), CommandError>,
+    reads: bool,
+) -> Begun {
+    let (loaded, function) = catalog.function(name).ok_or(NOT_FOUND)?;
+    let code = Code::Function(Arc::clone(&loaded.library), function.name.as_str().into());
+    begin(client, table, &code, Some(function.flags), arguments?, reads)
+}
+
+/// Runs the source of a library, which registers its functions.
+pub(super) async fn load_source(source: Bytes) -> Result<Loaded, CommandError> {
+    let error = |text: String| CommandError(format!("ERR {text}").into());
+    let library = Library::new(source).map_err(|found: ScriptError| error(found.to_string()))?;
+    let loaded = tokio::task::spawn_blocking(move || {
+        let limits: Limits = limits(LOAD_MS_MAX);
+        let functions = with_engine(|engine| engine.load(&library, &limits))
+            .unwrap_or_else(|_| Err("not enough memory for the script engine".into()))?;
+        Ok(Loaded { library: Arc::new(library), functions })
+    });
+    loaded.await.unwrap_or_else(|_| Err("the library could not be loaded".into())).map_err(error)
+}
+
+pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut args = Args::new(request, 2);
+    let mut replaces = false;
+    while args.remaining() > 1 {
+        if !args.take_keyword("replace") {
+            let option = String::from_utf8_lossy(args.next()?).into_owned();
+            let option = convoke_text::escaped(&option, 128);
+            return Err(CommandError(format!("ERR Unknown option given: {option}").into()));
+        }
+        replaces = true;
+    }
+    let source = Bytes::copy_from_slice(args.next()?);
+    let server = Arc::clone(&client.server);
+    Ok(Outcome::Barrier(Box::pin(async move {
+        let loaded = match load_source(source).await {
+            Ok(loaded) => Arc::new(loaded),
+            Err(error) => return error.into(),
+        };
+        let changed = libraries::change(&server, |catalog| catalog.add(&loaded, replaces)).await;
+        match changed {
+            Ok(()) => Answer::text(loaded.library.name.clone()),
+            Err(error) => error.into(),
+        }
+    })))
+}
+
+pub(crate) fn delete(client: &mut Client, request: &Request<'_>) -> Begun {
+    let name = String::from_utf8_lossy(request.get(2).unwrap_or_default()).into_owned();
+    Ok(change(client, move |catalog| {
+        if catalog.remove(&name) { Ok(()) } else { Err(CommandError::new("ERR Library not found")) }
+    }))
+}
+
+pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut args = Args::new(request, 2);
+    if args.remaining() > 1 {
+        return Err(wrong_arguments("flush"));
+    }
+    if args.remaining() == 1 && !args.take_keyword("sync") && !args.take_keyword("async") {
+        return Err(CommandError::new("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
+    }
+    Ok(change(client, |catalog| {
+        catalog.clear();
+        Ok(())
+    }))
+}
+
+fn wrong_arguments(name: &str) -> CommandError {
+    let text = format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try FUNCTION HELP."
+    );
+    CommandError(text.into())
+}
+
+/// Changes the libraries; the reply is `OK`.
+fn change(
+    client: &Client,
+    edit: impl FnMut(&mut Catalog) -> Result<(), CommandError> + Send + 'static,
+) -> Outcome {
+    let server = Arc::clone(&client.server);
+    Outcome::Barrier(Box::pin(async move {
+        match libraries::change(&server, edit).await {
+            Ok(()) => Answer::DONE,
+            Err(error) => error.into(),
+        }
+    }))
+}
+
+/// A reply that needs the libraries.
+fn with_libraries(
+    client: &Client,
+    answer: impl FnOnce(&Catalog) -> Answer + Send + 'static,
+) -> Outcome {
+    let server = Arc::clone(&client.server);
+    Outcome::Pending(Box::pin(async move {
+        match libraries::current(&server).await {
+            Ok(catalog) => answer(&catalog),
+            Err(error) => Err(error).into(),
+        }
+    }))
+}
+
+pub(crate) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut args = Args::new(request, 2);
+    let (mut pattern, mut with_code) = (None, false);
+    while args.remaining() > 0 {
+        if !with_code && args.take_keyword("withcode") {
+            with_code = true;
+        } else if pattern.is_none() && args.take_keyword("libraryname") {
+            let name = args
+                .next()
+                .map_err(|_| CommandError::new("ERR library name argument was not given"))?;
+            pattern = Some(Glob::new(name));
+        } else {
+            let argument = String::from_utf8_lossy(args.next()?).into_owned();
+            let argument = convoke_text::escaped(&argument, 128);
+            return Err(CommandError(format!("ERR Unknown argument {argument}").into()));
+        }
+    }
+    Ok(with_libraries(client, move |catalog| {
+        let fits = |loaded: &&Arc<Loaded>| {
+            let name = loaded.library.name.as_bytes();
+            pattern.as_ref().is_none_or(|pattern| pattern.matches(name))
+        };
+        let libraries = catalog.libraries().filter(fits);
+        Answer::List(libraries.map(|loaded| described(loaded, with_code)).collect())
+    }))
+}
+
+fn described(loaded: &Loaded, with_code: bool) -> Answer {
+    let functions = loaded.functions.iter().map(|function| {
+        let description = match &function.description {
+            Some(text) => Answer::word(text),
+            None => Answer::NIL,
+        };
+        let flags = function.flags.names().into_iter().map(|flag| Reply::Word(flag.into()));
+        Answer::Map(vec![
+            (Answer::word("name"), Answer::word(&function.name)),
+            (Answer::word("description"), description),
+            (Answer::word("flags"), Answer::Reply(Reply::Set(flags.collect()))),
+        ])
+    });
+    let mut pairs = vec![
+        (Answer::word("library_name"), Answer::word(&loaded.library.name)),
+        (Answer::word("engine"), Answer::word("LUA")),
+        (Answer::word("functions"), Answer::List(functions.collect())),
+    ];
+    if with_code {
+        pairs.push((Answer::word("library_code"), Answer::bytes(&loaded.library.source)));
+    }
+    Answer::Map(pairs)
+}
+
+pub(crate) fn kill(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(stop_running(client, true))
+}
+
+pub(crate) fn stats(client: &mut Client, _: &Request<'_>) -> Begun {
+    let server = Arc::clone(&client.server);
+    Ok(Outcome::Pending(Box::pin(async move {
+        let found: Result<_, OpError> =
+            async { Ok((libraries::current(&server).await?, running(&server).await?)) }.await;
+        let (catalog, running) = match found {
+            Ok(found) => found,
+            Err(error) => return Err(error).into(),
+        };
+        let longest = running.iter().max_by_key(|info| info.ms);
+        let counts = Answer::Map(vec![
+            (Answer::word("libraries_count"), Answer::count(catalog.libraries().count())),
+            (Answer::word("functions_count"), Answer::count(catalog.functions())),
+        ]);
+        Answer::Map(vec![
+            (Answer::word("running_script"), longest.map_or(Answer::NIL, shown)),
+            (Answer::word("engines"), Answer::Map(vec![(Answer::word("LUA"), counts)])),
+        ])
+    })))
+}
+
+fn shown(info: &RunningInfo) -> Answer {
+    let command = info.command.iter().map(|word| Answer::bytes(word)).collect();
+    Answer::Map(vec![
+        (Answer::word("name"), Answer::word(&info.name)),
+        (Answer::word("command"), Answer::List(command)),
+        (Answer::word("duration_ms"), Answer::integer(info.ms.cast_signed())),
+    ])
+}
