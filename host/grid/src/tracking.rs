@@ -3,7 +3,7 @@
 //! A member that follows a map learns of each change of its keys, wherever the change happens. It
 //! notes which keys its clients read before it passes the reads on, so that a change that follows a
 //! read is always reported after the key was noted. Whenever reports may be missing, because a
-//! member is lost, a primary changes, or a connection is interrupted, the member is told so:
+//! member is lost, a primary changes, or a connection is interrupted, the member is notified:
 //! see [`Tracker::handle_uncertain`].
 
 use bytes::Bytes;

@@ -224,7 +224,7 @@ impl Client {
         self.info.shard_topics.store(self.shard_topics.len(), Ordering::Relaxed);
     }
 
-    /// The client as the origin of changes, if it does not want to be told of its own.
+    /// The client as the origin of changes, if it does not want to be notified of its own.
     pub(crate) fn origin(&self) -> Option<Origin> {
         let is_named = self.tracking.is_some_and(|tracking| tracking.noloop);
         let (member, client) = (self.server.grid.me(), self.info.id);

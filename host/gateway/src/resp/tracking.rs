@@ -1,11 +1,10 @@
-//! Client-side caching: which keys the clients of this member have read, and what they are told when
-//! a key changes.
+//! Client-side caching: which keys the clients of this member have read, and the messages that they
+//! get when a key changes.
 //!
 //! A key is noted before its read is started, and the members that change keys report each change
-//! (see [`convoke_grid::tracking`]). So a change after a read always finds the key noted. What a
-//! client is told is placed behind the replies of its commands in progress, which may have been
-//! executed before the change. Whenever a change may have been missed, clients are told that any key
-//! may have changed.
+//! (see [`convoke_grid::tracking`]). So a change after a read always finds the key noted. Messages are
+//! placed behind the replies of commands in progress, which may have been executed before the change.
+//! Whenever a change may have been missed, clients are notified that any key may have changed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -36,7 +35,7 @@ const READER_BYTES: usize = 8;
 /// leads to one message.
 const FLUSH_MS: u64 = 10;
 
-/// Which keys a client is told about.
+/// Which keys a client is notified about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Those that it read.
@@ -98,7 +97,7 @@ pub(crate) struct Tracking {
     /// Whether this member follows the maps. Locked before `state`, and while the grid is called,
     /// whose locks are taken before `state` too.
     is_following: Mutex<bool>,
-    /// All clients will be told that any key may have changed.
+    /// All clients will be notified that any key may have changed.
     is_flushing: AtomicBool,
     /// Number of clients, for those that only want to know whether there is any.
     count: AtomicUsize,
@@ -134,7 +133,7 @@ impl Tracking {
             }
             let to = options.redirect.as_ref().unwrap_or(info);
             to.receives_messages();
-            // It may be told that the other client has disconnected.
+            // It may be notified that the other client has disconnected.
             info.receives_messages();
             state.clients.insert(info.id, Tracked { info: Arc::clone(info), options });
             self.count.store(state.clients.len(), Ordering::Relaxed);
@@ -202,16 +201,16 @@ impl Tracking {
         }
     }
 
-    /// Tells all clients that any key may have changed.
+    /// Notifies all clients that any key may have changed.
     fn flush(&self) {
         let mut state = self.state.lock();
         state.forget_all();
         for client in state.clients.values() {
-            client.tell(None);
+            client.notify(None);
         }
     }
 
-    /// Tells all clients so in a moment, together with what other partitions report until then.
+    /// As `flush` after a moment, together with what other partitions report until then.
     fn flush_soon(&self) {
         if self.is_flushing.swap(true, Ordering::AcqRel) {
             return;
@@ -263,8 +262,8 @@ impl Tracker for Tracking {
 }
 
 impl Tracked {
-    /// Tells the client that a key, or any key, has changed.
-    fn tell(&self, key: Option<&Bytes>) {
+    /// Notifies the client that a key, or any key, has changed.
+    fn notify(&self, key: Option<&Bytes>) {
         let redirect = self.options.redirect.as_ref();
         let is_redirected = redirect.is_some();
         let (to, message) = match redirect {
@@ -327,14 +326,14 @@ impl State {
         readers
     }
 
-    /// Forgets one key for lack of room: its readers are told that it has changed.
+    /// Forgets one key for lack of room: its readers are notified that it has changed.
     fn forget_one(&mut self) -> bool {
         let after = (Bound::Excluded(self.forgotten.clone()), Bound::Unbounded);
         let next = self.keys.range(after).next().or_else(|| self.keys.first_key_value());
         let Some(key) = next.map(|(key, _)| key.clone()) else { return false };
         for id in self.take(&key) {
             if let Some(client) = self.clients.get(&id) {
-                client.tell(Some(&key));
+                client.notify(Some(&key));
             }
         }
         self.forgotten = key;
@@ -350,17 +349,17 @@ impl State {
     fn handle_change(&mut self, key: &Bytes, origin: Option<u64>) {
         let is_spared = |id: u64, client: &Tracked| client.options.noloop && origin == Some(id);
         for id in self.take(key) {
-            // A client that changed its mode since, or has disconnected, is not told.
+            // A client that changed its mode since, or has disconnected, is not notified.
             let client = self.clients.get(&id);
             let client = client.filter(|client| client.options.mode != Mode::Broadcast);
             if let Some(client) = client.filter(|client| !is_spared(id, client)) {
-                client.tell(Some(key));
+                client.notify(Some(key));
             }
         }
         for id in &self.broadcasts {
             let Some(client) = self.clients.get(id) else { continue };
             if client.has_prefix_of(key) && !is_spared(*id, client) {
-                client.tell(Some(key));
+                client.notify(Some(key));
             }
         }
     }
@@ -390,7 +389,7 @@ mod tests {
     }
 
     /// The next message: a key, `*` for all of them, or `-` if there is none.
-    fn told(info: &ClientInfo) -> String {
+    fn notified(info: &ClientInfo) -> String {
         match info.output_buffer.next().expect("it keeps up") {
             None => "-".into(),
             Some(message) => match message.kind {
@@ -413,7 +412,10 @@ mod tests {
         let figures = TrackingFigures { clients: 2, keys: 2, items: 3, prefixes: 0 };
         assert_eq!(tracking.figures(), figures);
         tracking.handle_changes(&[change("k", None), change("k", None), change("x", None)]);
-        assert_eq!([told(&one), told(&one), told(&two), told(&two)], ["k", "-", "k", "-"]);
+        assert_eq!(
+            [notified(&one), notified(&one), notified(&two), notified(&two)],
+            ["k", "-", "k", "-"]
+        );
         tracking.disable(1);
         tracking.disable(2);
         assert_eq!(tracking.figures(), TrackingFigures::default());
@@ -426,7 +428,7 @@ mod tests {
         let prefixes = vec!["a:".into(), "b:".into()];
         tracking.enable(&one, Options { prefixes, ..options(Mode::Broadcast) }).await;
         tracking.handle_changes(&[change("a:1", None), change("c", None), change("b:1", None)]);
-        assert_eq!([told(&one), told(&one), told(&one)], ["a:1", "b:1", "-"]);
+        assert_eq!([notified(&one), notified(&one), notified(&one)], ["a:1", "b:1", "-"]);
     }
 
     #[tokio::test]
@@ -439,7 +441,7 @@ mod tests {
         tracking.handle_changes(&[change("k", Some(own))]);
         tracking.note_reads(1, [&b"l"[..]]);
         tracking.handle_changes(&[change("l", Some(other))]);
-        assert_eq!([told(&one), told(&one)], ["l", "-"]);
+        assert_eq!([notified(&one), notified(&one)], ["l", "-"]);
     }
 
     #[tokio::test]
@@ -449,13 +451,13 @@ mod tests {
         tracking.enable(&one, Options { redirect, ..options(Mode::Read) }).await;
         tracking.note_reads(1, [&b"k"[..]]);
         tracking.handle_changes(&[change("k", None)]);
-        assert_eq!([told(&one), told(&two)], ["-", "k"]);
+        assert_eq!([notified(&one), notified(&two)], ["-", "k"]);
         two.set_gone();
         for _ in 0..2 {
             tracking.note_reads(1, [&b"k"[..]]);
             tracking.handle_changes(&[change("k", None)]);
         }
-        assert_eq!([told(&one), told(&one)], ["lost 2", "-"]);
+        assert_eq!([notified(&one), notified(&one)], ["lost 2", "-"]);
     }
 
     #[tokio::test]
@@ -464,10 +466,10 @@ mod tests {
         tracking.enable(&one, options(Mode::Read)).await;
         tracking.enable(&two, options(Mode::OptIn)).await;
         tracking.handle_uncertain();
-        assert_eq!(told(&one), "-", "nothing was read");
+        assert_eq!(notified(&one), "-", "nothing was read");
         tracking.note_reads(1, [&b"k"[..]]);
         tracking.handle_uncertain();
-        assert_eq!([told(&one), told(&two)], ["*", "*"]);
+        assert_eq!([notified(&one), notified(&two)], ["*", "*"]);
         assert_eq!(tracking.figures().keys, 0);
         // The partitions report the removal of all keys one by one.
         let cleared = Change { map: "resp:0".into(), key: None, origin: None };
@@ -476,7 +478,7 @@ mod tests {
         while tracking.is_flushing.load(Ordering::Acquire) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!([told(&one), told(&one)], ["*", "-"]);
+        assert_eq!([notified(&one), notified(&one)], ["*", "-"]);
     }
 
     #[tokio::test]
@@ -491,6 +493,6 @@ mod tests {
         let state = tracking.state.lock();
         assert!(state.bytes <= TRACKED_BYTES_MAX && state.keys.len() + 1 >= count as usize - 2_000);
         drop(state);
-        assert!(told(&one).starts_with("\0\0\0\0"), "the first is forgotten first");
+        assert!(notified(&one).starts_with("\0\0\0\0"), "the first is forgotten first");
     }
 }

@@ -88,7 +88,7 @@ impl Inner {
             if wanted.is_empty() {
                 continue;
             }
-            // It is told later that it has missed changes.
+            // It is notified later that it has missed changes.
             if follower.is_behind.load(Ordering::Acquire) || peer.is_full() {
                 follower.is_behind.store(true, Ordering::Release);
                 continue;
@@ -100,7 +100,7 @@ impl Inner {
         }
     }
 
-    /// Tells followers that keep up again that they have missed changes.
+    /// Notifies followers that keep up again that they have missed changes.
     pub(super) fn catch_up_followers(&self) {
         let others = self.following.others.read();
         for (member, follower) in others.iter() {

@@ -76,7 +76,7 @@ pub(super) static COMMANDS: &[Command] = &[
     c("client|reply", 3, 0, NONE, Connection, Local(clients::reply), "Turns replies to this connection on or off, or skips the next reply."),
     c("client|setinfo", 4, 0, NONE, Connection, Local(clients::setinfo), "Sets the library name or version of this connection."),
     c("client|setname", 3, 0, NONE, Connection, Local(clients::setname), "Sets the name of this connection."),
-    c("client|tracking", -3, 0, NONE, Connection, Local(tracking::tracking), "Turns client-side caching on or off: the client is told when keys that it read are changed by any client of the cluster."),
+    c("client|tracking", -3, 0, NONE, Connection, Local(tracking::tracking), "Turns client-side caching on or off: the client is notified when keys that it read are changed by any client of the cluster."),
     c("client|trackinginfo", 2, 0, NONE, Connection, Local(tracking::trackinginfo), "Returns the options of CLIENT TRACKING for this connection."),
     c("client|unblock", -3, ADMIN, NONE, Connection, Local(clients::unblock), "Ends the blocked command of a client of this member, as if its time had passed, or with an error."),
     c("client|unpause", 2, ADMIN, NONE, Connection, Local(clients::unpause), "Ends CLIENT PAUSE on this member."),

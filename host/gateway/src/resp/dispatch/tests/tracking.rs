@@ -30,8 +30,8 @@ async fn lines(client: &mut Client, lines: &[&str]) -> Answer {
     answer
 }
 
-/// What the client was told: keys, or `*` for any.
-fn told(client: &Client) -> String {
+/// The messages that the client got: keys, or `*` for any.
+fn notified(client: &Client) -> String {
     let mut all = Vec::new();
     while let Some(message) = client.output_buffer.next().expect("it keeps up") {
         all.push(match message.kind {
@@ -170,13 +170,13 @@ async fn each_way_to_change_a_key_is_reported() {
         lines(&mut writer, &["flushall", before]).await;
         lines(&mut writer, &["ping"]).await;
         tokio::time::sleep(Duration::from_millis(30)).await;
-        told(&reader);
+        notified(&reader);
         lines(&mut reader, &[read]).await;
-        assert_eq!(told(&reader), "", "{read}");
+        assert_eq!(notified(&reader), "", "{read}");
         lines(&mut writer, &[change]).await;
         let mut all = String::new();
         for _ in 0..1_000 {
-            all.push_str(&told(&reader));
+            all.push_str(&notified(&reader));
             if !all.is_empty() {
                 break;
             }
@@ -185,7 +185,7 @@ async fn each_way_to_change_a_key_is_reported() {
         let expected = if change == "flushdb" { "*" } else { read_key(read) };
         assert_eq!(all, expected, "{change}");
         lines(&mut writer, &[before]).await;
-        assert_eq!(told(&reader), "", "it is told once: {change}");
+        assert_eq!(notified(&reader), "", "it is notified once: {change}");
     }
     // In a transaction, of one partition and of several.
     for keys in [["{t}a", "{t}b"], ["a", "b"]] {
@@ -193,14 +193,14 @@ async fn each_way_to_change_a_key_is_reported() {
         let other = format!("set {} 1", keys[1]);
         lines(&mut reader, &["multi", &read, "exec"]).await;
         lines(&mut writer, &["multi", &set, &other, "exec"]).await;
-        assert_eq!(told(&reader), keys[0]);
+        assert_eq!(notified(&reader), keys[0]);
     }
     // Expiry is noticed by a read or by the next tick.
     lines(&mut writer, &["set x 1 px 20"]).await;
     lines(&mut reader, &["get x"]).await;
     tokio::time::sleep(Duration::from_millis(40)).await;
     lines(&mut writer, &["get x"]).await;
-    assert_eq!(told(&reader), "x");
+    assert_eq!(notified(&reader), "x");
 }
 
 fn read_key(read: &str) -> &str {
@@ -228,9 +228,9 @@ async fn a_client_chooses_what_is_tracked() {
     ] {
         lines(&mut reader, &["client tracking off", &format!("client tracking {options}")]).await;
         lines(&mut reader, &reads).await;
-        told(&reader);
+        notified(&reader);
         lines(&mut writer, &set).await;
-        assert_eq!(told(&reader), expected, "{options} {reads:?}");
+        assert_eq!(notified(&reader), expected, "{options} {reads:?}");
     }
 }
 
@@ -255,15 +255,15 @@ async fn own_changes_are_reported_unless_noloop_is_set() {
         for change in changes {
             lines(&mut client, &["get k", change]).await;
             let expects = !noloop && change != "copy k z";
-            assert_eq!(told(&client), if expects { "k" } else { "" }, "{noloop} {change}");
+            assert_eq!(notified(&client), if expects { "k" } else { "" }, "{noloop} {change}");
         }
         for queued in ["set k 2", "set z 2"] {
             lines(&mut client, &["get k", "get z", "multi", "incr k", queued, "exec"]).await;
-            assert_eq!(told(&client).is_empty(), noloop, "{queued}");
+            assert_eq!(notified(&client).is_empty(), noloop, "{queued}");
         }
         lines(&mut client, &["get k"]).await;
         lines(&mut other, &["set k 3"]).await;
-        assert_eq!(told(&client), "k", "others are reported: {noloop}");
+        assert_eq!(notified(&client), "k", "others are reported: {noloop}");
     }
 }
 
@@ -385,7 +385,7 @@ async fn messages_follow_the_replies_of_commands_in_progress() {
     writer.send("RPUSH q 1\r\n").await;
     writer.expect(":1\r\n").await;
     reader.expect("*2\r\n$1\r\nq\r\n$1\r\n1\r\n").await;
-    // A client is told of its own change after the reply.
+    // A client is notified of its own change after the reply.
     reader.send("GET k\r\nSET k 4\r\n").await;
     reader.expect("$1\r\n3\r\n+OK\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n").await;
     reader.send("GET k\r\n").await;
