@@ -19,6 +19,9 @@ use crate::resp::request::{OwnedRequest, Request};
 use crate::resp::server::{Cluster, ClusterNode, RespSettings, Server};
 use crate::trust::{Passwords, Trust};
 
+/// Time between ticks of the grid.
+const TICK: Duration = Duration::from_millis(100);
+
 /// The host of the grid: the test process.
 struct Process {
     started: Instant,
@@ -44,11 +47,8 @@ impl Host for Process {
     fn report(&self, _: Report) {}
 }
 
-/// How often the grid is ticked, which is often enough for its lease.
-const TICK: Duration = Duration::from_millis(100);
-
 /// The grid of a single member, ready to serve. Must be called in a runtime whose clock is not
-/// paused: `tick` renews the lease, without which a test that takes long would wait for ever.
+/// paused: `tick` renews the lease, without which a test that takes long would wait forever.
 pub(crate) fn single_member_grid() -> Grid {
     single_member_grid_with(MapCatalog::default())
 }
@@ -76,11 +76,12 @@ pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
     grid.expect_view(&view);
     grid.handle_view(&view);
     grid.tick();
-    let ticked = grid.clone();
+    // Without ticks the lease ends after a second, and operations wait forever.
+    let ticking = grid.clone();
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(TICK).await;
-            ticked.tick();
+            ticking.tick();
         }
     });
     grid

@@ -18,7 +18,7 @@ use crate::hasher::KeyHasher;
 use crate::item::Item;
 use crate::map::{Eviction, Map};
 use crate::tracking::{Change, Origin};
-use crate::value::{Kind, StructureEdit};
+use crate::value::{HashEdit, Kind, Structure, StructureEdit};
 
 /// Maximum number of entries that one write may evict in its own partition.
 const EVICTIONS_PER_WRITE_MAX: usize = 64;
@@ -28,6 +28,10 @@ const OVER_SHARE: u64 = 8;
 /// An idle deadline is moved only by at least this part of the period, so that backups receive few
 /// updates; entries never expire early.
 const IDLE_STEPS: u64 = 16;
+/// Maximum number of expired fields that one edit removes.
+const DUE_FIELDS_AT_ONCE: usize = 1_024;
+/// Maximum number of expired fields of one hash that are dropped in one sweep.
+const DUE_FIELDS_MAX: usize = 10_000;
 /// Bytes of records in one message; a step with more is sent in several.
 const RECORDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -137,14 +141,59 @@ impl Access<'_> {
         self.clock.next(self.since_start)
     }
 
-    /// Drops the entry if it has expired. Otherwise returns its expiry.
+    /// Drops the entry if it has expired, and otherwise what has expired in it. Returns the expiry
+    /// of an entry that is still there.
     fn drop_if_over(&mut self, hash: u32, key: &[u8]) -> Option<Expiry> {
-        let expiry = self.fragment.get(hash, key)?.expiry();
+        let entry = self.fragment.get(hash, key)?;
+        let expiry = entry.expiry();
         if expiry.is_over(self.now_ms) {
             self.expire(hash, key);
             return None;
         }
+        if entry.first_ms().is_some_and(|first_ms| first_ms <= self.now_ms) {
+            self.drop_due_fields(hash, key, usize::MAX);
+            self.fragment.get(hash, key)?;
+        }
         Some(expiry)
+    }
+
+    /// Drops at most `max` fields of a hash that have expired, and publishes the event. Returns
+    /// whether more may have expired.
+    fn drop_due_fields(&mut self, hash: u32, key: &[u8], max: usize) -> bool {
+        let mut left = max;
+        while let Some(Entry::Structured(entry)) = self.fragment.get(hash, key) {
+            let Structure::Hash(fields) = &entry.value else { return false };
+            let due = fields.due(self.now_ms, left.min(DUE_FIELDS_AT_ONCE));
+            if due.is_empty() {
+                break;
+            }
+            left -= due.len();
+            self.map.expired_fields.fetch_add(due.len() as u64, Ordering::Relaxed);
+            let names = due.iter().map(|name| &**name).collect();
+            let edit = StructureEdit::Hash(HashEdit::Remove(names));
+            if self.apply(hash, key, &Edit::Structure(edit)) == Applied::Gone {
+                self.notify(Class::Hash, "hexpired", key);
+                self.notify(Class::Generic, "del", key);
+                return false;
+            }
+        }
+        if left < max {
+            self.notify(Class::Hash, "hexpired", key);
+        }
+        left == 0
+    }
+
+    /// Drops what has expired of an entry that was found to be due. Returns whether more may have
+    /// expired.
+    pub(crate) fn drop_due(&mut self, hash: u32, key: &[u8]) -> bool {
+        let Some(entry) = self.fragment.get(hash, key) else { return false };
+        if entry.expiry().is_over(self.now_ms) {
+            self.expire(hash, key);
+            return false;
+        }
+        let is_more = self.drop_due_fields(hash, key, DUE_FIELDS_MAX);
+        self.fragment.watch_again(hash, key);
+        is_more
     }
 
     /// Drops an expired entry and publishes the event; does nothing if the entry is gone.

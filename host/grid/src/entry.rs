@@ -117,6 +117,14 @@ impl Usage {
         self.set_seconds(seconds(now_ms));
     }
 
+    /// Sets when and how often it was used, as far as that is known.
+    pub(crate) fn set(&mut self, now_ms: u64, idle_seconds: Option<u32>, often: Option<u8>) {
+        if let Some(idle_seconds) = idle_seconds {
+            self.set_seconds(seconds(now_ms).wrapping_sub(idle_seconds) & SECONDS_MASK);
+        }
+        self.often = often.unwrap_or(self.often);
+    }
+
     /// Seconds since the last use.
     pub(crate) fn idle_seconds(self, now_ms: u64) -> u32 {
         let [a, b, c] = self.seconds;
@@ -280,15 +288,33 @@ impl Plain {
         self.packed = pack(meta, self.key(), self.kind(), &[self.value(), more]);
     }
 
-    /// Overwrites bytes at an index; a gap after the end is filled with zeros.
+    /// Overwrites bytes at an index, in place if they are within the value; a gap after the end is
+    /// filled with zeros.
     pub(crate) fn splice(&mut self, meta: &Meta, at: usize, bytes: &[u8]) {
         let end = at + bytes.len();
+        let length = self.value().len();
+        if end <= length && self.packed[FLAGS_AT] == flags(meta, self.kind()) {
+            self.write_meta(meta);
+            let start = self.packed.len() - length + at;
+            self.packed[start..start + bytes.len()].copy_from_slice(bytes);
+            return;
+        }
         let mut value = self.value().to_vec();
         if value.len() < end {
             value.resize(end, 0);
         }
         value[at..end].copy_from_slice(bytes);
         self.set(meta, self.kind(), &value);
+    }
+
+    /// Takes back [`Plain::splice`] and [`Plain::append`]: restores the metadata, the bytes at an
+    /// index, and the length of the value.
+    pub(crate) fn restore(&mut self, meta: &Meta, at: usize, bytes: &[u8], length: usize) {
+        if self.value().len() > length {
+            let value = self.value()[..length].to_vec();
+            self.set(meta, self.kind(), &value);
+        }
+        self.splice(meta, at, bytes);
     }
 
     /// Counts a read.
@@ -416,6 +442,14 @@ impl Structured {
     pub(crate) fn bytes(&self) -> usize {
         self.key.len() + self.value.bytes()
     }
+
+    /// The first deadline of the entry and of its elements.
+    pub(crate) fn first_ms(&self) -> Option<u64> {
+        match (self.meta.expiry.first_ms(), self.value.first_deadline_ms()) {
+            (Some(entry), Some(element)) => Some(entry.min(element)),
+            (entry, element) => entry.or(element),
+        }
+    }
 }
 
 /// A key that was removed, remembered for copies that lack the removal.
@@ -479,6 +513,20 @@ impl<'a> Entry<'a> {
             Self::Plain(entry) => entry.expiry(),
             Self::Structured(entry) => entry.meta.expiry,
         }
+    }
+
+    /// The first deadline of the entry and of its elements.
+    pub(crate) fn first_ms(&self) -> Option<u64> {
+        match self {
+            Self::Plain(entry) => entry.expiry().first_ms(),
+            Self::Structured(entry) => entry.first_ms(),
+        }
+    }
+
+    /// Whether the entry, or all its elements, have expired.
+    pub(crate) fn is_over(&self, now_ms: u64) -> bool {
+        self.expiry().is_over(now_ms)
+            || matches!(self, Self::Structured(entry) if entry.value.is_over(now_ms))
     }
 
     pub(crate) fn usage(&self) -> Usage {

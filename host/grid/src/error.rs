@@ -88,4 +88,49 @@ pub enum OpError {
         "this member is in no cluster yet (its log and /health/ready say why); nothing was done"
     )]
     NoCluster,
+    /// The value is no HyperLogLog.
+    #[error("the value is no HyperLogLog")]
+    NotAHyperLogLog,
+    /// The value is a HyperLogLog whose registers cannot be decoded.
+    #[error("the HyperLogLog is corrupt")]
+    CorruptHyperLogLog,
+    /// The operation needs plain values.
+    #[error("the keys do not hold plain values")]
+    NotStrings,
+    /// The longest common subsequence would need too much memory.
+    #[error("the values are too long for a common subsequence")]
+    LcsTooLarge,
+    /// What is to be sorted by numbers is not a number.
+    #[error("an element, or what it is sorted by, is not a number")]
+    NotSortable,
+    /// The operation would read too many keys that are named by patterns.
+    #[error("it would read more than {} other keys", crate::op::TRANSACTION_OPS_MAX)]
+    TooManyKeys,
+    /// A value is compared only if it is plain.
+    #[error("only plain values are compared")]
+    NotAString,
+    /// What a digest is compared with cannot be one.
+    #[error("a digest has 16 hexadecimal digits")]
+    NotADigest,
+    /// A number is infinite.
+    #[error("the value is infinite")]
+    Infinite,
+    /// What was added, after the result was replaced by a bound, would not be a 64-bit integer.
+    #[error("what was added would overflow")]
+    AddedOverflow,
+    /// There is no such member in the sorted set.
+    #[error("there is no such member in the sorted set")]
+    NoSuchMember,
+    /// The key exists already.
+    #[error("the key exists already")]
+    KeyExists,
+    /// The source and the destination are the same.
+    #[error("the source and the destination are the same")]
+    SameKey,
+    /// The version or the checksum of a value in another encoding is wrong.
+    #[error("the version or the checksum of the value is wrong")]
+    BadChecksum,
+    /// A value in another encoding is malformed.
+    #[error("the value is malformed")]
+    BadValue,
 }

@@ -165,6 +165,22 @@ impl Fragment {
         Some(Entry::Plain(entry))
     }
 
+    /// Sets when and how often an entry was used, as far as that is known.
+    pub(crate) fn set_usage(
+        &mut self,
+        hash: u32,
+        key: &[u8],
+        now_ms: u64,
+        idle_seconds: Option<u32>,
+        often: Option<u8>,
+    ) {
+        if let Some(entry) = self.structures.get_mut(hash, |entry| entry.key() == key) {
+            entry.usage.set(now_ms, idle_seconds, often);
+        } else if let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) {
+            entry.usage.set(now_ms, idle_seconds, often);
+        }
+    }
+
     /// Passes the bytes of a key to `take`. `None` if reading is not enough: the key has an idle
     /// deadline, which must move, or it has expired.
     pub(crate) fn get_plain(
@@ -256,18 +272,23 @@ impl Fragment {
             Edit::Structure(edit) => {
                 if let Some(entry) = self.structures.get_mut(hash, |entry| entry.key() == key) {
                     let (bytes, old) = (entry.bytes(), entry.meta.version);
+                    let first_ms = entry.first_ms();
                     let applied = entry.value.apply(edit);
                     self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
                     let is_empty = entry.value.len() == 0;
                     if applied.is_err() {
                         // A part of the edit may have been applied.
+                        let new_first_ms = entry.first_ms();
+                        self.watch(hash, first_ms, new_first_ms);
                         if is_empty {
                             self.take(hash, key);
                         }
                         return Err(EditMismatch);
                     }
                     entry.meta.version = version;
+                    let new_first_ms = entry.first_ms();
                     self.renew(hash, old, version);
+                    self.watch(hash, first_ms, new_first_ms);
                     if is_empty {
                         self.take(hash, key);
                         self.add_tombstone(hash, key, version);
@@ -333,7 +354,7 @@ impl Fragment {
             entry.usage.touch(now_ms, version.0 as u32);
             self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
             self.renew(hash, old.version, version);
-            self.watch(hash, old.expiry, expiry);
+            self.watch(hash, old.expiry.first_ms(), expiry.first_ms());
             return Applied::Changed;
         }
         let old = if self.structures.is_empty() { None } else { self.take(hash, key) };
@@ -351,7 +372,7 @@ impl Fragment {
         self.heap_bytes += entry.bytes();
         self.digest ^= digest_term(hash, meta.version, false);
         self.plain.insert(entry);
-        self.watch(hash, Expiry::NEVER, meta.expiry);
+        self.watch(hash, None, meta.expiry.first_ms());
     }
 
     fn add_structure(
@@ -366,10 +387,11 @@ impl Fragment {
         let statistics = meta.statistics.or_else(|| counted(map, now_ms));
         let meta = Meta { statistics, ..meta };
         let entry = Structured::new(hash, Usage::new(now_ms), meta, key, value);
+        let first_ms = entry.first_ms();
         self.heap_bytes += entry.bytes();
         self.digest ^= digest_term(hash, meta.version, false);
         self.structures.insert(entry);
-        self.watch(hash, Expiry::NEVER, meta.expiry);
+        self.watch(hash, None, first_ms);
     }
 
     fn change_meta(
@@ -378,23 +400,26 @@ impl Fragment {
         key: &[u8],
         change: impl FnOnce(&mut Meta),
     ) -> Result<Applied, EditMismatch> {
-        let (old, new);
+        let (old, new, first_ms, new_first_ms);
         if let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) {
             let (bytes, mut meta) = (entry.bytes(), entry.meta());
             old = meta;
             change(&mut meta);
             entry.set_meta(&meta);
             new = meta;
+            (first_ms, new_first_ms) = (old.expiry.first_ms(), new.expiry.first_ms());
             self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
         } else if let Some(entry) = self.structures.get_mut(hash, |entry| entry.key() == key) {
             old = entry.meta;
+            first_ms = entry.first_ms();
             change(&mut entry.meta);
             new = entry.meta;
+            new_first_ms = entry.first_ms();
         } else {
             return Err(EditMismatch);
         }
         self.renew(hash, old.version, new.version);
-        self.watch(hash, old.expiry, new.expiry);
+        self.watch(hash, first_ms, new_first_ms);
         Ok(Applied::Changed)
     }
 
@@ -488,16 +513,24 @@ impl Fragment {
         self.tombstones.iter().map(|entry| entry.version).chain(cleared).min()
     }
 
-    fn watch(&mut self, hash: u32, old: Expiry, new: Expiry) {
-        let Some(deadline) = new.first_ms() else { return };
+    /// Watches the first deadline of an entry and its elements, which was `old` before.
+    fn watch(&mut self, hash: u32, old: Option<u64>, new: Option<u64>) {
+        let Some(deadline) = new else { return };
         // An entry whose lifetime was extended is found at its old deadline, and watched again from
         // then on.
-        if old.first_ms().is_none_or(|old| deadline < old) {
+        if old.is_none_or(|old| deadline < old) {
             self.watched.insert(watch_mark(deadline, hash));
         }
     }
 
-    /// Takes up to `max` keys that have expired; a further call returns more. Each watched deadline
+    /// Watches the first deadline of an entry that [`Fragment::take_due`] returned, if it is still
+    /// there.
+    pub(crate) fn watch_again(&mut self, hash: u32, key: &[u8]) {
+        let first_ms = self.get(hash, key).and_then(|entry| entry.first_ms());
+        self.watch(hash, None, first_ms);
+    }
+
+    /// Takes up to `max` keys that have expired, or have elements that have; a further call returns more. Each watched deadline
     /// is visited once.
     pub(crate) fn take_due(&mut self, now_ms: u64, max: usize, due: &mut Vec<(u32, Box<[u8]>)>) {
         let mut later = Vec::new();
@@ -513,7 +546,7 @@ impl Fragment {
             let of_mark = |hash: u32| watch_prefix(hash) == prefix;
             let entries = self.entries_from(from).take_while(|entry| of_mark(entry.hash()));
             for entry in entries {
-                let Some(first) = entry.expiry().first_ms() else { continue };
+                let Some(first) = entry.first_ms() else { continue };
                 if first <= now_ms {
                     due.push((entry.hash(), entry.key().into()));
                 } else {

@@ -69,6 +69,11 @@ impl<'a> Item<'a> {
 
     /// The item with its deadlines moved by this number of milliseconds.
     pub(crate) fn shifted(mut self, ms: i64) -> Self {
+        if let Self::Structure { edit, .. } | Self::More(edit) = &mut self
+            && let StructureEdit::Hash(edit) = edit
+        {
+            edit.shift(ms);
+        }
         if let Self::Plain { meta, .. } | Self::Structure { meta, .. } = &mut self {
             let Expiry { deadline_ms, idle } = &mut meta.expiry;
             let idle_ms = idle.as_mut().map(|idle| &mut idle.deadline_ms);

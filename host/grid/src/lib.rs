@@ -22,6 +22,7 @@
 pub mod clock;
 pub mod entry;
 pub mod event;
+pub mod geo;
 pub mod glob;
 pub mod grid;
 pub mod host;

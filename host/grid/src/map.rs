@@ -307,6 +307,8 @@ pub struct Map {
     pub(crate) evicted: AtomicU64,
     /// Entries that expired on this member.
     pub(crate) expired: AtomicU64,
+    /// Fields of hashes that expired on this member.
+    pub(crate) expired_fields: AtomicU64,
 }
 
 impl Map {
@@ -330,6 +332,11 @@ impl Map {
     /// Entries that this member evicted.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Fields of hashes that expired on this member.
+    pub fn expired_fields(&self) -> u64 {
+        self.expired_fields.load(Ordering::Relaxed)
     }
 
     /// Entries that expired on this member.
@@ -451,6 +458,7 @@ impl Maps {
             followed: AtomicBool::new(false),
             evicted: AtomicU64::new(0),
             expired: AtomicU64::new(0),
+            expired_fields: AtomicU64::new(0),
         });
         known.by_name.insert(name.into(), Arc::clone(&map));
         known.in_order.push(Arc::clone(&map));

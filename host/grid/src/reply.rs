@@ -32,6 +32,8 @@ pub enum Reply {
     Pairs(#[serde(deserialize_with = "nesting::deeper")] Vec<(Self, Self)>),
     /// The error of one of several operations.
     Failed(crate::OpError),
+    /// A number in decimal notation, with more digits than [`Reply::Double`] holds.
+    Decimal(String),
 }
 
 /// Approximate overhead of a value in a message, in bytes.

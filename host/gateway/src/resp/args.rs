@@ -138,11 +138,25 @@ impl<'r, 'a> Args<'r, 'a> {
         Ok(Some((count, has_keyword)))
     }
 
-    /// Consumes an expiry option such as `EX seconds`. `name` is the command's name for the error
-    /// message.
-    pub(crate) fn lifetime(&mut self, name: &str) -> Result<Lifetime, CommandError> {
-        let unit = Unit::option(self).ok_or(CommandError::SYNTAX)?;
-        unit.lifetime(self.integer()?, name)
+    /// Consumes an option for the lifetime of a key, if there is one: a time such as `EX seconds`, or
+    /// `other`, such as `KEEPTTL`. As in Redis, an option may be repeated, but not combined with
+    /// another one. The time is checked later, with [`Expiration::lifetime`].
+    pub(crate) fn take_expiration(
+        &mut self,
+        other: (&str, Lifetime),
+        found: &mut Option<Expiration<'a>>,
+    ) -> Result<bool, CommandError> {
+        let new = if self.take_keyword(other.0) {
+            Expiration::Fixed(other.1)
+        } else {
+            let Some(unit) = Unit::option(self) else { return Ok(false) };
+            Expiration::Time(unit, self.next()?)
+        };
+        if found.is_some_and(|found| !found.is_alike(&new)) {
+            return Err(CommandError::SYNTAX);
+        }
+        *found = Some(new);
+        Ok(true)
     }
 
     /// Consumes a trailing `[LIMIT n]`; zero means no limit.
@@ -187,6 +201,36 @@ pub(crate) fn expect(
     range: RangeInclusive<usize>,
 ) -> Result<(), CommandError> {
     if range.contains(&request.len()) { Ok(()) } else { Err(CommandError::arity(name)) }
+}
+
+/// An option for the lifetime of a key.
+#[derive(Clone, Copy)]
+pub(crate) enum Expiration<'a> {
+    /// A lifetime without a time.
+    Fixed(Lifetime),
+    /// A time, as text.
+    Time(Unit, &'a [u8]),
+}
+
+impl Expiration<'_> {
+    /// Whether the other one is the same option.
+    fn is_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fixed(_), Self::Fixed(_)) => true,
+            (Self::Time(unit, _), Self::Time(other, _)) => unit == other,
+            _ => false,
+        }
+    }
+
+    /// The lifetime. `name` is the command's name for the error message.
+    pub(crate) fn lifetime(self, name: &str) -> Result<Lifetime, CommandError> {
+        match self {
+            Self::Fixed(lifetime) => Ok(lifetime),
+            Self::Time(unit, text) => {
+                unit.lifetime(integer(text).ok_or(CommandError::INTEGER)?, name)
+            }
+        }
+    }
 }
 
 /// Unit and reference point of an expiry time.

@@ -20,6 +20,10 @@ pub(crate) enum Group {
     Generic,
     /// Strings.
     String,
+    /// Bits of strings.
+    Bitmap,
+    /// Strings that count distinct elements.
+    HyperLogLog,
     /// Hashes.
     Hash,
     /// Lists.
@@ -28,6 +32,8 @@ pub(crate) enum Group {
     Set,
     /// Sorted sets.
     SortedSet,
+    /// Places.
+    Geo,
     /// Publish/subscribe.
     PubSub,
     /// Scripts.
@@ -47,10 +53,13 @@ impl Group {
             Self::Connection => "connection",
             Self::Generic => "generic",
             Self::String => "string",
+            Self::Bitmap => "bitmap",
+            Self::HyperLogLog => "hyperloglog",
             Self::Hash => "hash",
             Self::List => "list",
             Self::Set => "set",
             Self::SortedSet => "sorted-set",
+            Self::Geo => "geo",
             Self::PubSub => "pubsub",
             Self::Scripting => "scripting",
             Self::Transactions => "transactions",
@@ -65,10 +74,13 @@ impl Group {
             Self::Connection => Some("connection"),
             Self::Generic => Some("keyspace"),
             Self::String => Some("string"),
+            Self::Bitmap => Some("bitmap"),
+            Self::HyperLogLog => Some("hyperloglog"),
             Self::Hash => Some("hash"),
             Self::List => Some("list"),
             Self::Set => Some("set"),
             Self::SortedSet => Some("sortedset"),
+            Self::Geo => Some("geo"),
             Self::Scripting => Some("scripting"),
             Self::Transactions => Some("transaction"),
             // The category pubsub follows from a flag.
@@ -93,8 +105,14 @@ pub(crate) enum Keys {
     },
     /// The arguments that follow this one, which holds their number.
     Counted(usize),
+    /// Every other argument behind this one, which holds their number.
+    CountedPairs(usize),
     /// The first argument, and those that follow the second one, which holds their number.
     DestinationAndCounted,
+    /// The first argument, and the last one that follows `STORE` as an option.
+    SortedAndStored,
+    /// The first argument, and those that follow `STORE` or `STOREDIST` from this argument on.
+    FirstAndStored(usize),
 }
 
 /// Parses the arguments of a command into an operation.
@@ -211,7 +229,14 @@ impl Command {
     }
 
     pub(crate) fn flag_names(&self) -> Vec<&'static str> {
-        let movable = matches!(self.keys, Keys::Counted(_) | Keys::DestinationAndCounted);
+        let movable = matches!(
+            self.keys,
+            Keys::Counted(_)
+                | Keys::CountedPairs(_)
+                | Keys::DestinationAndCounted
+                | Keys::SortedAndStored
+                | Keys::FirstAndStored(_)
+        );
         [
             (Self::WRITE, "write"),
             (Self::READ, "readonly"),
@@ -231,10 +256,10 @@ impl Command {
 
     /// The keys among the arguments of a request.
     pub(crate) fn keys_of<'a>(&self, arguments: &[&'a [u8]]) -> Vec<&'a [u8]> {
-        let counted = |at: usize| {
+        let counted = |at: usize, step: usize| {
             let count = arguments.get(at).and_then(|text| convoke_grid::op::integer(text));
             let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
-            arguments.iter().skip(at + 1).take(count).copied()
+            arguments.iter().skip(at + 1).step_by(step).take(count).copied()
         };
         match self.keys {
             Keys::None => Vec::new(),
@@ -246,12 +271,43 @@ impl Command {
                 };
                 (first..end).step_by(step.max(1)).map(|at| arguments[at]).collect()
             }
-            Keys::Counted(at) => counted(at).collect(),
+            Keys::Counted(at) => counted(at, 1).collect(),
+            Keys::CountedPairs(at) => counted(at, 2).collect(),
             Keys::DestinationAndCounted => {
-                arguments.get(1).copied().into_iter().chain(counted(2)).collect()
+                arguments.get(1).copied().into_iter().chain(counted(2, 1)).collect()
+            }
+            Keys::SortedAndStored => {
+                arguments.get(1).copied().into_iter().chain(stored(arguments)).collect()
+            }
+            Keys::FirstAndStored(from) => {
+                let is_store = |word: &[u8]| {
+                    word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist")
+                };
+                let options = arguments.get(from..).unwrap_or_default();
+                // Of several, the last one counts.
+                let stored = options.windows(2).rfind(|pair| is_store(pair[0]));
+                let stored = stored.map(|pair| pair[1]);
+                arguments.get(1).copied().into_iter().chain(stored).collect()
             }
         }
     }
+}
+
+/// The key at which `SORT` with these arguments stores its result.
+fn stored<'a>(arguments: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let (mut at, mut key) = (2, None);
+    while let Some(option) = arguments.get(at) {
+        at += match &option.to_ascii_lowercase()[..] {
+            b"limit" => 3,
+            b"by" | b"get" => 2,
+            b"store" => {
+                key = arguments.get(at + 1).copied().or(key);
+                2
+            }
+            _ => 1,
+        };
+    }
+    key
 }
 
 /// Maximum length of a name in the table, in bytes.

@@ -170,6 +170,10 @@ impl Encoder<'_> {
                 }
             }
             Reply::Failed(error) => self.error(&error_text(error)),
+            Reply::Decimal(text) => match self.protocol {
+                Protocol::Resp2 => self.bulk(text.as_bytes()),
+                Protocol::Resp3 => self.line(b',', text.as_bytes()),
+            },
         }
     }
 
@@ -256,6 +260,11 @@ pub fn error_text(error: &OpError) -> String {
         OpError::NotFinite => "ERR increment would produce NaN or Infinity".into(),
         OpError::NotAScore => "ERR resulting score is not a number (NaN)".into(),
         OpError::NoSuchKey => "ERR no such key".into(),
+        OpError::NoSuchMember => "ERR could not decode requested zset member".into(),
+        OpError::KeyExists => "BUSYKEY Target key name already exists.".into(),
+        OpError::BadChecksum => "ERR DUMP payload version or checksum are wrong".into(),
+        OpError::BadValue => "ERR Bad data format".into(),
+        OpError::SameKey => "ERR source and destination objects are the same".into(),
         OpError::NoSuchIndex => "ERR index out of range".into(),
         OpError::TooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)".into(),
         OpError::Full => "OOM command not allowed when used memory > 'maxmemory'.".into(),
@@ -267,11 +276,25 @@ pub fn error_text(error: &OpError) -> String {
         }
         OpError::Busy | OpError::Conflict => format!("TRYAGAIN {error}"),
         OpError::Indeterminate => format!("INDETERMINATE {error}"),
+        OpError::NotAHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.".into(),
+        OpError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected".into(),
+        OpError::NotStrings => "ERR The specified keys must contain string values".into(),
+        OpError::LcsTooLarge => {
+            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len".into()
+        }
+        OpError::NotSortable => "ERR One or more scores can't be converted into double".into(),
+        OpError::NotAString => {
+            "ERR Key should be of string type if conditions are specified".into()
+        }
+        OpError::NotADigest => "ERR must be exactly 16 hexadecimal characters".into(),
+        OpError::Infinite => "ERR value cannot be Infinity".into(),
+        OpError::AddedOverflow => "ERR applied increment would overflow".into(),
         OpError::KeyTooLong
         | OpError::AnswerTooLong
         | OpError::Held
         | OpError::Changed
         | OpError::TooManyMaps
+        | OpError::TooManyKeys
         | OpError::Malformed => format!("ERR {error}"),
     }
 }
@@ -305,6 +328,7 @@ mod tests {
                 "*2\r\n$1\r\nm\r\n$3\r\n1.5\r\n",
                 "*1\r\n*2\r\n$1\r\nm\r\n,1.5\r\n",
             ),
+            (Reply::Decimal("1.25".into()), "$4\r\n1.25\r\n", ",1.25\r\n"),
             (Reply::Failed(OpError::NoSuchKey), "-ERR no such key\r\n", "-ERR no such key\r\n"),
         ] {
             assert_eq!(written(&reply, Protocol::Resp2), resp2, "{reply:?}");

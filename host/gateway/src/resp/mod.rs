@@ -6,7 +6,8 @@
 //!
 //! Files import only those of the layers below their own:
 //!
-//! 1. Data and parsing: `request`, `encode`, `answer`, `args`.
+//! 1. Data and parsing: `request`, `encode`, `answer`, `args`, and values in the encoding of
+//!    Redis' files: `rdb`.
 //! 2. State that all clients share: `server`, `client_info`, `script_cache`, `tracking`,
 //!    `monitor`, `stats`, `slow_log`, and `routing` of keys.
 //! 3. One client: `client`, the `outcome` of its commands, and the `pipeline` of those in progress.
@@ -32,6 +33,7 @@ mod listener;
 mod monitor;
 pub(crate) mod outcome;
 mod pipeline;
+mod rdb;
 mod routing;
 mod script_cache;
 pub(crate) mod scripts;

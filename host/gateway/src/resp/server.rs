@@ -110,6 +110,7 @@ pub(crate) struct ResetCounters {
     pub(crate) accepted: AtomicU64,
     pub(crate) turned_away: AtomicU64,
     pub(crate) expired: AtomicU64,
+    pub(crate) expired_fields: AtomicU64,
     pub(crate) evicted: AtomicU64,
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,

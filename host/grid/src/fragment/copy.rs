@@ -160,10 +160,12 @@ impl Fragment {
                 let Some((hash, key)) = last else { return false };
                 let entry = self.structures.get_mut(*hash, |entry| entry.key() == &**key);
                 let Some(entry) = entry else { return false };
-                let before = entry.bytes();
+                let (before, first_ms) = (entry.bytes(), entry.first_ms());
                 let fits = entry.value.apply(edit).is_ok();
                 self.heap_bytes = self.heap_bytes + entry.bytes() - before;
                 let is_empty = entry.value.len() == 0;
+                let new_first_ms = entry.first_ms();
+                self.watch(*hash, first_ms, new_first_ms);
                 if is_empty {
                     self.take(*hash, key);
                 }
@@ -258,9 +260,15 @@ mod tests {
             *version += 1;
             let key = &key.to_be_bytes()[..];
             let fields = (b"f".as_slice(), key);
-            let edit = match what % 4 {
+            let edit = match what % 5 {
                 0 => Edit::Remove,
                 1 => Edit::Structure(StructureEdit::Hash(HashEdit::Set(vec![fields]))),
+                4 => {
+                    let deadline_ms = NOW_MS + u64::from(*what);
+                    let fields = [fields, (key, key)];
+                    let expiring = fields.iter().map(|(n, v)| (*n, *v, deadline_ms)).collect();
+                    Edit::Structure(StructureEdit::Hash(HashEdit::SetExpiring(expiring)))
+                }
                 2 => Edit::Structure(StructureEdit::List(ListEdit::PushBack(vec![key; 300]))),
                 _ => Edit::Put { kind: 0, value: key, expiry: Expiry::NEVER },
             };

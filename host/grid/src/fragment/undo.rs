@@ -1,14 +1,15 @@
 //! The undo log of a step, with which its edits are rolled back.
 //!
-//! While a fragment records, each edit leaves what undoes it: a copy of a plain value, the inverse
-//! edit of a structure, which is as small as the edit, or the removed entry itself. Statistics,
+//! While a fragment records, each edit leaves what undoes it: a copy of a plain value, or of the
+//! bytes of it that are overwritten, the inverse edit of a structure, which is as small as the edit,
+//! or the removed entry itself. Statistics,
 //! and when an entry was used last, stay as they are.
 
 use super::Fragment;
 use crate::clock::Version;
 use crate::edit::Edit;
 use crate::encoding;
-use crate::entry::{Entry, Expiry, Meta, Plain, Structured};
+use crate::entry::{Entry, Meta, Plain, Structured};
 use crate::ordered::Hashed as _;
 use crate::value::StructureEdit;
 
@@ -32,12 +33,33 @@ enum Before {
     /// A structure: what was known of it, and the edits that bring it back, encoded one after the
     /// other.
     Structure(Meta, Vec<u8>),
+    /// A plain value of which a part is overwritten: what was known of it, the index of that part,
+    /// its bytes, and the length of the whole value.
+    Part {
+        meta: Meta,
+        at: usize,
+        bytes: Box<[u8]>,
+        length: usize,
+    },
 }
 
 impl Undo {
     /// Keeps an entry that was taken out.
     pub(super) fn keep(&mut self, hash: u32, key: &[u8], taken: Taken) {
         self.0.push((hash, key.into(), Before::Entry(taken)));
+    }
+}
+
+/// Start and end of what an edit overwrites in a plain value of this length; `None` if it changes
+/// more than its bytes.
+fn overwritten(edit: &Edit<'_>, length: usize) -> Option<(usize, usize)> {
+    match edit {
+        Edit::Append(_) => Some((length, length)),
+        Edit::Splice(at, bytes) => {
+            let at = usize::try_from(*at).unwrap_or(usize::MAX).min(length);
+            Some((at, at.saturating_add(bytes.len()).min(length)))
+        }
+        _ => None,
     }
 }
 
@@ -62,7 +84,16 @@ impl Fragment {
             Some(Entry::Plain(entry)) => {
                 let (meta, usage) = (entry.meta(), entry.usage);
                 let (kind, value) = (entry.kind(), entry.value());
-                Before::Entry(Taken::Plain(Plain::new(hash, usage, &meta, key, kind, value)))
+                match overwritten(edit, value.len()) {
+                    Some((at, end)) => {
+                        let (bytes, length) = (value[at..end].into(), value.len());
+                        Before::Part { meta, at, bytes, length }
+                    }
+                    None => {
+                        let entry = Plain::new(hash, usage, &meta, key, kind, value);
+                        Before::Entry(Taken::Plain(entry))
+                    }
+                }
             }
             Some(Entry::Structured(entry)) => {
                 let mut edits = Vec::new();
@@ -88,9 +119,18 @@ impl Fragment {
     pub(crate) fn undo_edits(&mut self) {
         let Some(undo) = self.undo.take() else { return };
         for (hash, key, before) in undo.0.into_iter().rev() {
-            if let Before::Structure(meta, edits) = before {
-                self.restore_structure(hash, &key, meta, &edits);
-                continue;
+            match &before {
+                Before::Structure(meta, edits) => {
+                    self.restore_structure(hash, &key, *meta, edits);
+                    continue;
+                }
+                Before::Part { meta, at, bytes, length } => {
+                    self.restore_part(hash, &key, meta, |entry| {
+                        entry.restore(meta, *at, bytes, *length);
+                    });
+                    continue;
+                }
+                Before::Absent(_) | Before::Entry(_) => {}
             }
             self.take(hash, &key);
             self.remove_tombstone(hash, &key);
@@ -101,9 +141,26 @@ impl Fragment {
                     self.add_plain(entry, &meta);
                 }
                 Before::Entry(Taken::Structured(entry)) => self.add_structured(entry),
-                Before::Absent(None) | Before::Structure(..) => {}
+                Before::Absent(None) | Before::Structure(..) | Before::Part { .. } => {}
             }
         }
+    }
+
+    fn restore_part(
+        &mut self,
+        hash: u32,
+        key: &[u8],
+        meta: &Meta,
+        restore: impl FnOnce(&mut Plain),
+    ) {
+        let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) else {
+            debug_assert!(false, "a value that was taken out is brought back before its parts");
+            return;
+        };
+        let (bytes, old) = (entry.bytes(), entry.version());
+        restore(entry);
+        self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
+        self.renew(hash, old, meta.version);
     }
 
     fn restore_structure(&mut self, hash: u32, key: &[u8], meta: Meta, mut edits: &[u8]) {
@@ -111,7 +168,7 @@ impl Fragment {
             debug_assert!(false, "an emptied structure is kept when it is taken out");
             return;
         };
-        let (bytes, old) = (entry.bytes(), entry.meta);
+        let (bytes, old, first_ms) = (entry.bytes(), entry.meta, entry.first_ms());
         while let Ok((edit, rest)) = postcard::take_from_bytes::<StructureEdit<'_>>(edits) {
             let applied = entry.value.apply(&edit);
             debug_assert!(applied.is_ok(), "the inverse of an edit applies: {edit:?}");
@@ -119,17 +176,18 @@ impl Fragment {
         }
         entry.meta = meta;
         self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
+        let new_first_ms = entry.first_ms();
         self.renew(hash, old.version, meta.version);
-        self.watch(hash, old.expiry, meta.expiry);
+        self.watch(hash, first_ms, new_first_ms);
     }
 
     /// Adds a structure as it was; the key must not exist.
     pub(super) fn add_structured(&mut self, entry: Structured) {
-        let (hash, meta) = (entry.hash(), entry.meta);
+        let (hash, meta, first_ms) = (entry.hash(), entry.meta, entry.first_ms());
         self.heap_bytes += entry.bytes();
         self.digest ^= super::digest_term(hash, meta.version, false);
         self.structures.insert(entry);
-        self.watch(hash, Expiry::NEVER, meta.expiry);
+        self.watch(hash, None, first_ms);
     }
 }
 
@@ -138,6 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::entry::Expiry;
     use crate::map::{Map, MapCatalog, Maps};
     use crate::value::{HashEdit, ListEdit, Score, SetEdit, SortedSetEdit, Structure};
 
@@ -190,14 +249,26 @@ mod tests {
         };
         let at = u64::from(more) % length.max(1);
         let of_list = |edit| Edit::Structure(StructureEdit::List(edit));
-        let edit = match what % 20 {
+        let deadline_ms = 2_000 + u64::from(more);
+        let of_hash = |edit| Edit::Structure(StructureEdit::Hash(edit));
+        let edit = match what % 24 {
+            20 => of_hash(HashEdit::SetKeeping(vec![(&byte, &value), (&[9], &value)])),
+            21 | 22 => of_hash(HashEdit::SetExpiring(vec![
+                (&byte, &value, deadline_ms),
+                (&[9], &byte, deadline_ms + 1),
+            ])),
+            23 if !has_member => return,
+            23 => of_hash(HashEdit::Expire(vec![
+                (&byte, Some(deadline_ms)),
+                (&byte, (more % 3 == 0).then_some(deadline_ms)),
+            ])),
             0 | 1 => Edit::Put { kind: 0, value: &value, expiry },
             2 => Edit::Remove,
             3 => Edit::Drop,
             4 => Edit::Lapse,
             5 => Edit::Expire(expiry),
             6 => Edit::Append(&value),
-            7 => Edit::Splice(0, &byte),
+            7 => Edit::Splice(u64::from(more % 9), &value),
             8 => of_list(ListEdit::PushFront(vec![&value, &byte])),
             9 => of_list(ListEdit::PushBack(vec![&byte, &value])),
             10 => of_list(ListEdit::PopFront(u64::from(more % 3).min(length))),

@@ -71,6 +71,7 @@ impl Transaction {
     ) -> Result<Self, OpError> {
         let mut maps: Vec<Arc<Map>> = Vec::new();
         let names = watched.iter().map(|watched| watched.map).chain(ops.iter().map(|op| op.map));
+        let names = names.chain(ops.iter().filter_map(|op| op.op.other_map()));
         for name in names {
             if !maps.iter().any(|map| *map.name == *name) {
                 maps.push(inner.shared.maps.open(name)?);

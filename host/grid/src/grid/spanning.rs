@@ -3,13 +3,16 @@
 //! A part that fails has changed nothing, so parts that can fail come before those that cannot.
 //! Where one fails after another has changed something, the whole transaction is given up.
 
+mod sorting;
+mod values;
+
 use std::collections::BTreeMap;
 
 use super::attempt::{Stop, Transaction};
 use crate::op::{
-    Aggregate, Combine, End, GenericOp, KeyOp, ListOp, MapOp, Op, SetOp, SeveralOp, SortedSetOp,
-    Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply, plain_members,
-    scored_members,
+    Aggregate, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, MapOp, NearAnswer, Op, SetOp,
+    SeveralOp, SortedSetOp, Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted,
+    members_reply, plain_members, scored_members,
 };
 use crate::{OpError, Reply, Score};
 
@@ -31,7 +34,10 @@ pub(super) async fn execute(
     }
     if is_spanning {
         // The home's keys are locked first, all at once, while the transaction may wait for any.
-        let keys = ops.iter().map(|op| (op.map, op.op.keys()));
+        let keys = ops.iter().flat_map(|op| {
+            let other = op.op.other_map().map(|map| (map, op.op.keys()));
+            [(op.map, op.op.keys())].into_iter().chain(other)
+        });
         for (map, keys) in keys {
             let keys =
                 keys.into_iter().filter(|key| transaction.partition_of(key) == transaction.home());
@@ -121,8 +127,12 @@ impl Failure {
     }
 }
 
-/// The partition that all keys of an operation lie in, if there is one.
+/// The partition that all keys of an operation lie in, if there is one, one map has them, and these
+/// are all that it uses.
 fn one_of(transaction: &Transaction, op: &Op<'_>) -> Option<u16> {
+    if op.has_unnamed_keys() || op.other_map().is_some() {
+        return None;
+    }
     let mut partitions = op.keys().into_iter().map(|key| transaction.partition_of(key));
     let first = partitions.next()?;
     partitions.all(|other| other == first).then_some(first)
@@ -280,20 +290,39 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let reply = |done| if *absent { Reply::flag(done) } else { Reply::Done };
             let value = transfer(transaction, map, from, TransferOp::Extract).await?;
             let Reply::Bytes(value) = value else { return Err(OpError::NoSuchKey.into()) };
-            let install = TransferOp::Install { value: &value, absent: *absent, renamed: true };
+            let event = "rename_to";
+            let install = TransferOp::Install { value: &value, absent: *absent, event };
             let done = transfer(transaction, map, to, install).await?;
             if done != Reply::flag(true) {
                 return Ok(reply(false));
             }
-            let removed = transfer(transaction, map, from, TransferOp::RenameFrom).await;
+            let moved = TransferOp::Moved { event: "rename_from" };
+            let removed = transfer(transaction, map, from, moved).await;
             removed.map_err(Failure::after_changes)?;
             Ok(reply(true))
         }
         SeveralOp::Copy { from, to, replace } => {
             let value = transfer(transaction, map, from, TransferOp::Extract).await?;
             let Reply::Bytes(value) = value else { return Ok(Reply::flag(false)) };
-            let install = TransferOp::Install { value: &value, absent: !replace, renamed: false };
+            let event = "copy_to";
+            let install = TransferOp::Install { value: &value, absent: !replace, event };
             transfer(transaction, map, to, install).await
+        }
+        SeveralOp::Across { from, to, map: other, replace, moves } => {
+            if *other == map && from == to {
+                return Err(OpError::SameKey.into());
+            }
+            let value = transfer(transaction, map, from, TransferOp::Extract).await?;
+            let Reply::Bytes(value) = value else { return Ok(Reply::flag(false)) };
+            let event = if *moves { "move_to" } else { "copy_to" };
+            let install = TransferOp::Install { value: &value, absent: !replace, event };
+            let done = transfer(transaction, other, to, install).await?;
+            if *moves && done == Reply::flag(true) {
+                let moved = TransferOp::Moved { event: "move_from" };
+                let removed = transfer(transaction, map, from, moved).await;
+                removed.map_err(Failure::after_changes)?;
+            }
+            Ok(done)
         }
         SeveralOp::MoveMember { from, to, member } => {
             let contains = || KeyOp::Set(SetOp::Contains(member));
@@ -398,6 +427,14 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let store_sorted = TransferOp::StoreSorted { members, event: "zrangestore" };
             transfer(transaction, map, to, store_sorted).await
         }
+        SeveralOp::StoreNear { from, to, near, distance, event } => {
+            let answer = NearAnswer::Scored { distance: *distance };
+            let search = KeyOp::SortedSet(SortedSetOp::Near { near: *near, answer });
+            let members = scored_members(at_key(transaction, map, from, search).await?);
+            let members = members.iter().map(|(score, name)| (*score, &**name)).collect();
+            let store_sorted = TransferOp::StoreSorted { members, event };
+            transfer(transaction, map, to, store_sorted).await
+        }
         SeveralOp::PopFirst { keys, end, count } => {
             for key in keys {
                 let op = SeveralOp::PopFirst { keys: vec![key], end: *end, count: *count };
@@ -426,6 +463,27 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
             let found = of_keys(transaction, map, keys, exists).await?;
             let first = found.iter().position(|reply| *reply == Reply::flag(true));
             Ok(Reply::optional(first.map(|at| keys[at])))
+        }
+        SeveralOp::CombineBits { how, keys, store } => {
+            values::combine_bits(transaction, map, *how, keys, store).await
+        }
+        SeveralOp::PutAll { pairs, lifetime, exist } => {
+            values::put_all(transaction, map, pairs, *lifetime, *exist).await
+        }
+        SeveralOp::CountUnion(keys) => Ok(values::union(transaction, map, keys).await?.count()),
+        SeveralOp::Union(keys) => {
+            Ok(Reply::Bytes(values::union(transaction, map, keys).await?.encode().into()))
+        }
+        SeveralOp::MergeUnion { to, .. } => {
+            let union = values::union(transaction, map, &op.keys()).await?.encode();
+            let merge = KeyOp::HyperLogLog(HyperLogLogOp::Merge(&union));
+            at_key(transaction, map, to, merge).await
+        }
+        SeveralOp::Lcs { first, second, answer } => {
+            values::lcs(transaction, map, [first, second], *answer).await
+        }
+        SeveralOp::Sort { key, sort, store } => {
+            sorting::sort(transaction, map, key, sort, *store).await
         }
     }
 }

@@ -34,7 +34,7 @@ fn plain() -> Vec<u8> {
         vec![
             put(Lifetime::For(1_000), PutIf::Absent, PutAnswer::Version),
             KeyOp::Plain(PlainOp::Add(-30)),
-            KeyOp::Plain(PlainOp::AddFloat(0.5)),
+            KeyOp::Plain(PlainOp::AddFloat(b"0.5")),
             KeyOp::Plain(PlainOp::Append(b"text")),
             KeyOp::Plain(PlainOp::Splice(9, b"more")),
             KeyOp::Plain(PlainOp::Range(-4, -1)),
@@ -76,7 +76,7 @@ fn hash() -> Vec<u8> {
         HashOp::Set(vec![(b"f", b"1"), (b"g", b"w")]),
         HashOp::SetIfAbsent(b"h", b"x"),
         HashOp::Add(b"f", 5),
-        HashOp::AddFloat(b"f", 0.25),
+        HashOp::AddFloat(b"f", b"0.25"),
         HashOp::GetMany(vec![b"f", b"none"]),
         HashOp::All,
         HashOp::AnyOf { count: -3, values: true },
@@ -133,7 +133,7 @@ fn sorted_set() -> Vec<u8> {
 fn combined() -> Vec<u8> {
     let get = || Op::Key(b"k", KeyOp::Plain(PlainOp::Get));
     let expiry = encoding::encoded(&Expiry::NEVER);
-    let install = |value| TransferOp::Install { value, absent: false, renamed: true };
+    let install = |value| TransferOp::Install { value, absent: false, event: "rename_to" };
     sequence(&[
         Op::Several(SeveralOp::Get(vec![b"k", b"plain"])),
         Op::Several(SeveralOp::Exist(vec![b"k", b"k"])),
@@ -150,7 +150,7 @@ fn combined() -> Vec<u8> {
         Op::Whole(WholeOp::Scan { cursor: 0, count: 2, filter: ScanFilter::default() }),
         Op::Whole(WholeOp::Keys(b"*")),
         Op::Whole(WholeOp::Any),
-        Op::Transfer(b"k", TransferOp::RenameFrom),
+        Op::Transfer(b"k", TransferOp::Moved { event: "rename_from" }),
         Op::Several(SeveralOp::Remove(vec![b"k", b"k", b"z"])),
         Op::Whole(WholeOp::Clear),
     ])
@@ -187,8 +187,13 @@ fn fuzz_number() {
             assert_eq!(number.to_string().as_bytes(), bytes);
         }
         if let Some(number) = float(bytes) {
-            let text = format_float(number);
-            assert_eq!(float(text.as_bytes()), Some(number), "{text}");
+            assert_eq!(float(format!("{number:?}").as_bytes()), Some(number), "{number:?}");
+        }
+        if let Some(number) = Extended::parse(bytes) {
+            // At most 17 digits behind the point are shown, which are the same again.
+            let text = number.to_string();
+            let again = Extended::parse(text.as_bytes()).map(|again| again.to_string());
+            assert_eq!(again, Some(text));
         }
     });
 }

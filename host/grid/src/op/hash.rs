@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{distinct, scan, values};
 use super::effect::Effect;
+use super::extended::Extended;
+use super::fields::FieldsOp;
 use super::list::fits;
-use super::plain::{float, format_float, integer};
+use super::plain::{integer, sum};
 use super::random;
 use crate::access::Access;
 use crate::event::Class;
@@ -43,8 +45,12 @@ pub enum HashOp<'a> {
     ValueLength(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Adds to the value of a field as an integer; returns the sum.
     Add(#[serde(borrow, with = "serde_bytes")] &'a [u8], i64),
-    /// Adds to the value of a field as a floating-point number; returns the sum as bytes.
-    AddFloat(#[serde(borrow, with = "serde_bytes")] &'a [u8], f64),
+    /// Adds to the value of a field with the precision of [`Extended`]; returns the sum as
+    /// bytes.
+    AddFloat(
+        #[serde(borrow, with = "serde_bytes")] &'a [u8],
+        #[serde(borrow, with = "serde_bytes")] &'a [u8],
+    ),
     /// Some fields with their values: a cursor, zero at the end, and a list of alternating names
     /// and values.
     Scan {
@@ -65,11 +71,14 @@ pub enum HashOp<'a> {
         /// Whether to return their values as well.
         values: bool,
     },
+    /// On fields that expire.
+    Fields(#[serde(borrow)] FieldsOp<'a>),
 }
 
 impl HashOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
+            Self::Fields(op) => op.effect(),
             Self::Remove(_) => Effect::Changes,
             Self::Set(_) | Self::SetIfAbsent(..) | Self::Add(..) | Self::AddFloat(..) => {
                 Effect::Adds
@@ -148,20 +157,15 @@ impl HashOp<'_> {
                     None => 0,
                 };
                 let sum = old.checked_add(*more).ok_or(OpError::Overflow)?;
-                set(access, key, vec![(*name, sum.to_string().as_bytes())], "hincrby");
+                keep(access, key, name, sum.to_string().as_bytes(), "hincrby");
                 Ok(Reply::Integer(sum))
             }
             Self::AddFloat(name, more) => {
-                let old = match access.structure::<Hash>(key)?.and_then(|hash| hash.get(name)) {
-                    Some(value) => float(value).ok_or(OpError::FieldNotANumber)?,
-                    None => 0.0,
-                };
-                let sum = old + more;
-                if !sum.is_finite() {
-                    return Err(OpError::NotFinite);
-                }
-                let text = format_float(sum);
-                set(access, key, vec![(*name, text.as_bytes())], "hincrbyfloat");
+                let hash = access.structure::<Hash>(key)?;
+                let old = hash.and_then(|hash| hash.get(name)).map(Extended::parse);
+                let old = old.unwrap_or(Some(Extended::ZERO)).ok_or(OpError::FieldNotANumber)?;
+                let text = sum(old, Extended::parse(more).ok_or(OpError::NotANumber)?)?;
+                keep(access, key, name, text.as_bytes(), "hincrbyfloat");
                 Ok(Reply::bytes(text.as_bytes()))
             }
             Self::Scan { cursor, count, pattern } => {
@@ -180,6 +184,7 @@ impl HashOp<'_> {
                     },
                 ))
             }
+            Self::Fields(op) => op.execute(key, access),
             Self::Any => {
                 let seed = access.random();
                 let Some(hash) = access.structure::<Hash>(key)? else { return Ok(Reply::Nil) };
@@ -209,6 +214,12 @@ impl HashOp<'_> {
             }
         }
     }
+}
+
+/// Sets a field, whose deadline stays.
+fn keep(access: &mut Access<'_>, key: &[u8], field: &[u8], value: &[u8], name: &str) {
+    let edit = HashEdit::SetKeeping(vec![(field, value)]);
+    access.change(key, StructureEdit::Hash(edit), Class::Hash, name);
 }
 
 fn set(access: &mut Access<'_>, key: &[u8], fields: Vec<(&[u8], &[u8])>, name: &str) {

@@ -5,15 +5,25 @@
 //! step ([`Op::Batch`]). It borrows from the client's request; the result is a [`Reply`].
 
 mod answer;
+mod bits;
+mod compare;
+mod content;
 mod effect;
+mod extended;
+mod fields;
 #[cfg(test)]
 mod fuzz;
 mod generic;
 mod hash;
+mod hyperloglog;
+mod increment;
 mod lease;
 mod list;
+mod near;
+mod number;
 mod plain;
 mod random;
+mod representation;
 mod set;
 mod several;
 mod sorted_set;
@@ -28,19 +38,28 @@ mod whole;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
+pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
+pub use content::{Content, ContentField, ContentOp};
 pub use effect::Effect;
+pub use extended::Extended;
+pub use fields::{FieldLifetime, FieldsIf, FieldsOp};
 pub(crate) use generic::version;
 pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
+pub use hyperloglog::{HyperLogLogOp, Union};
+pub use increment::{Amount, Increment};
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
-pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, float, format_float, integer};
+pub use near::{Centre, Near, NearAnswer, NearLimit, Nearness, place_reply};
+pub use number::{float, score_bound};
+pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, integer};
 pub use set::SetOp;
 pub use several::{
-    Aggregate, Combine, Scored, SeveralOp, Weighted, combine, combine_sorted, plain_members,
-    scored_members,
+    Aggregate, Combine, LcsAnswer, Scored, SeveralOp, Sort, SortBy, Weighted, combine,
+    combine_sorted, common_subsequence, plain_members, scored_members,
 };
+pub(crate) use several::{Lookup, SORTED_EVENT, lookup, sorted_reply, stored};
 pub(crate) use sorted_set::members_reply;
 pub use sorted_set::{AddIf, Bound, By, SortedSetOp, Span};
 pub(crate) use transaction::{Decision, TransactionId};
@@ -126,6 +145,12 @@ pub enum KeyOp<'a> {
     Set(#[serde(borrow)] SetOp<'a>),
     /// For a sorted set.
     SortedSet(#[serde(borrow)] SortedSetOp<'a>),
+    /// For the bits of a plain value.
+    Bits(BitsOp),
+    /// For a HyperLogLog.
+    HyperLogLog(#[serde(borrow)] HyperLogLogOp<'a>),
+    /// For the whole value, of any type.
+    Content(#[serde(borrow)] ContentOp<'a>),
 }
 
 impl Op<'_> {
@@ -175,6 +200,34 @@ impl Op<'_> {
             Self::Whole(_) | Self::Request { .. } => Vec::new(),
             Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
             Self::Transaction(op) => op.parts().1.iter().flat_map(|op| op.op.keys()).collect(),
+        }
+    }
+
+    /// Whether it also reads keys that it does not name, in any partitions. Then it can only be
+    /// executed in a transaction.
+    #[must_use]
+    pub fn has_unnamed_keys(&self) -> bool {
+        match self {
+            Self::Several(op) => op.has_unnamed_keys(),
+            Self::By { op, .. } | Self::From { op, .. } => op.has_unnamed_keys(),
+            Self::Batch { ops, .. } => ops.iter().any(Self::has_unnamed_keys),
+            Self::Key(..)
+            | Self::Lease(..)
+            | Self::Whole(_)
+            | Self::Transaction(_)
+            | Self::Request { .. }
+            | Self::Transfer(..) => false,
+        }
+    }
+
+    /// The name of another map that it concerns. Such an operation is part of a transaction: see
+    /// [`Grid::transact`](crate::Grid::transact).
+    #[must_use]
+    pub fn other_map(&self) -> Option<&str> {
+        match self {
+            Self::Several(SeveralOp::Across { map, .. }) => Some(map),
+            Self::By { op, .. } | Self::From { op, .. } => op.other_map(),
+            _ => None,
         }
     }
 
@@ -237,7 +290,7 @@ impl Op<'_> {
     pub(crate) fn added_bytes(&self) -> usize {
         match self {
             Self::Key(_, op) => op.added_bytes(),
-            Self::Several(SeveralOp::Put { pairs, .. }) => {
+            Self::Several(SeveralOp::Put { pairs, .. } | SeveralOp::PutAll { pairs, .. }) => {
                 pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
             }
             Self::By { op, .. } | Self::From { op, .. } => op.added_bytes(),
@@ -254,9 +307,11 @@ impl Op<'_> {
     /// Whether what it adds replaces the value of its key.
     fn replaces(&self) -> bool {
         match self {
+            Self::Key(_, KeyOp::Content(ContentOp::Restore { .. })) => true,
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
+            Self::Key(_, KeyOp::Bits(_)) => true,
             Self::By { op, .. } | Self::From { op, .. } => op.replaces(),
             _ => false,
         }
@@ -336,10 +391,13 @@ impl KeyOp<'_> {
                 fields.iter().map(|(field, value)| field.len() + value.len()).sum()
             }
             Self::Hash(HashOp::SetIfAbsent(field, value)) => field.len() + value.len(),
+            Self::Hash(HashOp::Fields(op)) => op.added_bytes(),
+            Self::Content(op) => op.added_bytes(),
             Self::Set(SetOp::Add(members)) => sum(members),
             Self::SortedSet(SortedSetOp::Add { members, .. }) => {
                 members.iter().map(|(_, member)| member.len()).sum()
             }
+            Self::Bits(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -352,6 +410,9 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.effect(),
             Self::Set(op) => op.effect(),
             Self::SortedSet(op) => op.effect(),
+            Self::Bits(op) => op.effect(),
+            Self::HyperLogLog(op) => op.effect(),
+            Self::Content(op) => op.effect(),
         }
     }
 
@@ -363,6 +424,9 @@ impl KeyOp<'_> {
             Self::Hash(op) => op.execute(key, access),
             Self::Set(op) => op.execute(key, access),
             Self::SortedSet(op) => op.execute(key, access),
+            Self::Bits(op) => op.execute(key, access),
+            Self::HyperLogLog(op) => op.execute(key, access),
+            Self::Content(op) => op.execute(key, access),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::span;
+use super::compare;
 use super::effect::Effect;
+use super::extended::Extended;
+use super::increment::Increment;
 use crate::access::Access;
 use crate::clock::Version;
 use crate::edit::Edit;
@@ -48,8 +50,14 @@ pub enum PlainOp<'a> {
     Splice(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Adds to the value as an integer; returns the sum.
     Add(i64),
-    /// Adds to the value as a floating-point number; returns the sum as bytes.
-    AddFloat(f64),
+    /// Adds a number to the value with the precision of [`Extended`]; returns the sum as bytes.
+    AddFloat(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    /// The XXH3 hash of the value with 64 bits, as 16 hexadecimal digits; nil if there is none.
+    Digest,
+    /// Removes the key if this condition holds, which implies that it exists; returns 1 or 0.
+    RemoveWhen(#[serde(borrow)] PutIf<'a>),
+    /// Adds to the value within bounds; returns a list of the result and what was added.
+    Increment(#[serde(borrow)] Increment<'a>),
 }
 
 /// Lifetime of a value that is written.
@@ -88,6 +96,12 @@ pub enum PutIf<'a> {
     Version(Version),
     /// If the key has this value.
     Value(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    /// If the key does not exist, or has another value.
+    OtherValue(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    /// If the value has this [`PlainOp::Digest`].
+    Digest(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    /// If the key does not exist, or its value has another digest.
+    OtherDigest(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
 }
 
 /// What the reply to setting a value contains.
@@ -102,6 +116,11 @@ pub enum PutAnswer {
 }
 
 impl Lifetime {
+    /// Whether it is not that of the previous value, nor of the map, nor unlimited.
+    pub(super) fn sets_deadline(self) -> bool {
+        !matches!(self, Self::Default | Self::Keep | Self::Forever)
+    }
+
     /// The expiry of a value written now; `None` if it has passed already.
     pub(crate) fn expiry(self, access: &mut Access<'_>, key: &[u8]) -> Option<Expiry> {
         let expiry = match self {
@@ -132,13 +151,20 @@ impl Lifetime {
 impl PlainOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
-            Self::Get | Self::Length | Self::Range(..) | Self::GetAndExpire(None) => Effect::Reads,
-            Self::Take | Self::GetAndExpire(_) | Self::RemoveIf(_) => Effect::Changes,
+            Self::Get
+            | Self::Length
+            | Self::Range(..)
+            | Self::GetAndExpire(None)
+            | Self::Digest => Effect::Reads,
+            Self::Take | Self::GetAndExpire(_) | Self::RemoveIf(_) | Self::RemoveWhen(_) => {
+                Effect::Changes
+            }
             Self::Put { .. }
             | Self::Append(_)
             | Self::Splice(..)
             | Self::Add(_)
-            | Self::AddFloat(_) => Effect::Adds,
+            | Self::AddFloat(_)
+            | Self::Increment(_) => Effect::Adds,
         }
     }
 
@@ -195,8 +221,7 @@ impl PlainOp<'_> {
             }
             Self::Range(first, last) => {
                 let value = access.plain(key)?.map(|entry| entry.value()).unwrap_or_default();
-                let (from, to) = span(*first, *last, value.len());
-                Ok(Reply::bytes(&value[from..to]))
+                Ok(Reply::bytes(range(value, *first, *last)))
             }
             Self::Splice(at, bytes) => {
                 let length = access.plain(key)?.map(|entry| entry.value().len());
@@ -224,19 +249,31 @@ impl PlainOp<'_> {
                 Ok(Reply::Integer(sum))
             }
             Self::AddFloat(more) => {
-                let old = match access.plain(key)? {
-                    Some(entry) => float(entry.value()).ok_or(OpError::NotANumber)?,
-                    None => 0.0,
-                };
-                let sum = old + more;
-                if !sum.is_finite() {
-                    return Err(OpError::NotFinite);
-                }
-                let text = format_float(sum);
+                let old = access.plain(key)?.map(|entry| Extended::parse(entry.value()));
+                let old = old.unwrap_or(Some(Extended::ZERO)).ok_or(OpError::NotANumber)?;
+                let more = Extended::parse(more).ok_or(OpError::NotANumber)?;
+                let text = sum(old, more)?;
                 change(access, key, text.as_bytes());
                 access.notify(Class::Plain, "incrbyfloat", key);
-                Ok(Reply::bytes(text.as_bytes()))
+                Ok(Reply::Bytes(text.into()))
             }
+            Self::Digest => {
+                let value = access.plain(key)?.map(|entry| compare::digest(entry.value()));
+                Ok(value.map_or(Reply::Nil, |digest| Reply::Bytes(digest.into())))
+            }
+            Self::RemoveWhen(condition) => {
+                let does_exist = access.peek(key).is_some();
+                let holds = does_exist
+                    && compare::holds(*condition, access, key).map_err(|error| match error {
+                        OpError::WrongType => OpError::NotAString,
+                        error => error,
+                    })?;
+                if holds {
+                    access.delete(key);
+                }
+                Ok(Reply::flag(holds))
+            }
+            Self::Increment(increment) => increment.execute(key, access),
         }
     }
 }
@@ -254,15 +291,7 @@ fn put(
     if kind >= KINDS_MAX {
         return Err(OpError::Malformed);
     }
-    let holds = match condition {
-        PutIf::Always => true,
-        PutIf::Absent => access.peek(key).is_none(),
-        PutIf::Present => access.peek(key).is_some(),
-        PutIf::Version(version) => {
-            access.peek(key).map_or(Version::NONE, |entry| entry.version()) == version
-        }
-        PutIf::Value(old) => access.plain(key)?.is_some_and(|entry| entry.value() == old),
-    };
+    let holds = compare::holds(condition, access, key)?;
     let old = match answer {
         PutAnswer::Old => Some(Reply::optional(access.plain(key)?.map(|entry| entry.value()))),
         PutAnswer::Done | PutAnswer::Version => None,
@@ -274,7 +303,7 @@ fn put(
         Some(expiry) => {
             access.edit(key, &Edit::Put { kind, value, expiry });
             access.notify(Class::Plain, "set", key);
-            if !matches!(lifetime, Lifetime::Default | Lifetime::Keep | Lifetime::Forever) {
+            if lifetime.sets_deadline() {
                 access.notify(Class::Generic, "expire", key);
             }
         }
@@ -292,14 +321,74 @@ fn put(
     }
 }
 
+/// Bytes from one index to another. As in Redis 7, an end before the start of the value is its first
+/// byte, unless both ends are and in the wrong order.
+fn range(value: &[u8], first: i64, last: i64) -> &[u8] {
+    let length = i64::try_from(value.len()).unwrap_or(i64::MAX);
+    let at = |index: i64| if index < 0 { (index + length).max(0) } else { index };
+    let (from, to) = (at(first), at(last).min(length - 1));
+    if from > to || first < 0 && last < 0 && first > last {
+        return &[];
+    }
+    &value[from as usize..=to as usize]
+}
+
 /// Replaces the value and keeps the expiry; if there was no value, the default of the map applies.
-fn change(access: &mut Access<'_>, key: &[u8], value: &[u8]) {
+pub(super) fn change(access: &mut Access<'_>, key: &[u8], value: &[u8]) {
     let old = access.peek(key).map(|entry| entry.expiry());
     let expiry = old.unwrap_or_else(|| access.map.settings().expiry(access.now_ms));
     access.edit(key, &Edit::Put { kind: 0, value, expiry });
 }
 
-fn fits(bytes: usize) -> Result<(), OpError> {
+/// Stores a value in place of any value, or removes the key if it is empty; returns its length.
+pub(super) fn store(access: &mut Access<'_>, key: &[u8], value: &[u8], event: &str) -> Reply {
+    if value.is_empty() {
+        access.delete(key);
+    } else if let Some(expiry) = Lifetime::Default.expiry(access, key) {
+        access.edit(key, &Edit::Put { kind: 0, value, expiry });
+        access.notify(Class::Plain, event, key);
+    }
+    Reply::count(value.len())
+}
+
+/// Gap between bytes that differ which is replicated with them, in bytes: a record of its own would
+/// be longer.
+const GAP_BYTES_MAX: usize = 32;
+
+/// Replaces the value as [`change`] does, and replicates only the bytes that differ.
+///
+/// # Errors
+/// [`OpError::WrongType`], or [`OpError::TooLong`].
+pub(super) fn rewrite(access: &mut Access<'_>, key: &[u8], value: &[u8]) -> Result<(), OpError> {
+    fits(value.len())?;
+    let old = access.plain(key)?.map(|entry| entry.value());
+    match old.filter(|old| old.len() <= value.len()).map(|old| differences(old, value)) {
+        None => change(access, key, value),
+        Some(ranges) => {
+            for (from, to) in ranges {
+                access.edit(key, &Edit::Splice(from as u64, &value[from..to]));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The ranges of a value that differ from an older one that is not longer.
+fn differences(old: &[u8], new: &[u8]) -> Vec<(usize, usize)> {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    let changed = old.iter().zip(new).enumerate().filter(|(_, (old, new))| old != new);
+    let changed = changed.map(|(at, _)| (at, at + 1));
+    let added = (old.len() < new.len()).then_some((old.len(), new.len()));
+    for (from, to) in changed.chain(added) {
+        match ranges.last_mut() {
+            Some((_, end)) if from <= *end + GAP_BYTES_MAX => *end = to,
+            _ => ranges.push((from, to)),
+        }
+    }
+    ranges
+}
+
+pub(super) fn fits(bytes: usize) -> Result<(), OpError> {
     if bytes > VALUE_BYTES_MAX { Err(OpError::TooLong) } else { Ok(()) }
 }
 
@@ -313,16 +402,11 @@ pub fn integer(text: &[u8]) -> Option<i64> {
     (plain && text != "-0").then_some(number)
 }
 
-/// A decimal number, with or without a fraction; not NaN.
-#[must_use]
-pub fn float(text: &[u8]) -> Option<f64> {
-    let text = str::from_utf8(text).ok()?;
-    let number: f64 = text.parse().ok()?;
-    (!number.is_nan()).then_some(number)
-}
-
-/// The shortest text without an exponent that parses as the same number.
-#[must_use]
-pub fn format_float(number: f64) -> String {
-    if number == 0.0 { "0".into() } else { number.to_string() }
+/// The text of a sum.
+///
+/// # Errors
+/// [`OpError::NotFinite`].
+pub(super) fn sum(a: Extended, b: Extended) -> Result<String, OpError> {
+    let sum = a.plus(b);
+    if sum.is_infinite() { Err(OpError::NotFinite) } else { Ok(sum.to_string()) }
 }

@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::answer::{check_removable, distinct, scan, span};
 use super::effect::Effect;
 use super::list::fits;
+use super::near::{Near, NearAnswer, distance_reply};
 use super::random;
 use crate::access::Access;
 use crate::event::Class;
+use crate::geo::Place;
 use crate::glob::Glob;
 use crate::value::{Score, SortedSet, SortedSetEdit, StructureEdit};
 use crate::{OpError, Reply};
@@ -83,6 +85,26 @@ pub enum SortedSetOp<'a> {
         /// A glob pattern that members must match.
         #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
+    },
+    /// The members whose scores stand for places in an area.
+    Near {
+        /// The area.
+        #[serde(borrow)]
+        near: Near<'a>,
+        /// What is returned of each.
+        answer: NearAnswer,
+    },
+    /// The distance of two members whose scores stand for places, as bytes with four digits after
+    /// the point; nil if one of them does not exist.
+    Distance {
+        /// One member.
+        #[serde(borrow, with = "serde_bytes")]
+        from: &'a [u8],
+        /// The other member.
+        #[serde(borrow, with = "serde_bytes")]
+        to: &'a [u8],
+        /// Metres of one unit.
+        unit_m: f64,
     },
 }
 
@@ -341,6 +363,18 @@ impl SortedSetOp<'_> {
                         }
                     },
                 ))
+            }
+            Self::Near { near, answer } => near.reply(access.structure::<SortedSet>(key)?, *answer),
+            Self::Distance { from, to, unit_m } => {
+                let set = access.structure::<SortedSet>(key)?;
+                let place = |name| {
+                    let score = set.and_then(|set| set.score(name))?;
+                    Some(Place::of_score(score.get()))
+                };
+                let (Some(from), Some(to)) = (place(from), place(to)) else {
+                    return Ok(Reply::Nil);
+                };
+                Ok(distance_reply(from.distance_m(to) / unit_m))
             }
         }
     }

@@ -58,33 +58,66 @@ impl Bench {
         self.changes = Changes::default();
         let before = weigh(&self.primary);
         let now_ms = self.clock.now_ms(self.now);
-        let mut access = Access {
-            map: &self.map,
-            fragment: &mut self.primary,
-            clock: &self.clock,
-            hasher: &self.hasher,
-            rng: &mut self.rng,
-            changes: &mut self.changes,
-            since_start: self.now,
-            now_ms,
-            merging: false,
-            may_evict: true,
-            missing_since_ms: u64::MAX,
-        };
+        let mut access = access(
+            &self.map,
+            &mut self.primary,
+            &self.clock,
+            &self.hasher,
+            &mut self.rng,
+            &mut self.changes,
+            self.now,
+        );
         let reply = op.execute(&mut access);
         count(&self.map, before, &self.primary);
+        self.replicate(now_ms, Some(&op).filter(|_| reply.is_err()));
+        reply
+    }
+
+    /// Applies the records to the backup, which must be equal afterwards. An operation that failed
+    /// changes nothing.
+    fn replicate(&mut self, now_ms: u64, failed: Option<&Op<'_>>) {
         let mut rest = &self.changes.records[..];
         while let Some((record, behind)) = Record::decode(rest).filter(|_| !rest.is_empty()) {
             // A read postpones the idle deadline, even of a value of the wrong type.
             let touches = matches!(record.change, RecordChange::Key(_, Edit::Touch { .. }));
-            assert!(reply.is_ok() || touches, "an error changes nothing: {op:?}");
+            assert!(failed.is_none() || touches, "an error changes nothing: {failed:?}");
             let hash = record.hash(&self.hasher);
             self.backup.apply_record(&self.map, now_ms, hash, &record).unwrap();
             rest = behind;
         }
-        assert_eq!(self.primary.digest(), self.backup.digest(), "{op:?}");
-        assert_eq!(items(&self.primary), items(&self.backup), "{op:?}");
-        reply
+        assert_eq!(self.primary.digest(), self.backup.digest());
+        assert_eq!(items(&self.primary), items(&self.backup));
+    }
+
+    /// Makes the backup the primary, and the other way round.
+    pub(crate) fn fail_over(&mut self) {
+        std::mem::swap(&mut self.primary, &mut self.backup);
+    }
+
+    /// Drops what has expired at this time since the start, as the sweep of a primary does. Returns
+    /// how many keys were due.
+    pub(crate) fn expire_due(&mut self, at_ms: u64) -> usize {
+        self.now = Duration::from_millis(at_ms);
+        let now_ms = self.clock.now_ms(self.now);
+        let mut due = Vec::new();
+        self.primary.take_due(now_ms, usize::MAX, &mut due);
+        self.changes = Changes::default();
+        let before = weigh(&self.primary);
+        let mut access = access(
+            &self.map,
+            &mut self.primary,
+            &self.clock,
+            &self.hasher,
+            &mut self.rng,
+            &mut self.changes,
+            self.now,
+        );
+        for (hash, key) in &due {
+            access.drop_due(*hash, key);
+        }
+        count(&self.map, before, &self.primary);
+        self.replicate(now_ms, None);
+        due.len()
     }
 
     pub(crate) fn key(&mut self, key: &[u8], op: KeyOp<'_>) -> Result<Reply, OpError> {
@@ -115,6 +148,30 @@ impl Bench {
                 return keys;
             }
         }
+    }
+}
+
+fn access<'p>(
+    map: &'p Map,
+    fragment: &'p mut Fragment,
+    clock: &'p Clock,
+    hasher: &'p KeyHasher,
+    rng: &'p mut SmallRng,
+    changes: &'p mut Changes,
+    now: Duration,
+) -> Access<'p> {
+    Access {
+        map,
+        fragment,
+        clock,
+        hasher,
+        rng,
+        changes,
+        since_start: now,
+        now_ms: clock.now_ms(now),
+        merging: false,
+        may_evict: true,
+        missing_since_ms: u64::MAX,
     }
 }
 

@@ -103,7 +103,7 @@ fn addition_changes_numbers_and_refuses_other_values() {
     let add = |more| KeyOp::Plain(PlainOp::Add(more));
     assert_eq!(bench.key(b"n", add(5)), Ok(Reply::Integer(5)));
     assert_eq!(bench.key(b"n", add(i64::MAX)), Err(OpError::Overflow));
-    assert_eq!(bench.key(b"n", KeyOp::Plain(PlainOp::AddFloat(0.5))), Ok(bytes("5.5")));
+    assert_eq!(bench.key(b"n", KeyOp::Plain(PlainOp::AddFloat(b"0.5"))), Ok(bytes("5.5")));
     assert_eq!(bench.key(b"n", add(1)), Err(OpError::NotAnInteger));
     for text in ["+1", "01", " 1", "1 ", "", "-0", "9223372036854775808"] {
         bench.key(b"t", put(text.as_bytes())).unwrap();

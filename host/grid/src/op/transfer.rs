@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::ANSWER_BYTES_MAX;
 use super::effect::Effect;
-use super::several;
+use super::{plain, several};
 use crate::access::Access;
+use crate::entry::Expiry;
 use crate::event::Class;
 use crate::value::Score;
 use crate::{OpError, Reply, encoding};
@@ -24,11 +25,16 @@ pub enum TransferOp<'a> {
         value: &'a [u8],
         /// Only if the key does not exist.
         absent: bool,
-        /// It was renamed, not copied.
-        renamed: bool,
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
     },
-    /// Removes a key whose value has a new name.
-    RenameFrom,
+    /// Removes a key whose value is at another key now, or in another map.
+    Moved {
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
+    },
     /// Stores a set in place of any value; returns its number of members.
     StoreSet {
         /// The members.
@@ -47,22 +53,46 @@ pub enum TransferOp<'a> {
         #[serde(borrow)]
         event: &'a str,
     },
+    /// Stores bytes in place of any value, or removes the key if there are none; returns how many.
+    StorePlain {
+        /// The bytes.
+        #[serde(borrow, with = "serde_bytes")]
+        value: &'a [u8],
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
+    },
+    /// Stores a list in place of any value, or removes the key if it is empty; returns its length.
+    StoreList {
+        /// The elements.
+        #[serde(borrow)]
+        elements: Vec<&'a [u8]>,
+        /// The event for those that listen.
+        #[serde(borrow)]
+        event: &'a str,
+    },
 }
 
 impl TransferOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
             Self::Extract => Effect::Reads,
-            Self::RenameFrom => Effect::Changes,
-            Self::Install { .. } | Self::StoreSet { .. } | Self::StoreSorted { .. } => Effect::Adds,
+            Self::Moved { .. } => Effect::Changes,
+            Self::Install { .. }
+            | Self::StoreSet { .. }
+            | Self::StoreSorted { .. }
+            | Self::StorePlain { .. }
+            | Self::StoreList { .. } => Effect::Adds,
         }
     }
 
     pub(super) fn added_bytes(&self) -> usize {
         match self {
-            Self::Extract | Self::RenameFrom => 0,
-            Self::Install { value, .. } => value.len(),
-            Self::StoreSet { members, .. } => members.iter().map(|member| member.len()).sum(),
+            Self::Extract | Self::Moved { .. } => 0,
+            Self::Install { value, .. } | Self::StorePlain { value, .. } => value.len(),
+            Self::StoreSet { members: elements, .. } | Self::StoreList { elements, .. } => {
+                elements.iter().map(|element| element.len()).sum()
+            }
             Self::StoreSorted { members, .. } => {
                 members.iter().map(|(_, member)| member.len()).sum()
             }
@@ -83,18 +113,19 @@ impl TransferOp<'_> {
                 }
                 Ok(Reply::Bytes(bytes.into()))
             }
-            Self::Install { value, absent, renamed } => {
+            Self::Install { value, absent, event } => {
                 if *absent && access.peek(key).is_some() {
                     return Ok(Reply::flag(false));
                 }
-                several::install(access, key, value)?;
-                let event = if *renamed { "rename_to" } else { "copy_to" };
+                let (expiry, value): (Expiry, &[u8]) =
+                    postcard::take_from_bytes(value).map_err(|_| OpError::Malformed)?;
+                several::install(access, key, value, expiry)?;
                 access.notify(Class::Generic, event, key);
                 Ok(Reply::flag(true))
             }
-            Self::RenameFrom => {
+            Self::Moved { event } => {
                 access.remove(key);
-                access.notify(Class::Generic, "rename_from", key);
+                access.notify(Class::Generic, event, key);
                 Ok(Reply::Done)
             }
             Self::StoreSet { members, event } => {
@@ -103,6 +134,10 @@ impl TransferOp<'_> {
             Self::StoreSorted { members, event } => {
                 Ok(several::store_sorted(access, key, members, event))
             }
+            Self::StoreList { elements, event } => {
+                Ok(several::store_list(access, key, elements, event))
+            }
+            Self::StorePlain { value, event } => Ok(plain::store(access, key, value, event)),
         }
     }
 }

@@ -61,7 +61,7 @@ impl WholeOp<'_> {
 
     pub(super) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
         let now_ms = access.now_ms;
-        let lives = |entry: &Entry<'_>| !entry.expiry().is_over(now_ms);
+        let lives = |entry: &Entry<'_>| !entry.is_over(now_ms);
         Ok(match self {
             Self::Length => {
                 // Entries need a check only if some of them expire.

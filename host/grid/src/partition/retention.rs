@@ -46,7 +46,7 @@ impl Partition {
         is_evicted
     }
 
-    /// Drops expired entries and records the events, if this member is the serving primary and
+    /// Drops expired entries, and expired fields of hashes, and records the events, if this member is the serving primary and
     /// holds its lease. At most [`DUE_MAX`] of each map; returns whether there may be more.
     pub(crate) fn expire_due(&mut self, shared: &Shared, now: Duration) -> bool {
         // Locked keys must not change, and locks are held for milliseconds only.
@@ -58,10 +58,9 @@ impl Partition {
         let now_ms = shared.clock.now_ms(now);
         for (map, due) in self.take_due(shared, now_ms, DUE_MAX) {
             is_more |= due.len() >= DUE_MAX;
-            self.access(shared, &map, now, |access| {
-                for (hash, key) in &due {
-                    access.expire(*hash, key);
-                }
+            is_more |= self.access(shared, &map, now, |access| {
+                due.iter()
+                    .fold(false, |is_more, (hash, key)| access.drop_due(*hash, key) || is_more)
             });
             self.replicate(shared, &map, now);
         }

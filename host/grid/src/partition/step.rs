@@ -28,10 +28,11 @@ pub struct Step<'a> {
 
 impl Step<'_> {
     /// Executes an operation. `None` if it cannot be part of this step: its keys are not all in
-    /// this partition, it concerns all keys, or room for it is to be found elsewhere.
+    /// this partition and map, it concerns all keys, or room for it is to be found elsewhere.
     pub fn execute(&mut self, op: &Op<'_>) -> Option<Result<Reply, OpError>> {
         let (inner, _) = op.without_origin();
-        if !matches!(inner, Op::Key(..) | Op::Several(_) | Op::By { .. }) {
+        let may_be_part = matches!(inner, Op::Key(..) | Op::Several(_) | Op::By { .. });
+        if !may_be_part || inner.other_map().is_some() {
             return None;
         }
         if let Err(error) = op.check_keys() {
@@ -40,7 +41,7 @@ impl Step<'_> {
         let keys = op.keys();
         let here = self.partition.number;
         let is_here = |key: &&[u8]| slot::partition(slot::slot(key), self.partitions) == here;
-        if keys.is_empty() || !keys.iter().all(is_here) {
+        if keys.is_empty() || !keys.iter().all(is_here) || op.has_unnamed_keys() {
             return None;
         }
         for key in keys {

@@ -1,4 +1,4 @@
-//! Hashes: fields and their values.
+//! Hashes: fields and their values. Fields may expire.
 
 use std::collections::BTreeSet;
 use std::hash::Hasher as _;
@@ -6,6 +6,7 @@ use std::hash::Hasher as _;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+use super::deadlines::Deadlines;
 use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
 use crate::ordered::{Hashed, Ordered};
 
@@ -16,6 +17,8 @@ const FIELD_BYTES: usize = 72;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hash {
     fields: Ordered<Field>,
+    /// When fields expire; `None` if none does.
+    deadlines: Option<Box<Deadlines>>,
     bytes: usize,
 }
 
@@ -35,10 +38,35 @@ impl Hashed for Field {
 /// A change of a hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum HashEdit<'a> {
-    /// Sets these fields.
+    /// Sets these fields, which do not expire any more.
     Set(#[serde(borrow)] Vec<(&'a [u8], &'a [u8])>),
     /// Removes these fields.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
+    /// Sets these fields; their deadlines stay.
+    SetKeeping(#[serde(borrow)] Vec<(&'a [u8], &'a [u8])>),
+    /// Sets these fields with their deadlines, in milliseconds of the cluster's clock.
+    SetExpiring(#[serde(borrow)] Vec<(&'a [u8], &'a [u8], u64)>),
+    /// Sets the deadlines of fields that exist, or removes them.
+    Expire(#[serde(borrow)] Vec<(&'a [u8], Option<u64>)>),
+}
+
+impl HashEdit<'_> {
+    /// The edit with its deadlines moved by this number of milliseconds.
+    pub(crate) fn shift(&mut self, ms: i64) {
+        match self {
+            Self::SetExpiring(fields) => {
+                for (.., deadline_ms) in fields {
+                    *deadline_ms = deadline_ms.saturating_add_signed(ms);
+                }
+            }
+            Self::Expire(fields) => {
+                for deadline_ms in fields.iter_mut().filter_map(|(_, deadline)| deadline.as_mut()) {
+                    *deadline_ms = deadline_ms.saturating_add_signed(ms);
+                }
+            }
+            Self::Set(_) | Self::Remove(_) | Self::SetKeeping(_) => {}
+        }
+    }
 }
 
 /// The hash of a field or member; the same on all members. The function is not secret: a client
@@ -55,7 +83,58 @@ impl Hash {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.deadlines.as_ref().map_or(0, |deadlines| deadlines.bytes())
+    }
+
+    /// When a field expires, in milliseconds of the cluster's clock.
+    pub(crate) fn deadline_ms(&self, name: &[u8]) -> Option<u64> {
+        self.deadlines.as_ref()?.get(name)
+    }
+
+    /// When the first field expires.
+    pub(crate) fn first_deadline_ms(&self) -> Option<u64> {
+        self.deadlines.as_ref()?.first_ms()
+    }
+
+    /// Whether all fields have expired.
+    pub(crate) fn is_over(&self, now_ms: u64) -> bool {
+        self.deadlines.as_ref().is_some_and(|deadlines| {
+            deadlines.len() == self.len()
+                && deadlines.last_ms().is_some_and(|last_ms| last_ms <= now_ms)
+        })
+    }
+
+    /// Fields that have expired, at most `max`.
+    pub(crate) fn due(&self, now_ms: u64, max: usize) -> Vec<Vec<u8>> {
+        let deadlines = self.deadlines.iter();
+        let due = deadlines.flat_map(|deadlines| deadlines.due(now_ms));
+        due.take(max).map(<[u8]>::to_vec).collect()
+    }
+
+    fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<u64>) {
+        if self.deadlines.is_none() && deadline_ms.is_none() {
+            return;
+        }
+        let deadlines = self.deadlines.get_or_insert_default();
+        deadlines.set(name, deadline_ms);
+        if deadlines.is_empty() {
+            self.deadlines = None;
+        }
+    }
+
+    fn set(&mut self, name: &[u8], value: &[u8]) {
+        let hash = hash(name);
+        match self.fields.get_mut(hash, |field| *field.name == *name) {
+            Some(field) => {
+                self.bytes -= field.value.len();
+                field.value = value.into();
+            }
+            None => {
+                self.bytes += FIELD_BYTES + name.len();
+                self.fields.insert(Field { hash, name: name.into(), value: value.into() });
+            }
+        }
+        self.bytes += value.len();
     }
 
     pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
@@ -86,39 +165,53 @@ impl Hash {
         match edit {
             HashEdit::Set(fields) => {
                 for (name, value) in fields {
-                    let hash = hash(name);
-                    match self.fields.get_mut(hash, |field| *field.name == **name) {
-                        Some(field) => {
-                            self.bytes -= field.value.len();
-                            field.value = (*value).into();
-                        }
-                        None => {
-                            self.bytes += FIELD_BYTES + name.len();
-                            let (name, value) = ((*name).into(), (*value).into());
-                            self.fields.insert(Field { hash, name, value });
-                        }
-                    }
-                    self.bytes += value.len();
+                    self.set(name, value);
+                    self.set_deadline(name, None);
                 }
-                Ok(())
+            }
+            HashEdit::SetKeeping(fields) => {
+                fields.iter().for_each(|(name, value)| self.set(name, value));
+            }
+            HashEdit::SetExpiring(fields) => {
+                for (name, value, deadline_ms) in fields {
+                    self.set(name, value);
+                    self.set_deadline(name, Some(*deadline_ms));
+                }
+            }
+            HashEdit::Expire(fields) => {
+                for (name, deadline_ms) in fields {
+                    self.get(name).ok_or(EditMismatch)?;
+                    self.set_deadline(name, *deadline_ms);
+                }
             }
             HashEdit::Remove(names) => {
                 for name in names {
                     let is_it = |field: &Field| *field.name == **name;
                     let field = self.fields.remove(hash(name), is_it).ok_or(EditMismatch)?;
                     self.bytes -= FIELD_BYTES + field.name.len() + field.value.len();
+                    self.set_deadline(name, None);
                 }
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// Emits the edits that bring this hash back after `edit` was applied, in their order.
     pub(crate) fn inverse(&self, edit: &HashEdit<'_>, each: &mut dyn FnMut(HashEdit<'_>)) {
         let names: BTreeSet<&[u8]> = match edit {
-            HashEdit::Set(fields) => fields.iter().map(|(name, _)| *name).collect(),
+            HashEdit::Set(fields) | HashEdit::SetKeeping(fields) => {
+                fields.iter().map(|(name, _)| *name).collect()
+            }
+            HashEdit::SetExpiring(fields) => fields.iter().map(|(name, ..)| *name).collect(),
             HashEdit::Remove(names) => names.iter().copied().collect(),
+            HashEdit::Expire(fields) => fields.iter().map(|(name, _)| *name).collect(),
         };
+        if matches!(edit, HashEdit::Expire(_)) {
+            each(HashEdit::Expire(
+                names.iter().map(|name| (*name, self.deadline_ms(name))).collect(),
+            ));
+            return;
+        }
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for name in names {
             match self.get(name) {
@@ -126,18 +219,37 @@ impl Hash {
                 None => new.push(name),
             }
         }
-        if !new.is_empty() && matches!(edit, HashEdit::Set(_)) {
+        if !new.is_empty() && !matches!(edit, HashEdit::Remove(_)) {
             each(HashEdit::Remove(new));
         }
-        if !old.is_empty() {
-            each(HashEdit::Set(old));
-        }
+        self.emit(old.into_iter(), each);
     }
 
     pub(crate) fn rebuild(&self, each: &mut dyn FnMut(HashEdit<'_>)) {
         let mut fields = self.iter().peekable();
         while fields.peek().is_some() {
-            each(HashEdit::Set(fields.by_ref().take(REBUILD_ELEMENTS_MAX).collect()));
+            self.emit(fields.by_ref().take(REBUILD_ELEMENTS_MAX), each);
+        }
+    }
+
+    /// Emits the edits that set these fields as they are here.
+    fn emit<'a>(
+        &'a self,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        each: &mut dyn FnMut(HashEdit<'_>),
+    ) {
+        let (mut lasting, mut expiring) = (Vec::new(), Vec::new());
+        for (name, value) in fields {
+            match self.deadline_ms(name) {
+                Some(deadline_ms) => expiring.push((name, value, deadline_ms)),
+                None => lasting.push((name, value)),
+            }
+        }
+        if !lasting.is_empty() {
+            each(HashEdit::Set(lasting));
+        }
+        if !expiring.is_empty() {
+            each(HashEdit::SetExpiring(expiring));
         }
     }
 }
@@ -148,43 +260,113 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    /// Value and deadline of each field.
+    type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+    fn held(hash: &Hash) -> Model {
+        let field = |(n, v): (&[u8], &[u8])| (n.to_vec(), (v.to_vec(), hash.deadline_ms(n)));
+        hash.iter().map(field).collect()
+    }
+
     proptest! {
         #[test]
         fn a_hash_behaves_like_a_map(
             steps in proptest::collection::vec(
-                (any::<bool>(), proptest::collection::vec((0..30_u8, any::<u16>()), 0..5)),
+                (0..5_u8, proptest::collection::vec((0..30_u8, any::<u16>()), 0..5)),
                 0..80,
             ),
+            now_ms in any::<u16>(),
         ) {
-            let (mut hash, mut model) = (Hash::default(), BTreeMap::<Vec<u8>, Vec<u8>>::new());
-            for (set, pairs) in steps {
-                let pairs: Vec<_> =
-                    pairs.iter().map(|(n, v)| (vec![*n; 3], v.to_string().into_bytes())).collect();
-                if set {
-                    model.extend(pairs.iter().cloned());
-                    let pairs = pairs.iter().map(|(n, v)| (&**n, &**v)).collect();
-                    prop_assert_eq!(hash.apply(&HashEdit::Set(pairs)), Ok(()));
-                } else {
-                    let there: Vec<_> =
-                        pairs.iter().filter(|(name, _)| model.remove(name).is_some()).collect();
-                    let names = there.iter().map(|(name, _)| &**name).collect();
-                    prop_assert_eq!(hash.apply(&HashEdit::Remove(names)), Ok(()));
+            let (mut hash, mut model) = (Hash::default(), Model::new());
+            for (what, pairs) in steps {
+                let pairs: Vec<(Vec<u8>, Vec<u8>, u64)> = pairs
+                    .iter()
+                    .map(|(n, v)| (vec![*n; 3], v.to_string().into_bytes(), u64::from(*v)))
+                    .collect();
+                let (before, mut back) = (hash.clone(), Vec::new());
+                let there: Vec<&[u8]> =
+                    pairs.iter().map(|(n, ..)| &**n).filter(|n| model.contains_key(*n)).collect();
+                let set = || pairs.iter().map(|(n, v, _)| (&**n, &**v)).collect::<Vec<_>>();
+                let edit = match what {
+                    0 => {
+                        for (n, v, _) in &pairs {
+                            model.insert(n.clone(), (v.clone(), None));
+                        }
+                        HashEdit::Set(set())
+                    }
+                    1 => {
+                        for (n, v, _) in &pairs {
+                            let old = model.get(n).and_then(|(_, deadline)| *deadline);
+                            model.insert(n.clone(), (v.clone(), old));
+                        }
+                        HashEdit::SetKeeping(set())
+                    }
+                    2 => {
+                        for (n, v, deadline) in &pairs {
+                            model.insert(n.clone(), (v.clone(), Some(*deadline)));
+                        }
+                        HashEdit::SetExpiring(
+                            pairs.iter().map(|(n, v, d)| (&**n, &**v, *d)).collect(),
+                        )
+                    }
+                    3 => {
+                        let mut edits = Vec::new();
+                        for (n, _, deadline) in &pairs {
+                            let deadline = Some(*deadline).filter(|deadline| deadline % 3 > 0);
+                            if let Some((_, old)) = model.get_mut(n) {
+                                *old = deadline;
+                                edits.push((&**n, deadline));
+                            }
+                        }
+                        HashEdit::Expire(edits)
+                    }
+                    _ => {
+                        let names: BTreeSet<&[u8]> = there.into_iter().collect();
+                        model.retain(|name, _| !names.contains(&**name));
+                        HashEdit::Remove(names.into_iter().collect())
+                    }
+                };
+                before.inverse(&edit, &mut |edit| back.push(postcard::to_allocvec(&edit).unwrap()));
+                prop_assert_eq!(hash.apply(&edit), Ok(()));
+                prop_assert_eq!(&held(&hash), &model);
+                let mut undone = hash.clone();
+                for edit in &back {
+                    undone.apply(&postcard::from_bytes(edit).unwrap()).unwrap();
                 }
-                let held: BTreeMap<_, _> =
-                    hash.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
-                prop_assert_eq!(&held, &model);
-                let bytes: usize = model.iter().map(|(n, v)| n.len() + v.len() + FIELD_BYTES).sum();
-                prop_assert_eq!(hash.bytes(), bytes);
-                prop_assert!(model.iter().all(|(n, v)| hash.get(n) == Some(v)));
+                prop_assert_eq!(held(&undone), held(&before));
+                prop_assert_eq!(undone.bytes(), before.bytes());
+                let bytes: usize =
+                    model.iter().map(|(n, (v, _))| n.len() + v.len() + FIELD_BYTES).sum();
+                prop_assert_eq!(hash.bytes, bytes);
+                let deadlines: Vec<u64> = model.values().filter_map(|(_, d)| *d).collect();
+                prop_assert_eq!(hash.first_deadline_ms(), deadlines.iter().min().copied());
+                prop_assert_eq!(hash.bytes() > bytes, !deadlines.is_empty());
+                let now_ms = u64::from(now_ms);
+                let is_due = |d: &Option<u64>| d.is_some_and(|deadline| deadline <= now_ms);
+                let due = model.values().filter(|(_, d)| is_due(d)).count();
+                prop_assert_eq!(hash.due(now_ms, usize::MAX).len(), due);
+                prop_assert_eq!(hash.is_over(now_ms), due > 0 && due == model.len());
             }
             let mut copy = Hash::default();
             hash.rebuild(&mut |edit| copy.apply(&edit).unwrap());
-            prop_assert!(copy.iter().eq(hash.iter()));
+            prop_assert_eq!(held(&copy), held(&hash));
+            prop_assert_eq!(copy.bytes(), hash.bytes());
         }
     }
 
     #[test]
-    fn removing_a_missing_field_is_a_mismatch() {
-        assert_eq!(Hash::default().apply(&HashEdit::Remove(vec![b"f"])), Err(EditMismatch));
+    fn a_missing_field_is_a_mismatch() {
+        for edit in [HashEdit::Remove(vec![b"f"]), HashEdit::Expire(vec![(b"f", Some(1))])] {
+            assert_eq!(Hash::default().apply(&edit), Err(EditMismatch));
+        }
+    }
+
+    #[test]
+    fn fields_that_do_not_expire_take_no_memory_for_that() {
+        assert!(size_of::<Hash>() <= size_of::<super::super::SortedSet>());
+        let mut hash = Hash::default();
+        hash.apply(&HashEdit::SetExpiring(vec![(b"f", b"v", 5)])).unwrap();
+        hash.apply(&HashEdit::Expire(vec![(b"f", None)])).unwrap();
+        assert!(hash.deadlines.is_none());
     }
 }

@@ -4,6 +4,7 @@
 //! applies the same edits that it sends. Therefore an edit contains the outcome of a command
 //! ("remove these two members"), not the command ("remove two random members").
 
+mod deadlines;
 mod hash;
 mod list;
 mod set;
@@ -138,6 +139,16 @@ impl Structure {
             Self::Set(set) => set.len(),
             Self::SortedSet(set) => set.len(),
         }
+    }
+
+    /// When the first of its elements expires.
+    pub(crate) fn first_deadline_ms(&self) -> Option<u64> {
+        if let Self::Hash(hash) = self { hash.first_deadline_ms() } else { None }
+    }
+
+    /// Whether all its elements have expired.
+    pub(crate) fn is_over(&self, now_ms: u64) -> bool {
+        matches!(self, Self::Hash(hash) if hash.is_over(now_ms))
     }
 
     /// Approximate number of bytes on the heap, in O(1).

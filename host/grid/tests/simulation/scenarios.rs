@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use convoke_grid::op::{
-    End, GenericOp, KeyOp, LeaseOp, Lifetime, ListOp, Op, PlainOp, PutAnswer, PutIf, SeveralOp,
+    End, FieldLifetime, FieldsIf, FieldsOp, GenericOp, HashOp, KeyOp, LeaseOp, Lifetime, ListOp,
+    Op, PlainOp, PutAnswer, PutIf, SeveralOp,
 };
 use convoke_grid::{KEY_BYTES_MAX, MapCatalog, MapSettings, OpError, Reply};
 use parking_lot::Mutex;
@@ -551,6 +552,63 @@ fn entries_expire_on_all_copies_in_spite_of_wrong_clocks() {
             }
         }
         store.ttl_ms = None;
+    }
+}
+
+#[test]
+fn fields_of_hashes_expire_on_all_copies_when_members_join_and_fail() {
+    const LATER_MS: u64 = 600_000;
+    for seed in seeds!(60) {
+        let mut store = cluster(seed, 3, 1);
+        let hashes: Vec<Vec<u8>> = (0..8).map(|n| format!("hash-{n}").into_bytes()).collect();
+        let fields = |key, op| Op::Key(key, KeyOp::Hash(HashOp::Fields(op)));
+        for (number, key) in hashes.iter().enumerate() {
+            let later: &[(&[u8], u64)] = &[(b"soon", 2_000), (b"later", LATER_MS)];
+            // Every second hash consists of a field that expires soon.
+            for (name, ms) in &later[..1 + number % 2] {
+                let fields_op = FieldsOp::Set {
+                    fields: vec![(name, b"1")],
+                    lifetime: FieldLifetime::For(*ms),
+                    condition: FieldsIf::AllAbsent,
+                };
+                let node = store.world.any_living();
+                let set = store.ask_for(node, &fields(key, fields_op));
+                assert_eq!(set, Ok(Reply::Integer(1)), "SEED={seed}");
+            }
+        }
+        for _ in 0..2 {
+            let victim = store.world.any_living();
+            match store.world.rng.random_range(0..3) {
+                0 if store.living().len() > 2 => store.crash(victim),
+                1 => _ = store.start(false, &[victim]),
+                _ => store.world.pause(victim, SECOND * 3),
+            }
+            store.settle();
+        }
+        // The cluster's clock may have stopped for a while, if the lost coordinator's was ahead.
+        store.run(SECOND * 20);
+        for node in store.living() {
+            for (number, key) in hashes.iter().enumerate() {
+                let exists = Op::Key(key, KeyOp::Generic(GenericOp::Exists));
+                let has_later = number % 2 == 1;
+                let found = store.ask_for(node, &exists);
+                assert_eq!(found, Ok(Reply::flag(has_later)), "SEED={seed}: {number} by {node}");
+                let names = vec![&b"soon"[..], b"later"];
+                let remaining = FieldsOp::Deadlines { names, remaining: true };
+                let Ok(Reply::List(found)) = store.ask_for(node, &fields(key, remaining)) else {
+                    panic!("SEED={seed}")
+                };
+                let is_right = match &found[..] {
+                    [Reply::Integer(-2), Reply::Integer(-2)] => !has_later,
+                    [Reply::Integer(-2), Reply::Integer(ms)] => {
+                        has_later && (1..LATER_MS.cast_signed()).contains(ms)
+                    }
+                    _ => false,
+                };
+                assert!(is_right, "SEED={seed}: {number} has {found:?} by {node}");
+            }
+        }
+        store.check();
     }
 }
 

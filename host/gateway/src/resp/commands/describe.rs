@@ -77,8 +77,8 @@ fn requested_rows<'r>(
 /// A command as `COMMAND INFO` describes it, with its subcommands.
 fn info_entry(table: &CommandTable, command: &Command) -> Answer {
     let (first, last, step) = match command.keys {
-        Keys::DestinationAndCounted => (1, 1, 1),
-        Keys::None | Keys::Counted(_) => (0, 0, 0),
+        Keys::DestinationAndCounted | Keys::SortedAndStored | Keys::FirstAndStored(_) => (1, 1, 1),
+        Keys::None | Keys::Counted(_) | Keys::CountedPairs(_) => (0, 0, 0),
         Keys::Every { first, last, step } => (first as i64, last, step as i64),
     };
     let fact = fact(command.name);

@@ -1,7 +1,7 @@
 //! Hash commands.
 
 use convoke_grid::Reply;
-use convoke_grid::op::{HashOp, KeyOp, Op, float};
+use convoke_grid::op::{Extended, HashOp, KeyOp, Op};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
@@ -93,8 +93,7 @@ pub(crate) fn hincrby<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(crate) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, field, by) = (args.next()?, args.next()?, args.next()?);
-    let by = float(by).ok_or(CommandError::FLOAT)?;
-    if by.is_infinite() {
+    if Extended::parse(by).ok_or(CommandError::FLOAT)?.is_infinite() {
         return Err(CommandError::new("ERR value is NaN or Infinity"));
     }
     Ok(hash(key, HashOp::AddFloat(field, by)))

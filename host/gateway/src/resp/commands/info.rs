@@ -96,6 +96,7 @@ pub(crate) fn reset(server: &Server) {
         (&reset.accepted, load(&counters.accepted)),
         (&reset.turned_away, load(&counters.turned_away)),
         (&reset.expired, maps.iter().map(|map| map.expired()).sum()),
+        (&reset.expired_fields, maps.iter().map(|map| map.expired_fields()).sum()),
         (&reset.evicted, maps.iter().map(|map| map.evicted()).sum()),
         (&reset.hits, hits),
         (&reset.misses, misses),
@@ -243,6 +244,10 @@ fn of_stats(server: &Server) -> Fields {
         field("instantaneous_ops_per_sec", server.stats.commands_per_second()),
         field("rejected_connections", since(load(&counters.turned_away), &reset.turned_away)),
         field("expired_keys", since(expired, &reset.expired)),
+        field(
+            "expired_subkeys",
+            since(maps.iter().map(|map| map.expired_fields()).sum(), &reset.expired_fields),
+        ),
         field("evicted_keys", since(evicted, &reset.evicted)),
         field("keyspace_hits", since(hits, &reset.hits)),
         field("keyspace_misses", since(misses, &reset.misses)),

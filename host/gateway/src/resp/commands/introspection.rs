@@ -35,9 +35,36 @@ pub(crate) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
     {
         return Err(CommandError::new("ERR timeout is negative"));
     }
+    Ok(Answer::count(backups(client)).into())
+}
+
+/// `WAITAOF` returns the number of backups, as [`wait`] does; there are no files to wait for.
+pub(crate) fn waitaof(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut args = Args::new(request, 1);
+    let here = args.integer()?;
+    if !(0..=1).contains(&here) {
+        return Err(CommandError::new("ERR value is out of range, value must between 0 and 1"));
+    }
+    args.count()?;
+    let timeout = args
+        .integer()
+        .map_err(|_| CommandError::new("ERR timeout is not an integer or out of range"))?;
+    if timeout < 0 {
+        return Err(CommandError::new("ERR timeout is negative"));
+    }
+    if here > 0 {
+        return Err(CommandError::new(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
+    }
+    Ok(Answer::List(vec![Answer::integer(0), Answer::count(backups(client))]).into())
+}
+
+/// The number of backups that have the writes of a client.
+fn backups(client: &Client) -> usize {
     let nodes = client.server.cluster.nodes();
     let others = nodes.iter().filter(|node| node.stores).count().saturating_sub(1);
-    Ok(Answer::count(others.min(client.map.settings().backups.into())).into())
+    others.min(client.map.settings().backups.into())
 }
 
 pub(crate) fn whoami(client: &mut Client, _: &Request<'_>) -> Begun {

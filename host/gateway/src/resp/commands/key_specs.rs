@@ -78,10 +78,10 @@ pub(crate) fn of(command: &Command) -> Vec<KeySpec> {
         (true, _) => vec!["RW", "access", "update"],
         (false, _) => vec!["RO", "access"],
     };
-    let counted = |at| KeySpec {
+    let counted = |at, step| KeySpec {
         flags: flags(),
         begin: Begin::Index(at),
-        find: Find::Counted { number: 0, first: 1, step: 1 },
+        find: Find::Counted { number: 0, first: 1, step },
     };
     match command.keys {
         Keys::Every { first, last, step } => {
@@ -90,11 +90,16 @@ pub(crate) fn of(command: &Command) -> Vec<KeySpec> {
             let find = Find::Range { last, step, limit: 0 };
             vec![KeySpec { flags: flags(), begin: Begin::Index(first), find }]
         }
-        Keys::Counted(at) => vec![counted(at)],
+        Keys::Counted(at) => vec![counted(at, 1)],
+        Keys::CountedPairs(at) => vec![counted(at, 2)],
+        // Options name more keys.
+        Keys::SortedAndStored | Keys::FirstAndStored(_) => {
+            vec![KeySpec { flags: flags(), begin: Begin::Unknown, find: Find::Unknown }]
+        }
         Keys::DestinationAndCounted => {
             let flags = vec!["OW", "update"];
             let find = Find::Range { last: 0, step: 1, limit: 0 };
-            vec![KeySpec { flags, begin: Begin::Index(1), find }, counted(2)]
+            vec![KeySpec { flags, begin: Begin::Index(1), find }, counted(2, 1)]
         }
         Keys::None => Vec::new(),
     }

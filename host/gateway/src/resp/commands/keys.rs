@@ -1,11 +1,14 @@
 //! Commands on keys of any type.
 
-use convoke_grid::Reply;
 use convoke_grid::op::{ExpireIf, GenericOp, KeyOp, Op, SeveralOp};
+use convoke_grid::{OpError, Reply};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed, Unit};
+use super::super::client::Client;
+use super::super::outcome::Begun;
 use super::super::request::Request;
+use crate::databases::existing_map_name;
 
 fn generic<'a>(request: &Request<'a>, op: GenericOp) -> Parsed<'a> {
     Ok(Op::Key(Args::new(request, 1).next()?, KeyOp::Generic(op)))
@@ -107,22 +110,58 @@ pub(crate) fn renamenx<'a>(request: &Request<'a>) -> Parsed<'a> {
     rename_to(request, true)
 }
 
+/// Consumes the number of a database, and returns the name of its map.
+fn database(args: &mut Args<'_, '_>) -> Result<&'static str, CommandError> {
+    let number = args.integer()?;
+    existing_map_name(number).ok_or(CommandError::new("ERR DB index is out of range"))
+}
+
+pub(crate) fn move_to<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut args = Args::new(request, 1);
+    let key = args.next()?;
+    let map = database(&mut args)?;
+    Ok(Op::Several(SeveralOp::Across { from: key, to: key, map, replace: false, moves: true }))
+}
+
+/// `SWAPDB` is refused, unless both databases are the same: members read and write their maps all
+/// the time, and could not all exchange them in one step.
+pub(crate) fn swapdb(client: &mut Client, request: &Request<'_>) -> Begun {
+    if client.server.settings.redis_cluster {
+        return Err(CommandError::new("ERR SWAPDB is not allowed in cluster mode"));
+    }
+    let mut args = Args::new(request, 1);
+    let mut number = |wrong| args.integer().map_err(|_| CommandError::new(wrong));
+    let first = number("ERR invalid first DB index")?;
+    let second = number("ERR invalid second DB index")?;
+    for number in [first, second] {
+        existing_map_name(number).ok_or(CommandError::new("ERR DB index is out of range"))?;
+    }
+    if first == second {
+        return Ok(Answer::DONE.into());
+    }
+    Err(CommandError::new(
+        "ERR SWAPDB is not supported: the members of the cluster cannot exchange two databases in one step",
+    ))
+}
+
 pub(crate) fn copy<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (from, to) = (args.next()?, args.next()?);
-    let mut replace = false;
+    let (mut replace, mut other) = (false, None);
     while args.remaining() > 0 {
         if args.take_keyword("replace") {
             replace = true;
-        } else if args.take_keyword("db") {
-            args.integer()?;
-            return Err(CommandError::new("ERR Copying to another database is not allowed"));
+        } else if args.remaining() > 1 && args.take_keyword("db") {
+            other = Some(database(&mut args)?);
         } else {
             return Err(CommandError::SYNTAX);
         }
     }
+    if let Some(map) = other {
+        return Ok(Op::Several(SeveralOp::Across { from, to, map, replace, moves: false }));
+    }
     if from == to {
-        return Err(CommandError::new("ERR source and destination objects are the same"));
+        return Err(OpError::SameKey.into());
     }
     Ok(Op::Several(SeveralOp::Copy { from, to, replace }))
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use convoke_grid::op::{
-    ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, Op, SetOp, SeveralOp, Weighted, combine,
-    combine_sorted, plain_members, scored_members,
+    ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, LcsAnswer, Op, PlainOp, SetOp, SeveralOp, Union,
+    Weighted, combine, combine_sorted, common_subsequence, plain_members, scored_members,
 };
 use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Origin, Reply, Score, Started};
 use futures_util::future::join_all;
@@ -32,15 +32,24 @@ pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
         | SeveralOp::First(_)
         | SeveralOp::CountCommon { .. }
         | SeveralOp::PopFirst { .. }
-        | SeveralOp::PopFirstSorted { .. } => false,
+        | SeveralOp::PopFirstSorted { .. }
+        | SeveralOp::CountUnion(_)
+        | SeveralOp::Union(_)
+        | SeveralOp::Lcs { .. } => false,
         SeveralOp::Put { absent, .. } => *absent,
         SeveralOp::CombineSets { store, .. } => store.is_some(),
         SeveralOp::CombineSorted { store, .. } => store.is_some(),
+        SeveralOp::Sort { store, .. } => store.is_some(),
         SeveralOp::Rename { .. }
         | SeveralOp::Copy { .. }
         | SeveralOp::MoveMember { .. }
         | SeveralOp::MoveElement { .. }
-        | SeveralOp::StoreRange { .. } => true,
+        | SeveralOp::StoreRange { .. }
+        | SeveralOp::CombineBits { .. }
+        | SeveralOp::MergeUnion { .. }
+        | SeveralOp::PutAll { .. }
+        | SeveralOp::StoreNear { .. }
+        | SeveralOp::Across { .. } => true,
     }
 }
 
@@ -72,6 +81,8 @@ pub(crate) fn start(
         SeveralOp::CombineSorted { how, keys, aggregate, scores, store: None } => {
             combine_sorted_sets(server, map, *how, keys, *aggregate, *scores)
         }
+        SeveralOp::CountUnion(keys) => count_union(server, map, keys),
+        SeveralOp::Lcs { first, second, answer } => lcs(server, map, [first, second], *answer),
         SeveralOp::PopFirst { .. } | SeveralOp::PopFirstSorted { .. } => {
             let popped = super::blocking::pop_now(server, map, op, origin)
                 .ok_or(CommandError::CROSS_SLOT)?;
@@ -249,6 +260,32 @@ fn sum<'k>(
     Box::pin(async move {
         let replies = merge_replies(counted(&parts, join_all(pending).await), report)?;
         Ok(Reply::Integer(sum_of(&replies)))
+    })
+}
+
+fn count_union(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
+    let parts = by_partition(&server.grid, keys.iter().copied());
+    let pending = submit_parts((server, map), &parts, keys, SeveralOp::Union, None);
+    Box::pin(async move {
+        let replies = read(join_all(pending).await)?;
+        Ok(Union::join(parts.into_values().zip(replies))?.count())
+    })
+}
+
+fn lcs(server: &Arc<Server>, map: &Arc<Map>, keys: [&[u8]; 2], answer: LcsAnswer) -> PendingReply {
+    let get = |key| Op::Key(key, KeyOp::Plain(PlainOp::Get));
+    let pending = submit_each(server, map, &keys, get);
+    Box::pin(async move {
+        let replies: Result<Vec<Reply>, OpError> = join_all(pending).await.into_iter().collect();
+        let values = replies.map_err(|error| match error {
+            OpError::WrongType => OpError::NotStrings,
+            error => error,
+        })?;
+        let value = |at: usize| match values.get(at) {
+            Some(Reply::Bytes(bytes)) => &bytes[..],
+            _ => &[],
+        };
+        Ok(common_subsequence(value(0), value(1), answer)?)
     })
 }
 

@@ -2,6 +2,7 @@
 
 use convoke_grid::op::{
     AddIf, Aggregate, Bound, By, Combine, KeyOp, Op, SeveralOp, SortedSetOp, Span, Weighted, float,
+    score_bound,
 };
 use convoke_grid::{Reply, Score};
 
@@ -108,12 +109,12 @@ pub(crate) fn zrevrank<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 /// Parses a bound of a score range: `5`, `(5`, `-inf` or `+inf`.
-fn score_bound(text: &[u8]) -> Result<Bound<Score>, CommandError> {
+fn range_end(text: &[u8]) -> Result<Bound<Score>, CommandError> {
     let (text, without) = match text.strip_prefix(b"(") {
         Some(text) => (text, true),
         None => (text, false),
     };
-    let score = float(text).and_then(Score::new).ok_or(NOT_A_RANGE)?;
+    let score = score_bound(text).and_then(Score::new).ok_or(NOT_A_RANGE)?;
     Ok(if without { Bound::Without(score) } else { Bound::With(score) })
 }
 
@@ -135,7 +136,7 @@ fn name_bound(text: &[u8]) -> Result<NameBound<'_>, CommandError> {
 }
 
 fn by_score<'a>(low: &[u8], high: &[u8]) -> Result<By<'a>, CommandError> {
-    Ok(By::Score(score_bound(low)?, score_bound(high)?))
+    Ok(By::Score(range_end(low)?, range_end(high)?))
 }
 
 fn by_name<'a>(low: &'a [u8], high: &'a [u8]) -> Result<By<'a>, CommandError> {

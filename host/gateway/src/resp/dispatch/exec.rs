@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use convoke_grid::op::{ANSWER_BYTES_MAX, MapOp, Op, WatchedKey};
+use convoke_grid::op::{ANSWER_BYTES_MAX, ContentOp, KeyOp, MapOp, Op, WatchedKey};
 use convoke_grid::{Map, OpError, Reply, Started, Version};
 use futures_util::future::join_all;
 
@@ -22,11 +22,12 @@ use super::super::command::{Command, Group, Handler, Keys};
 use super::super::commands::tracking;
 use super::super::commands::transactions::end;
 use super::super::outcome::{Begun, Continuation, Outcome};
+use super::super::rdb::DECODED_BYTES_MAX;
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
 use super::super::stats::Ended;
 use super::admit::{admit, is_busy};
-use super::run::run;
+use super::run::{check_other_map, run};
 use super::table::{COMMANDS, TABLE};
 use crate::databases::DATABASES;
 
@@ -145,8 +146,11 @@ impl Steps {
         Ok(self.after_step(started, sources))
     }
 
-    /// The partition of a step if all its keys are in one partition of one map.
+    /// The partition of a step if all keys that it uses are in one partition of one map.
     fn single_partition(&self, client: &Client, step: &Step<'_>) -> Option<u16> {
+        if step.ops.iter().any(|(_, op)| op.has_unnamed_keys() || op.other_map().is_some()) {
+            return None;
+        }
         let of_ops =
             step.ops.iter().flat_map(|(map, op)| op.keys().into_iter().map(move |key| (map, key)));
         let of_watched = self.watched.iter().map(|(map, key, _)| (map, &key[..]));
@@ -161,6 +165,7 @@ impl Steps {
     fn next_step(&self, client: &Client) -> Step<'_> {
         let mut step = Step { ops: Vec::new(), sources: Vec::new() };
         let mut map = Arc::clone(&client.map);
+        let mut decoded_bytes = 0;
         for queued in self.left.iter().take_while(|queued| !accesses_all_keys(row(queued))) {
             let (command, request) = (row(queued), queued.request.as_request());
             // The client may have authenticated as another user since the command was queued.
@@ -182,7 +187,14 @@ impl Steps {
                 Handler::Local(_) | Handler::WithTable(_) | Handler::Exec => None,
             };
             step.sources.push(match parsed {
+                Some((Ok(op), _)) if let Err(error) = check_other_map(&client.server, &op) => {
+                    Some(ReplySource::Failed(error))
+                }
+                Some((Ok(op), _)) if decoded_bytes + decoded(&op) > DECODED_BYTES_MAX => {
+                    Some(ReplySource::Failed(OpError::TooLong.into()))
+                }
                 Some((Ok(op), shape)) => {
+                    decoded_bytes += decoded(&op);
                     step.ops.push((Arc::clone(&map), with_origin(op, client.origin())));
                     Some(ReplySource::Grid(request.len(), shape))
                 }
@@ -338,6 +350,14 @@ impl Steps {
             let next: Continuation = Box::new(move |client| self.execute_next(client));
             next
         }))
+    }
+}
+
+/// Bytes of an operation that are not in the request: those of a value that was decoded.
+fn decoded(op: &Op<'_>) -> usize {
+    match op {
+        Op::Key(_, KeyOp::Content(ContentOp::Restore { value, .. })) => value.len(),
+        _ => 0,
     }
 }
 

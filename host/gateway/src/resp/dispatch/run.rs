@@ -1,6 +1,6 @@
 //! Starts a command that was admitted: in the partitions of its keys, or in the gateway itself.
 
-use convoke_grid::op::{MapOp, Op};
+use convoke_grid::op::{MapOp, Op, SeveralOp};
 use convoke_grid::{Later, OpError, Reply, Started};
 
 use super::super::answer::{Answer, CommandError, Shape};
@@ -10,6 +10,7 @@ use super::super::commands::{blocking, multi_partition};
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::{check_slot, one_partition};
+use super::super::server::Server;
 use super::table::TABLE;
 
 /// Starts a command that was admitted.
@@ -41,9 +42,35 @@ pub(super) fn run(client: &mut Client, command: &'static Command, request: &Requ
     Ok(start(client, &op)?.outcome(request.len(), shape))
 }
 
-/// Whether an operation must be a transaction over several partitions.
+/// Whether an operation concerns two databases.
+///
+/// # Errors
+/// If it does, and this is a node of a Redis Cluster.
+pub(super) fn check_other_map(server: &Server, op: &Op<'_>) -> Result<bool, CommandError> {
+    let concerns_two = op.other_map().is_some();
+    if concerns_two && server.settings.redis_cluster {
+        return Err(CommandError::new(match op {
+            Op::Several(SeveralOp::Across { moves: true, .. }) => {
+                "ERR MOVE is not allowed in cluster mode"
+            }
+            _ => "ERR Copying to another database is not allowed in cluster mode",
+        }));
+    }
+    Ok(concerns_two)
+}
+
+/// Whether an operation must be a transaction over several partitions or databases.
 fn is_transaction(client: &Client, op: &Op<'_>) -> Result<bool, CommandError> {
     let server = &client.server;
+    if op.has_unnamed_keys() {
+        if server.settings.redis_cluster {
+            check_slot(server, op.keys())?;
+        }
+        return Ok(true);
+    }
+    if check_other_map(server, op)? {
+        return Ok(true);
+    }
     match op {
         Op::Several(several)
             if !server.settings.redis_cluster && multi_partition::is_one_step(several) =>

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, WithTable};
 use super::super::command::{Command, CommandTable, Group, Keys};
 use super::super::commands::{
-    blocking, clients, cluster, describe, hashes, info, introspection, keys, latency, lists,
-    pubsub, scans, sets, sorted_sets, strings, tracking, transactions,
+    bits, blocking, clients, cluster, describe, fields, geo, hashes, hyperloglogs, info,
+    introspection, keys, latency, lists, objects, pubsub, scans, sets, sorted_sets, sorting,
+    strings, tracking, transactions,
 };
 use super::super::scripts::{self, functions};
 
@@ -35,6 +36,7 @@ const DANGEROUS: u16 = Command::DANGEROUS;
 
 const NONE: Keys = Keys::None;
 const ONE: Keys = Keys::Every { first: 1, last: 1, step: 1 };
+const SECOND: Keys = Keys::Every { first: 2, last: 2, step: 1 };
 const TWO: Keys = Keys::Every { first: 1, last: 2, step: 1 };
 const ALL: Keys = Keys::Every { first: 1, last: -1, step: 1 };
 const PAIRS: Keys = Keys::Every { first: 1, last: -1, step: 2 };
@@ -53,8 +55,8 @@ const fn c(
 }
 
 use Group::{
-    Cluster, Connection, Generic, Hash, List, PubSub, Scripting, Server, Set, SortedSet, String,
-    Transactions,
+    Bitmap, Cluster, Connection, Generic, Geo, Hash, HyperLogLog, List, PubSub, Scripting, Server,
+    Set, SortedSet, String, Transactions,
 };
 
 /// All commands, by group.
@@ -89,11 +91,19 @@ pub(super) static COMMANDS: &[Command] = &[
 
     c("copy", -3, W | M, TWO, Generic, Op(keys::copy), "Copies the value of a key to another key."),
     c("del", -2, W, ALL, Generic, Op(keys::del), "Deletes keys and returns how many existed."),
+    c("dump", 2, R, ONE, Generic, Shaped(objects::dump, objects::dumped), "Returns the value of a key in the RDB encoding of Redis."),
     c("exists", -2, R | F, ALL, Generic, Op(keys::exists), "Returns how many of the given keys exist."),
     c("expire", -3, W | F, ONE, Generic, Op(keys::expire), "Sets the time to live of a key, in seconds."),
     c("expireat", -3, W | F, ONE, Generic, Op(keys::expireat), "Sets the time at which a key expires, as a Unix timestamp in seconds."),
     c("expiretime", 2, R | F, ONE, Generic, Shaped(keys::expiretime, keys::seconds), "Returns the time at which a key expires, as a Unix timestamp in seconds."),
     c("keys", 2, R | DANGEROUS, NONE, Generic, Local(scans::keys), "Returns all keys matching a pattern; fails beyond 1,000,000 keys or 64 MiB of them: use SCAN."),
+    c("move", 3, W | F, ONE, Generic, Op(keys::move_to), "Moves a key to another database."),
+    c("object", -2, CONTAINER, NONE, Generic, Local(describe::container), "Reports how values are stored and used."),
+    c("object|encoding", 3, R, SECOND, Generic, Op(objects::encoding), "Returns the name of the form in which Redis would store a value."),
+    c("object|freq", 3, R, SECOND, Generic, Shaped(objects::exists, objects::freq), "Returns an error: the frequency of accesses is not that of Redis."),
+    c("object|help", 2, 0, NONE, Generic, WithTable(describe::help), "Lists the subcommands."),
+    c("object|idletime", 3, R, SECOND, Generic, Shaped(objects::view, objects::idletime), "Returns the time since a key was last used, in seconds."),
+    c("object|refcount", 3, R, SECOND, Generic, Shaped(objects::exists, objects::refcount), "Returns 1 for each key: values are not shared."),
     c("persist", 2, W | F, ONE, Generic, Op(keys::persist), "Removes the expiry time of a key."),
     c("pexpire", -3, W | F, ONE, Generic, Op(keys::pexpire), "Sets the time to live of a key, in milliseconds."),
     c("pexpireat", -3, W | F, ONE, Generic, Op(keys::pexpireat), "Sets the time at which a key expires, as a Unix timestamp in milliseconds."),
@@ -102,16 +112,23 @@ pub(super) static COMMANDS: &[Command] = &[
     c("randomkey", 1, R, NONE, Generic, Local(scans::randomkey), "Returns a random key of the database."),
     c("rename", 3, W, TWO, Generic, Op(keys::rename), "Renames a key, replacing the destination if it exists."),
     c("renamenx", 3, W | F, TWO, Generic, Op(keys::renamenx), "Renames a key if the destination does not exist."),
+    c("restore", -4, W | M | DANGEROUS, ONE, Generic, Op(objects::restore), "Sets a value that DUMP of Convoke or Redis has returned."),
     c("scan", -2, R, NONE, Generic, Local(scans::scan), "Iterates over the keys of the database with a cursor."),
+    c("sort", -2, W | M, Keys::SortedAndStored, Generic, Op(sorting::sort), "Sorts the elements of a list, a set or a sorted set, also by the values of other keys; returns them or stores them as a list."),
+    c("sort_ro", -2, R, Keys::SortedAndStored, Generic, Op(sorting::sort_ro), "Sorts the elements of a list, a set or a sorted set, also by the values of other keys, and returns them."),
     c("touch", -2, R | F, ALL, Generic, Op(keys::touch), "Updates the last access time of keys and returns how many exist."),
     c("ttl", 2, R | F, ONE, Generic, Shaped(keys::ttl, keys::seconds), "Returns the remaining time to live of a key, in seconds."),
     c("type", 2, R | F, ONE, Generic, Op(keys::kind), "Returns the type of the value stored at a key."),
     c("unlink", -2, W | F, ALL, Generic, Op(keys::del), "Deletes keys, exactly as DEL does."),
     c("wait", 3, 0, NONE, Generic, Local(introspection::wait), "Returns the number of backups that have this connection's writes; returns at once, since each write waits for its backups."),
+    c("waitaof", 4, 0, NONE, Generic, Local(introspection::waitaof), "Returns 0 and the number of backups that have this connection's writes: there is no append-only file."),
 
     c("append", 3, W | M | F, ONE, String, Op(strings::append), "Appends bytes to a string, creating it if the key does not exist."),
     c("decr", 2, W | M | F, ONE, String, Op(strings::decr), "Decrements the integer value of a key by one."),
     c("decrby", 3, W | M | F, ONE, String, Op(strings::decrby), "Decrements the integer value of a key by the given amount."),
+    c("delex", -2, W | F, ONE, String, Op(strings::delex), "Deletes a key if its value, or the digest of it, is the given one (IFEQ, IFDEQ) or another one (IFNE, IFDNE)."),
+    c("delifeq", 3, W | F, ONE, String, Op(strings::delifeq), "Deletes a key if its value is the given one."),
+    c("digest", 2, R | F, ONE, String, Op(strings::digest), "Returns the XXH3 hash of the string stored at a key, as 16 hexadecimal digits."),
     c("get", 2, R | F, ONE, String, Op(strings::get), "Returns the string stored at a key."),
     c("getdel", 2, W | F, ONE, String, Op(strings::getdel), "Returns the string stored at a key and deletes the key."),
     c("getex", -2, W | F, ONE, String, Op(strings::getex), "Returns the string stored at a key, and sets or removes its expiry time."),
@@ -120,32 +137,59 @@ pub(super) static COMMANDS: &[Command] = &[
     c("incr", 2, W | M | F, ONE, String, Op(strings::incr), "Increments the integer value of a key by one."),
     c("incrby", 3, W | M | F, ONE, String, Op(strings::incrby), "Increments the integer value of a key by the given amount."),
     c("incrbyfloat", 3, W | M | F, ONE, String, Op(strings::incrbyfloat), "Increments the value of a key by a floating-point amount."),
+    c("increx", -2, W | M | F, ONE, String, Op(strings::increx), "Increments the number stored at a key within bounds, and sets or removes its expiry time."),
+    c("lcs", -3, R, TWO, String, Op(sorting::lcs), "Returns the longest common subsequence of two strings, its length, or the ranges that match."),
     c("mget", -2, R | F, ALL, String, Op(strings::mget), "Returns the strings stored at several keys."),
     c("mset", -3, W | M, PAIRS, String, Op(strings::mset), "Sets the values of several keys; atomic if they are in one slot or inside MULTI."),
+    c("msetex", -4, W | M, Keys::CountedPairs(1), String, Op(strings::msetex), "Sets the values of several keys with a shared expiry time, if all of the keys exist, or none (XX, NX)."),
     c("msetnx", -3, W | M, PAIRS, String, Op(strings::msetnx), "Sets the values of several keys if none of the keys exists."),
     c("psetex", 4, W | M, ONE, String, Op(strings::psetex), "Sets the string value of a key with a time to live in milliseconds."),
-    c("set", -3, W | M, ONE, String, Op(strings::set), "Sets the string value of a key, with optional condition (NX, XX), expiry (EX, PX, EXAT, PXAT, KEEPTTL) and return of the previous value (GET)."),
+    c("set", -3, W | M, ONE, String, Op(strings::set), "Sets the string value of a key, with optional condition (NX, XX, IFEQ, IFNE, IFDEQ, IFDNE), expiry (EX, PX, EXAT, PXAT, KEEPTTL) and return of the previous value (GET)."),
     c("setex", 4, W | M, ONE, String, Op(strings::setex), "Sets the string value of a key with a time to live in seconds."),
     c("setnx", 3, W | M | F, ONE, String, Shaped(strings::setnx, strings::done_or_not), "Sets the string value of a key if the key does not exist."),
     c("setrange", 4, W | M, ONE, String, Op(strings::setrange), "Overwrites part of a string, starting at the given offset."),
     c("strlen", 2, R | F, ONE, String, Op(strings::strlen), "Returns the length of the string stored at a key, in bytes."),
     c("substr", 4, R, ONE, String, Op(strings::getrange), "Returns a substring of the string stored at a key; same as GETRANGE."),
 
+    c("bitcount", -2, R, ONE, Bitmap, Op(bits::bitcount), "Returns the number of bits that are set in a string, or in a part of it."),
+    c("bitfield", -2, W | M, ONE, Bitmap, Op(bits::bitfield), "Reads and changes integers of any width at any bit of a string."),
+    c("bitfield_ro", -2, R | F, ONE, Bitmap, Op(bits::bitfield_ro), "Reads integers of any width at any bit of a string."),
+    c("bitop", -4, W | M, Keys::Every { first: 2, last: -1, step: 1 }, Bitmap, Op(bits::bitop), "Combines strings bit by bit (AND, OR, XOR, NOT, DIFF, DIFF1, ANDOR, ONE), and stores the result at a key."),
+    c("bitpos", -3, R, ONE, Bitmap, Op(bits::bitpos), "Returns the position of the first bit of a string that is set, or clear."),
+    c("getbit", 3, R | F, ONE, Bitmap, Op(bits::getbit), "Returns a bit of a string."),
+    c("setbit", 4, W | M, ONE, Bitmap, Op(bits::setbit), "Sets or clears a bit of a string, and returns its previous value."),
+
+    c("pfadd", -2, W | M | F, ONE, HyperLogLog, Op(hyperloglogs::pfadd), "Adds elements to a HyperLogLog, creating it if the key does not exist."),
+    c("pfcount", -2, R, ALL, HyperLogLog, Op(hyperloglogs::pfcount), "Returns the estimated number of distinct elements in one or more HyperLogLogs."),
+    c("pfmerge", -2, W | M, ALL, HyperLogLog, Op(hyperloglogs::pfmerge), "Adds the elements of HyperLogLogs to another one."),
+
     c("hdel", -3, W | F, ONE, Hash, Op(hashes::hdel), "Deletes fields of a hash and returns how many existed."),
     c("hexists", 3, R | F, ONE, Hash, Op(hashes::hexists), "Returns whether a field exists in a hash."),
+    c("hexpire", -6, W | F, ONE, Hash, Op(fields::hexpire), "Sets the time to live of hash fields, in seconds."),
+    c("hexpireat", -6, W | F, ONE, Hash, Op(fields::hexpireat), "Sets the time at which hash fields expire, as a Unix timestamp in seconds."),
+    c("hexpiretime", -5, R | F, ONE, Hash, Shaped(fields::hexpiretime, fields::seconds), "Returns the time at which hash fields expire, as a Unix timestamp in seconds."),
     c("hget", 3, R | F, ONE, Hash, Op(hashes::hget), "Returns the value of a hash field."),
     c("hgetall", 2, R, ONE, Hash, Op(hashes::hgetall), "Returns all fields and values of a hash."),
+    c("hgetdel", -5, W | F, ONE, Hash, Op(fields::hgetdel), "Returns the values of hash fields and deletes the fields."),
+    c("hgetex", -5, W | F, ONE, Hash, Op(fields::hgetex), "Returns the values of hash fields, and sets or removes their expiry time."),
     c("hincrby", 4, W | M | F, ONE, Hash, Op(hashes::hincrby), "Increments the integer value of a hash field by the given amount."),
     c("hincrbyfloat", 4, W | M | F, ONE, Hash, Op(hashes::hincrbyfloat), "Increments the value of a hash field by a floating-point amount."),
     c("hkeys", 2, R, ONE, Hash, Op(hashes::hkeys), "Returns all field names of a hash."),
     c("hlen", 2, R | F, ONE, Hash, Op(hashes::hlen), "Returns the number of fields in a hash."),
     c("hmget", -3, R | F, ONE, Hash, Op(hashes::hmget), "Returns the values of several hash fields."),
     c("hmset", -4, W | M | F, ONE, Hash, Shaped(hashes::hmset, hashes::done), "Sets several fields of a hash; same as HSET, but replies OK."),
+    c("hpersist", -5, W | F, ONE, Hash, Op(fields::hpersist), "Removes the expiry time of hash fields."),
+    c("hpexpire", -6, W | F, ONE, Hash, Op(fields::hpexpire), "Sets the time to live of hash fields, in milliseconds."),
+    c("hpexpireat", -6, W | F, ONE, Hash, Op(fields::hpexpireat), "Sets the time at which hash fields expire, as a Unix timestamp in milliseconds."),
+    c("hpexpiretime", -5, R | F, ONE, Hash, Op(fields::hexpiretime), "Returns the time at which hash fields expire, as a Unix timestamp in milliseconds."),
+    c("hpttl", -5, R | F, ONE, Hash, Op(fields::httl), "Returns the remaining time to live of hash fields, in milliseconds."),
     c("hrandfield", -2, R, ONE, Hash, Op(hashes::hrandfield), "Returns one or more random fields of a hash."),
     c("hscan", -3, R, ONE, Hash, Shaped(scans::hscan, scans::scanned), "Iterates over the fields and values of a hash with a cursor."),
     c("hset", -4, W | M | F, ONE, Hash, Op(hashes::hset), "Sets fields of a hash and returns how many are new."),
+    c("hsetex", -6, W | M | F, ONE, Hash, Op(fields::hsetex), "Sets hash fields with their expiry time, if a condition on their existence holds."),
     c("hsetnx", 4, W | M | F, ONE, Hash, Op(hashes::hsetnx), "Sets a hash field if it does not exist."),
     c("hstrlen", 3, R | F, ONE, Hash, Op(hashes::hstrlen), "Returns the length of the value of a hash field, in bytes."),
+    c("httl", -5, R | F, ONE, Hash, Shaped(fields::httl, fields::seconds), "Returns the remaining time to live of hash fields, in seconds."),
     c("hvals", 2, R, ONE, Hash, Op(hashes::hvals), "Returns all values of a hash."),
 
     c("blmove", 6, W | M | B, TWO, List, Blocking(blocking::blmove, blocking::unchanged), "Moves an element from one list to another; blocks until an element is available."),
@@ -225,6 +269,17 @@ pub(super) static COMMANDS: &[Command] = &[
     c("zunion", -3, R, Keys::Counted(1), SortedSet, Op(sorted_sets::zunion), "Returns the members of all given sorted sets, with aggregated scores."),
     c("zunionstore", -4, W | M, Keys::DestinationAndCounted, SortedSet, Op(sorted_sets::zunionstore), "Stores the union of sorted sets at a key."),
 
+    c("geoadd", -5, W | M, ONE, Geo, Op(geo::geoadd), "Adds members with their longitude and latitude to a sorted set, or moves them."),
+    c("geodist", -4, R, ONE, Geo, Op(geo::geodist), "Returns the distance between two members."),
+    c("geohash", -2, R, ONE, Geo, Shaped(geo::scores, geo::geohash), "Returns the geohashes of members as text."),
+    c("geopos", -2, R, ONE, Geo, Shaped(geo::scores, geo::geopos), "Returns the longitude and latitude of members."),
+    c("georadius", -6, W | M, Keys::FirstAndStored(6), Geo, Op(geo::georadius), "Returns or stores the members within a distance of a place."),
+    c("georadius_ro", -6, R, ONE, Geo, Op(geo::georadius_ro), "Returns the members within a distance of a place."),
+    c("georadiusbymember", -5, W | M, Keys::FirstAndStored(5), Geo, Op(geo::georadiusbymember), "Returns or stores the members within a distance of a member."),
+    c("georadiusbymember_ro", -5, R, ONE, Geo, Op(geo::georadiusbymember_ro), "Returns the members within a distance of a member."),
+    c("geosearch", -7, R, ONE, Geo, Op(geo::geosearch), "Returns the members in a circle or box around a place or member."),
+    c("geosearchstore", -8, W | M, TWO, Geo, Op(geo::geosearchstore), "Stores the members in a circle or box around a place or member."),
+
     c("psubscribe", -2, P, NONE, PubSub, Local(pubsub::psubscribe), "Subscribes to all channels that match the given patterns."),
     c("publish", 3, Command::PUBSUB | F | W, NONE, PubSub, Local(pubsub::publish), "Publishes a message to all subscribers of a channel, on all members."),
     c("pubsub", -2, CONTAINER, NONE, PubSub, Local(describe::container), "Reports subscriptions on all members; with --redis-cluster, those on this member."),
@@ -296,12 +351,20 @@ pub(super) static COMMANDS: &[Command] = &[
     c("latency|history", 3, ADMIN, NONE, Server, Local(latency::history), "Returns the samples of a latency event."),
     c("latency|latest", 2, ADMIN, NONE, Server, Local(latency::latest), "Returns the latest sample of each latency event."),
     c("latency|reset", -2, ADMIN, NONE, Server, Local(latency::reset), "Forgets the samples of latency events."),
+    c("memory", -2, CONTAINER, NONE, Server, Local(describe::container), "Reports how much memory is used."),
+    c("memory|doctor", 2, 0, NONE, Server, Local(objects::memory_doctor), "Returns a text: memory problems are not diagnosed."),
+    c("memory|help", 2, 0, NONE, Server, WithTable(describe::help), "Lists the subcommands."),
+    c("memory|malloc-stats", 2, 0, NONE, Server, Local(objects::memory_malloc_stats), "Returns a text: the allocator has no statistics."),
+    c("memory|purge", 2, 0, NONE, Server, Local(objects::memory_purge), "Accepted for compatibility; has no effect."),
+    c("memory|stats", 2, 0, NONE, Server, Local(objects::memory_stats), "Returns how much memory this member uses for data and clients."),
+    c("memory|usage", -3, R, SECOND, Server, Shaped(objects::memory_usage, objects::usage), "Returns the bytes that a key and its value take on each member that has them."),
     c("monitor", 1, ADMIN | NO_MULTI, NONE, Server, Local(latency::monitor), "Shows the commands that clients of this member send, as they arrive."),
     c("slowlog", -2, CONTAINER, NONE, Server, Local(describe::container), "Reports the slow commands of this member."),
     c("slowlog|get", -2, ADMIN, NONE, Server, Local(latency::slowlog_get), "Returns slow commands, the latest first."),
     c("slowlog|help", 2, 0, NONE, Server, Local(latency::help), "Lists the subcommands."),
     c("slowlog|len", 2, ADMIN, NONE, Server, Local(latency::slowlog_len), "Returns the number of slow commands that are kept."),
     c("slowlog|reset", 2, ADMIN, NONE, Server, Local(latency::slowlog_reset), "Forgets the slow commands."),
+    c("swapdb", 3, W | F | DANGEROUS, NONE, Server, Local(keys::swapdb), "Returns an error, unless both databases are the same."),
     c("time", 1, F, NONE, Server, Local(introspection::time), "Returns the server time: Unix time in seconds, and microseconds."),
 
     c("asking", 1, F, NONE, Cluster, Local(cluster::readonly), "Accepted for compatibility; slots are never partially migrated."),
@@ -421,6 +484,12 @@ mod tests {
         assert_eq!(keys("lmpop 2 a b left"), "a b");
         assert_eq!(keys("zunionstore d 2 a b weights 1 2"), "d a b");
         assert_eq!(keys("lmpop 99 a"), "a");
+        assert_eq!(keys("msetex 2 a 1 b 2 nx"), "a b");
+        assert_eq!(keys("sort a by store get store limit 0 1 store d store e"), "a e");
+        assert_eq!(keys("sort a store"), "a");
+        assert_eq!(keys("bitop and d a b"), "d a b");
+        assert_eq!(keys("georadius a 1 2 3 km store b withdist storedist c"), "a c");
+        assert_eq!(keys("georadiusbymember a m 3 km count 1"), "a");
         assert_eq!(keys("ping"), "");
     }
 }

@@ -26,9 +26,13 @@ const LOGGED_BYTES_MAX: usize = 1_024;
 
 /// How the commands of a script reach the data.
 pub(super) trait Data {
-    /// Executes an operation on keys of a map.
-    fn execute(&mut self, map: &Arc<Map>, op: &Op<'_>)
-    -> Result<Result<Reply, OpError>, Interrupt>;
+    /// Executes an operation on keys of a map, or of two.
+    fn execute(
+        &mut self,
+        map: &Arc<Map>,
+        other: Option<&Arc<Map>>,
+        op: &Op<'_>,
+    ) -> Result<Result<Reply, OpError>, Interrupt>;
 
     /// Executes a command of the gateway.
     fn run(
@@ -169,7 +173,12 @@ impl<D: Data> Caller<D> {
         };
         let map = Arc::clone(&self.context.map);
         let op = with_origin(op, self.context.origin);
-        Ok(match self.data.execute(&map, &op)? {
+        let other = op.other_map().map(|name| self.context.server.grid.open(name));
+        let other = match other.transpose() {
+            Ok(other) => other,
+            Err(error) => return Ok(of_reply(Reply::Failed(error))),
+        };
+        Ok(match self.data.execute(&map, other.as_ref(), &op)? {
             Ok(Reply::Failed(error)) | Err(error) => of_reply(Reply::Failed(error)),
             Ok(reply) => shape(reply),
         })

@@ -213,9 +213,10 @@ impl Data for StepData<'_, '_> {
     fn execute(
         &mut self,
         map: &Arc<Map>,
+        other: Option<&Arc<Map>>,
         op: &Op<'_>,
     ) -> Result<Result<Reply, OpError>, Interrupt> {
-        if !Arc::ptr_eq(map, &self.map) {
+        if !Arc::ptr_eq(map, &self.map) || other.is_some() {
             return Err(Interrupt);
         }
         self.step.execute(op).ok_or(Interrupt)
@@ -313,9 +314,11 @@ impl Data for TransactionData<'_> {
     fn execute(
         &mut self,
         map: &Arc<Map>,
+        other: Option<&Arc<Map>>,
         op: &Op<'_>,
     ) -> Result<Result<Reply, OpError>, Interrupt> {
-        if !self.maps.iter().any(|known| Arc::ptr_eq(known, map)) {
+        let is_new = |map: &&Arc<Map>| !self.maps.iter().any(|known| Arc::ptr_eq(known, map));
+        if let Some(map) = [map].into_iter().chain(other).find(is_new) {
             self.ending = Some(Ending::Needs(Arc::clone(map)));
             return Err(Interrupt);
         }

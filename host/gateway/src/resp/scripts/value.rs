@@ -48,6 +48,7 @@ pub(super) fn of_reply(reply: Reply) -> Value {
             let flat = pairs.into_iter().flat_map(|(first, second)| [first, second]);
             Value::Array(flat.map(of_reply).collect())
         }
+        Reply::Decimal(text) => Value::Bulk(Bytes::from(text)),
         Reply::Failed(error) => Value::error(error_text(&error)),
     }
 }

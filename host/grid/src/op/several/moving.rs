@@ -20,7 +20,7 @@ pub(in crate::op) enum Value {
 
 /// A value, or a part of one, as it is sent to another partition.
 #[derive(Serialize, Deserialize)]
-enum Encoded<'a> {
+pub(in crate::op) enum Encoded<'a> {
     Plain(u8, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// A structure consists of several of these: the edits that build it.
     Edit(#[serde(borrow)] StructureEdit<'a>),
@@ -40,27 +40,33 @@ impl Value {
     }
 }
 
-/// Decodes an expiry and a value, and sets them, replacing the value of the key.
+/// The parts of an encoded value, at least one.
+pub(in crate::op) fn decode(mut bytes: &[u8]) -> Result<Vec<Encoded<'_>>, OpError> {
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        let (part, behind) = postcard::take_from_bytes(bytes).map_err(|_| OpError::Malformed)?;
+        if matches!(part, Encoded::Plain(kind, _) if kind >= KINDS_MAX) {
+            return Err(OpError::Malformed);
+        }
+        all.push(part);
+        bytes = behind;
+    }
+    if all.is_empty() { Err(OpError::Malformed) } else { Ok(all) }
+}
+
+/// Decodes a value and sets it with this expiry, replacing the value of the key.
 pub(in crate::op) fn install(
     access: &mut Access<'_>,
     key: &[u8],
     bytes: &[u8],
+    expiry: Expiry,
 ) -> Result<(), OpError> {
-    let malformed = |_| OpError::Malformed;
-    let (expiry, mut rest): (Expiry, _) = postcard::take_from_bytes(bytes).map_err(malformed)?;
-    let mut all = Vec::new();
-    while !rest.is_empty() {
-        let (part, behind): (Encoded<'_>, _) =
-            postcard::take_from_bytes(rest).map_err(malformed)?;
-        all.push(part);
-        rest = behind;
-    }
+    let all = decode(bytes)?;
     if matches!(all.first(), Some(Encoded::Edit(_))) {
         access.remove(key);
     }
     for part in all {
         match part {
-            Encoded::Plain(kind, _) if kind >= KINDS_MAX => return Err(OpError::Malformed),
             Encoded::Plain(kind, value) => {
                 access.edit(key, &Edit::Put { kind, value, expiry });
             }

@@ -75,7 +75,7 @@ async fn over_several_partitions_each_command_has_its_own_reply() {
 
 #[tokio::test]
 async fn commands_on_several_partitions_behave_as_on_one() {
-    let server = server_on(single_member_grid(), Passwords::default());
+    let server = super::lines::server();
     let mut rng = SmallRng::seed_from_u64(7);
     let (mut one, mut several) = (client_of(&server, Trust::Full), client_of(&server, Trust::Full));
     let mut seen = BTreeSet::new();
@@ -154,14 +154,37 @@ fn random_command(rng: &mut SmallRng) -> String {
         "zintercard 2 K K limit 1",
         "zunion 2 K K withscores",
         "lmpop 2 K K left count 2",
+        "geoadd K 0.N 0.N V",
+        "geopos K V",
+        "geosearchstore K K fromlonlat 0 0 byradius N0 km asc",
+        "georadiusbymember K V N0 km storedist K",
+        "hexpireat K 4000000000 fields 1 V",
+        "hexpiretime K fields 1 V",
+        "hgetdel K fields 1 V",
+        "move K 5",
+        "copy K K db 0",
         "zmpop 2 K K max",
+        "setbit K N 1",
+        "bitop or K K K",
+        "bitop diff K K K",
+        "pfadd K V V",
+        "pfcount K K",
+        "pfmerge K K K",
+        "lcs K K",
+        "sort K alpha",
+        "sort K by K* alpha get # get K*",
+        "sort K alpha store K",
+        "sort K by V store K",
+        "msetex 2 K V K V nx",
+        "msetex 2 K V K V xx keepttl",
+        "set K V ifne V",
+        "delex K ifeq V",
     ];
     let command = COMMANDS[rng.random_range(0..COMMANDS.len())];
-    let word = |word| match word {
+    let word = |word: &str| match word {
         "K" => format!("k:{}", rng.random_range(0..6)),
         "V" => format!("v{}", rng.random_range(0..4)),
-        "N" => rng.random_range(0..9).to_string(),
-        word => word.to_owned(),
+        word => word.replace('N', &rng.random_range(0..9).to_string()),
     };
     command.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }

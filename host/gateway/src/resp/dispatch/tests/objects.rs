@@ -1,0 +1,250 @@
+//! `DUMP`, `RESTORE`, `OBJECT`, `MEMORY`, `MOVE` and their relatives, with the replies of Redis.
+
+use bytes::Bytes;
+use convoke_grid::Reply;
+
+use super::shown;
+use crate::resp::answer::Answer;
+use crate::resp::client::Client;
+use crate::resp::server::RespSettings;
+use crate::testing::{call, client_of, server_on, server_with, single_member_grid};
+use crate::trust::{Passwords, Trust};
+
+async fn check(client: &mut Client, cases: &[(&str, &str)]) {
+    for (line, reply) in cases {
+        assert_eq!(shown(client, line).await, *reply, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn replies_are_those_of_redis() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let client = &mut client_of(&server, Trust::Full);
+    #[rustfmt::skip]
+    let cases = [
+        ("set n 123", "+OK"),
+        ("object encoding n", "$3 int"),
+        ("object refcount none", "$-1"),
+        ("object encoding none", "$-1"),
+        ("object idletime none", "$-1"),
+        ("object freq none", "$-1"),
+        ("object freq n", "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."),
+        ("object", "-ERR wrong number of arguments for 'object' command"),
+        ("object nonsense n", "-ERR unknown subcommand 'nonsense'. Try OBJECT HELP."),
+        ("object encoding", "-ERR wrong number of arguments for 'object|encoding' command"),
+        ("memory usage none", "$-1"),
+        ("memory usage n samples", "-ERR syntax error"),
+        ("memory usage n foo 1", "-ERR syntax error"),
+        ("memory usage n samples x", "-ERR value is not an integer or out of range"),
+        ("memory usage n samples -1", "-ERR syntax error"),
+        ("memory malloc-stats x", "-ERR wrong number of arguments for 'memory|malloc-stats' command"),
+        ("memory purge", "+OK"),
+        ("set s abc", "+OK"),
+        ("move s 0", "-ERR source and destination objects are the same"),
+        ("move s 16", "-ERR DB index is out of range"),
+        ("move s x", "-ERR value is not an integer or out of range"),
+        ("move none 1", ":0"),
+        ("move s 1", ":1"),
+        ("exists s", ":0"),
+        ("select 1", "+OK"),
+        ("get s", "$3 abc"),
+        ("select 0", "+OK"),
+        ("set s other", "+OK"),
+        ("move s 1", ":0"),
+        ("copy s s2 db 1", ":1"),
+        ("copy s s db 0", "-ERR source and destination objects are the same"),
+        ("copy s s db 1", ":0"),
+        ("copy s s db 1 replace", ":1"),
+        ("copy s s db 99", "-ERR DB index is out of range"),
+        ("copy s s db", "-ERR syntax error"),
+        ("copy none x db 1", ":0"),
+        ("swapdb 0 0", "+OK"),
+        ("swapdb x 0", "-ERR invalid first DB index"),
+        ("swapdb 0 x", "-ERR invalid second DB index"),
+        ("swapdb 0 99", "-ERR DB index is out of range"),
+        ("restore r 0 x", "-ERR DUMP payload version or checksum are wrong"),
+        ("restore r x x", "-ERR value is not an integer or out of range"),
+        ("restore r -1 x", "-ERR Invalid TTL value, must be >= 0"),
+        ("restore r 0 x nonsense", "-ERR syntax error"),
+        ("restore r 0 x idletime", "-ERR syntax error"),
+        ("restore r 0 x idletime -1", "-ERR Invalid IDLETIME value, must be >= 0"),
+        ("restore r 0 x idletime x", "-ERR value is not an integer or out of range"),
+        ("restore r 0 x freq 256", "-ERR Invalid FREQ value, must be >= 0 and <= 255"),
+        ("restore r 0 x freq 1 idletime 1", "-ERR syntax error"),
+        ("restore r", "-ERR wrong number of arguments for 'restore' command"),
+        ("dump none", "$-1"),
+    ];
+    check(client, &cases).await;
+}
+
+#[tokio::test]
+async fn files_and_references_are_reported_as_there_are() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let client = &mut client_of(&server, Trust::Full);
+    check(
+        client,
+        &[
+            ("set s abc", "+OK"),
+            ("object refcount s", ":1"),
+            ("object idletime s", ":0"),
+            ("waitaof 0 0 0", "*2 :0 :0"),
+            (
+                "waitaof 1 0 0",
+                "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+            ),
+            ("waitaof 2 0 0", "-ERR value is out of range, value must between 0 and 1"),
+            ("waitaof 0 -1 0", "-ERR value is out of range, must be positive"),
+            ("waitaof 0 0 -1", "-ERR timeout is negative"),
+        ],
+    )
+    .await;
+    assert!(shown(client, "memory usage s").await.starts_with(':'));
+    assert!(shown(client, "memory stats").await.contains("keys.count :1"));
+    assert!(shown(client, "swapdb 0 1").await.starts_with("-ERR SWAPDB is not supported"));
+}
+
+async fn payload(client: &mut Client, key: &str) -> Bytes {
+    match call(client, &[b"dump", key.as_bytes()]).await {
+        Answer::Reply(Reply::Bytes(payload)) => payload,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn values_can_be_dumped_and_restored() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let client = &mut client_of(&server, Trust::Full);
+    for (write, read) in [
+        ("set k text", "get k"),
+        ("rpush k a 1 b", "lrange k 0 -1"),
+        ("sadd k 1 2 3", "smismember k 1 2 3 4"),
+        ("zadd k 1.5 a -inf b", "zrange k 0 -1 withscores"),
+        ("hset k a 1", "hgetall k"),
+        ("hsetex k exat 4000000000 fields 1 a 1", "hexpiretime k fields 1 a"),
+    ] {
+        shown(client, "del k").await;
+        shown(client, write).await;
+        let value = shown(client, read).await;
+        let payload = payload(client, "k").await;
+        let again = call(client, &[b"restore", b"k", b"0", &payload]).await;
+        assert_eq!(again, Answer::Error("BUSYKEY Target key name already exists.".into()));
+        shown(client, "del k").await;
+        let restore: [&[u8]; 4] = [b"restore", b"k", b"5000", &payload];
+        assert_eq!(call(client, &restore).await, Answer::DONE, "{write}");
+        assert_eq!(shown(client, read).await, value, "{write}");
+        let remaining = shown(client, "pttl k").await;
+        assert!((":4000"..=":5000").contains(&&*remaining), "{remaining}");
+        let replace: [&[u8]; 6] = [b"restore", b"k", b"0", &payload, b"replace", b"idletime"];
+        assert_eq!(call(client, &[&replace[..], &[b"100"]].concat()).await, Answer::DONE);
+        assert_eq!(shown(client, "ttl k").await, ":-1");
+        assert_eq!(shown(client, "object idletime k").await, ":100");
+        let absolute: [&[u8]; 6] =
+            [b"restore", b"k", b"4000000000000", &payload, b"absttl", b"replace"];
+        assert_eq!(call(client, &absolute).await, Answer::DONE);
+        assert_eq!(shown(client, "pexpiretime k").await, ":4000000000000");
+        let past: [&[u8]; 6] = [b"restore", b"k", b"1", &payload, b"absttl", b"replace"];
+        assert_eq!(call(client, &past).await, Answer::DONE);
+        assert_eq!(shown(client, "exists k").await, ":0");
+        let mut damaged = payload.to_vec();
+        damaged[1] ^= 1;
+        let refused = call(client, &[b"restore", b"k", b"0", &damaged]).await;
+        let error = "ERR DUMP payload version or checksum are wrong";
+        assert_eq!(refused, Answer::Error(error.into()));
+    }
+}
+
+#[tokio::test]
+async fn malformed_values_behind_a_right_checksum_are_refused() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let client = &mut client_of(&server, Trust::Full);
+    // An unknown type.
+    let payload = b"\x63\x00\x0a\x00";
+    let checksum = crate::resp::rdb::checksum_of(payload).to_le_bytes();
+    let payload = [&payload[..], &checksum].concat();
+    let refused = call(client, &[b"restore", b"k", b"0", &payload]).await;
+    assert_eq!(refused, Answer::Error("ERR Bad data format".into()));
+    check(
+        client,
+        &[
+            ("set foo bar", "+OK"),
+            ("restore foo 0 ...", "-BUSYKEY Target key name already exists."),
+            ("restore foo 0 ... replace", "-ERR DUMP payload version or checksum are wrong"),
+            ("get foo", "$3 bar"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn keys_move_between_databases_with_their_expiry() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let client = &mut client_of(&server, Trust::Full);
+    for number in 0..10 {
+        let key = format!("k{number}");
+        check(
+            client,
+            &[
+                ("select 0", "+OK"),
+                (&format!("rpush {key} a b"), ":2"),
+                (&format!("pexpireat {key} 4000000000000"), ":1"),
+                (&format!("move {key} 3"), ":1"),
+                (&format!("exists {key}"), ":0"),
+                ("select 3", "+OK"),
+                (&format!("lrange {key} 0 -1"), "*2 $1 a $1 b"),
+                (&format!("pexpiretime {key}"), ":4000000000000"),
+                (&format!("copy {key} other{number} db 0"), ":1"),
+                (&format!("exists {key} other{number}"), ":1"),
+                ("select 0", "+OK"),
+                (&format!("lrange other{number} 0 -1"), "*2 $1 a $1 b"),
+            ],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_and_a_script_can_move_keys() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    crate::resp::dispatch::run_scripts(&server);
+    let client = &mut client_of(&server, Trust::Full);
+    check(
+        client,
+        &[
+            ("set a 1", "+OK"),
+            ("multi", "+OK"),
+            ("move a 2", "+QUEUED"),
+            ("set a 2", "+QUEUED"),
+            ("copy a b db 2", "+QUEUED"),
+            ("exec", "*3 :1 +OK :1"),
+            ("get a", "$1 2"),
+            ("select 2", "+OK"),
+            ("mget a b", "*2 $1 1 $1 2"),
+            ("select 0", "+OK"),
+            ("eval return(redis.call('move',KEYS[1],5)) 1 a", ":1"),
+            ("exists a", ":0"),
+            ("select 5", "+OK"),
+            ("get a", "$1 2"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn nodes_of_a_redis_cluster_have_one_database() {
+    let settings =
+        RespSettings { clients_max: 100, redis_cluster: true, ..RespSettings::default() };
+    let server = server_with(single_member_grid(), settings);
+    let client = &mut client_of(&server, Trust::Full);
+    check(
+        client,
+        &[
+            ("move a 1", "-ERR MOVE is not allowed in cluster mode"),
+            ("copy a b db 1", "-ERR Copying to another database is not allowed in cluster mode"),
+            ("swapdb 0 1", "-ERR SWAPDB is not allowed in cluster mode"),
+            ("multi", "+OK"),
+            ("move a 1", "+QUEUED"),
+            ("exec", "*1 -ERR MOVE is not allowed in cluster mode"),
+        ],
+    )
+    .await;
+}
