@@ -20,9 +20,34 @@ const COUNTED_BYTES: usize = 64 << 10;
 /// Overhead of a message, in bytes.
 const MESSAGE_BYTES: usize = 128;
 
+/// What a message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MessageKind {
+    /// It was published on a topic.
+    #[default]
+    Published,
+    /// It was published on a shard topic.
+    Shard,
+    /// The payload is a key that has changed, for client-side caching.
+    Invalidation {
+        /// Whether it is about reads of another client, which sends its messages here.
+        is_redirected: bool,
+    },
+    /// As [`MessageKind::Invalidation`]: any key may have changed.
+    InvalidationOfAll {
+        /// As above.
+        is_redirected: bool,
+    },
+    /// The client with this number, to which the messages of this one are sent, has disconnected.
+    RedirectionLost(u64),
+    /// The payload is a line about a command, for `MONITOR`.
+    Line,
+}
+
 /// A message for a subscriber.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutboundMessage {
+    pub(crate) kind: MessageKind,
     pub(crate) topic: Bytes,
     /// The pattern that the channel matched, for a pattern subscription.
     pub(crate) pattern: Option<Bytes>,
@@ -68,11 +93,27 @@ pub(crate) struct OutputBuffer {
 
 impl Subscriber for OutputBuffer {
     fn deliver(&self, topic: &Bytes, pattern: Option<&Bytes>, payload: &Bytes) {
-        let message = OutboundMessage {
+        self.push(OutboundMessage {
+            kind: MessageKind::Published,
             topic: topic.clone(),
             pattern: pattern.cloned(),
             payload: payload.clone(),
-        };
+        });
+    }
+
+    fn deliver_shard(&self, topic: &Bytes, payload: &Bytes) {
+        self.push(OutboundMessage {
+            kind: MessageKind::Shard,
+            topic: topic.clone(),
+            pattern: None,
+            payload: payload.clone(),
+        });
+    }
+}
+
+impl OutputBuffer {
+    /// Appends a message, and wakes the connection. Must not block.
+    pub(crate) fn push(&self, message: OutboundMessage) {
         let mut inner = self.inner.lock();
         if inner.overflowed {
             return;
@@ -93,9 +134,7 @@ impl Subscriber for OutputBuffer {
             self.overflow_waker.wake();
         }
     }
-}
 
-impl OutputBuffer {
     /// An empty buffer, counted in `ledger`.
     pub(crate) fn new(ledger: &Arc<Ledger>) -> Self {
         let inner = Inner {
@@ -183,7 +222,8 @@ mod tests {
         output_buffer.deliver(&"t".into(), None, &"1".into());
         output_buffer.deliver(&"t".into(), Some(&"*".into()), &"2".into());
         let message = |pattern: Option<Bytes>, payload: &'static str| {
-            Some(OutboundMessage { topic: "t".into(), pattern, payload: payload.into() })
+            let (kind, topic) = (MessageKind::Published, "t".into());
+            Some(OutboundMessage { kind, topic, pattern, payload: payload.into() })
         };
         assert_eq!(output_buffer.next(), Ok(message(None, "1")));
         assert_eq!(output_buffer.next(), Ok(message(Some("*".into()), "2")));

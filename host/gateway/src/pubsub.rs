@@ -30,6 +30,16 @@ impl PubSub {
         Arc::new(OutputBuffer::new(&self.ledger))
     }
 
+    /// Subscribes to a shard channel, until the [`Subscription`] is dropped.
+    pub(crate) fn subscribe_shard(
+        self: &Arc<Self>,
+        topic: &Bytes,
+        subscriber: Arc<dyn Subscriber>,
+    ) -> Subscription {
+        let id = self.grid.subscribe(TopicFilter::Shard(topic.clone()), subscriber);
+        Subscription { pubsub: Arc::clone(self), topic: Bytes::new(), is_pattern: false, id }
+    }
+
     /// Subscribes to a channel, or to all channels that match a pattern, until the [`Subscription`]
     /// is dropped.
     pub(crate) fn subscribe(

@@ -112,10 +112,29 @@ pub(crate) fn with_request<R>(args: &[&[u8]], work: impl FnOnce(&Request<'_>) ->
     work(&OwnedRequest::of(args.iter().copied()).as_request())
 }
 
+/// What a server knows of a client with this number, without a connection.
+pub(crate) fn info(id: u64) -> Arc<ClientInfo> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let buffer = Arc::new(crate::output_buffer::OutputBuffer::new(&Arc::default()));
+    Arc::new(ClientInfo::new(id, address, address, 1, buffer))
+}
+
+/// A client of the server with a number of its own, which other clients see.
+pub(crate) fn numbered_client(server: &Arc<Server>, id: u64, trust: Trust) -> Client {
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let buffer = server.pubsub.output_buffer();
+    let info = Arc::new(ClientInfo::new(id, address, address, server.elapsed_ms(), buffer));
+    server.add_client(&info);
+    let mut client = Client::new(server, info).expect("the first database can be opened");
+    client.set_trust(trust);
+    client
+}
+
 /// A client of the server, with the given permissions.
 pub(crate) fn client_of(server: &Arc<Server>, trust: Trust) -> Client {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    let info = Arc::new(ClientInfo::new(1, address, address, server.elapsed_ms()));
+    let buffer = server.pubsub.output_buffer();
+    let info = Arc::new(ClientInfo::new(1, address, address, server.elapsed_ms(), buffer));
     let mut client = Client::new(server, info).expect("the first database can be opened");
     client.set_trust(trust);
     client
@@ -139,11 +158,14 @@ pub(crate) async fn call(client: &mut Client, args: &[&[u8]]) -> Answer {
     }
 }
 
-/// Parses a bulk string or nil that was written to the output.
+/// Parses a bulk string, nil or error that was written to the output.
 fn written(bytes: &[u8]) -> Answer {
     let end = bytes.windows(2).position(|end| end == b"\r\n").expect("a line ends");
     if bytes[..end] == *b"$-1" || bytes[..end] == *b"_" {
         return Answer::NIL;
+    }
+    if bytes[0] == b'-' {
+        return Answer::Error(String::from_utf8_lossy(&bytes[1..end]).into_owned().into());
     }
     Answer::bytes(&bytes[end + 2..bytes.len() - 2])
 }

@@ -17,6 +17,7 @@ use crate::fragment::{Applied, Fragment};
 use crate::hasher::KeyHasher;
 use crate::item::Item;
 use crate::map::{Eviction, Map};
+use crate::tracking::{Change, Origin};
 use crate::value::{HashEdit, Kind, Structure, StructureEdit};
 
 /// Maximum number of entries that one write may evict in its own partition.
@@ -43,6 +44,12 @@ pub(crate) struct Changes {
     cuts: Vec<usize>,
     /// Events for listeners.
     pub(crate) events: Vec<Event>,
+    /// Changes of keys, for members that follow their map.
+    pub(crate) followed: Vec<Change>,
+    /// The client on whose behalf an operation is executed now, if it is to be named.
+    pub(crate) origin: Option<Origin>,
+    /// The last such client: of a transaction, there is only one.
+    pub(crate) last_origin: Option<Origin>,
     /// Hashes of the keys that changed.
     pub(crate) changed: Vec<u32>,
     /// Keys whose structure was changed, or whose stream was removed: a blocked operation may wait
@@ -75,6 +82,29 @@ impl Changes {
         let before = self.cuts.last().copied().unwrap_or(0);
         if self.records.len() - before >= RECORDS_BYTES_MAX {
             self.cuts.push(self.records.len());
+        }
+    }
+
+    /// Reports a change to members that follow the map. The time of an access is not part of a
+    /// value.
+    pub(crate) fn follow(&mut self, map: &Map, key: &[u8], edit: &Edit<'_>) {
+        if !map.is_followed() || matches!(edit, Edit::Touch { .. }) {
+            return;
+        }
+        let is_same = |last: &Change| {
+            last.key.as_deref() == Some(key) && last.map == map.name && last.origin == self.origin
+        };
+        if !self.followed.last().is_some_and(is_same) {
+            let key = Some(Bytes::copy_from_slice(key));
+            self.followed.push(Change { map: map.name.clone(), key, origin: self.origin });
+        }
+    }
+
+    /// Reports to members that follow the map that all its keys in this partition are removed.
+    pub(crate) fn follow_clear(&mut self, map: &Map) {
+        if map.is_followed() {
+            let (map, origin) = (map.name.clone(), self.origin);
+            self.followed.push(Change { map, key: None, origin });
         }
     }
 
@@ -262,6 +292,7 @@ impl Access<'_> {
                 let change = RecordChange::Key(key, edit.clone());
                 self.changes.push(&Record { map: &self.map.name, version, change });
                 self.changes.changed.push(hash);
+                self.changes.follow(self.map, key, edit);
                 applied
             }
             Err(_) => {
@@ -315,6 +346,7 @@ impl Access<'_> {
         self.changes.cleared = true;
         let record = Record { map: &self.map.name, version, change: RecordChange::Clear };
         self.changes.push(&record);
+        self.changes.follow_clear(self.map);
     }
 
     /// Merges an item of another cluster, or of the other side of a split, if the map's policy

@@ -5,6 +5,7 @@
 mod attempt;
 mod coordination;
 mod dispatch;
+mod following;
 mod listeners;
 mod merging;
 mod open;
@@ -20,6 +21,7 @@ mod step;
 mod testing;
 mod tick;
 mod transactions;
+mod unblock;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -42,6 +44,7 @@ use crate::table::Table;
 use crate::topic::Topics;
 
 pub use crate::limits::OP_MS_MAX;
+use following::Following;
 pub use listeners::Listener;
 use listeners::Listeners;
 pub use open::{Age, OpenTransaction, Stop};
@@ -52,6 +55,7 @@ pub use state::{Grid, Later};
 use state::{Inner, Timers, Transactions};
 pub use step::Stepped;
 pub use tick::{ALIVE_MS, REMOVALS_BYTES_MAX, TICK_MS};
+pub use unblock::Unblock;
 
 impl Grid {
     /// Creates the grid of member `me`, before its first view. `catalog` has the settings of maps
@@ -83,6 +87,7 @@ impl Grid {
                 calls: Calls::default(),
                 topics: Topics::default(),
                 listeners: Listeners::default(),
+                following: Following::default(),
                 blocked: Mutex::default(),
                 coordinator: RwLock::new(None),
                 early: Mutex::default(),
@@ -221,6 +226,15 @@ impl Grid {
         Some(digests.into_iter().map(|(map, digest)| ((*maps[map].name).into(), digest)).collect())
     }
 
+    /// Reads on this member that found their key, and that did not.
+    #[must_use]
+    pub fn lookups(&self) -> (u64, u64) {
+        let all = self.inner.partitions.iter().map(|partition| partition.lock().lookups());
+        all.fold((0, 0), |(hits, misses), (more, less)| {
+            (hits.saturating_add(more), misses.saturating_add(less))
+        })
+    }
+
     /// Number of unfinished transactions over several partitions, in the partitions of which this
     /// member is the primary. One that involves several of them is counted several times.
     #[must_use]
@@ -265,6 +279,8 @@ impl Grid {
             for partition in &self.inner.partitions {
                 partition.lock().mark_incomplete(&self.inner.shared, from);
             }
+            // Changes that were not processed are lost too.
+            self.inner.following.handle_uncertain();
         }
         Some(opened)
     }
@@ -372,6 +388,7 @@ impl Grid {
             gone
         };
         *self.inner.coordinator.write() = Some(view.coordinator().id);
+        let is_gone = !gone.is_empty();
         for peer in gone {
             let id = peer.id();
             peer.end();
@@ -379,6 +396,7 @@ impl Grid {
             shared.copying.lock().remove(&id);
             shared.diverged.lock().remove(&id);
             self.inner.listeners.forget(id);
+            self.inner.following.forget(id);
             self.inner.blocked.lock().retain(|(member, _), slot| {
                 let stays = *member != id;
                 if !stays {
@@ -388,6 +406,11 @@ impl Grid {
             });
         }
         self.inner.refresh_interest();
+        self.inner.mark_followed();
+        if is_gone {
+            // It may have made changes that it has not reported.
+            self.inner.following.handle_uncertain();
+        }
         let table = self.inner.table();
         if let Some(table) = table.as_ref().filter(|_| !new.is_empty()) {
             let _one_at_a_time = self.inner.adopting.lock();

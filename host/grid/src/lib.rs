@@ -33,6 +33,7 @@ pub mod session;
 pub mod slot;
 pub mod table;
 pub mod topic;
+pub mod tracking;
 
 mod access;
 mod calls;
@@ -60,7 +61,9 @@ pub use clock::{Clock, Version};
 pub use entry::KINDS_MAX;
 pub use error::{GroupUse, OpError, StreamError};
 pub use event::{Class, Event};
-pub use grid::{Age, Grid, Later, Listener, OpenTransaction, Running, Started, Stepped, Stop};
+pub use grid::{
+    Age, Grid, Later, Listener, OpenTransaction, Running, Started, Stepped, Stop, Unblock,
+};
 pub use hasher::KeyHasher;
 pub use host::{GridSettings, Host, Report};
 pub use limits::{
@@ -74,4 +77,5 @@ pub use partition::step::Step;
 pub use reply::Reply;
 pub use session::{Opened, Peer, Receipt};
 pub use topic::{Subscriber, SubscriptionId, TopicFilter};
+pub use tracking::{Change, Origin, Tracker};
 pub use value::{Score, StreamId, Type};

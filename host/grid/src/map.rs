@@ -301,6 +301,8 @@ pub struct Map {
     transactions: OnceLock<Arc<Self>>,
     /// Whether its events are wanted.
     pub(crate) listened: AtomicBool,
+    /// Whether a member follows the changes of its keys.
+    pub(crate) followed: AtomicBool,
     /// Entries that were evicted by this member.
     pub(crate) evicted: AtomicU64,
     /// Entries that expired on this member.
@@ -356,6 +358,10 @@ impl Map {
             self.room_asked_ms.store(now_ms.max(1), Ordering::Relaxed);
         }
         may_ask
+    }
+
+    pub(crate) fn is_followed(&self) -> bool {
+        self.followed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_listened(&self) -> bool {
@@ -449,6 +455,7 @@ impl Maps {
             bytes: AtomicI64::new(0),
             removal_bytes: AtomicI64::new(0),
             listened: AtomicBool::new(false),
+            followed: AtomicBool::new(false),
             evicted: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             expired_fields: AtomicU64::new(0),

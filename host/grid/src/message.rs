@@ -16,6 +16,7 @@
 //! lease      any --Renew--> coordinator, or all members; each answers Renewed
 //! publish    Publish to all members, each answers Delivered; Events to interested
 //!            members; Subscriptions to all members, each answers Subscribed
+//! follow     Follow to all members; each sends Changes, or ChangesMissed
 //! ```
 //! All messages are sent in sessions, in order and exactly once, except for those of the lease.
 //! These are asides, as a slow member must not make the lease lapse.
@@ -30,6 +31,7 @@ use crate::item::Held;
 use crate::op::Op;
 use crate::table::{Stamp, Table};
 use crate::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
+use crate::tracking::Change;
 use crate::{OpError, Reply};
 
 /// Version of the encoding of messages and copies. Members with different ones cannot exchange
@@ -201,6 +203,20 @@ pub(crate) enum Message<'a> {
         value: &'a str,
         version: Version,
     },
+    /// As [`Message::Publish`], on a shard topic.
+    PublishShard {
+        id: u64,
+        #[serde(borrow, with = "serde_bytes")]
+        topic: &'a [u8],
+        #[serde(borrow, with = "serde_bytes")]
+        payload: &'a [u8],
+    },
+    /// To all members: the maps of which the sender wants to know each change; none to end that.
+    Follow { maps: Vec<String> },
+    /// Changes of keys, to a member that follows their maps.
+    Changes { changes: Vec<Change> },
+    /// To a member that follows maps: it did not keep up, and changes were not sent.
+    ChangesMissed,
 }
 
 /// The start of a copy of one map.
@@ -246,12 +262,14 @@ mod tests {
     use crate::op::{
         KeyOp, Lifetime, MapOp, PlainOp, PutAnswer, PutIf, TransactionId, TransactionOp, WatchedKey,
     };
+    use crate::tracking::Origin;
 
     fn samples() -> Vec<Vec<u8>> {
         let id = |n| MemberId::from_bytes([n; 16]);
         let (version, held) = (Version(7), Held { map: "m", digest: 3, ranges: vec![1, 2] });
         let table = Table::founded_by(id(1), 2, MapCatalog::default());
         let stamp = table.stamp;
+        let origin = Origin { member: id(2), client: 7 };
         let put = PlainOp::Put {
             kind: 0,
             value: b"value",
@@ -282,6 +300,8 @@ mod tests {
             name: "expired".into(),
             key: b"key"[..].into(),
         };
+        let change = Change { map: "m".into(), key: Some(b"key"[..].into()), origin: Some(origin) };
+        let clear = Change { map: "m".into(), key: None, origin: None };
         let item = encoding::encoded(&Item::Removal { key: b"k", version });
         let messages = [
             Message::Records {
@@ -309,7 +329,8 @@ mod tests {
             Message::Diverged { stamp },
             ask(op.clone()),
             ask(batch),
-            ask(Op::By { owner: b"owner", op: Box::new(op) }),
+            ask(Op::By { owner: b"owner", op: Box::new(op.clone()) }),
+            ask(Op::From { origin, op: Box::new(op) }),
             ask(Op::Transaction(execute)),
             ask(Op::Transaction(TransactionOp::Commit(id_of_transaction))),
             ask(Op::Request { reads: true, request: b"request" }),
@@ -331,6 +352,14 @@ mod tests {
             Message::Interest { maps: vec!["m".into()] },
             Message::Events(vec![event]),
             Message::Setting { name: "n", value: "v", version },
+            Message::PublishShard { id: 1, topic: b"topic", payload: b"payload" },
+            Message::Subscriptions {
+                id: 1,
+                query: SubscriptionQuery::ShardTopics(Some(b"t*"[..].into())),
+            },
+            Message::Follow { maps: vec!["m".into()] },
+            Message::Changes { changes: vec![change, clear] },
+            Message::ChangesMissed,
         ];
         messages.iter().map(encoding::encoded).collect()
     }

@@ -46,8 +46,11 @@ pub(crate) fn deeper<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 #[cfg(test)]
 mod tests {
+    use convoke_membership::MemberId;
+
     use super::*;
     use crate::op::{KeyOp, Op, PlainOp};
+    use crate::tracking::Origin;
     use crate::{Reply, encoding};
 
     fn decoded<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
@@ -56,8 +59,10 @@ mod tests {
 
     fn op(levels: usize) -> Op<'static> {
         let innermost = Op::Key(b"k", KeyOp::Plain(PlainOp::Get));
-        (0..levels).fold(innermost, |op, level| match level % 2 {
-            0 => Op::By { owner: b"o", op: Box::new(op) },
+        let origin = Origin { member: MemberId::from_bytes([1; 16]), client: 2 };
+        (0..levels).fold(innermost, |op, level| match level % 3 {
+            0 => Op::From { origin, op: Box::new(op) },
+            1 => Op::By { owner: b"o", op: Box::new(op) },
             _ => Op::Batch { watched: Vec::new(), ops: vec![op] },
         })
     }

@@ -202,6 +202,15 @@ impl Table {
         })
     }
 
+    /// Whether the primaries of all partitions are those of another table, and have been since.
+    #[must_use]
+    pub(crate) fn has_primaries_of(&self, other: &Self) -> bool {
+        let lead = |table: &Self| -> Vec<_> {
+            table.partitions.iter().map(|of| (of.primary(), of.epoch)).collect()
+        };
+        lead(self) == lead(other)
+    }
+
     /// Whether its members have merged all data of other branches.
     #[must_use]
     pub fn is_merged(&self) -> bool {

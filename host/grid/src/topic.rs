@@ -28,6 +28,10 @@ pub enum SubscriptionQuery {
     Topics(Option<Bytes>),
     /// Patterns to which clients subscribed.
     Patterns,
+    /// As [`Self::Counts`], of shard topics.
+    ShardCounts(Vec<Bytes>),
+    /// As [`Self::Topics`], of shard topics.
+    ShardTopics(Option<Bytes>),
 }
 
 /// The answer to a [`SubscriptionQuery`].
@@ -76,6 +80,10 @@ fn bounded(names: &BTreeSet<Bytes>) -> Result<(), TooManyNames> {
 pub trait Subscriber: Send + Sync {
     /// A message was published. `pattern` is the one that matched, for a subscription by pattern.
     fn deliver(&self, topic: &Bytes, pattern: Option<&Bytes>, payload: &Bytes);
+
+    /// A message was published on a shard topic. A subscriber that never subscribes to one need not
+    /// handle it.
+    fn deliver_shard(&self, _topic: &Bytes, _payload: &Bytes) {}
 }
 
 /// What a subscription matches.
@@ -85,6 +93,8 @@ pub enum TopicFilter {
     Named(Bytes),
     /// All topics that match a glob pattern.
     Pattern(Bytes),
+    /// One shard topic. Shard topics have names of their own, and no pattern matches them.
+    Shard(Bytes),
 }
 
 /// Identifies a subscription of this member.
@@ -101,6 +111,7 @@ pub(crate) struct Topics {
 struct Inner {
     next: u64,
     named: HashMap<Bytes, Vec<Named>>,
+    shards: HashMap<Bytes, Vec<Named>>,
     patterns: Vec<Pattern>,
     filters: HashMap<SubscriptionId, TopicFilter>,
 }
@@ -127,6 +138,9 @@ impl Topics {
             TopicFilter::Named(topic) => {
                 inner.named.entry(topic.clone()).or_default().push((id, subscriber));
             }
+            TopicFilter::Shard(topic) => {
+                inner.shards.entry(topic.clone()).or_default().push((id, subscriber));
+            }
             TopicFilter::Pattern(text) => {
                 let glob = Glob::new(text);
                 inner.patterns.push(Pattern { id, text: text.clone(), glob, subscriber });
@@ -139,15 +153,8 @@ impl Topics {
     pub(crate) fn unsubscribe(&self, id: SubscriptionId) {
         let mut inner = self.inner.write();
         match inner.filters.remove(&id) {
-            Some(TopicFilter::Named(topic)) => {
-                let left = inner.named.get_mut(&topic).map(|all| {
-                    all.retain(|(other, _)| *other != id);
-                    all.len()
-                });
-                if left == Some(0) {
-                    inner.named.remove(&topic);
-                }
-            }
+            Some(TopicFilter::Named(topic)) => remove(&mut inner.named, &topic, id),
+            Some(TopicFilter::Shard(topic)) => remove(&mut inner.shards, &topic, id),
             Some(TopicFilter::Pattern(_)) => inner.patterns.retain(|pattern| pattern.id != id),
             None => {}
         }
@@ -168,25 +175,48 @@ impl Topics {
         count
     }
 
+    /// Delivers to the subscribers of a shard topic on this member; returns how many there were.
+    pub(crate) fn deliver_shard(&self, topic: &Bytes, payload: &Bytes) -> u64 {
+        let inner = self.inner.read();
+        let subscribers = inner.shards.get(topic).into_iter().flatten();
+        subscribers.map(|(_, subscriber)| subscriber.deliver_shard(topic, payload)).count() as u64
+    }
+
     /// Answers a query for the subscriptions of this member.
     pub(crate) fn query(
         &self,
         query: &SubscriptionQuery,
     ) -> Result<SubscriptionInfo, TooManyNames> {
         let inner = self.inner.read();
-        let names: BTreeSet<Bytes> = match query {
-            SubscriptionQuery::Counts(topics) => {
-                let count = |topic| inner.named.get(topic).map_or(0, |all| all.len() as u64);
-                return Ok(SubscriptionInfo::Counts(topics.iter().map(count).collect()));
-            }
-            SubscriptionQuery::Topics(None) => inner.named.keys().cloned().collect(),
-            SubscriptionQuery::Topics(Some(pattern)) => {
+        let counts = |of: &HashMap<Bytes, Vec<Named>>, topics: &[Bytes]| {
+            let count = |topic| of.get(topic).map_or(0, |all| all.len() as u64);
+            Ok(SubscriptionInfo::Counts(topics.iter().map(count).collect()))
+        };
+        let matching = |of: &HashMap<Bytes, Vec<Named>>, pattern: &Option<Bytes>| match pattern {
+            None => of.keys().cloned().collect(),
+            Some(pattern) => {
                 let glob = Glob::new(pattern);
-                inner.named.keys().filter(|topic| glob.matches(topic)).cloned().collect()
+                of.keys().filter(|topic| glob.matches(topic)).cloned().collect()
             }
+        };
+        let names: BTreeSet<Bytes> = match query {
+            SubscriptionQuery::Counts(topics) => return counts(&inner.named, topics),
+            SubscriptionQuery::ShardCounts(topics) => return counts(&inner.shards, topics),
+            SubscriptionQuery::Topics(pattern) => matching(&inner.named, pattern),
+            SubscriptionQuery::ShardTopics(pattern) => matching(&inner.shards, pattern),
             SubscriptionQuery::Patterns => inner.patterns.iter().map(|p| p.text.clone()).collect(),
         };
         bounded(&names).map(|()| SubscriptionInfo::Names(names))
+    }
+}
+
+fn remove(of: &mut HashMap<Bytes, Vec<Named>>, topic: &Bytes, id: SubscriptionId) {
+    let left = of.get_mut(topic).map(|all| {
+        all.retain(|(other, _)| *other != id);
+        all.len()
+    });
+    if left == Some(0) {
+        of.remove(topic);
     }
 }
 
@@ -201,6 +231,10 @@ mod tests {
     impl Subscriber for Recorder {
         fn deliver(&self, topic: &Bytes, pattern: Option<&Bytes>, payload: &Bytes) {
             self.0.lock().push(format!("{topic:?} {pattern:?} {payload:?}"));
+        }
+
+        fn deliver_shard(&self, topic: &Bytes, payload: &Bytes) {
+            self.0.lock().push(format!("shard {topic:?} {payload:?}"));
         }
     }
 
@@ -219,6 +253,28 @@ mod tests {
         let mut names = SubscriptionInfo::Names([long(1)].into());
         assert_eq!(names.add(SubscriptionInfo::Names([long(1), long(2)].into())), Ok(()));
         assert_eq!(names.add(SubscriptionInfo::Names([long(3)].into())), Err(TooManyNames));
+    }
+
+    #[test]
+    fn shard_topics_are_apart_from_other_topics() {
+        let (topics, recorder) = (Topics::default(), Arc::new(Recorder::default()));
+        let subscribe = |filter| topics.subscribe(filter, Arc::clone(&recorder) as _);
+        let shard = subscribe(TopicFilter::Shard("news".into()));
+        subscribe(TopicFilter::Named("news".into()));
+        subscribe(TopicFilter::Pattern("n*".into()));
+        assert_eq!(topics.deliver_shard(&"news".into(), &"a".into()), 1);
+        assert_eq!(topics.deliver_shard(&"other".into(), &"a".into()), 0);
+        assert_eq!(*recorder.0.lock(), [r#"shard b"news" b"a""#]);
+        let counts = SubscriptionQuery::ShardCounts(vec!["news".into(), "other".into()]);
+        assert_eq!(topics.query(&counts), Ok(SubscriptionInfo::Counts(vec![1, 0])));
+        let all = SubscriptionQuery::ShardTopics(None);
+        let names = |names: &[&'static str]| {
+            Ok(SubscriptionInfo::Names(names.iter().map(|name| Bytes::from(*name)).collect()))
+        };
+        assert_eq!(topics.query(&all), names(&["news"]));
+        assert_eq!(topics.query(&SubscriptionQuery::ShardTopics(Some("x*".into()))), names(&[]));
+        topics.unsubscribe(shard);
+        assert_eq!(topics.query(&all), names(&[]));
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub(super) async fn events(
     messages.first = now
         .map(|(topic, now)| {
             let payload = Bytes::from(now.to_string());
-            OutboundMessage { topic: topic.into(), pattern: None, payload }
+            OutboundMessage { topic: topic.into(), payload, ..OutboundMessage::default() }
         })
         .into();
     Ok(messages.into_response())
@@ -220,6 +220,7 @@ mod tests {
             topic: "a".into(),
             pattern: Some("*".into()),
             payload: payload.into(),
+            ..OutboundMessage::default()
         };
         assert_eq!(
             message_json(&message(b"x\ny")),

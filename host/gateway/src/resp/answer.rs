@@ -100,6 +100,11 @@ impl Answer {
         Self::Reply(Reply::Bytes(Bytes::from(text.into())))
     }
 
+    /// Text for people: a verbatim string in RESP3, a bulk string in RESP2.
+    pub(crate) fn verbatim(text: impl Into<String>) -> Self {
+        Self::Value(Value::Verbatim(*b"txt", Bytes::from(text.into())))
+    }
+
     pub(crate) fn bytes(bytes: &[u8]) -> Self {
         Self::Reply(Reply::bytes(bytes))
     }

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
-use convoke_grid::{Map, OpError, Version};
+use convoke_grid::op::{Effect, Op};
+use convoke_grid::{Map, OpError, Origin, Version};
 use parking_lot::Mutex;
 
+use super::answer::Answer;
 use super::client_info::ClientInfo;
 use super::encode::Protocol;
 use super::request::OwnedRequest;
 use super::server::Server;
+use super::stats::InProgress;
+use super::tracking::Mode;
 use crate::output_buffer::OutputBuffer;
 use crate::pubsub::Subscription;
 use crate::trust::Trust;
@@ -63,6 +68,26 @@ pub(crate) enum ReplyMode {
     Off,
 }
 
+/// The kinds of subscriptions, each with names of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channel {
+    /// A channel.
+    Named,
+    /// All channels that match a pattern.
+    Pattern,
+    /// A shard channel.
+    Shard,
+}
+
+/// What `CLIENT TRACKING` has turned on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientTracking {
+    pub(crate) mode: Mode,
+    pub(crate) noloop: bool,
+    /// `CLIENT CACHING` was called for the next command.
+    pub(crate) is_chosen: bool,
+}
+
 /// The state of one client connection; see the [module](self).
 pub(crate) struct Client {
     pub(crate) server: Arc<Server>,
@@ -75,8 +100,14 @@ pub(crate) struct Client {
     pub(crate) watched: Arc<Mutex<Vec<Watched>>>,
     pub(crate) reply_mode: ReplyMode,
     pub(crate) output_buffer: Arc<OutputBuffer>,
+    pub(crate) tracking: Option<ClientTracking>,
+    /// The lane of its connection, for statistics.
+    pub(crate) lane: usize,
+    /// The command that was just started, if it has no reply yet.
+    pub(crate) in_progress: Option<InProgress>,
     topics: BTreeMap<Bytes, Subscription>,
     patterns: BTreeMap<Bytes, Subscription>,
+    shard_topics: BTreeMap<Bytes, Subscription>,
 }
 
 impl Client {
@@ -86,6 +117,7 @@ impl Client {
         let mut client = Self {
             map: server.database(0).ok()?,
             server: Arc::clone(server),
+            output_buffer: Arc::clone(&info.output_buffer),
             info,
             protocol: Protocol::default(),
             trust: Trust::Unauthenticated,
@@ -93,9 +125,12 @@ impl Client {
             transaction: None,
             watched: Arc::default(),
             reply_mode: ReplyMode::On,
-            output_buffer: server.pubsub.output_buffer(),
+            tracking: None,
+            lane: 0,
+            in_progress: None,
             topics: BTreeMap::new(),
             patterns: BTreeMap::new(),
+            shard_topics: BTreeMap::new(),
         };
         client.set_trust(trust);
         Some(client)
@@ -126,32 +161,59 @@ impl Client {
         self.transaction.as_ref().map_or(0, |transaction| transaction.bytes)
     }
 
-    /// Number of channels and patterns that the client is subscribed to.
+    /// Number of channels, patterns and shard channels that the client is subscribed to.
     pub(crate) fn subscriptions(&self) -> usize {
-        self.topics.len() + self.patterns.len()
+        self.topics.len() + self.patterns.len() + self.shard_topics.len()
     }
 
-    /// The channels, or the patterns, that the client is subscribed to.
-    pub(crate) fn all(&self, is_pattern: bool) -> Vec<Bytes> {
-        let all = if is_pattern { &self.patterns } else { &self.topics };
-        all.keys().cloned().collect()
+    /// The number of subscriptions that a confirmation reports: shard channels are counted apart.
+    pub(crate) fn subscriptions_like(&self, channel: Channel) -> usize {
+        match channel {
+            Channel::Named | Channel::Pattern => self.topics.len() + self.patterns.len(),
+            Channel::Shard => self.shard_topics.len(),
+        }
     }
 
-    pub(crate) fn subscribe(&mut self, topic: &[u8], is_pattern: bool) {
-        let all = if is_pattern { &mut self.patterns } else { &mut self.topics };
-        if all.contains_key(topic) {
+    fn of(&self, channel: Channel) -> &BTreeMap<Bytes, Subscription> {
+        match channel {
+            Channel::Named => &self.topics,
+            Channel::Pattern => &self.patterns,
+            Channel::Shard => &self.shard_topics,
+        }
+    }
+
+    fn of_mut(&mut self, channel: Channel) -> &mut BTreeMap<Bytes, Subscription> {
+        match channel {
+            Channel::Named => &mut self.topics,
+            Channel::Pattern => &mut self.patterns,
+            Channel::Shard => &mut self.shard_topics,
+        }
+    }
+
+    /// The channels, patterns or shard channels that the client is subscribed to.
+    pub(crate) fn all(&self, channel: Channel) -> Vec<Bytes> {
+        self.of(channel).keys().cloned().collect()
+    }
+
+    pub(crate) fn subscribe(&mut self, topic: &[u8], channel: Channel) {
+        if self.of(channel).contains_key(topic) {
             return;
         }
         let topic = Bytes::copy_from_slice(topic);
         let output_buffer = Arc::clone(&self.output_buffer) as _;
-        let subscription = self.server.pubsub.subscribe(&topic, is_pattern, output_buffer);
-        all.insert(topic, subscription);
+        let pubsub = &self.server.pubsub;
+        let subscription = match channel {
+            Channel::Shard => pubsub.subscribe_shard(&topic, output_buffer),
+            Channel::Named => pubsub.subscribe(&topic, false, output_buffer),
+            Channel::Pattern => pubsub.subscribe(&topic, true, output_buffer),
+        };
+        self.of_mut(channel).insert(topic, subscription);
         self.count_subscriptions();
+        self.info.receives_messages();
     }
 
-    pub(crate) fn unsubscribe(&mut self, topic: &[u8], is_pattern: bool) {
-        let all = if is_pattern { &mut self.patterns } else { &mut self.topics };
-        if all.remove(topic).is_some() {
+    pub(crate) fn unsubscribe(&mut self, topic: &[u8], channel: Channel) {
+        if self.of_mut(channel).remove(topic).is_some() {
             self.count_subscriptions();
         }
     }
@@ -159,6 +221,42 @@ impl Client {
     fn count_subscriptions(&self) {
         self.info.topics.store(self.topics.len(), Ordering::Relaxed);
         self.info.patterns.store(self.patterns.len(), Ordering::Relaxed);
+        self.info.shard_topics.store(self.shard_topics.len(), Ordering::Relaxed);
+    }
+
+    /// The client as the origin of changes, if it does not want to be notified of its own.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        let is_named = self.tracking.is_some_and(|tracking| tracking.noloop);
+        let (member, client) = (self.server.grid.me(), self.info.id);
+        is_named.then_some(Origin { member, client })
+    }
+
+    /// Counts a command that was in progress, and notes it if it was slow.
+    pub(crate) fn note_completed(&self, command: &InProgress, answer: &Answer) {
+        let stats = &self.server.stats;
+        let time = command.is_timed.then(|| command.started.elapsed());
+        let ended = stats.note_answer(answer);
+        stats.count(self.lane, command.command, (time, false), ended);
+        if let Some(time) = time.filter(|time| stats.slow_log.is_slow(time)) {
+            self.note_slow(command.is_fast, time, command.arguments.shown());
+        }
+    }
+
+    /// Notes a command that took long.
+    pub(crate) fn note_slow(&self, is_fast: bool, time: Duration, arguments: Vec<Vec<u8>>) {
+        let class = if is_fast { "fast-command" } else { "command" };
+        self.server.stats.slow_log.note(class, time, arguments, || {
+            (self.info.peer.to_string(), self.info.names.lock().name.clone())
+        });
+    }
+
+    /// Ends client-side caching.
+    pub(crate) fn end_tracking(&mut self) {
+        if self.tracking.take().is_some() {
+            self.server.tracking.disable(self.info.id);
+            *self.info.tracking.lock() = None;
+            self.info.has_lost_redirection.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Whether the reply of the current command is suppressed. Advances the reply mode.
@@ -180,9 +278,12 @@ impl Client {
     /// Resets the connection to its initial state, as `RESET` does. The user is reset as well.
     pub(crate) fn reset(&mut self) {
         self.end_subscriptions();
+        self.end_tracking();
+        self.server.monitors.remove(&self.info);
         self.transaction = None;
         self.info.queued.store(-1, Ordering::Relaxed);
         self.watched.lock().clear();
+        self.info.watched.store(0, Ordering::Relaxed);
         self.reply_mode = ReplyMode::On;
         self.set_protocol(Protocol::Resp2);
         let _ = self.select(0);
@@ -193,12 +294,24 @@ impl Client {
     fn end_subscriptions(&mut self) {
         self.topics.clear();
         self.patterns.clear();
+        self.shard_topics.clear();
         self.count_subscriptions();
+    }
+}
+
+/// The operation with its origin, if that is to be named and the operation may change something.
+pub(crate) fn with_origin(op: Op<'_>, origin: Option<Origin>) -> Op<'_> {
+    match origin {
+        Some(origin) if op.effect() != Effect::Reads => Op::From { origin, op: Box::new(op) },
+        _ => op,
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
+        self.info.set_gone();
+        self.end_tracking();
+        self.server.monitors.remove(&self.info);
         self.server.remove_client(self.info.id);
     }
 }

@@ -221,8 +221,19 @@ impl Command {
         ]
         .into_iter()
         .filter_map(|(holds, name)| holds.then_some(name))
-        .chain(self.group.category())
+        .chain(self.group_category())
         .collect()
+    }
+
+    /// The category of its group. Redis has some commands in the category of another group.
+    fn group_category(&self) -> Option<&'static str> {
+        let container = self.name.split('|').next().unwrap_or_default();
+        match container {
+            "command" | "asking" | "readonly" | "readwrite" | "wait" => Some("connection"),
+            "dbsize" | "flushall" | "flushdb" => Some("keyspace"),
+            _ if self.is(Self::CONTAINER) => None,
+            _ => self.group.category(),
+        }
     }
 
     #[inline]

@@ -14,13 +14,13 @@ use tracing::{debug, warn};
 use super::answer::Answer;
 use super::client::Client;
 use super::dispatch;
-use super::encode::Encoder;
+use super::encode::{Encoder, Protocol};
 use super::lanes::{LaneAssignment, LaneTask};
 use super::outcome::Outcome;
 use super::pipeline::{OUTPUT_BYTES_MAX, Pipeline};
 use super::request::RequestParser;
 use crate::ledger::{Account, FREE_BYTES};
-use crate::output_buffer::{OutboundMessage, Overflowed};
+use crate::output_buffer::{MessageKind, OutboundMessage, Overflowed};
 use crate::trust::Trust;
 
 /// Maximum number of bytes read in one turn.
@@ -72,7 +72,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, client: Client, assignment: Arc<LaneAssignment>) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        mut client: Client,
+        assignment: Arc<LaneAssignment>,
+    ) -> Self {
+        client.lane = assignment.lane();
         let account = Account::new(&client.server.pubsub.ledger);
         Self {
             stream,
@@ -225,6 +230,8 @@ impl Connection {
             self.account.request_completed();
         }
         if matches!(step, Step::Done) {
+            let left = self.input.len() - self.consumed;
+            self.client.info.input_bytes.store(left, Ordering::Relaxed);
             let now = self.client.server.elapsed_ms();
             self.client.info.active_ms.store(now, Ordering::Relaxed);
         }
@@ -253,10 +260,16 @@ impl Connection {
 
     /// Writes messages of subscriptions to the output.
     fn write_messages(&mut self, context: &mut Context<'_>) -> Step {
-        if !self.pipeline.is_empty() || !self.has_room() {
-            if !self.client.info.is_subscribed() {
-                return Step::Idle;
-            }
+        if !self.client.info.is_receiver.load(Ordering::Acquire) {
+            return Step::Idle;
+        }
+        // Messages are behind the replies of all commands that were started before: a key may have
+        // been read before it changed. Nothing is cached from the reply of a blocked command, so
+        // it holds back no messages.
+        let is_behind = !self.pipeline.is_empty() && !self.pipeline.is_only_blocked(&self.client);
+        let has_room = self.has_room() && (!is_behind || self.pipeline.has_room());
+        let is_held_back = is_behind && self.client.info.is_blocked.load(Ordering::Relaxed);
+        if !has_room || is_held_back {
             // The client may not read for a long time; an overflow must close the connection all
             // the same.
             self.client.output_buffer.overflow_waker.register(context.waker());
@@ -269,11 +282,20 @@ impl Connection {
         let output_buffer = Arc::clone(&self.client.output_buffer);
         output_buffer.waker.register(context.waker());
         let protocol = self.client.protocol;
-        let (output, sent) = (&mut self.output, self.sent);
+        let is_subscribed = self.client.subscriptions() > 0;
+        let (output, sent, pipeline) = (&mut self.output, self.sent, &mut self.pipeline);
         let mut is_full = false;
         let result = output_buffer.take(|message| {
-            push(&message, &mut Encoder { buffer: output, protocol });
-            is_full = output.len() - sent >= OUTPUT_BYTES_MAX;
+            let write = |buffer: &mut Vec<u8>| {
+                push(&message, is_subscribed, &mut Encoder { buffer, protocol });
+            };
+            if is_behind {
+                pipeline.with_sink(output, write);
+                is_full = !pipeline.has_room();
+            } else {
+                write(output);
+                is_full = output.len() - sent >= OUTPUT_BYTES_MAX;
+            }
             is_full
         });
         self.has_messages = is_full;
@@ -357,7 +379,8 @@ impl LaneTask for Connection {
         }
         let may_read = self.wants_input() && !self.has_polled;
         let may_start = self.may_start() && !self.is_starved;
-        if may_read || may_start || ((was_full || self.has_messages) && self.has_room()) {
+        let may_push = self.has_messages && (self.pipeline.is_empty() || self.pipeline.has_room());
+        if may_read || may_start || ((was_full || may_push) && self.has_room()) {
             context.waker().wake_by_ref();
         }
         self.account.set(self.held_bytes());
@@ -365,24 +388,99 @@ impl LaneTask for Connection {
     }
 }
 
-/// Encodes a message for a subscriber.
-fn push(message: &OutboundMessage, encoder: &mut Encoder<'_>) {
-    encoder.push(if message.pattern.is_some() { 4 } else { 3 });
-    match &message.pattern {
-        Some(pattern) => {
-            encoder.bulk(b"pmessage");
-            encoder.bulk(pattern);
+/// The channel of the messages about keys that have changed, in RESP2.
+const INVALIDATION_CHANNEL: &[u8] = b"__redis__:invalidate";
+
+/// Encodes a message for a client.
+fn push(message: &OutboundMessage, is_subscribed: bool, encoder: &mut Encoder<'_>) {
+    let is_resp3 = encoder.protocol == Protocol::Resp3;
+    match message.kind {
+        MessageKind::Published => {
+            encoder.push(if message.pattern.is_some() { 4 } else { 3 });
+            match &message.pattern {
+                Some(pattern) => {
+                    encoder.bulk(b"pmessage");
+                    encoder.bulk(pattern);
+                }
+                None => encoder.bulk(b"message"),
+            }
+            encoder.bulk(&message.topic);
+            encoder.bulk(&message.payload);
         }
-        None => encoder.bulk(b"message"),
+        MessageKind::Shard => {
+            encoder.push(3);
+            encoder.bulk(b"smessage");
+            encoder.bulk(&message.topic);
+            encoder.bulk(&message.payload);
+        }
+        MessageKind::Invalidation { is_redirected }
+        | MessageKind::InvalidationOfAll { is_redirected } => {
+            if is_resp3 {
+                encoder.push(2);
+                encoder.bulk(b"invalidate");
+            } else if is_redirected && is_subscribed {
+                encoder.push(3);
+                encoder.bulk(b"message");
+                encoder.bulk(INVALIDATION_CHANNEL);
+            } else {
+                // RESP2 has no messages beside replies, except for a subscriber.
+                return;
+            }
+            if matches!(message.kind, MessageKind::InvalidationOfAll { .. }) {
+                encoder.nil_list();
+            } else {
+                encoder.list(1);
+                encoder.bulk(&message.payload);
+            }
+        }
+        MessageKind::RedirectionLost(id) => {
+            if is_resp3 {
+                encoder.push(2);
+                encoder.bulk(b"tracking-redir-broken");
+                encoder.integer(i64::try_from(id).unwrap_or(i64::MAX));
+            }
+        }
+        MessageKind::Line => encoder.simple(&String::from_utf8_lossy(&message.payload)),
     }
-    encoder.bulk(&message.topic);
-    encoder.bulk(&message.payload);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::Protocol;
     use super::*;
+
+    fn written(message: &OutboundMessage, is_subscribed: bool, protocol: Protocol) -> String {
+        let mut buffer = Vec::new();
+        push(message, is_subscribed, &mut Encoder { buffer: &mut buffer, protocol });
+        String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn messages_about_keys_need_resp3_or_a_subscriber() {
+        let key = |is_redirected| MessageKind::Invalidation { is_redirected };
+        let all = |is_redirected| MessageKind::InvalidationOfAll { is_redirected };
+        let lost = MessageKind::RedirectionLost(5);
+        let resp3 = |end: &str| format!(">2\r\n$10\r\ninvalidate\r\n{end}");
+        let channel = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
+        let resp2 = |end: &str| format!("{channel}{end}");
+        let broken = ">2\r\n$21\r\ntracking-redir-broken\r\n:5\r\n";
+        let shard = "*3\r\n$8\r\nsmessage\r\n$1\r\nt\r\n$1\r\nk\r\n";
+        for (kind, is_subscribed, protocol, expected) in [
+            (key(false), false, Protocol::Resp3, resp3("*1\r\n$1\r\nk\r\n")),
+            (all(true), false, Protocol::Resp3, resp3("_\r\n")),
+            (key(true), true, Protocol::Resp2, resp2("*1\r\n$1\r\nk\r\n")),
+            (all(true), true, Protocol::Resp2, resp2("*-1\r\n")),
+            (key(true), false, Protocol::Resp2, String::new()),
+            (key(false), true, Protocol::Resp2, String::new()),
+            (lost, false, Protocol::Resp2, String::new()),
+            (lost, false, Protocol::Resp3, broken.into()),
+            (MessageKind::Shard, true, Protocol::Resp2, shard.into()),
+            (MessageKind::Line, true, Protocol::Resp3, "+k\r\n".into()),
+        ] {
+            let (topic, payload) = ("t".into(), "k".into());
+            let message = OutboundMessage { kind, topic, payload, pattern: None };
+            assert_eq!(written(&message, is_subscribed, protocol), expected, "{kind:?}");
+        }
+    }
 
     #[test]
     fn messages_are_encoded_in_the_protocol_of_the_subscriber() {
@@ -391,10 +489,9 @@ mod tests {
                 topic: "t".into(),
                 pattern: pattern.map(Into::into),
                 payload: "1".into(),
+                ..OutboundMessage::default()
             };
-            let mut buffer = Vec::new();
-            push(&message, &mut Encoder { buffer: &mut buffer, protocol });
-            String::from_utf8(buffer).unwrap()
+            written(&message, true, protocol)
         };
         assert_eq!(pushed(None, Protocol::Resp3), ">3\r\n$7\r\nmessage\r\n$1\r\nt\r\n$1\r\n1\r\n");
         assert_eq!(

@@ -100,6 +100,11 @@ impl Lanes {
 }
 
 impl LaneAssignment {
+    /// Number of the lane.
+    pub(crate) fn lane(&self) -> usize {
+        self.lane
+    }
+
     /// Adds a task to the lane and queues its first turn.
     pub(crate) fn spawn(&self, task: Box<dyn LaneTask>) {
         let entry = Arc::new(QueueEntry {

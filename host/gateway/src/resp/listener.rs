@@ -47,6 +47,7 @@ impl Server {
         loop {
             check.tick().await;
             self.kill_timed_out(self.elapsed_ms());
+            self.stats.tick(self.counters.commands.load(Ordering::Relaxed));
         }
     }
 
@@ -100,7 +101,9 @@ impl Server {
                     let _ = stream.set_nodelay(true);
                     self.counters.accepted.fetch_add(1, Ordering::Relaxed);
                     let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-                    let info = Arc::new(ClientInfo::new(id, from, at, self.elapsed_ms()));
+                    let buffer = self.pubsub.output_buffer();
+                    let info = ClientInfo::new(id, from, at, self.elapsed_ms(), buffer);
+                    let info = Arc::new(info);
                     self.add_client(&info);
                     if let Some(client) = Client::new(&self, info) {
                         let assignment = Arc::new(lanes.assign(from.ip()));

@@ -8,7 +8,8 @@
 //!
 //! 1. Data and parsing: `request`, `encode`, `answer`, `args`, and values in the encoding of
 //!    Redis' files: `rdb`.
-//! 2. State that all clients share: `server`, `client_info`, `script_cache`, and `routing` of keys.
+//! 2. State that all clients share: `server`, `client_info`, `script_cache`, `tracking`,
+//!    `monitor`, `stats`, `slow_log`, and `routing` of keys.
 //! 3. One client: `client`, the `outcome` of its commands, and the `pipeline` of those in progress.
 //! 4. `command`, the type of a row of the command table, the `commands` by group, and `scripts`,
 //!    which call commands.
@@ -29,11 +30,15 @@ mod connection;
 pub(crate) mod dispatch;
 mod lanes;
 mod listener;
+mod monitor;
 pub(crate) mod outcome;
 mod pipeline;
 mod rdb;
 mod routing;
 mod script_cache;
 pub(crate) mod scripts;
+mod slow_log;
+mod stats;
+pub(crate) mod tracking;
 
 pub use dispatch::run_scripts;

@@ -14,6 +14,7 @@ use super::answer::{Answer, PendingAnswer};
 use super::client::Client;
 use super::encode::Protocol;
 use super::outcome::{Continuation, Outcome};
+use super::stats::InProgress;
 
 /// Maximum number of commands of one client in progress.
 const PIPELINE_MAX: usize = 1_024;
@@ -35,6 +36,8 @@ struct Pending {
     /// Size of its request, in bytes.
     request_bytes: usize,
     queued_output: Vec<u8>,
+    /// What statistics note of it; `None` if they note nothing.
+    noted: Option<InProgress>,
 }
 
 /// What a command in progress waits for.
@@ -76,6 +79,18 @@ impl Pipeline {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// Whether the only command in progress is blocked.
+    #[inline]
+    pub(super) fn is_only_blocked(&self, client: &Client) -> bool {
+        self.pending.len() == 1 && client.info.is_blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room for messages behind the replies that are kept back.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.queued_output_bytes < OUTPUT_BYTES_MAX
     }
 
     /// Whether the last command must complete before the next one starts.
@@ -127,11 +142,15 @@ impl Pipeline {
         context: &mut Context<'_>,
     ) -> bool {
         let is_silent = client.is_silent();
+        let noted = client.in_progress.take();
         // The protocol of the request: the command may change it.
         let protocol = client.protocol;
         let is_first = self.pending.is_empty();
         match advance(outcome, client, context, is_first) {
             Progress::Done(answer, is_last) => {
+                if let Some(noted) = noted {
+                    client.note_completed(&noted, &answer);
+                }
                 // Confirmations of subscriptions are sent even to a client that turned replies off.
                 if !is_silent || answer.is_push() {
                     let protocol = client.protocol;
@@ -149,6 +168,7 @@ impl Pipeline {
                     is_silent,
                     request_bytes,
                     queued_output: Vec::new(),
+                    noted,
                 });
                 false
             }
@@ -176,11 +196,17 @@ impl Pipeline {
         };
         let (answer, is_last) = match advance(outcome, client, context, true) {
             Progress::Done(answer, is_last) => (answer, is_last),
-            Progress::Pending { awaited, .. } => {
+            Progress::Pending { awaited, is_blocked, .. } => {
                 first.awaited = awaited;
+                if self.pending.len() == 1 {
+                    client.info.is_blocked.store(is_blocked, Ordering::Relaxed);
+                }
                 return None;
             }
         };
+        if let Some(noted) = first.noted.take() {
+            client.note_completed(&noted, &answer);
+        }
         let before = output.len();
         if !first.is_silent || answer.is_push() {
             answer.write(output, first.protocol);

@@ -13,14 +13,17 @@ use parking_lot::{Mutex, RwLock};
 
 use super::client_info::ClientInfo;
 use super::lanes::Lanes;
+use super::monitor::Monitors;
 use super::script_cache::Scripts;
 use super::scripts::Functions;
+use super::stats::Stats;
+use super::tracking::Tracking;
 use crate::databases::{DATABASES, map_name};
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
 
 /// The Redis version whose commands are implemented; client libraries check it.
-pub(crate) const REDIS_VERSION: &str = "7.0.15";
+pub(crate) const REDIS_VERSION: &str = "7.4.0";
 
 /// Settings of the RESP server.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +103,57 @@ pub struct RespCounters {
     pub wrong_passwords: AtomicU64,
 }
 
+/// Values of counters at the last `CONFIG RESETSTAT`. `INFO` shows the difference.
+#[derive(Debug, Default)]
+pub(crate) struct ResetCounters {
+    pub(crate) commands: AtomicU64,
+    pub(crate) accepted: AtomicU64,
+    pub(crate) turned_away: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) expired_fields: AtomicU64,
+    pub(crate) evicted: AtomicU64,
+    pub(crate) hits: AtomicU64,
+    pub(crate) misses: AtomicU64,
+}
+
+/// Interval at which a paused command checks whether it may start, in milliseconds.
+const PAUSE_POLL_MS: u64 = 10;
+
+/// What `CLIENT PAUSE` has paused on this member.
+#[derive(Debug, Default)]
+pub(crate) struct Pause {
+    /// Until when, in milliseconds of the server's monotonic clock; 0 for no pause.
+    until_ms: AtomicU64,
+    /// Whether only commands that write are paused.
+    only_writes: AtomicBool,
+}
+
+impl Pause {
+    /// Pauses until a time. As in Redis, a pause is not shortened, nor are fewer commands paused
+    /// while it lasts.
+    pub(crate) fn begin(&self, now_ms: u64, until_ms: u64, only_writes: bool) {
+        let is_paused = self.until_ms.load(Ordering::Relaxed) > now_ms;
+        let pauses_all = is_paused && !self.only_writes.load(Ordering::Relaxed);
+        self.only_writes.store(only_writes && !pauses_all, Ordering::Relaxed);
+        if is_paused {
+            self.until_ms.fetch_max(until_ms, Ordering::Relaxed);
+        } else {
+            self.until_ms.store(until_ms, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        self.until_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a command has to wait.
+    #[inline]
+    pub(crate) fn holds(&self, writes: bool, now_ms: impl FnOnce() -> u64) -> bool {
+        let until_ms = self.until_ms.load(Ordering::Relaxed);
+        until_ms > 0 && until_ms > now_ms() && (writes || !self.only_writes.load(Ordering::Relaxed))
+    }
+}
+
 /// A RESP server; see the [module](self).
 pub struct Server {
     pub(crate) grid: Grid,
@@ -107,17 +161,21 @@ pub struct Server {
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) pubsub: Arc<PubSub>,
     pub(crate) scripts: Arc<Scripts>,
+    pub(crate) tracking: Arc<Tracking>,
+    pub(crate) monitors: Monitors,
+    pub(crate) stats: Stats,
+    /// What `CONFIG RESETSTAT` has set to zero.
+    pub(crate) reset: ResetCounters,
     pub(crate) functions: Functions,
     /// Counters since the start.
     pub counters: RespCounters,
     started: Instant,
-    /// Value of the command counter at the last `CONFIG RESETSTAT`.
-    pub(crate) counted_from: AtomicU64,
     /// The TCP port.
     pub(crate) port: u16,
     maps: RwLock<[Option<Arc<Map>>; DATABASES]>,
     client_infos: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     pub(super) last_id: AtomicU64,
+    pub(crate) pause: Pause,
     /// The member is leaving: no further command starts.
     pub(crate) is_finishing: AtomicBool,
     /// Set once the server is serving.
@@ -134,8 +192,13 @@ impl Server {
         cluster: Arc<dyn Cluster>,
         port: u16,
     ) -> Arc<Self> {
+        let tracking = Tracking::new(grid.clone());
         Arc::new(Self {
             grid,
+            tracking,
+            monitors: Monitors::default(),
+            stats: Stats::default(),
+            reset: ResetCounters::default(),
             settings,
             cluster,
             pubsub,
@@ -143,11 +206,11 @@ impl Server {
             functions: Functions::default(),
             counters: RespCounters::default(),
             started: Instant::now(),
-            counted_from: AtomicU64::new(0),
             port,
             maps: RwLock::default(),
             client_infos: Mutex::default(),
             last_id: AtomicU64::new(0),
+            pause: Pause::default(),
             is_finishing: AtomicBool::new(false),
             lanes: OnceLock::new(),
         })
@@ -157,6 +220,13 @@ impl Server {
     /// clients. Never zero, which stands for "none".
     pub(crate) fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Waits until commands may start that `CLIENT PAUSE` holds back.
+    pub(crate) async fn pause_ended(&self, writes: bool) {
+        while self.pause.holds(writes, || self.elapsed_ms()) {
+            tokio::time::sleep(Duration::from_millis(PAUSE_POLL_MS)).await;
+        }
     }
 
     /// The TCP port.
@@ -171,11 +241,15 @@ impl Server {
         self.client_infos.lock().len()
     }
 
+    pub(crate) fn client_info(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.client_infos.lock().get(&id).cloned()
+    }
+
     pub(crate) fn client_infos(&self) -> Vec<Arc<ClientInfo>> {
         self.client_infos.lock().values().cloned().collect()
     }
 
-    pub(super) fn add_client(&self, info: &Arc<ClientInfo>) {
+    pub(crate) fn add_client(&self, info: &Arc<ClientInfo>) {
         self.client_infos.lock().insert(info.id, Arc::clone(info));
     }
 

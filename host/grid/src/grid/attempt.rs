@@ -12,6 +12,7 @@ use super::routing::{route, settle};
 use super::state::Inner;
 use crate::map::Map;
 use crate::op::{ANSWER_BYTES_MAX, Effect, MapOp, Op, TransactionId, TransactionOp, WatchedKey};
+use crate::tracking::Origin;
 use crate::{OpError, Reply};
 
 /// Why a transaction does not go on.
@@ -56,6 +57,8 @@ pub(super) struct Transaction {
     maps: Vec<Arc<Map>>,
     /// It changes nothing, and so need not survive anything.
     only_reads: bool,
+    /// The client that is named as the origin of the changes.
+    origin: Option<Origin>,
 }
 
 impl Transaction {
@@ -76,7 +79,8 @@ impl Transaction {
         }
         let only_reads = ops.iter().all(|op| op.op.effect() == Effect::Reads);
         let inner = Arc::clone(inner);
-        Ok(Self { inner, id, started, partitions: BTreeMap::new(), maps, only_reads })
+        let origin = ops.iter().find_map(|op| op.op.without_origin().1);
+        Ok(Self { inner, id, started, partitions: BTreeMap::new(), maps, only_reads, origin })
     }
 
     /// A transaction over these maps whose operations are not known yet.
@@ -87,7 +91,8 @@ impl Transaction {
         maps: Vec<Arc<Map>>,
     ) -> Self {
         let inner = Arc::clone(inner);
-        Self { inner, id, started, partitions: BTreeMap::new(), maps, only_reads: false }
+        let partitions = BTreeMap::new();
+        Self { inner, id, started, partitions, maps, only_reads: false, origin: None }
     }
 
     /// The home partition.
@@ -107,6 +112,20 @@ impl Transaction {
         map.map(Arc::clone).ok_or(OpError::Malformed)
     }
 
+    /// Names a client as the origin of what the next operations change.
+    pub(super) fn set_origin(&mut self, origin: Origin) {
+        self.origin = Some(origin);
+    }
+
+    fn with_origin<'a>(&self, ops: Vec<MapOp<'a>>) -> Vec<MapOp<'a>> {
+        let Some(origin) = self.origin else { return ops };
+        let with = |MapOp { map, op }| match op {
+            Op::From { .. } => MapOp { map, op },
+            op => MapOp { map, op: Op::From { origin, op: Box::new(op) } },
+        };
+        ops.into_iter().map(with).collect()
+    }
+
     /// Begins to lock keys in one partition and execute operations there. In the home partition
     /// something is to be executed first.
     pub(super) fn begin(
@@ -115,6 +134,7 @@ impl Transaction {
         watched: Vec<WatchedKey<'_>>,
         ops: Vec<MapOp<'_>>,
     ) -> Executing {
+        let ops = self.with_origin(ops);
         let is_home = partition == self.id.home;
         let prepare = !is_home && !self.only_reads;
         let continues = self.partitions.contains_key(&partition);

@@ -102,6 +102,12 @@ impl Grid {
             }
             leftover += usize::from(partition.leftover);
         }
+        let is_moved = old.as_ref().is_none_or(|old| !table.has_primaries_of(old));
+        if is_moved || !continuous {
+            // Another primary may have made changes before it knew that this member follows them,
+            // and a primary that is lost may not have reported its last ones.
+            self.inner.following.handle_uncertain();
+        }
         if !continuous {
             shared.send_all(&Message::Diverged { stamp: table.stamp });
             self.inner.report(Report::Diverged);

@@ -155,6 +155,11 @@ impl Grid {
                 let count = self.inner.topics.deliver(&topic, &payload);
                 shared.send(from, &Message::Delivered { id, count });
             }
+            Message::PublishShard { id, topic, payload } => {
+                let (topic, payload) = (topic.to_vec().into(), payload.to_vec().into());
+                let count = self.inner.topics.deliver_shard(&topic, &payload);
+                shared.send(from, &Message::Delivered { id, count });
+            }
             Message::Delivered { id, count } => {
                 self.inner.calls.handle_answer(from, id, Answer::Delivered(count));
             }
@@ -172,6 +177,9 @@ impl Grid {
                 self.inner.listeners.interest(from, maps);
                 self.inner.refresh_interest();
             }
+            Message::Follow { maps } => self.inner.handle_follow(from, maps)?,
+            Message::Changes { changes } => self.inner.following.deliver(&changes),
+            Message::ChangesMissed => self.inner.following.handle_uncertain(),
             Message::Events(events) => self.inner.listeners.deliver(&events),
             Message::Setting { name, value, version } => {
                 self.inner.take_setting(name, value, version);

@@ -17,7 +17,7 @@ use crate::item::Item;
 use crate::limits::OP_MS_MAX;
 use crate::map::Map;
 use crate::message::Message;
-use crate::partition::{Executed, Role};
+use crate::partition::{Executed, Partition, Role};
 
 /// Maximum length of the items in one message, in bytes.
 const MERGE_BYTES: usize = 256 * 1024;
@@ -134,8 +134,11 @@ impl Grid {
         let shared = &inner.shared;
         let executed = match shared.maps.open(map) {
             Ok(map) => {
-                let mut partition = self.inner.partitions[usize::from(number)].lock();
-                partition.merge(shared, &map, shared.now(), items, same_cluster)
+                let now = shared.now();
+                let work = |partition: &mut Partition| {
+                    partition.merge(shared, &map, now, items, same_cluster)
+                };
+                inner.at(number, work)
             }
             Err(_) => Executed::NotHere,
         };

@@ -96,6 +96,7 @@ impl Grid {
         if !maps.is_empty() {
             inner.shared.send(member, &Message::Interest { maps });
         }
+        self.announce_followed_to(member);
         for (name, (value, version)) in &*inner.settings.lock() {
             inner.shared.send(member, &Message::Setting { name, value, version: *version });
         }
@@ -107,14 +108,41 @@ impl Grid {
     /// # Errors
     /// [`OpError::Busy`] when a member does not keep up; then no subscriber received it.
     pub fn publish(&self, topic: &[u8], payload: &[u8]) -> Result<Later<u64>, OpError> {
+        self.publish_to(topic, payload, false)
+    }
+
+    /// As [`Grid::publish`], on a shard topic.
+    ///
+    /// # Errors
+    /// As [`Grid::publish`].
+    pub fn publish_shard(&self, topic: &[u8], payload: &[u8]) -> Result<Later<u64>, OpError> {
+        self.publish_to(topic, payload, true)
+    }
+
+    fn publish_to(
+        &self,
+        topic: &[u8],
+        payload: &[u8],
+        is_shard: bool,
+    ) -> Result<Later<u64>, OpError> {
         let inner = Arc::clone(&self.inner);
         let peers = self.peers();
         if peers.iter().any(|peer| peer.is_full()) {
             return Err(OpError::Busy);
         }
-        let calls = inner.ask_each(peers, OP_MS_MAX, |id| Message::Publish { id, topic, payload });
+        let calls = inner.ask_each(peers, OP_MS_MAX, |id| {
+            if is_shard {
+                Message::PublishShard { id, topic, payload }
+            } else {
+                Message::Publish { id, topic, payload }
+            }
+        });
         let (topic, payload) = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
-        let mut count = inner.topics.deliver(&topic, &payload);
+        let mut count = if is_shard {
+            inner.topics.deliver_shard(&topic, &payload)
+        } else {
+            inner.topics.deliver(&topic, &payload)
+        };
         Ok(Box::pin(async move {
             for id in calls {
                 let progress = poll_fn(|context| inner.calls.poll(id, context)).await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use convoke_membership::MemberId;
 
 use super::state::{Grid, Inner, Later};
+use super::unblock::Unblock;
 use crate::calls::{Answer, Progress};
 use crate::encoding;
 use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, OP_MS_MAX};
@@ -184,8 +185,21 @@ impl Grid {
         op: &Op<'_>,
         wait: Option<Duration>,
     ) -> Later<Result<Reply, OpError>> {
+        self.block_until(map, partition, op, wait, Arc::default())
+    }
+
+    /// As [`Grid::block`]; also returns nil once `unblock` is set. An operation that is being
+    /// executed then is completed, and its reply is returned.
+    pub fn block_until(
+        &self,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+        wait: Option<Duration>,
+        unblock: Arc<Unblock>,
+    ) -> Later<Result<Reply, OpError>> {
         match self.own(map, partition, op, self.inner.shared.now()) {
-            Ok(owned) => Box::pin(block(Arc::clone(&self.inner), owned, wait)),
+            Ok(owned) => Box::pin(block(Arc::clone(&self.inner), owned, wait, unblock)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
@@ -533,7 +547,7 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
                 }
                 wait_for_change(&inner, owned.partition).await;
             }
-            Some(primary) => match ask(&inner, &owned, primary, deadline, false).await {
+            Some(primary) => match ask(&inner, &owned, primary, deadline, None).await {
                 AskResult::Done(Err(OpError::Full)) if now < room_until => {
                     wait_for_change(&inner, owned.partition).await;
                 }
@@ -569,13 +583,13 @@ enum AskResult {
     Unknown,
 }
 
-/// Asks one member.
+/// Asks one member. With `unblock`, the operation may block there.
 async fn ask(
     inner: &Arc<Inner>,
     owned: &Owned,
     primary: MemberId,
     deadline: Duration,
-    waits: bool,
+    unblock: Option<&Unblock>,
 ) -> AskResult {
     let Ok(op) = owned.op() else { return AskResult::Done(Err(OpError::Malformed)) };
     if owned.op.len() > OP_BYTES_MAX {
@@ -592,13 +606,18 @@ async fn ask(
         version: inner.shared.clock.last(),
         partition: owned.partition,
         map: &owned.map.name,
-        waits,
+        waits: unblock.is_some(),
         op,
     };
     let sent = peer.push(|bytes| message.encode(bytes));
-    let progress = if waits {
+    let progress = if let Some(unblock) = unblock {
         let later = || inner.shared.now() + Duration::from_millis(OP_MS_MAX);
-        let waited = poll_fn(|context| inner.calls.poll_and_keep(call.id, later(), context)).await;
+        let waited =
+            poll_fn(|context| match inner.calls.poll_and_keep(call.id, later(), context) {
+                Poll::Pending if unblock.poll(context.waker()) => Poll::Ready(Progress::Late),
+                progress => progress,
+            })
+            .await;
         match waited {
             Progress::Late => {
                 // If it was executed meanwhile, the answer is on its way.
@@ -646,12 +665,17 @@ impl Drop for Blocked {
     }
 }
 
-async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Result<Reply, OpError> {
+async fn block(
+    inner: Arc<Inner>,
+    owned: Owned,
+    wait: Option<Duration>,
+    unblock: Arc<Unblock>,
+) -> Result<Reply, OpError> {
     let deadline = wait.map_or(Duration::MAX, |wait| owned.started.saturating_add(wait));
     let mut was_served = false;
     loop {
         let now = inner.shared.now();
-        if now >= deadline && was_served {
+        if (now >= deadline && was_served) || unblock.is_set() {
             return Ok(Reply::Nil);
         }
         if now >= deadline {
@@ -685,7 +709,8 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                         let timer = inner.calls.begin(inner.shared.me, deadline);
                         let mut is_late = false;
                         let filled = poll_fn(|context| {
-                            if !is_late && inner.calls.poll(timer, context).is_ready() {
+                            let is_over = inner.calls.poll(timer, context).is_ready();
+                            if !is_late && (is_over || unblock.poll(context.waker())) {
                                 is_late = true;
                                 blocked.0.close();
                             }
@@ -711,7 +736,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                     }
                 }
             }
-            Some(primary) => match ask(&inner, &owned, primary, deadline, true).await {
+            Some(primary) => match ask(&inner, &owned, primary, deadline, Some(&unblock)).await {
                 AskResult::Done(reply) => return reply,
                 AskResult::Unknown => return Err(OpError::Indeterminate),
                 AskResult::Again => wait_for_change(&inner, owned.partition).await,

@@ -298,7 +298,11 @@ async fn read_each<'a>(
 /// Executes one operation whose keys lie in several partitions.
 async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply, Failure> {
     let map = op.map;
-    let Op::Several(op) = &op.op else { return Err(OpError::Malformed.into()) };
+    let (op, origin) = op.op.without_origin();
+    if let Some(origin) = origin {
+        transaction.set_origin(origin);
+    }
+    let Op::Several(op) = op else { return Err(OpError::Malformed.into()) };
     match op {
         SeveralOp::Rename { from, to, absent } => {
             let reply = |done| if *absent { Reply::flag(done) } else { Reply::Done };

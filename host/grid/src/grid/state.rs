@@ -10,6 +10,7 @@ use std::time::Duration;
 use convoke_membership::MemberId;
 use parking_lot::{Mutex, RwLock};
 
+use super::following::Following;
 use super::listeners::Listeners;
 use super::requests::Runner;
 use crate::Version;
@@ -101,6 +102,7 @@ pub(super) struct Inner {
     pub(super) calls: Calls,
     pub(super) topics: Topics,
     pub(super) listeners: Listeners,
+    pub(super) following: Following,
     /// Blocked operations of other members, by member and request.
     pub(super) blocked: Mutex<BTreeMap<(MemberId, u64), Arc<Slot>>>,
     pub(super) coordinator: RwLock<Option<MemberId>>,
@@ -139,12 +141,13 @@ pub(super) struct Transactions {
 }
 
 impl Inner {
-    /// Calls `work` with the locked partition, and publishes the resulting events.
+    /// Calls `work` with the locked partition, and publishes the resulting events and changes.
     pub(super) fn at<R>(&self, partition: u16, work: impl FnOnce(&mut Partition) -> R) -> R {
         let mut partition = self.partitions[usize::from(partition)].lock();
         let result = work(&mut partition);
-        let events = partition.take_events();
+        let (events, followed) = (partition.take_events(), partition.take_followed());
         drop(partition);
+        self.publish_changes(&followed);
         self.publish_events(&events);
         result
     }

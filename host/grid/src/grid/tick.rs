@@ -90,6 +90,7 @@ impl Grid {
         for peer in &peers {
             self.pump(peer.id());
         }
+        self.inner.catch_up_followers();
         self.coordinate();
         if due.pulse {
             self.pulse(now);
@@ -132,7 +133,9 @@ impl Grid {
             });
             let incomplete = partition.take_incomplete();
             let (epoch, events) = (partition.epoch, partition.take_events());
+            let followed = partition.take_followed();
             drop(partition);
+            self.inner.publish_changes(&followed);
             self.inner.publish_events(&events);
             let partition = number as u16;
             for unresolved in unresolved {

@@ -77,6 +77,7 @@ pub use whole::{ScanFilter, WholeOp};
 use crate::access::Access;
 use crate::clock::Version;
 use crate::limits::KEY_BYTES_MAX;
+use crate::tracking::Origin;
 use crate::value::Type;
 use crate::{OpError, Reply, nesting};
 
@@ -124,6 +125,14 @@ pub enum Op<'a> {
     /// Part of such a transaction: transfers a value from or to another partition.
     #[doc(hidden)]
     Transfer(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] TransferOp<'a>),
+    /// Another operation on behalf of a client, which is named as the [`Origin`] of its changes.
+    From {
+        /// The client.
+        origin: Origin,
+        /// The operation.
+        #[serde(borrow, deserialize_with = "nesting::deeper")]
+        op: Box<Self>,
+    },
 }
 
 /// An operation on one key.
@@ -159,7 +168,7 @@ impl Op<'_> {
             Self::Key(_, op) => op.effect(),
             Self::Several(op) => op.effect(),
             Self::Lease(_, op) => op.effect(),
-            Self::By { op, .. } => op.effect(),
+            Self::By { op, .. } | Self::From { op, .. } => op.effect(),
             Self::Whole(op) => op.effect(),
             Self::Batch { ops, .. } => ops.iter().map(Op::effect).max().unwrap_or(Effect::Reads),
             Self::Transaction(op) => op.effect(),
@@ -176,7 +185,7 @@ impl Op<'_> {
         match self {
             Self::Key(key, _) | Self::Lease(key, _) | Self::Transfer(key, _) => Some(key),
             Self::Several(op) => op.keys().first().copied(),
-            Self::By { op, .. } => op.key(),
+            Self::By { op, .. } | Self::From { op, .. } => op.key(),
             Self::Whole(_) | Self::Request { .. } => None,
             Self::Batch { watched, ops } => {
                 ops.iter().find_map(Op::key).or_else(|| watched.first().map(|(key, _)| *key))
@@ -194,7 +203,7 @@ impl Op<'_> {
         match self {
             Self::Key(key, _) | Self::Lease(key, _) | Self::Transfer(key, _) => vec![key],
             Self::Several(op) => op.keys(),
-            Self::By { op, .. } => op.keys(),
+            Self::By { op, .. } | Self::From { op, .. } => op.keys(),
             Self::Whole(_) | Self::Request { .. } => Vec::new(),
             Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
             Self::Transaction(op) => op.parts().1.iter().flat_map(|op| op.op.keys()).collect(),
@@ -207,7 +216,7 @@ impl Op<'_> {
     pub fn has_unnamed_keys(&self) -> bool {
         match self {
             Self::Several(op) => op.has_unnamed_keys(),
-            Self::By { op, .. } => op.has_unnamed_keys(),
+            Self::By { op, .. } | Self::From { op, .. } => op.has_unnamed_keys(),
             Self::Batch { ops, .. } => ops.iter().any(Self::has_unnamed_keys),
             Self::Key(..)
             | Self::Lease(..)
@@ -224,7 +233,7 @@ impl Op<'_> {
     pub fn other_map(&self) -> Option<&str> {
         match self {
             Self::Several(SeveralOp::Across { map, .. }) => Some(map),
-            Self::By { op, .. } => op.other_map(),
+            Self::By { op, .. } | Self::From { op, .. } => op.other_map(),
             _ => None,
         }
     }
@@ -241,7 +250,7 @@ impl Op<'_> {
         match self {
             Self::Key(key, _) | Self::Lease(key, _) | Self::Transfer(key, _) => fits(key),
             Self::Several(op) => op.keys().into_iter().try_for_each(fits),
-            Self::By { op, .. } => op.check_keys(),
+            Self::By { op, .. } | Self::From { op, .. } => op.check_keys(),
             Self::Whole(_) | Self::Request { .. } => Ok(()),
             Self::Transaction(op) => {
                 let (watched, ops) = op.parts();
@@ -255,9 +264,21 @@ impl Op<'_> {
         }
     }
 
+    /// The operation without the client on whose behalf it is executed, and that client.
+    pub(crate) fn without_origin(&self) -> (&Self, Option<Origin>) {
+        match self {
+            Self::From { origin, op } => (op, Some(*origin)),
+            op => (op, None),
+        }
+    }
+
     /// The owner on whose behalf it is executed; empty if there is none.
     pub(crate) fn owner(&self) -> &[u8] {
-        if let Self::By { owner, .. } = self { owner } else { &[] }
+        match self {
+            Self::By { owner, .. } => owner,
+            Self::From { op, .. } => op.owner(),
+            _ => &[],
+        }
     }
 
     /// Whether the source list of a blocked move exists: then [`OpError::WrongType`] concerns the
@@ -267,6 +288,7 @@ impl Op<'_> {
             Self::Several(SeveralOp::MoveElement { from, .. }) => {
                 access.peek(from).is_some_and(|entry| entry.kind() == Type::List)
             }
+            Self::From { op, .. } => op.has_source(access),
             _ => false,
         }
     }
@@ -295,7 +317,7 @@ impl Op<'_> {
             Self::Several(SeveralOp::Put { pairs, .. } | SeveralOp::PutAll { pairs, .. }) => {
                 pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
             }
-            Self::By { op, .. } => op.added_bytes(),
+            Self::By { op, .. } | Self::From { op, .. } => op.added_bytes(),
             Self::Batch { ops, .. } => ops.iter().map(Self::added_bytes).sum(),
             Self::Transfer(_, op) => op.added_bytes(),
             Self::Several(_)
@@ -314,7 +336,7 @@ impl Op<'_> {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
             Self::Key(_, KeyOp::Bits(_)) => true,
-            Self::By { op, .. } => op.replaces(),
+            Self::By { op, .. } | Self::From { op, .. } => op.replaces(),
             _ => false,
         }
     }
@@ -342,6 +364,13 @@ impl Op<'_> {
                 Ok(Reply::List(ops.iter().map(&mut each).collect()))
             }
             Self::By { op, .. } => op.execute_within(access),
+            Self::From { origin, op } => {
+                access.changes.last_origin = Some(*origin);
+                let before = access.changes.origin.replace(*origin);
+                let reply = op.execute_within(access);
+                access.changes.origin = before;
+                reply
+            }
             _ => {
                 if self.effect() == Effect::Adds {
                     let key = self.key().unwrap_or_default();
@@ -355,7 +384,9 @@ impl Op<'_> {
                     Self::Transfer(key, op) => op.execute(key, access),
                     // These are not executed under the lock of one partition.
                     Self::Transaction(_) | Self::Request { .. } => Err(OpError::Malformed),
-                    Self::By { .. } | Self::Batch { .. } => unreachable!("handled above"),
+                    Self::By { .. } | Self::Batch { .. } | Self::From { .. } => {
+                        unreachable!("handled above")
+                    }
                 }
             }
         }

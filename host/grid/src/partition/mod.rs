@@ -169,6 +169,12 @@ impl Partition {
             .collect()
     }
 
+    /// Reads that found their key, and that did not.
+    pub(crate) fn lookups(&self) -> (u64, u64) {
+        let all = self.fragments.iter().flatten();
+        all.fold((0, 0), |(hits, misses), of| (hits + of.hits, misses + of.misses))
+    }
+
     /// Whether there is no data.
     pub(crate) fn is_blank(&self) -> bool {
         self.fragments.iter().flatten().all(|fragment| fragment.is_blank())

@@ -14,6 +14,7 @@ use crate::map::Map;
 use crate::message::Message;
 use crate::session::MessageState;
 use crate::shared::Shared;
+use crate::tracking::Change;
 
 impl Partition {
     /// The ticket for these needs; `None` if there are none.
@@ -117,6 +118,11 @@ impl Partition {
     /// Takes the events for listeners.
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.changes.events)
+    }
+
+    /// Takes the changes for members that follow the maps.
+    pub(crate) fn take_followed(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes.followed)
     }
 
     /// The state of a ticket.

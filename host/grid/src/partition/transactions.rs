@@ -276,13 +276,15 @@ impl Partition {
         op: &Op<'_>,
         now: Duration,
     ) -> Result<Reply, OpError> {
-        let may_be_part = match op {
+        let (inner, _) = op.without_origin();
+        let may_be_part = match inner {
             Op::Key(..) | Op::Several(_) | Op::Transfer(..) => true,
             Op::By { op, .. } => matches!(**op, Op::Key(..) | Op::Several(_)),
             Op::Lease(..)
             | Op::Whole(_)
             | Op::Batch { .. }
             | Op::Transaction(_)
+            | Op::From { .. }
             | Op::Request { .. } => false,
         };
         if !may_be_part {
@@ -392,6 +394,13 @@ impl Partition {
             });
             debug_assert!(applied.is_ok(), "the keys were locked: {record:?}");
             self.changes.changed.push(hash);
+            self.changes.origin = open.changes.last_origin;
+            match &record.change {
+                RecordChange::Key(key, edit) => self.changes.follow(&map, key, edit),
+                RecordChange::Clear => self.changes.follow_clear(&map),
+                RecordChange::Forget(_) | RecordChange::Floor(_) => {}
+            }
+            self.changes.origin = None;
         }
         self.changes.events.append(&mut open.changes.events);
         let store = Arc::clone(&open.store);

@@ -11,6 +11,7 @@ mod network;
 #[allow(dead_code, reason = "shared: not all of it is used here")]
 mod world;
 
+mod caching;
 mod oracle;
 mod scenarios;
 mod store;

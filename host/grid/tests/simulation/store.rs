@@ -967,7 +967,7 @@ impl Store {
 }
 
 /// The value in a reply.
-fn number(reply: Reply) -> Option<u64> {
+pub(crate) fn number(reply: Reply) -> Option<u64> {
     match reply {
         Reply::Nil => None,
         Reply::Bytes(bytes) => {
@@ -977,7 +977,7 @@ fn number(reply: Reply) -> Option<u64> {
     }
 }
 
-fn key_bytes(key: u64) -> Vec<u8> {
+pub(crate) fn key_bytes(key: u64) -> Vec<u8> {
     format!("key-{key}").into_bytes()
 }
 

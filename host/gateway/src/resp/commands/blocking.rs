@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use convoke_grid::op::{End, MapOp, Op, SeveralOp, float};
-use convoke_grid::{Later, Map, OpError, Reply, Started};
+use convoke_grid::{Later, Map, OpError, Origin, Reply, Started, Unblock};
 use futures_util::future::select_all;
 
 use super::super::answer::{Answer, CommandError, Shape};
 use super::super::args::Args;
-use super::super::client::Client;
+use super::super::client::{Client, with_origin};
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
 use super::super::routing::{check_slot, one_partition};
@@ -141,22 +141,33 @@ pub(crate) fn start(
     if server.settings.redis_cluster {
         check_slot(server, keys.iter().copied())?;
     }
-    let later = if let Some(partition) = one_partition(&server.grid, &keys)? {
-        server.grid.block(&client.map, partition, op, wait)
+    let partition = one_partition(&server.grid, &keys)?;
+    let info = Arc::clone(&client.info);
+    let unblock = info.begin_blocking();
+    let later = if let Some(partition) = partition {
+        let op = with_origin(op.clone(), client.origin());
+        server.grid.block_until(&client.map, partition, &op, wait, unblock)
     } else {
         let Op::Several(several) = op else { return Err(CommandError::CROSS_SLOT) };
         let pop = Pop::of(several).ok_or(CommandError::CROSS_SLOT)?;
         let keys = keys.iter().map(|key| key.to_vec()).collect();
-        Box::pin(pop_any(Arc::clone(server), Arc::clone(&client.map), keys, pop, wait))
+        let (server, map) = (Arc::clone(server), Arc::clone(&client.map));
+        Box::pin(pop_any(server, map, keys, (pop, client.origin()), (wait, unblock)))
     };
     Ok(Outcome::Blocking(Box::pin(async move {
-        match later.await {
+        let reply = later.await;
+        let has_error = info.end_blocking();
+        match reply {
+            Ok(Reply::Nil) if has_error => UNBLOCKED.into(),
             Ok(Reply::Nil) => timed_out(),
             Ok(reply) => shape(arguments, reply),
             Err(error) => Err(error).into(),
         }
     })))
 }
+
+/// The reply of a command that `CLIENT UNBLOCK` has ended.
+const UNBLOCKED: CommandError = CommandError::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 
 /// As Redis: a null array, even where a command that does not block replies with a null string.
 fn timed_out() -> Answer {
@@ -176,12 +187,15 @@ pub(crate) fn move_element(
     };
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     let (from, to) = (from.to_vec(), to.to_vec());
+    let origin = client.origin();
     let since = Instant::now();
-    Outcome::Blocking(Box::pin(async move {
+    let info = Arc::clone(&client.info);
+    let unblock = info.begin_blocking();
+    let moved = async move {
         let grid = &server.grid;
         loop {
             let op = SeveralOp::MoveElement { from: &from, from_end, to: &to, to_end };
-            let op = MapOp { map: &map.name, op: Op::Several(op) };
+            let op = MapOp { map: &map.name, op: with_origin(Op::Several(op), origin) };
             let reply = match grid.transact(Vec::new(), vec![op], false) {
                 Started::Now(reply) => reply,
                 Started::Later(later) => later.await,
@@ -192,14 +206,21 @@ pub(crate) fn move_element(
                 Err(error) => return Err(error).into(),
             }
             let left = wait.map(|wait| wait.saturating_sub(since.elapsed()));
-            if left == Some(Duration::ZERO) {
+            if left == Some(Duration::ZERO) || unblock.is_set() {
                 return timed_out();
             }
             let first = Op::Several(SeveralOp::First(vec![&from]));
-            if let Err(error) = grid.block(&map, grid.partition_of(&from), &first, left).await {
+            let (partition, unblock) = (grid.partition_of(&from), Arc::clone(&unblock));
+            let there = grid.block_until(&map, partition, &first, left, unblock).await;
+            if let Err(error) = there {
                 return Err(error).into();
             }
         }
+    };
+    Outcome::Blocking(Box::pin(async move {
+        let answer = moved.await;
+        let has_error = info.end_blocking();
+        if has_error && answer == timed_out() { UNBLOCKED.into() } else { answer }
     }))
 }
 
@@ -235,13 +256,16 @@ pub(crate) fn pop_now(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &SeveralOp<'_>,
+    origin: Option<Origin>,
 ) -> Option<Later<Result<Reply, OpError>>> {
     let pop = Pop::of(op)?;
     let (SeveralOp::PopFirst { keys, .. } | SeveralOp::PopFirstSorted { keys, .. }) = op else {
         return None;
     };
     let keys = keys.iter().map(|key| key.to_vec()).collect();
-    Some(Box::pin(pop_any(Arc::clone(server), Arc::clone(map), keys, pop, Some(Duration::ZERO))))
+    let (server, map) = (Arc::clone(server), Arc::clone(map));
+    let wait = (Some(Duration::ZERO), Arc::default());
+    Some(Box::pin(pop_any(server, map, keys, (pop, origin), wait)))
 }
 
 /// Pops from the first non-empty key, in any partitions. Waits on all keys until one is not empty,
@@ -250,25 +274,29 @@ async fn pop_any(
     server: Arc<Server>,
     map: Arc<Map>,
     keys: Vec<Vec<u8>>,
-    pop: Pop,
-    wait: Option<Duration>,
+    (pop, origin): (Pop, Option<Origin>),
+    (wait, unblock): (Option<Duration>, Arc<Unblock>),
 ) -> Result<Reply, OpError> {
     let grid = &server.grid;
     let since = Instant::now();
     loop {
         for key in &keys {
-            let reply = server.submit(&map, grid.partition_of(key), &pop.op(key)).await?;
+            let op = with_origin(pop.op(key), origin);
+            let reply = server.submit(&map, grid.partition_of(key), &op).await?;
             if !matches!(reply, Reply::Nil | Reply::NilList) {
                 return Ok(reply);
             }
         }
         let left = wait.map(|wait| wait.saturating_sub(since.elapsed()));
+        if unblock.is_set() {
+            return Ok(Reply::Nil);
+        }
         if left == Some(Duration::ZERO) {
             return Ok(Reply::NilList);
         }
         let waiting = keys.iter().map(|key| {
             let op = Op::Several(SeveralOp::First(vec![key]));
-            grid.block(&map, grid.partition_of(key), &op, left)
+            grid.block_until(&map, grid.partition_of(key), &op, left, Arc::clone(&unblock))
         });
         let (first, ..) = select_all(waiting).await;
         first?;

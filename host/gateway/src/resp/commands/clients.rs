@@ -1,7 +1,7 @@
 //! Connection commands: authentication, protocol version and `CLIENT`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, expect};
@@ -12,6 +12,8 @@ use super::super::encode::Protocol;
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
 use super::super::server::REDIS_VERSION;
+use super::client_filter::{ClientFilter, Purpose};
+use super::tracking::redirection;
 use crate::databases::DATABASES;
 use crate::trust::Trust;
 use convoke_grid::Reply;
@@ -182,7 +184,7 @@ pub(crate) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(crate) fn info(client: &mut Client, table: &CommandTable, _: &Request<'_>) -> Begun {
-    Ok(Answer::text(line(table, &client.info, client.server.elapsed_ms()) + "\n").into())
+    Ok(Answer::verbatim(line(table, &client.info, client.server.elapsed_ms()) + "\n").into())
 }
 
 pub(crate) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
@@ -212,82 +214,100 @@ pub(crate) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
     }
 }
 
-pub(crate) fn getredir(_: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::integer(-1).into())
+pub(crate) fn pause(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut args = Args::new(request, 2);
+    let ms = args
+        .integer()
+        .map_err(|_| CommandError::new("ERR timeout is not an integer or out of range"))?;
+    let ms = u64::try_from(ms).map_err(|_| CommandError::new("ERR timeout is negative"))?;
+    let only_writes = args.take_keyword("write");
+    if !only_writes && args.remaining() > 0 && !args.take_keyword("all") {
+        return Err(CommandError::new("ERR CLIENT PAUSE mode must be WRITE or ALL"));
+    }
+    args.expect_end()?;
+    let server = &client.server;
+    let now_ms = server.elapsed_ms();
+    let until_ms = now_ms
+        .checked_add(ms)
+        .ok_or(CommandError::new("ERR timeout is not an integer or out of range"))?;
+    server.pause.begin(now_ms, until_ms, only_writes);
+    Ok(Answer::DONE.into())
 }
 
-pub(crate) fn unpause(_: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn unpause(client: &mut Client, _: &Request<'_>) -> Begun {
+    client.server.pause.end();
     Ok(Answer::DONE.into())
+}
+
+pub(crate) fn unblock(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut args = Args::new(request, 2);
+    let id = args.integer()?;
+    let with_error = args.take_keyword("error");
+    if !with_error && args.remaining() > 0 && !args.take_keyword("timeout") {
+        return Err(CommandError::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+    }
+    args.expect_end()?;
+    let info = u64::try_from(id).ok().and_then(|id| client.server.client_info(id));
+    let is_unblocked = info.is_some_and(|info| info.unblock(with_error));
+    Ok(Answer::integer(i64::from(is_unblocked)).into())
+}
+
+/// The flags of a client, as `CLIENT LIST` shows them.
+fn flags(info: &ClientInfo) -> String {
+    let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+    let tracking = *info.tracking.lock();
+    let flags: String = [
+        (is(&info.is_monitor), 'O'),
+        (info.is_subscribed(), 'P'),
+        (info.queued.load(Ordering::Relaxed) >= 0, 'x'),
+        (is(&info.is_blocked), 'b'),
+        (tracking.is_some(), 't'),
+        (is(&info.has_lost_redirection), 'R'),
+        (tracking.is_some_and(|tracking| tracking.is_broadcast), 'B'),
+    ]
+    .into_iter()
+    .filter_map(|(holds, flag)| holds.then_some(flag))
+    .collect();
+    if flags.is_empty() { "N".into() } else { flags }
 }
 
 /// Formats a client as a line of `CLIENT LIST`, as of `now` in `Server::elapsed_ms`.
 fn line(table: &CommandTable, info: &ClientInfo, now: u64) -> String {
     let names = info.names.lock().clone();
-    let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
-    let (topics, patterns) = (load(&info.topics), load(&info.patterns));
+    let load = |number: &AtomicUsize| number.load(Ordering::Relaxed);
     let command = table.rows.get(load(&info.command)).map_or("NULL", |command| command.name);
-    let flags = if topics + patterns > 0 {
-        "P"
-    } else if info.queued.load(Ordering::Relaxed) >= 0 {
-        "x"
-    } else if info.is_blocked.load(Ordering::Relaxed) {
-        "b"
-    } else {
-        "N"
-    };
     format!(
-        "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db={} sub={topics} psub={patterns} ssub=0 multi={} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} user={} redir={} resp={} lib-name={} lib-ver={} tot-cmds={}",
         info.id,
         info.peer,
         info.local,
         names.name,
         now.saturating_sub(info.since_ms) / 1_000,
         now.saturating_sub(info.active_ms.load(Ordering::Relaxed)) / 1_000,
+        flags(info),
         load(&info.database),
+        load(&info.topics),
+        load(&info.patterns),
+        load(&info.shard_topics),
         info.queued.load(Ordering::Relaxed),
+        load(&info.watched),
+        load(&info.input_bytes),
         names.user,
+        redirection(info),
         load(&info.protocol),
         names.library,
         names.library_version,
+        info.commands.load(Ordering::Relaxed),
     )
 }
 
-/// Keeps the clients of a type, as `CLIENT LIST TYPE` names it.
-fn retain_type(client_infos: &mut Vec<Arc<ClientInfo>>, kind: &[u8]) -> Result<(), CommandError> {
-    match &kind.to_ascii_lowercase()[..] {
-        b"normal" => client_infos.retain(|info| !info.is_subscribed()),
-        b"pubsub" => client_infos.retain(|info| info.is_subscribed()),
-        b"master" | b"replica" | b"slave" => client_infos.clear(),
-        kind => {
-            let kind = String::from_utf8_lossy(kind);
-            return Err(CommandError(format!("ERR Unknown client type '{kind}'").into()));
-        }
-    }
-    Ok(())
-}
-
 pub(crate) fn list(client: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
-    let mut args = Args::new(request, 2);
-    let mut client_infos = client.server.client_infos();
-    if args.take_keyword("type") {
-        retain_type(&mut client_infos, args.next()?)?;
-        args.expect_end()?;
-    } else if args.take_keyword("id") {
-        let mut ids = Vec::new();
-        while args.remaining() > 0 {
-            let id = args.integer().map_err(|_| CommandError::new("ERR Invalid client ID"))?;
-            ids.push(id.cast_unsigned());
-        }
-        if ids.is_empty() {
-            return Err(CommandError::SYNTAX);
-        }
-        client_infos.retain(|info| ids.contains(&info.id));
-    } else {
-        args.expect_end()?;
-    }
     let now = client.server.elapsed_ms();
-    let text: String = client_infos.iter().map(|info| line(table, info, now) + "\n").collect();
-    Ok(Answer::text(text).into())
+    let filter = ClientFilter::parse(&mut Args::new(request, 2), Purpose::List)?;
+    let infos = client.server.client_infos();
+    let chosen = infos.iter().filter(|info| filter.fits(info, client.info.id, now));
+    let text: String = chosen.map(|info| line(table, info, now) + "\n").collect();
+    Ok(Answer::verbatim(text).into())
 }
 
 pub(crate) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
@@ -302,41 +322,10 @@ pub(crate) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
             None => Err(CommandError::new("ERR No such client")),
         };
     }
-    let mut chosen = client_infos;
-    let mut skips_me = true;
-    while args.remaining() > 0 {
-        if args.take_keyword("id") {
-            let id = args.integer().ok().filter(|id| *id > 0);
-            let id = id.ok_or(CommandError::new("ERR client-id should be greater than 0"))?;
-            chosen.retain(|info| info.id == id.cast_unsigned());
-        } else if args.take_keyword("addr") {
-            let address = String::from_utf8_lossy(args.next()?).into_owned();
-            chosen.retain(|info| info.peer.to_string() == address);
-        } else if args.take_keyword("laddr") {
-            let address = String::from_utf8_lossy(args.next()?).into_owned();
-            chosen.retain(|info| info.local.to_string() == address);
-        } else if args.take_keyword("type") {
-            retain_type(&mut chosen, args.next()?)?;
-        } else if args.take_keyword("user") {
-            let user = args.next()?;
-            if ![Trust::Full, Trust::ReadOnly].iter().any(|t| t.user().as_bytes() == user) {
-                let user = String::from_utf8_lossy(user).into_owned();
-                return Err(CommandError(format!("ERR No such user '{user}'").into()));
-            }
-            chosen.retain(|info| info.names.lock().user.as_bytes() == user);
-        } else if args.take_keyword("skipme") {
-            if args.take_keyword("no") {
-                skips_me = false;
-            } else if !args.take_keyword("yes") {
-                return Err(CommandError::SYNTAX);
-            }
-        } else {
-            return Err(CommandError::SYNTAX);
-        }
-    }
-    if skips_me {
-        chosen.retain(|info| info.id != client.info.id);
-    }
+    let now = client.server.elapsed_ms();
+    let filter = ClientFilter::parse(&mut args, Purpose::Kill)?;
+    let fits = |info: &Arc<ClientInfo>| filter.fits(info, client.info.id, now);
+    let chosen: Vec<_> = client_infos.into_iter().filter(fits).collect();
     let count = Answer::count(chosen.len());
     Ok(kill_clients(client, &chosen, count))
 }

@@ -76,12 +76,12 @@ pub(crate) fn shards(client: &mut Client, _: &Request<'_>) -> Begun {
 
 pub(crate) fn nodes(client: &mut Client, _: &Request<'_>) -> Begun {
     expect_enabled(client)?;
-    Ok(Answer::text(node_lines(&client.server)).into())
+    Ok(Answer::verbatim(node_lines(&client.server)).into())
 }
 
 pub(crate) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
     expect_enabled(client)?;
-    Ok(Answer::text(info_text(&client.server)).into())
+    Ok(Answer::verbatim(info_text(&client.server)).into())
 }
 
 pub(crate) fn myid(client: &mut Client, _: &Request<'_>) -> Begun {

@@ -1,5 +1,6 @@
 //! Commands that describe commands: `COMMAND`, and `HELP` of commands with subcommands.
 
+use convoke_grid::Reply;
 use convoke_grid::glob::Glob;
 
 use super::super::answer::{Answer, CommandError};
@@ -8,6 +9,8 @@ use super::super::client::Client;
 use super::super::command::{Command, CommandTable, Keys};
 use super::super::outcome::Begun;
 use super::super::request::Request;
+use super::facts::{Fact, fact};
+use super::key_specs;
 
 /// A container command without a subcommand: a wrong number of arguments.
 pub(crate) fn container(_: &mut Client, request: &Request<'_>) -> Begun {
@@ -19,7 +22,7 @@ pub(crate) fn container(_: &mut Client, request: &Request<'_>) -> Begun {
 pub(crate) fn help(_: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
     let container = request.get(0).and_then(|name| table.row(name));
     let container = container.ok_or(CommandError::SYNTAX)?;
-    let line = |text: String| Answer::Reply(convoke_grid::Reply::Word(text));
+    let line = |text: String| Answer::Reply(Reply::Word(text));
     let name = container.name.to_uppercase();
     let first = format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     let mut lines = vec![line(first)];
@@ -73,27 +76,35 @@ fn requested_rows<'r>(
 
 /// A command as `COMMAND INFO` describes it, with its subcommands.
 fn info_entry(table: &CommandTable, command: &Command) -> Answer {
-    let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.into()));
     let (first, last, step) = match command.keys {
-        Keys::None
-        | Keys::Counted(_)
-        | Keys::CountedPairs(_)
-        | Keys::DestinationAndCounted
-        | Keys::Streams => (0, 0, 0),
-        Keys::SortedAndStored | Keys::FirstAndStored(_) => (1, 1, 1),
+        Keys::DestinationAndCounted | Keys::SortedAndStored | Keys::FirstAndStored(_) => (1, 1, 1),
+        Keys::None | Keys::Counted(_) | Keys::CountedPairs(_) | Keys::Streams => (0, 0, 0),
         Keys::Every { first, last, step } => (first as i64, last, step as i64),
     };
-    let categories = command.categories().into_iter().map(|name| simple(&format!("@{name}")));
+    let fact = fact(command.name);
+    let words = |text: fn(&Fact) -> &'static str| {
+        let text = fact.map(text).unwrap_or_default();
+        text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>()
+    };
+    let set = |words: Vec<String>| {
+        Answer::Reply(Reply::Set(words.into_iter().map(Reply::Word).collect()))
+    };
+    let bulks = |words: Vec<&str>| {
+        Answer::Reply(Reply::Set(words.iter().map(|word| Reply::bytes(word.as_bytes())).collect()))
+    };
+    let categories = command.categories().into_iter().map(|name| format!("@{name}"));
+    let flags = command.flag_names().into_iter().chain(words(|fact| fact.flags));
+    let specs = key_specs::of(command);
     Answer::List(vec![
         Answer::word(command.name),
         Answer::integer(command.arity.into()),
-        Answer::List(command.flag_names().into_iter().map(simple).collect()),
+        set(flags.map(str::to_owned).collect()),
         Answer::integer(first),
         Answer::integer(last),
         Answer::integer(step),
-        Answer::List(categories.collect()),
-        Answer::List(Vec::new()),
-        Answer::List(Vec::new()),
+        set(categories.collect()),
+        bulks(words(|fact| fact.tips)),
+        Answer::List(specs.iter().map(key_specs::KeySpec::answer).collect()),
         Answer::List(table.subcommands(command).map(|part| info_entry(table, part)).collect()),
     ])
 }
@@ -101,7 +112,10 @@ fn info_entry(table: &CommandTable, command: &Command) -> Answer {
 fn docs_entry(table: &CommandTable, command: &Command) -> (Answer, Answer) {
     let mut fields = vec![
         (Answer::word("summary"), Answer::word(command.summary)),
-        (Answer::word("since"), Answer::word("1.0.0")),
+        (
+            Answer::word("since"),
+            Answer::word(fact(command.name).map_or("1.0.0", |fact| fact.since)),
+        ),
         (Answer::word("group"), Answer::word(command.group.name())),
     ];
     let parts: Vec<_> = table.subcommands(command).map(|part| docs_entry(table, part)).collect();
@@ -127,7 +141,7 @@ pub(crate) fn command_info(
     if request.len() == 2 {
         return command(client, table, request);
     }
-    let none = Answer::Reply(convoke_grid::Reply::NilList);
+    let none = Answer::Reply(Reply::NilList);
     let all = requested_rows(table, request)
         .map(|row| row.map_or_else(|| none.clone(), |row| info_entry(table, row)));
     Ok(Answer::List(all.collect()).into())
@@ -142,24 +156,51 @@ pub(crate) fn command_docs(_: &mut Client, table: &CommandTable, request: &Reque
     Ok(Answer::Map(all).into())
 }
 
-pub(crate) fn command_getkeys(
-    _: &mut Client,
+/// The keys of the command that a request names with its arguments.
+fn requested_keys<'a>(
     table: &CommandTable,
-    request: &Request<'_>,
-) -> Begun {
+    request: &Request<'a>,
+) -> Result<key_specs::KeysAndFlags<'a>, CommandError> {
     let rest: Vec<&[u8]> = request.from(2).collect();
     let name = rest.first().copied().unwrap_or_default();
     let row = table.resolve(name, rest.get(1).copied());
     let command = row.map(|index| &table.rows[index]);
     let command = command.map_err(|_| CommandError::new("ERR Invalid command specified"))?;
+    let specs = key_specs::of(command);
+    if specs.is_empty() || specs.iter().all(|spec| spec.is_not_key()) {
+        return Err(CommandError::new("ERR The command has no key arguments"));
+    }
     if !command.takes(rest.len()) {
         return Err(CommandError::new("ERR Invalid number of arguments specified for command"));
     }
-    let keys = command.keys_of(&rest);
-    if keys.is_empty() {
-        return Err(CommandError::new("ERR The command has no key arguments"));
+    let keys = key_specs::keys_and_flags(command, &rest);
+    let may_be_none =
+        fact(command.name).is_some_and(|fact| fact.flags.contains("no_mandatory_keys"));
+    if keys.is_empty() && !may_be_none {
+        return Err(CommandError::new("ERR Invalid arguments specified for command"));
     }
-    Ok(Answer::List(keys.into_iter().map(Answer::bytes).collect()).into())
+    Ok(keys)
+}
+
+pub(crate) fn command_getkeys(
+    _: &mut Client,
+    table: &CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    let keys = requested_keys(table, request)?;
+    Ok(Answer::List(keys.into_iter().map(|(key, _)| Answer::bytes(key)).collect()).into())
+}
+
+pub(crate) fn command_getkeysandflags(
+    _: &mut Client,
+    table: &CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    let entry = |(key, flags): (&[u8], Vec<&str>)| {
+        Answer::List(vec![Answer::bytes(key), key_specs::flags_answer(&flags)])
+    };
+    let keys = requested_keys(table, request)?;
+    Ok(Answer::List(keys.into_iter().map(entry).collect()).into())
 }
 
 #[cfg(test)]
@@ -191,11 +232,17 @@ mod tests {
         let infos = list(call(&mut client, &names).await);
         let kill = list(infos[0].clone());
         assert_eq!((&kill[0], &kill[1]), (&Answer::word("client|kill"), &Answer::integer(-3)));
-        let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.to_owned()));
-        assert_eq!(kill[2], Answer::List(vec![simple("admin")]));
-        assert!(list(kill[6].clone()).contains(&simple("@dangerous")));
+        let set = |answer: &Answer| {
+            let Answer::Reply(Reply::Set(all)) = answer else { panic!("{answer:?}") };
+            all.iter().map(|one| format!("{one:?}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            set(&kill[2]),
+            r#"Word("admin") Word("noscript") Word("loading") Word("stale")"#
+        );
+        assert!(set(&kill[6]).contains("@dangerous"));
         assert!(list(list(infos[1].clone())[9].clone()).contains(&infos[0]));
-        assert_eq!(infos[2], Answer::Reply(convoke_grid::Reply::NilList));
+        assert_eq!(infos[2], Answer::Reply(Reply::NilList));
 
         let docs = call(&mut client, &[b"command", b"docs", b"client"]).await;
         let Answer::Map(docs) = docs else { panic!("{docs:?}") };

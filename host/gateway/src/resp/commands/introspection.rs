@@ -1,20 +1,19 @@
-//! Commands that report on the server: `INFO`, `CONFIG`, `TIME`, `WAIT`.
+//! Commands that report on the server: `CONFIG`, `TIME`, `WAIT`.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use convoke_grid::glob::Glob;
-use convoke_grid::op::WholeOp;
-use convoke_grid::topic::{NAMES_MAX, SubscriptionInfo, SubscriptionQuery, TooManyNames};
+use convoke_grid::op::integer;
 
-use super::super::answer::{Answer, CommandError, sum_of};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
-use super::super::server::{REDIS_VERSION, Server};
+use super::super::server::Server;
+use super::super::slow_log::SLOW_COMMANDS_MAX;
+use super::super::tracking::TRACKED_KEYS_MAX;
+use super::info;
 use crate::databases::DATABASES;
 use crate::notifications::{EventMask, SETTING};
 
@@ -68,18 +67,14 @@ fn backups(client: &Client) -> usize {
     others.min(client.map.settings().backups.into())
 }
 
-/// Number of channels or patterns that clients of this member are subscribed to.
-fn count_local(server: &Server, query: &SubscriptionQuery) -> usize {
-    match server.grid.subscriptions_here(query) {
-        Ok(SubscriptionInfo::Names(names)) => names.len(),
-        Ok(SubscriptionInfo::Counts(_)) => 0,
-        Err(TooManyNames) => NAMES_MAX,
-    }
-}
-
 pub(crate) fn whoami(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::text(client.info.names.lock().user).into())
 }
+
+/// Threshold of `SLOWLOG`, in microseconds.
+const SLOW: &str = "slowlog-log-slower-than";
+/// Threshold of `LATENCY`, in milliseconds.
+const LATENCY: &str = "latency-monitor-threshold";
 
 /// The settings of `CONFIG GET`, with their values.
 fn settings(server: &Server) -> Vec<(&'static str, String)> {
@@ -96,6 +91,10 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("timeout", idle.to_string()),
         ("port", server.port.to_string()),
         ("proto-max-bulk-len", ARGUMENT_BYTES_MAX.to_string()),
+        (SLOW, server.stats.slow_log.slow_us().to_string()),
+        ("slowlog-max-len", SLOW_COMMANDS_MAX.to_string()),
+        (LATENCY, server.stats.slow_log.latency_ms().to_string()),
+        ("tracking-table-max-keys", TRACKED_KEYS_MAX.to_string()),
         (SETTING, EventMask::parse(&notified).unwrap_or_default().text()),
         ("cluster-enabled", text(if server.settings.redis_cluster { "yes" } else { "no" })),
     ]
@@ -129,9 +128,7 @@ pub(crate) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(crate) fn config_resetstat(client: &mut Client, _: &Request<'_>) -> Begun {
-    let server = &client.server;
-    let seen = server.counters.commands.load(Ordering::Relaxed);
-    server.counted_from.store(seen, Ordering::Relaxed);
+    info::reset(&client.server);
     Ok(Answer::DONE.into())
 }
 
@@ -153,6 +150,22 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
         }
         return Ok(());
     }
+    // These two apply to this member only.
+    if name == SLOW || name == LATENCY {
+        let number = integer(value);
+        let number = number.ok_or_else(|| failed("argument couldn't be parsed into an integer"))?;
+        let min = if name == SLOW { -1 } else { 0 };
+        if number < min {
+            let why = format!("argument must be between {min} and {} inclusive", i64::MAX);
+            return Err(failed(&why));
+        }
+        if applies && name == SLOW {
+            server.stats.slow_log.set_slow_us(number);
+        } else if applies {
+            server.stats.slow_log.set_latency_ms(number.unsigned_abs());
+        }
+        return Ok(());
+    }
     let known = settings(server).into_iter().find(|(known, _)| *known == name);
     match known {
         // Setting the current value again is allowed.
@@ -161,118 +174,5 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
         None => Err(CommandError(
             format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into(),
         )),
-    }
-}
-
-/// The sections of `INFO`, in order.
-const SECTIONS: [&str; 7] =
-    ["server", "clients", "memory", "stats", "replication", "cluster", "keyspace"];
-
-pub(crate) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
-    let mut wanted: Vec<String> =
-        request.from(1).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).collect();
-    if wanted.is_empty()
-        || wanted.iter().any(|word| ["all", "everything", "default"].contains(&&**word))
-    {
-        wanted = SECTIONS.map(String::from).to_vec();
-    }
-    let server = Arc::clone(&client.server);
-    Ok(Outcome::Pending(Box::pin(async move {
-        let mut text = String::new();
-        for section in SECTIONS.iter().filter(|section| wanted.iter().any(|word| word == **section))
-        {
-            if !text.is_empty() {
-                text.push_str("\r\n");
-            }
-            let mut title = (*section).to_owned();
-            title[..1].make_ascii_uppercase();
-            let _ = write!(text, "# {title}\r\n");
-            for (name, value) in fields(&server, section).await {
-                let _ = write!(text, "{name}:{value}\r\n");
-            }
-        }
-        Answer::text(text)
-    })))
-}
-
-async fn fields(server: &Server, section: &str) -> Vec<(String, String)> {
-    let field = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
-    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let counters = &server.counters;
-    match section {
-        "server" => {
-            let up_s = server.elapsed_ms() / 1_000;
-            let mode = if server.settings.redis_cluster { "cluster" } else { "standalone" };
-            vec![
-                field("redis_version", &REDIS_VERSION),
-                field("redis_mode", &mode),
-                field("convoke_version", &env!("CARGO_PKG_VERSION")),
-                field("os", &std::env::consts::OS),
-                field("arch_bits", &usize::BITS),
-                field("process_id", &std::process::id()),
-                field("run_id", &server.grid.me().to_string().replace('-', "")),
-                field("tcp_port", &server.port),
-                field("uptime_in_seconds", &up_s),
-                field("uptime_in_days", &(up_s / 86_400)),
-            ]
-        }
-        "clients" => {
-            let waiting = |info: &&Arc<super::super::client_info::ClientInfo>| {
-                info.is_blocked.load(Ordering::Relaxed)
-            };
-            vec![
-                field("connected_clients", &server.clients()),
-                field("maxclients", &server.settings.clients_max),
-                field("blocked_clients", &server.client_infos().iter().filter(waiting).count()),
-            ]
-        }
-        "memory" => {
-            let bytes: u64 = server.grid.maps().iter().map(|map| map.bytes()).sum();
-            vec![
-                field("used_memory", &bytes),
-                field("used_memory_human", &format!("{:.2}M", bytes as f64 / f64::from(1 << 20))),
-                field("maxmemory", &0),
-                field("maxmemory_policy", &"noeviction"),
-            ]
-        }
-        "stats" => {
-            let maps = server.grid.maps();
-            vec![
-                field("total_connections_received", &load(&counters.accepted)),
-                field(
-                    "total_commands_processed",
-                    &load(&counters.commands).saturating_sub(load(&server.counted_from)),
-                ),
-                field("rejected_connections", &load(&counters.turned_away)),
-                field("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
-                field("expired_subkeys", &maps.iter().map(|map| map.expired_fields()).sum::<u64>()),
-                field("evicted_keys", &maps.iter().map(|map| map.evicted()).sum::<u64>()),
-                field("pubsub_channels", &count_local(server, &SubscriptionQuery::Topics(None))),
-                field("pubsub_patterns", &count_local(server, &SubscriptionQuery::Patterns)),
-            ]
-        }
-        "replication" => vec![
-            field("role", &"master"),
-            field("connected_slaves", &0),
-            field("loading", &0),
-            field("convoke_members", &server.cluster.nodes().len()),
-            field("convoke_safe", &u8::from(server.grid.is_safe())),
-        ],
-        "cluster" => vec![field("cluster_enabled", &u8::from(server.settings.redis_cluster))],
-        "keyspace" => {
-            let mut all = Vec::new();
-            for (database, map) in server.databases() {
-                let count = match server.submit_all(&map, WholeOp::Length).await {
-                    Ok(replies) => sum_of(&replies),
-                    Err(_) => continue,
-                };
-                if count > 0 {
-                    let value = format!("keys={count},expires=0,avg_ttl=0");
-                    all.push((format!("db{database}"), value));
-                }
-            }
-            all
-        }
-        _ => Vec::new(),
     }
 }

@@ -4,15 +4,20 @@
 
 pub(super) mod bits;
 pub(super) mod blocking;
+mod client_filter;
 pub(super) mod clients;
 pub(super) mod cluster;
 pub(super) mod describe;
+pub(super) mod facts;
 pub(super) mod fields;
 pub(super) mod geo;
 pub(super) mod hashes;
 pub(super) mod hyperloglogs;
+pub(super) mod info;
 pub(super) mod introspection;
+pub(super) mod key_specs;
 pub(super) mod keys;
+pub(super) mod latency;
 pub(super) mod lists;
 pub(super) mod multi_partition;
 pub(super) mod objects;
@@ -23,4 +28,5 @@ pub(super) mod sorted_sets;
 pub(super) mod sorting;
 pub(super) mod streams;
 pub(super) mod strings;
+pub(super) mod tracking;
 pub(super) mod transactions;

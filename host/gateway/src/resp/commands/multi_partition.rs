@@ -10,10 +10,11 @@ use convoke_grid::op::{
     StreamRead, Union, Weighted, combine, combine_sorted, common_subsequence, plain_members,
     scored_members,
 };
-use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
+use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Origin, Reply, Score, Started};
 use futures_util::future::join_all;
 
 use super::super::answer::{CommandError, bytes_of, sum_of};
+use super::super::client::with_origin;
 use super::super::encode::error_text;
 use super::super::server::Server;
 
@@ -64,6 +65,7 @@ pub(crate) fn start(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &Op<'_>,
+    origin: Option<Origin>,
 ) -> Result<PendingReply, CommandError> {
     // An error that one partition would report is found before any partition starts.
     if op.keys().iter().any(|key| key.len() > KEY_BYTES_MAX) {
@@ -72,10 +74,12 @@ pub(crate) fn start(
     let Op::Several(op) = op else { return Err(CommandError::CROSS_SLOT) };
     Ok(match op {
         SeveralOp::Get(keys) => get(server, map, keys),
-        SeveralOp::Put { pairs, absent: false } => put(server, map, pairs),
-        SeveralOp::Exist(keys) => sum(server, map, keys, SeveralOp::Exist, KEYS_FOUND),
-        SeveralOp::Touch(keys) => sum(server, map, keys, SeveralOp::Touch, KEYS_FOUND),
-        SeveralOp::Remove(keys) => sum(server, map, keys, SeveralOp::Remove, KEYS_REMOVED),
+        SeveralOp::Put { pairs, absent: false } => put(server, map, pairs, origin),
+        SeveralOp::Exist(keys) => sum((server, map), keys, SeveralOp::Exist, KEYS_FOUND, None),
+        SeveralOp::Touch(keys) => sum((server, map), keys, SeveralOp::Touch, KEYS_FOUND, None),
+        SeveralOp::Remove(keys) => {
+            sum((server, map), keys, SeveralOp::Remove, KEYS_REMOVED, origin)
+        }
         SeveralOp::CombineSets { how, keys, store: None } => combine_sets(server, map, *how, keys),
         SeveralOp::CountCommon { keys, sorted, limit } => count(server, map, keys, *sorted, *limit),
         SeveralOp::CombineSorted { how, keys, aggregate, scores, store: None } => {
@@ -85,8 +89,8 @@ pub(crate) fn start(
         SeveralOp::Lcs { first, second, answer } => lcs(server, map, [first, second], *answer),
         SeveralOp::ReadStreams { streams, count } => read_streams(server, map, streams, *count),
         SeveralOp::PopFirst { .. } | SeveralOp::PopFirstSorted { .. } => {
-            let popped =
-                super::blocking::pop_now(server, map, op).ok_or(CommandError::CROSS_SLOT)?;
+            let popped = super::blocking::pop_now(server, map, op, origin)
+                .ok_or(CommandError::CROSS_SLOT)?;
             Box::pin(async move { popped.await.map_err(CommandError::from) })
         }
         _ => return Err(CommandError::CROSS_SLOT),
@@ -219,25 +223,30 @@ fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
 
 /// Starts an operation in each partition, on what is at its positions in the request.
 fn submit_parts<'k, T: Copy>(
-    server: &Server,
-    map: &Arc<Map>,
+    (server, map): (&Server, &Arc<Map>),
     parts: &BTreeMap<u16, Vec<usize>>,
     items: &[T],
     op: impl Fn(Vec<T>) -> SeveralOp<'k>,
+    origin: Option<Origin>,
 ) -> Vec<PartitionReply> {
     parts
         .iter()
         .map(|(partition, positions)| {
             let part = positions.iter().map(|position| items[*position]).collect();
-            server.submit(map, *partition, &Op::Several(op(part)))
+            server.submit(map, *partition, &with_origin(Op::Several(op(part)), origin))
         })
         .collect()
 }
 
-fn put(server: &Arc<Server>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> PendingReply {
+fn put(
+    server: &Arc<Server>,
+    map: &Arc<Map>,
+    pairs: &[(&[u8], &[u8])],
+    origin: Option<Origin>,
+) -> PendingReply {
     let parts = by_partition(&server.grid, pairs.iter().map(|(key, _)| *key));
     let op = |pairs| SeveralOp::Put { pairs, absent: false };
-    let pending = submit_parts(server, map, &parts, pairs, op);
+    let pending = submit_parts((server, map), &parts, pairs, op, origin);
     Box::pin(async move {
         merge_replies(counted(&parts, join_all(pending).await), KEYS_WRITTEN)?;
         Ok(Reply::Done)
@@ -245,14 +254,14 @@ fn put(server: &Arc<Server>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> Pendin
 }
 
 fn sum<'k>(
-    server: &Arc<Server>,
-    map: &Arc<Map>,
+    (server, map): (&Arc<Server>, &Arc<Map>),
     keys: &[&'k [u8]],
     op: fn(Vec<&'k [u8]>) -> SeveralOp<'k>,
     report: PartialReport,
+    origin: Option<Origin>,
 ) -> PendingReply {
     let parts = by_partition(&server.grid, keys.iter().copied());
-    let pending = submit_parts(server, map, &parts, keys, op);
+    let pending = submit_parts((server, map), &parts, keys, op, origin);
     Box::pin(async move {
         let replies = merge_replies(counted(&parts, join_all(pending).await), report)?;
         Ok(Reply::Integer(sum_of(&replies)))
@@ -261,7 +270,7 @@ fn sum<'k>(
 
 fn count_union(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
     let parts = by_partition(&server.grid, keys.iter().copied());
-    let pending = submit_parts(server, map, &parts, keys, SeveralOp::Union);
+    let pending = submit_parts((server, map), &parts, keys, SeveralOp::Union, None);
     Box::pin(async move {
         let replies = read(join_all(pending).await)?;
         Ok(Union::join(parts.into_values().zip(replies))?.count())

@@ -7,18 +7,34 @@ use convoke_grid::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, expect};
-use super::super::client::{Client, SUBSCRIPTIONS_MAX};
+use super::super::client::{Channel, Client, SUBSCRIPTIONS_MAX};
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
+use super::super::routing::check_slot;
 use crate::notifications::may_match_events;
 
 pub(crate) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
+    send(client, request, false)
+}
+
+/// `SPUBLISH`. The message is delivered on all members, so that it does not matter to which of them a
+/// subscriber is connected.
+pub(crate) fn spublish(client: &mut Client, request: &Request<'_>) -> Begun {
+    if client.server.settings.redis_cluster {
+        check_slot(&client.server, request.get(1))?;
+    }
+    send(client, request, true)
+}
+
+fn send(client: &Client, request: &Request<'_>, is_shard: bool) -> Begun {
     let mut args = Args::new(request, 1);
     let (topic, payload) = (args.next()?, args.next()?);
     if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
         return Err(CommandError::new("ERR the channel name is too long"));
     }
-    let count = client.server.grid.publish(topic, payload)?;
+    let grid = &client.server.grid;
+    let count =
+        if is_shard { grid.publish_shard(topic, payload) } else { grid.publish(topic, payload) }?;
     Ok(Outcome::Pending(Box::pin(async {
         Answer::integer(i64::try_from(count.await).unwrap_or(i64::MAX))
     })))
@@ -29,7 +45,7 @@ fn confirmation(kind: &'static str, topic: Answer, count: usize) -> Vec<Answer> 
     vec![Answer::bytes(kind.as_bytes()), topic, Answer::count(count)]
 }
 
-fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun {
+fn begin(client: &mut Client, request: &Request<'_>, channel: Channel) -> Begun {
     let topics = Args::new(request, 1).rest();
     if client.subscriptions() + topics.len() > SUBSCRIPTIONS_MAX {
         return Err(CommandError(
@@ -39,12 +55,19 @@ fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun 
     if topics.iter().any(|topic| topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX) {
         return Err(CommandError::new("ERR the channel name is too long"));
     }
-    let kind = if is_pattern { "psubscribe" } else { "subscribe" };
-    let of_keys = topics.iter().any(|topic| may_match_events(topic, is_pattern));
+    let kind = match channel {
+        Channel::Named => "subscribe",
+        Channel::Pattern => "psubscribe",
+        Channel::Shard => "ssubscribe",
+    };
+    let is_pattern = channel == Channel::Pattern;
+    let of_keys =
+        channel != Channel::Shard && topics.iter().any(|topic| may_match_events(topic, is_pattern));
     let mut pushes = Vec::with_capacity(topics.len());
     for topic in topics {
-        client.subscribe(topic, is_pattern);
-        pushes.push(confirmation(kind, Answer::bytes(topic), client.subscriptions()));
+        client.subscribe(topic, channel);
+        let count = client.subscriptions_like(channel);
+        pushes.push(confirmation(kind, Answer::bytes(topic), count));
     }
     if !of_keys {
         return Ok(Answer::Pushes(pushes).into());
@@ -57,38 +80,54 @@ fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun 
     })))
 }
 
-fn end(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun {
+fn end(client: &mut Client, request: &Request<'_>, channel: Channel) -> Begun {
     let mut topics: Vec<Bytes> = request.from(1).map(Bytes::copy_from_slice).collect();
     if topics.is_empty() {
-        topics = client.all(is_pattern);
+        topics = client.all(channel);
     }
-    let kind = if is_pattern { "punsubscribe" } else { "unsubscribe" };
+    let kind = match channel {
+        Channel::Named => "unsubscribe",
+        Channel::Pattern => "punsubscribe",
+        Channel::Shard => "sunsubscribe",
+    };
     if topics.is_empty() {
-        let pushes = vec![confirmation(kind, Answer::NIL, client.subscriptions())];
+        let pushes = vec![confirmation(kind, Answer::NIL, client.subscriptions_like(channel))];
         return Ok(Answer::Pushes(pushes).into());
     }
     let mut pushes = Vec::with_capacity(topics.len());
     for topic in topics {
-        client.unsubscribe(&topic, is_pattern);
-        pushes.push(confirmation(kind, Answer::bytes(&topic), client.subscriptions()));
+        client.unsubscribe(&topic, channel);
+        let count = client.subscriptions_like(channel);
+        pushes.push(confirmation(kind, Answer::bytes(&topic), count));
     }
     Ok(Answer::Pushes(pushes).into())
 }
 
 pub(crate) fn subscribe(client: &mut Client, request: &Request<'_>) -> Begun {
-    begin(client, request, false)
+    begin(client, request, Channel::Named)
 }
 
 pub(crate) fn psubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
-    begin(client, request, true)
+    begin(client, request, Channel::Pattern)
 }
 
 pub(crate) fn unsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
-    end(client, request, false)
+    end(client, request, Channel::Named)
 }
 
 pub(crate) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
-    end(client, request, true)
+    end(client, request, Channel::Pattern)
+}
+
+pub(crate) fn ssubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+    if client.server.settings.redis_cluster {
+        check_slot(&client.server, request.from(1))?;
+    }
+    begin(client, request, Channel::Shard)
+}
+
+pub(crate) fn sunsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+    end(client, request, Channel::Shard)
 }
 
 /// Queries the subscriptions of all members; with `--redis-cluster`, those of this member, since
@@ -113,23 +152,39 @@ fn shown(
     found.map_or_else(|error| CommandError(format!("ERR {error}").into()).into(), answer)
 }
 
-pub(crate) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {
-    expect(request, "pubsub|channels", 2..=3)?;
-    let query = SubscriptionQuery::Topics(request.get(2).map(Bytes::copy_from_slice));
-    Ok(find(client, &query, |found| {
+fn list_channels(
+    client: &Client,
+    request: &Request<'_>,
+    query: fn(Option<Bytes>) -> SubscriptionQuery,
+) -> Outcome {
+    let query = query(request.get(2).map(Bytes::copy_from_slice));
+    find(client, &query, |found| {
         Answer::List(names(found).iter().map(|name| Answer::bytes(name)).collect())
-    }))
+    })
 }
 
-pub(crate) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
+fn count_subscribers(
+    client: &Client,
+    request: &Request<'_>,
+    query: fn(Vec<Bytes>) -> SubscriptionQuery,
+) -> Outcome {
     let topics: Vec<Bytes> = request.from(2).map(Bytes::copy_from_slice).collect();
-    Ok(find(client, &SubscriptionQuery::Counts(topics.clone()), move |found| {
+    find(client, &query(topics.clone()), move |found| {
         let SubscriptionInfo::Counts(counts) = found else { return Answer::List(Vec::new()) };
         let each = |(topic, count): (Bytes, u64)| {
             [Answer::bytes(&topic), Answer::integer(i64::try_from(count).unwrap_or(i64::MAX))]
         };
         Answer::List(topics.into_iter().zip(counts).flat_map(each).collect())
-    }))
+    })
+}
+
+pub(crate) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {
+    expect(request, "pubsub|channels", 2..=3)?;
+    Ok(list_channels(client, request, SubscriptionQuery::Topics))
+}
+
+pub(crate) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
+    Ok(count_subscribers(client, request, SubscriptionQuery::Counts))
 }
 
 pub(crate) fn numpat(client: &mut Client, _: &Request<'_>) -> Begun {
@@ -143,12 +198,11 @@ fn names(found: SubscriptionInfo) -> BTreeSet<Bytes> {
     }
 }
 
-pub(crate) fn shardchannels(_: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn shardchannels(client: &mut Client, request: &Request<'_>) -> Begun {
     expect(request, "pubsub|shardchannels", 2..=3)?;
-    Ok(Answer::List(Vec::new()).into())
+    Ok(list_channels(client, request, SubscriptionQuery::ShardTopics))
 }
 
-pub(crate) fn shardnumsub(_: &mut Client, request: &Request<'_>) -> Begun {
-    let each = |name| [Answer::bytes(name), Answer::count(0)];
-    Ok(Answer::List(request.from(2).flat_map(each).collect()).into())
+pub(crate) fn shardnumsub(client: &mut Client, request: &Request<'_>) -> Begun {
+    Ok(count_subscribers(client, request, SubscriptionQuery::ShardCounts))
 }

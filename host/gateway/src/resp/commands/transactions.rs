@@ -27,6 +27,7 @@ pub(crate) fn multi(client: &mut Client, _: &Request<'_>) -> Begun {
 pub(crate) fn end(client: &mut Client) -> Option<(Transaction, Vec<Watched>)> {
     let transaction = client.transaction.take()?;
     client.info.queued.store(-1, Ordering::Relaxed);
+    client.info.watched.store(0, Ordering::Relaxed);
     Some((transaction, std::mem::take(&mut client.watched.lock())))
 }
 
@@ -37,6 +38,7 @@ pub(crate) fn discard(client: &mut Client, _: &Request<'_>) -> Begun {
 
 pub(crate) fn unwatch(client: &mut Client, _: &Request<'_>) -> Begun {
     client.watched.lock().clear();
+    client.info.watched.store(0, Ordering::Relaxed);
     Ok(Answer::DONE.into())
 }
 
@@ -67,6 +69,7 @@ pub(crate) fn watch(client: &mut Client, request: &Request<'_>) -> Begun {
         versions.push(async move { (key, later.await) });
     }
     let all = Arc::clone(&client.watched);
+    let info = Arc::clone(&client.info);
     Ok(Outcome::Barrier(Box::pin(async move {
         let answers = join_all(versions).await;
         let mut failed = None;
@@ -82,6 +85,7 @@ pub(crate) fn watch(client: &mut Client, request: &Request<'_>) -> Begun {
             }
             all.push(Watched { database, key, version });
         }
+        info.watched.store(all.len(), Ordering::Relaxed);
         match failed {
             Some(error) => Err(error).into(),
             None => Answer::DONE,

@@ -17,16 +17,18 @@ use convoke_grid::{Map, OpError, Reply, Started, Version};
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError, Shape, bytes_of};
-use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched};
+use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched, with_origin};
 use super::super::command::{Command, Group, Handler, Keys};
+use super::super::commands::tracking;
 use super::super::commands::transactions::end;
 use super::super::outcome::{Begun, Continuation, Outcome};
 use super::super::rdb::DECODED_BYTES_MAX;
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
+use super::super::stats::Ended;
 use super::admit::{admit, is_busy};
 use super::run::{check_other_map, run};
-use super::table::COMMANDS;
+use super::table::{COMMANDS, TABLE};
 use crate::databases::DATABASES;
 
 /// Queues a command until `EXEC`.
@@ -80,6 +82,7 @@ pub(super) fn exec(client: &mut Client) -> Begun {
     if is_busy(client) && transaction.queued.iter().any(accesses_data) {
         return Err(CommandError::BUSY);
     }
+    tracking::note_reads_of(client, &TABLE, &transaction.queued);
     let mut versions = Vec::with_capacity(watched.len());
     for Watched { database, key, version } in watched {
         versions.push((client.server.database(database)?, key, version?));
@@ -193,7 +196,7 @@ impl Steps {
                 }
                 Some((Ok(op), shape)) => {
                     decoded_bytes += decoded(&op);
-                    step.ops.push((Arc::clone(&map), op));
+                    step.ops.push((Arc::clone(&map), with_origin(op, client.origin())));
                     Some(ReplySource::Grid(request.len(), shape))
                 }
                 Some((Err(error), _)) => Some(ReplySource::Failed(error)),
@@ -304,6 +307,8 @@ impl Steps {
                 };
                 let mut outcomes = Vec::with_capacity(commands.len());
                 for (source, queued) in sources.into_iter().zip(commands) {
+                    let (lane, command) = (client.lane, queued.command);
+                    client.server.stats.count(lane, command, (None, false), Ended::Done);
                     outcomes.push(match source.unwrap_or(ReplySource::Local(queued)) {
                         ReplySource::Grid(arguments, shape) => {
                             let reply = replies.next().unwrap_or(Reply::Nil);

@@ -10,17 +10,21 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use convoke_grid::OpError;
 
 use super::answer::{Answer, CommandError};
 use super::client::{Client, ReplyMode};
 use super::command::{Command, Handler, Missing};
+use super::commands::tracking;
 use super::encode::{Encoder, error_text};
-use super::outcome::Outcome;
-use super::request::Request;
+use super::outcome::{Begun, Continuation, Outcome};
+use super::request::{OwnedRequest, Request};
 use super::scripts;
 use super::server::Server;
+use super::slow_log::{KeptArguments, slow_arguments};
+use super::stats::{Ended, InProgress};
 use admit::{admit, check_memory};
 use run::run;
 use table::{COMMANDS, TABLE, get_index};
@@ -28,46 +32,138 @@ use table::{COMMANDS, TABLE, get_index};
 /// Starts the command of a request. A reply that is available at once may be written directly to
 /// `sink`.
 pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Outcome {
-    client.server.counters.commands.fetch_add(1, Ordering::Relaxed);
-    let admitted = row_of(request).and_then(|index| {
+    let server = &client.server;
+    server.counters.commands.fetch_add(1, Ordering::Relaxed);
+    server.stats.set_names(|| COMMANDS.iter().map(|row| row.name).collect());
+    let found = row_of(request);
+    let row = found.as_ref().ok().copied();
+    let admitted = found.and_then(|index| {
         admit(client, &COMMANDS[index], request)?;
         check_memory(client, &COMMANDS[index])?;
         Ok(index)
     });
-    let index = match admitted {
-        Ok(index) => index,
+    let outcome = match admitted {
+        Ok(index) => begin_admitted(client, index, request, sink),
         Err(error) => {
-            if let Some(transaction) = &mut client.transaction {
-                transaction.is_aborted = true;
+            if let Some(index) = row {
+                server.stats.count(client.lane, index, (None, false), Ended::Rejected);
             }
-            let is_other_protocol = request
-                .get(0)
-                .is_some_and(|name| OTHER_PROTOCOLS.contains(&&*name.to_ascii_lowercase()));
-            return if is_other_protocol {
-                // Cross-protocol scripting by a browser: the rest of the input must not be
-                // executed.
-                Outcome::Close(Answer::Nothing)
-            } else {
-                error.into()
-            };
+            server.stats.count_error(&error.0);
+            reject(client, error, request)
         }
     };
-    client.info.command.store(index, Ordering::Relaxed);
+    if client.tracking.is_some() {
+        tracking::end_choice(client, row.map(|index| &COMMANDS[index]));
+    }
+    outcome
+}
+
+/// The outcome of a command that the client may not run.
+fn reject(client: &mut Client, error: CommandError, request: &Request<'_>) -> Outcome {
+    if let Some(transaction) = &mut client.transaction {
+        transaction.is_aborted = true;
+    }
+    let is_other_protocol =
+        request.get(0).is_some_and(|name| OTHER_PROTOCOLS.contains(&&*name.to_ascii_lowercase()));
+    if is_other_protocol {
+        // Cross-protocol scripting by a browser: the rest of the input must not be executed.
+        Outcome::Close(Answer::Nothing)
+    } else {
+        error.into()
+    }
+}
+
+/// Starts or queues a command that the client may run.
+fn begin_admitted(
+    client: &mut Client,
+    index: usize,
+    request: &Request<'_>,
+    sink: &mut Vec<u8>,
+) -> Outcome {
     let command: &'static Command = &COMMANDS[index];
+    client.info.command.store(index, Ordering::Relaxed);
+    client.info.commands.fetch_add(1, Ordering::Relaxed);
+    if client.server.monitors.is_any() && !command.is(Command::ADMIN) {
+        client.server.monitors.show(client.database, client.info.peer, request);
+    }
     if client.transaction.is_some() && !command.is(Command::NOT_QUEUED) {
         return exec::queue(client, index, request);
     }
+    let writes = pauses_with_writes(client, command);
+    let server = &client.server;
+    if !command.is(Command::ADMIN) && server.pause.holds(writes, || server.elapsed_ms()) {
+        let (server, request) = (Arc::clone(server), OwnedRequest::from(request));
+        return Outcome::Continue(Box::pin(async move {
+            server.pause_ended(writes).await;
+            let next: Continuation = Box::new(move |client| {
+                let request = request.as_request();
+                if client.tracking.is_some() {
+                    tracking::note_reads(client, &COMMANDS[index], &request);
+                }
+                run_or_exec(client, index, &request).unwrap_or_else(Outcome::from)
+            });
+            next
+        }));
+    }
+    if client.tracking.is_some() {
+        tracking::note_reads(client, command, request);
+    }
+    let is_fast = command.is(Command::FAST);
+    let is_timed = client.server.stats.times_next(client.lane, index, is_fast);
+    let started = is_timed.then(Instant::now);
+    let (outcome, has_failed) = start(client, index, request, sink);
+    let (Outcome::Ready(answer) | Outcome::Close(answer)) = &outcome else {
+        // It is counted once it has its reply.
+        client.in_progress = Some(InProgress {
+            command: index,
+            started: started.unwrap_or_else(Instant::now),
+            is_fast,
+            is_timed: !command.is(Command::BLOCKING),
+            arguments: KeptArguments::of(request),
+        });
+        return outcome;
+    };
+    let time = started.map(|started| started.elapsed());
+    let stats = &client.server.stats;
+    let ended = if has_failed { Ended::Failed } else { stats.note_answer(answer) };
+    stats.count(client.lane, index, (time, is_fast), ended);
+    if let Some(time) = time.filter(|time| stats.slow_log.is_slow(time)) {
+        client.note_slow(is_fast, time, slow_arguments(request));
+    }
+    outcome
+}
+
+/// Starts a command. Also returns whether it has failed with an error that is in `sink` already.
+fn start(
+    client: &mut Client,
+    index: usize,
+    request: &Request<'_>,
+    sink: &mut Vec<u8>,
+) -> (Outcome, bool) {
     if index == get_index()
         && client.reply_mode == ReplyMode::On
-        && let Some(()) = get_local(client, request, sink)
+        && let Some(has_failed) = get_local(client, request, sink)
     {
-        return Outcome::Ready(Answer::Nothing);
+        return (Outcome::Ready(Answer::Nothing), has_failed);
     }
-    let begun = match command.handler {
+    (run_or_exec(client, index, request).unwrap_or_else(Outcome::from), false)
+}
+
+fn run_or_exec(client: &mut Client, index: usize, request: &Request<'_>) -> Begun {
+    let command: &'static Command = &COMMANDS[index];
+    match command.handler {
         Handler::Exec => exec::exec(client),
         _ => run(client, command, request),
-    };
-    begun.unwrap_or_else(Outcome::from)
+    }
+}
+
+/// Whether `CLIENT PAUSE WRITE` holds a command back: `EXEC` if it executes such a command.
+fn pauses_with_writes(client: &Client, command: &Command) -> bool {
+    let queued = client.transaction.iter().flat_map(|transaction| &transaction.queued);
+    match command.handler {
+        Handler::Exec => queued.into_iter().any(|one| COMMANDS[one.command].is(Command::WRITE)),
+        _ => command.is(Command::WRITE),
+    }
 }
 
 /// Makes a server run the scripts that other members send to this one, as the primary of a
@@ -93,8 +189,9 @@ fn row_of(request: &Request<'_>) -> Result<usize, CommandError> {
     })
 }
 
-/// Fast path of `GET`: writes the value if this member is the primary; `None` otherwise.
-fn get_local(client: &Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Option<()> {
+/// Fast path of `GET`: writes the value if this member is the primary; `None` otherwise. Returns
+/// whether an error was written instead.
+fn get_local(client: &Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Option<bool> {
     let key = request.get(1)?;
     let grid = &client.server.grid;
     let partition = grid.partition_of(key);
@@ -104,10 +201,12 @@ fn get_local(client: &Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Opti
         Some(bytes) => encoder.bulk(bytes),
         None => encoder.nil(),
     })?;
-    if let Err(error) = result {
-        encoder.error(&error_text(&error));
+    if let Err(error) = &result {
+        let text = error_text(error);
+        client.server.stats.count_error(&text);
+        encoder.error(&text);
     }
-    Some(())
+    Some(result.is_err())
 }
 
 /// Unknown command, worded as in Redis, with the first arguments.

@@ -4,7 +4,7 @@ use convoke_grid::op::{MapOp, Op, SeveralOp};
 use convoke_grid::{Later, OpError, Reply, Started};
 
 use super::super::answer::{Answer, CommandError, Shape};
-use super::super::client::Client;
+use super::super::client::{Client, with_origin};
 use super::super::command::{Block, Command, Handler};
 use super::super::commands::{blocking, multi_partition, streams};
 use super::super::outcome::{Begun, Outcome};
@@ -45,7 +45,7 @@ pub(super) fn run(client: &mut Client, command: &'static Command, request: &Requ
     };
     if is_transaction(client, &op)? {
         return Ok(when_idle(command, request, move |client, op, arguments| {
-            let op = MapOp { map: &client.map.name, op };
+            let op = MapOp { map: &client.map.name, op: with_origin(op, client.origin()) };
             let started = client.server.grid.transact(Vec::new(), vec![op], false);
             StartedOp::SinglePartition(started).outcome(arguments, shape)
         }));
@@ -151,18 +151,29 @@ impl StartedOp {
 fn start(client: &Client, op: &Op<'_>) -> Result<StartedOp, CommandError> {
     let server = &client.server;
     let grid = &server.grid;
+    let origin = client.origin();
+    let named = origin.map(|_| with_origin(op.clone(), origin));
+    let named = named.as_ref().unwrap_or(op);
     if let Op::Key(key, _) = op {
         if server.settings.redis_cluster {
             check_slot(server, [*key])?;
         }
-        return Ok(StartedOp::SinglePartition(grid.start(&client.map, grid.partition_of(key), op)));
+        return Ok(StartedOp::SinglePartition(grid.start(
+            &client.map,
+            grid.partition_of(key),
+            named,
+        )));
     }
     let keys = op.keys();
     if server.settings.redis_cluster {
         check_slot(server, keys.iter().copied())?;
     }
     match one_partition(grid, &keys)? {
-        Some(partition) => Ok(StartedOp::SinglePartition(grid.start(&client.map, partition, op))),
-        None => multi_partition::start(server, &client.map, op).map(StartedOp::MultiPartition),
+        Some(partition) => {
+            Ok(StartedOp::SinglePartition(grid.start(&client.map, partition, named)))
+        }
+        None => {
+            multi_partition::start(server, &client.map, op, origin).map(StartedOp::MultiPartition)
+        }
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use convoke_grid::op::Op;
-use convoke_grid::{Map, OpError, Reply};
+use convoke_grid::{Map, OpError, Origin, Reply};
 use convoke_script::{Commands, Interrupt, LogLevel, Value};
 use tracing::{debug, info, warn};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
+use super::super::client::with_origin;
 use super::super::command::{Command, CommandTable, Handle, Handler};
 use super::super::request::{OwnedRequest, Request};
 use super::super::server::Server;
@@ -51,8 +52,18 @@ pub(super) struct Context {
     pub(super) trust: Trust,
     /// It may call no command that writes.
     pub(super) reads: bool,
+    /// The client that is named as the origin of what the script changes.
+    pub(super) origin: Option<Origin>,
     /// Messages, which are published when the step is done.
-    pub(super) published: Vec<(Bytes, Bytes)>,
+    pub(super) published: Vec<Message>,
+}
+
+/// A message that a script publishes.
+pub(super) struct Message {
+    pub(super) topic: Bytes,
+    pub(super) payload: Bytes,
+    /// Whether the topic is a shard channel.
+    pub(super) is_shard: bool,
 }
 
 /// Executes the commands of one run.
@@ -79,6 +90,7 @@ const CALLABLE: &[&str] = &[
     "randomkey",
     "scan",
     "select",
+    "spublish",
     "time",
 ];
 
@@ -162,6 +174,7 @@ impl<D: Data> Caller<D> {
             Err(error) => return Ok(Value::error(error.0.into_owned())),
         };
         let map = Arc::clone(&self.context.map);
+        let op = with_origin(op, self.context.origin);
         let other = op.other_map().map(|name| self.context.server.grid.open(name));
         let other = match other.transpose() {
             Ok(other) => other,
@@ -185,7 +198,8 @@ impl<D: Data> Caller<D> {
         }
         let answered = match command.name {
             "select" => self.select(request),
-            "publish" => self.publish(request),
+            "publish" => self.publish(request, false),
+            "spublish" => self.publish(request, true),
             _ => return Ok(of_answer(self.data.run(handle, &self.context, request)?)),
         };
         Ok(answered.unwrap_or_else(|error| Value::error(error.0.into_owned())))
@@ -202,7 +216,7 @@ impl<D: Data> Caller<D> {
     }
 
     /// Keeps a message until the step is done. The number of subscribers is not known before.
-    fn publish(&mut self, request: &Request<'_>) -> Result<Value, CommandError> {
+    fn publish(&mut self, request: &Request<'_>, is_shard: bool) -> Result<Value, CommandError> {
         let mut args = Args::new(request, 1);
         let (topic, payload) = (args.next()?, args.next()?);
         if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
@@ -211,8 +225,8 @@ impl<D: Data> Caller<D> {
         if self.context.published.len() >= PUBLISHED_MAX {
             return Err(CommandError::new("ERR a script publishes at most 100000 messages"));
         }
-        let message = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
-        self.context.published.push(message);
+        let (topic, payload) = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
+        self.context.published.push(Message { topic, payload, is_shard });
         Ok(Value::Integer(0))
     }
 }

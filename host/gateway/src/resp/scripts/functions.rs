@@ -1,5 +1,7 @@
 //! The commands of libraries: `FUNCTION`, `FCALL` and `FCALL_RO`.
 
+#![expect(clippy::unnecessary_wraps, reason = "all commands have the signatures of the table")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use convoke_grid::op::Op;
-use convoke_grid::{Age, Map, OpError, OpenTransaction, Reply, Running, Step, Stepped, Stop};
+use convoke_grid::{
+    Age, Map, OpError, OpenTransaction, Origin, Reply, Running, Step, Stepped, Stop,
+};
 use convoke_script::{
     Commands, Engine, Failure, Interrupt, Library, Limits, Script, ScriptError, Value, sha1_hex,
 };
@@ -24,7 +26,7 @@ use super::super::request::{OwnedRequest, Request};
 use super::super::routing::one_partition;
 use super::super::script_cache::RunningInfo;
 use super::super::server::Server;
-use super::caller::{Caller, Context, Data};
+use super::caller::{Caller, Context, Data, Message};
 use super::{SCRIPT_MS_MAX, STEP_MS_MAX, limits, with_engine};
 use crate::trust::Trust;
 
@@ -86,6 +88,8 @@ pub(super) struct Evaluation {
     pub(super) is_trusted: bool,
     /// Whether the script may call no command that writes.
     pub(super) reads: bool,
+    /// The client that is named as the origin of what the script changes.
+    origin: Option<Origin>,
     source: Bytes,
     /// The function, if the source is that of a library.
     function: Option<Box<str>>,
@@ -108,6 +112,7 @@ impl Evaluation {
             database: client.database,
             is_trusted: client.trust == Trust::Full,
             reads,
+            origin: client.origin(),
             source: code.source().clone(),
             function,
             keys,
@@ -155,6 +160,7 @@ impl Evaluation {
             map: server.database(self.database)?,
             trust: if self.is_trusted { Trust::Full } else { Trust::ReadOnly },
             reads: self.reads,
+            origin: self.origin,
             published: Vec::new(),
         })
     }
@@ -169,10 +175,14 @@ impl Evaluation {
 }
 
 /// Sends what a script has published.
-fn publish(server: &Server, messages: Vec<(Bytes, Bytes)>) {
-    for (topic, payload) in messages {
+fn publish(server: &Server, messages: Vec<Message>) {
+    for Message { topic, payload, is_shard } in messages {
         // Nobody waits for the number of subscribers.
-        drop(server.grid.publish(&topic, &payload));
+        if is_shard {
+            drop(server.grid.publish_shard(&topic, &payload));
+        } else {
+            drop(server.grid.publish(&topic, &payload));
+        }
     }
 }
 
@@ -236,7 +246,8 @@ impl Data for StepData<'_, '_> {
 /// A client on whose behalf a script calls a command of the gateway.
 fn client_of(context: &Context) -> Option<Client> {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let info = ClientInfo::new(0, address, address, context.server.elapsed_ms());
+    let buffer = context.server.pubsub.output_buffer();
+    let info = ClientInfo::new(0, address, address, context.server.elapsed_ms(), buffer);
     let mut client = Client::new(&context.server, Arc::new(info))?;
     client.set_trust(context.trust);
     client.select(context.database).ok()?;
@@ -644,6 +655,7 @@ mod tests {
             all.iter().map(|text| Bytes::from_static(text.as_bytes())).collect::<Vec<_>>()
         };
         let script = Evaluation {
+            origin: None,
             database: 3,
             is_trusted: true,
             reads: false,

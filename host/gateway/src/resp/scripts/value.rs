@@ -21,6 +21,8 @@ pub(super) fn of_answer(answer: Answer) -> Value {
             let one = |push: Vec<Answer>| Value::Array(push.into_iter().map(of_answer).collect());
             Value::Array(all.into_iter().map(one).collect())
         }
+        // A script with RESP2 gets it as a string.
+        Answer::Value(Value::Verbatim(_, text)) => Value::Bulk(text),
         Answer::Value(value) => value,
         Answer::Nothing => Value::Nil,
     }

@@ -3,6 +3,7 @@
 mod arguments;
 mod bits;
 mod busy;
+mod clients;
 mod fields;
 mod functions;
 mod fuzz;
@@ -13,7 +14,9 @@ mod objects;
 mod permissions;
 mod scripts;
 mod sorting;
+mod stats;
 mod strings;
+mod tracking;
 mod transactions;
 
 use super::super::client::Client;

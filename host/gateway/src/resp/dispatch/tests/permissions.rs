@@ -23,6 +23,7 @@ const UNAUTHENTICATED: &[&str] = &["auth", "hello", "quit", "reset"];
 const READ_ONLY: &[&str] = &[
     // The connection.
     "auth",
+    "client|caching",
     "client|getname",
     "client|getredir",
     "client|help",
@@ -32,6 +33,8 @@ const READ_ONLY: &[&str] = &[
     "client|reply",
     "client|setinfo",
     "client|setname",
+    "client|tracking",
+    "client|trackinginfo",
     "echo",
     "hello",
     "ping",
@@ -159,7 +162,9 @@ const READ_ONLY: &[&str] = &[
     "pubsub|shardchannels",
     "pubsub|shardnumsub",
     "punsubscribe",
+    "ssubscribe",
     "subscribe",
+    "sunsubscribe",
     "unsubscribe",
     // Transactions of permitted commands.
     "discard",
@@ -174,10 +179,13 @@ const READ_ONLY: &[&str] = &[
     "command|count",
     "command|docs",
     "command|getkeys",
+    "command|getkeysandflags",
     "command|help",
     "command|info",
     "command|list",
     "config|help",
+    "latency|help",
+    "slowlog|help",
     "info",
     "time",
     // Slots of a Redis Cluster.

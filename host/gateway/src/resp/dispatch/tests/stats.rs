@@ -1,0 +1,207 @@
+//! Tests of what operators see: `INFO`, `SLOWLOG`, `LATENCY`, `MONITOR`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use convoke_script::Value;
+
+use crate::output_buffer::MessageKind;
+use crate::resp::answer::Answer;
+use crate::resp::client::Client;
+use crate::resp::server::Server;
+use crate::testing::{call, numbered_client, server_on, single_member_grid};
+use crate::trust::{Passwords, Trust};
+
+fn server() -> Arc<Server> {
+    server_on(single_member_grid(), Passwords::default())
+}
+
+async fn line(client: &mut Client, line: &str) -> Answer {
+    let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    call(client, &args).await
+}
+
+async fn text(client: &mut Client, words: &str) -> String {
+    match line(client, words).await {
+        Answer::Value(Value::Verbatim(_, text)) => String::from_utf8_lossy(&text).into_owned(),
+        answer => panic!("{words}: {answer:?}"),
+    }
+}
+
+fn titles(info: &str) -> Vec<&str> {
+    info.lines().filter_map(|line| line.strip_prefix("# ")).collect()
+}
+
+#[tokio::test]
+async fn info_has_the_sections_of_redis() {
+    let server = server();
+    let mut client = numbered_client(&server, 1, Trust::Full);
+    let by_default = [
+        "Server",
+        "Clients",
+        "Memory",
+        "Persistence",
+        "Stats",
+        "Replication",
+        "CPU",
+        "Modules",
+        "Errorstats",
+        "Cluster",
+        "Keyspace",
+    ];
+    assert_eq!(titles(&text(&mut client, "info").await), by_default);
+    assert_eq!(titles(&text(&mut client, "info default").await), by_default);
+    assert_eq!(titles(&text(&mut client, "info all").await).len(), 13);
+    assert_eq!(titles(&text(&mut client, "info everything").await).len(), 13);
+    let chosen = text(&mut client, "info commandstats CPU nonsense").await;
+    assert_eq!(titles(&chosen), ["CPU", "Commandstats"]);
+    assert_eq!(text(&mut client, "info nonsense").await, "");
+    let all = text(&mut client, "info").await;
+    for name in [
+        "redis_version:7.4.0",
+        "used_memory_rss:",
+        "used_memory_peak:",
+        "keyspace_hits:",
+        "instantaneous_ops_per_sec:",
+        "master_replid:",
+        "master_repl_offset:0",
+        "loading:0",
+        "aof_enabled:0",
+        "used_cpu_sys:",
+        "tracking_clients:0",
+        "tracking_total_keys:0",
+    ] {
+        assert!(all.contains(&format!("\r\n{name}")), "{name} in {all}");
+    }
+}
+
+#[tokio::test]
+async fn calls_and_errors_are_counted_until_they_are_reset() {
+    let server = server();
+    let mut client = numbered_client(&server, 1, Trust::Full);
+    for words in ["set k 1", "get k", "get none", "lpush k 1", "get", "nonsense", "hget k f"] {
+        line(&mut client, words).await;
+    }
+    line(&mut client, "lpush l 1").await;
+    line(&mut client, "get l").await;
+    line(&mut client, "multi").await;
+    line(&mut client, "incr k").await;
+    line(&mut client, "exec").await;
+    let counted = text(&mut client, "info commandstats").await;
+    let of = |name: &str| {
+        let found = counted.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:")));
+        let found = found.unwrap_or_else(|| panic!("{name} in {counted}"));
+        let parts: Vec<&str> = found.split(',').collect();
+        format!("{} {} {}", parts[0], parts[3], parts[4])
+    };
+    assert_eq!(of("set"), "calls=1 rejected_calls=0 failed_calls=0");
+    assert_eq!(of("get"), "calls=3 rejected_calls=1 failed_calls=1");
+    assert_eq!(of("lpush"), "calls=2 rejected_calls=0 failed_calls=1");
+    assert_eq!(of("incr"), "calls=1 rejected_calls=0 failed_calls=0");
+    let errors = text(&mut client, "info errorstats").await;
+    assert!(errors.contains("errorstat_WRONGTYPE:count=3\r\n"), "{errors}");
+    assert!(errors.contains("errorstat_ERR:count=2\r\n"), "{errors}");
+    let latency = text(&mut client, "info latencystats").await;
+    assert!(latency.contains("latency_percentiles_usec_get:p50="), "{latency}");
+    let stats = text(&mut client, "info stats").await;
+    assert!(stats.contains("total_error_replies:5\r\n"), "{stats}");
+    assert!(stats.contains("keyspace_misses:") && !stats.contains("keyspace_misses:0\r\n"));
+    assert_eq!(line(&mut client, "config resetstat").await, Answer::DONE);
+    let counted = text(&mut client, "info commandstats errorstats stats").await;
+    assert!(!counted.contains("cmdstat_get") && !counted.contains("errorstat_"), "{counted}");
+    assert!(counted.contains("keyspace_misses:0\r\n"), "{counted}");
+}
+
+#[tokio::test]
+async fn slow_commands_are_listed() {
+    let server = server();
+    let mut client = numbered_client(&server, 1, Trust::Full);
+    line(&mut client, "client setname me").await;
+    assert_eq!(line(&mut client, "slowlog get").await, Answer::List(Vec::new()));
+    let settings = "config set latency-monitor-threshold 10 slowlog-log-slower-than 11000";
+    assert_eq!(line(&mut client, settings).await, Answer::DONE);
+    client.note_slow(false, Duration::from_millis(12), vec![b"keys".to_vec(), b"*".to_vec()]);
+    client.note_slow(true, Duration::from_millis(34), vec![b"get".to_vec()]);
+    assert_eq!(line(&mut client, "slowlog len").await, Answer::integer(2));
+    let Answer::List(all) = line(&mut client, "slowlog get -1").await else { panic!("a list") };
+    let Answer::List(latest) = &all[0] else { panic!("{all:?}") };
+    assert_eq!((&latest[0], &latest[2]), (&Answer::integer(1), &Answer::integer(34_000)));
+    assert_eq!(latest[3], Answer::List(vec![Answer::word("get")]));
+    assert_eq!((&latest[4], &latest[5]), (&Answer::word("127.0.0.1:1"), &Answer::word("me")));
+    let Answer::List(one) = line(&mut client, "slowlog get 1").await else { panic!("a list") };
+    assert_eq!(one.len(), 1);
+    for wrong in ["slowlog get -2", "slowlog get x"] {
+        let error = Answer::Error("ERR count should be greater than or equal to -1".into());
+        assert_eq!(line(&mut client, wrong).await, error);
+    }
+
+    for (setting, why) in [
+        (
+            "slowlog-log-slower-than -2",
+            "argument must be between -1 and 9223372036854775807 inclusive",
+        ),
+        ("latency-monitor-threshold x", "argument couldn't be parsed into an integer"),
+    ] {
+        let name = setting.split(' ').next().unwrap_or_default();
+        let error =
+            format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+        let answer = line(&mut client, &format!("config set {setting}")).await;
+        assert_eq!(answer, Answer::Error(error.into()));
+    }
+    let Answer::List(latest) = line(&mut client, "latency latest").await else { panic!("a list") };
+    assert_eq!(latest.len(), 2);
+    let Answer::List(event) = &latest[1] else { panic!("{latest:?}") };
+    assert_eq!((&event[0], &event[3]), (&Answer::word("fast-command"), &Answer::integer(34)));
+    let history = line(&mut client, "latency history command").await;
+    assert!(matches!(&history, Answer::List(all) if all.len() == 1), "{history:?}");
+    assert_eq!(line(&mut client, "latency history x").await, Answer::List(Vec::new()));
+    assert!(text(&mut client, "latency doctor").await.contains("fast-command: 1 samples"));
+    assert!(text(&mut client, "latency graph command").await.starts_with("command - high 12 ms"));
+    let error = Answer::Error("ERR No samples available for event 'x'".into());
+    assert_eq!(line(&mut client, "latency graph x").await, error);
+    assert_eq!(line(&mut client, "latency reset command x").await, Answer::integer(1));
+    assert_eq!(line(&mut client, "latency reset").await, Answer::integer(1));
+    assert_eq!(line(&mut client, "slowlog reset").await, Answer::DONE);
+    assert_eq!(line(&mut client, "slowlog len").await, Answer::integer(0));
+
+    let names = |answer: Answer| {
+        let Answer::Map(all) = answer else { panic!("{answer:?}") };
+        all.into_iter().map(|(name, _)| format!("{name:?}")).collect::<String>()
+    };
+    let all = names(line(&mut client, "latency histogram slowlog client|setname get").await);
+    assert!(all.contains("slowlog|get") && all.contains("client|setname"), "{all}");
+    assert!(!all.contains("latency"), "{all}");
+    for help in ["slowlog help", "latency help"] {
+        assert!(matches!(line(&mut client, help).await, Answer::List(_)), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn a_monitor_sees_the_commands_of_others() {
+    let server = server();
+    let mut monitor = numbered_client(&server, 1, Trust::Full);
+    let mut client = numbered_client(&server, 2, Trust::Full);
+    assert_eq!(line(&mut monitor, "monitor").await, Answer::DONE);
+    for words in ["select 3", "set k v", "auth default secret", "config get save", "get"] {
+        line(&mut client, words).await;
+    }
+    let mut seen = Vec::new();
+    while let Some(message) = monitor.output_buffer.next().unwrap() {
+        assert_eq!(message.kind, MessageKind::Line);
+        let text = String::from_utf8_lossy(&message.payload).into_owned();
+        seen.push(text.split_once(' ').unwrap().1.to_owned());
+    }
+    assert_eq!(
+        seen,
+        [
+            r#"[0 127.0.0.1:1] "select" "3""#,
+            r#"[3 127.0.0.1:1] "set" "k" "v""#,
+            r#"[3 127.0.0.1:1] "auth" "(redacted)" "(redacted)""#,
+        ],
+        "neither administration nor what is rejected"
+    );
+    line(&mut monitor, "reset").await;
+    monitor.output_buffer.next().unwrap();
+    line(&mut client, "ping").await;
+    assert_eq!(monitor.output_buffer.next(), Ok(None));
+}

@@ -1,0 +1,498 @@
+//! Client-side caching: which keys the clients of this member have read, and the messages that they
+//! get when a key changes.
+//!
+//! A key is noted before its read is started, and the members that change keys report each change
+//! (see [`convoke_grid::tracking`]). So a change after a read always finds the key noted. Messages are
+//! placed behind the replies of commands in progress, which may have been executed before the change.
+//! Whenever a change may have been missed, clients are notified that any key may have changed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use convoke_grid::{Change, Grid, Later, Tracker};
+use parking_lot::Mutex;
+
+use super::client_info::ClientInfo;
+use crate::databases::{DATABASES, map_name};
+use crate::output_buffer::{MessageKind, OutboundMessage};
+
+/// Maximum number of keys that are noted, as `tracking-table-max-keys` in Redis. Beyond it, keys
+/// are reported as changed and forgotten.
+pub(crate) const TRACKED_KEYS_MAX: usize = 1_000_000;
+/// Maximum size of the notes, in bytes.
+pub(crate) const TRACKED_BYTES_MAX: usize = 256 << 20;
+/// Maximum number of prefixes of one client.
+pub(crate) const PREFIXES_MAX: usize = 1_024;
+/// Estimated size of the note of a key without its name, in bytes.
+const NOTE_BYTES: usize = 96;
+/// Size of the note that a client has read a key, in bytes.
+const READER_BYTES: usize = 8;
+/// How long the removal of all keys of a partition is held back, in milliseconds, so that `FLUSHALL`
+/// leads to one message.
+const FLUSH_MS: u64 = 10;
+
+/// Which keys a client is notified about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Those that it read.
+    Read,
+    /// Those that it read with a command after `CLIENT CACHING YES`.
+    OptIn,
+    /// Those that it read, except with a command after `CLIENT CACHING NO`.
+    OptOut,
+    /// All keys that begin with one of its prefixes, or all.
+    Broadcast,
+}
+
+/// What `CLIENT TRACKING ON` asks for.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) mode: Mode,
+    /// Changes that the client itself makes are not reported to it.
+    pub(crate) noloop: bool,
+    /// The client that gets the messages instead.
+    pub(crate) redirect: Option<Arc<ClientInfo>>,
+    /// For [`Mode::Broadcast`]; added to those that the client has, and kept in order.
+    pub(crate) prefixes: Vec<Bytes>,
+}
+
+/// A client for which keys are tracked.
+struct Tracked {
+    info: Arc<ClientInfo>,
+    options: Options,
+}
+
+/// The clients that have read a key: their numbers, ascending.
+type Readers = Vec<u64>;
+
+#[derive(Default)]
+struct State {
+    keys: BTreeMap<Bytes, Readers>,
+    bytes: usize,
+    items: usize,
+    clients: HashMap<u64, Tracked>,
+    /// Clients in broadcast mode.
+    broadcasts: Vec<u64>,
+    /// The last key that was forgotten for lack of room: the next one follows it.
+    forgotten: Bytes,
+}
+
+/// Figures for `INFO`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TrackingFigures {
+    pub(crate) clients: usize,
+    pub(crate) keys: usize,
+    pub(crate) items: usize,
+    pub(crate) prefixes: usize,
+}
+
+/// The tracking of one member; see the [module](self).
+pub(crate) struct Tracking {
+    grid: Grid,
+    state: Mutex<State>,
+    /// Whether this member follows the maps. Locked before `state`, and while the grid is called,
+    /// whose locks are taken before `state` too.
+    is_following: Mutex<bool>,
+    /// All clients will be notified that any key may have changed.
+    is_flushing: AtomicBool,
+    /// Number of clients, for those that only want to know whether there is any.
+    count: AtomicUsize,
+    this: Weak<Self>,
+}
+
+impl Tracking {
+    pub(crate) fn new(grid: Grid) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            grid,
+            state: Mutex::default(),
+            is_following: Mutex::new(false),
+            is_flushing: AtomicBool::new(false),
+            count: AtomicUsize::new(0),
+            this: Weak::clone(this),
+        })
+    }
+
+    /// Begins to track for a client, or changes how. Completes once all members report changes.
+    pub(crate) fn enable(&self, info: &Arc<ClientInfo>, mut options: Options) -> Later<()> {
+        let mut is_following = self.is_following.lock();
+        {
+            let mut state = self.state.lock();
+            if let Some(before) = state.clients.remove(&info.id) {
+                let all = before.options.prefixes.into_iter().chain(options.prefixes);
+                options.prefixes = all.collect();
+            }
+            options.prefixes.sort_unstable();
+            options.prefixes.dedup();
+            state.broadcasts.retain(|id| *id != info.id);
+            if options.mode == Mode::Broadcast {
+                state.broadcasts.push(info.id);
+            }
+            let to = options.redirect.as_ref().unwrap_or(info);
+            to.receives_messages();
+            // It may be notified that the other client has disconnected.
+            info.receives_messages();
+            state.clients.insert(info.id, Tracked { info: Arc::clone(info), options });
+            self.count.store(state.clients.len(), Ordering::Relaxed);
+        }
+        if *is_following {
+            return self.grid.announcements_received();
+        }
+        let Some(this) = self.this.upgrade() else { return Box::pin(std::future::ready(())) };
+        *is_following = true;
+        let maps: Vec<String> = (0..DATABASES).map(map_name).collect();
+        self.grid.follow(&maps, this)
+    }
+
+    /// Ends tracking for a client.
+    pub(crate) fn disable(&self, id: u64) {
+        let mut is_following = self.is_following.lock();
+        let is_last = {
+            let mut state = self.state.lock();
+            if state.clients.remove(&id).is_none() {
+                return;
+            }
+            state.broadcasts.retain(|other| *other != id);
+            self.count.store(state.clients.len(), Ordering::Relaxed);
+            if state.clients.is_empty() {
+                *state = State::default();
+            }
+            state.clients.is_empty()
+        };
+        if is_last && std::mem::take(&mut *is_following) {
+            self.grid.unfollow();
+        }
+    }
+
+    /// Notes that a client reads keys. Must be called before the read is started.
+    pub(crate) fn note_reads<'k>(&self, id: u64, keys: impl IntoIterator<Item = &'k [u8]>) {
+        let mut state = self.state.lock();
+        if !state.clients.contains_key(&id) {
+            return;
+        }
+        for key in keys {
+            state.note_read(id, key);
+        }
+    }
+
+    /// The prefixes of a client.
+    pub(crate) fn prefixes(&self, id: u64) -> Vec<Bytes> {
+        let state = self.state.lock();
+        state.clients.get(&id).map(|client| client.options.prefixes.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn figures(&self) -> TrackingFigures {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return TrackingFigures::default();
+        }
+        let state = self.state.lock();
+        let mut prefixes: Vec<&Bytes> =
+            state.clients.values().flat_map(|client| &client.options.prefixes).collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        TrackingFigures {
+            clients: state.clients.len(),
+            keys: state.keys.len(),
+            items: state.items,
+            prefixes: prefixes.len(),
+        }
+    }
+
+    /// Notifies all clients that any key may have changed.
+    fn flush(&self) {
+        let mut state = self.state.lock();
+        state.forget_all();
+        for client in state.clients.values() {
+            client.notify(None);
+        }
+    }
+
+    /// As `flush` after a moment, together with what other partitions report until then.
+    fn flush_soon(&self) {
+        if self.is_flushing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            self.is_flushing.store(false, Ordering::Release);
+            return self.flush();
+        };
+        let this = Weak::clone(&self.this);
+        runtime.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(FLUSH_MS)).await;
+            if let Some(this) = this.upgrade() {
+                // Reset first: what is reported from here on is not included.
+                this.is_flushing.store(false, Ordering::Release);
+                this.flush();
+            }
+        });
+    }
+}
+
+impl Tracker for Tracking {
+    fn handle_changes(&self, changes: &[Change]) {
+        let mut is_cleared = false;
+        {
+            let mut state = self.state.lock();
+            for change in changes {
+                let Some(key) = &change.key else {
+                    is_cleared = true;
+                    continue;
+                };
+                let here = change.origin.filter(|origin| origin.member == self.grid.me());
+                state.handle_change(key, here.map(|origin| origin.client));
+            }
+        }
+        if is_cleared {
+            self.flush_soon();
+        }
+    }
+
+    fn handle_uncertain(&self) {
+        let is_anything = {
+            let state = self.state.lock();
+            !state.keys.is_empty() || !state.broadcasts.is_empty()
+        };
+        if is_anything {
+            self.flush();
+        }
+    }
+}
+
+impl Tracked {
+    /// Notifies the client that a key, or any key, has changed.
+    fn notify(&self, key: Option<&Bytes>) {
+        let redirect = self.options.redirect.as_ref();
+        let is_redirected = redirect.is_some();
+        let (to, message) = match redirect {
+            Some(other) if other.is_gone() => {
+                if self.info.has_lost_redirection.swap(true, Ordering::Relaxed) {
+                    return;
+                }
+                let kind = MessageKind::RedirectionLost(other.id);
+                (&self.info, OutboundMessage { kind, ..OutboundMessage::default() })
+            }
+            redirect => {
+                let kind = match key {
+                    Some(_) => MessageKind::Invalidation { is_redirected },
+                    None => MessageKind::InvalidationOfAll { is_redirected },
+                };
+                let payload = key.cloned().unwrap_or_default();
+                let message = OutboundMessage { kind, payload, ..OutboundMessage::default() };
+                (redirect.unwrap_or(&self.info), message)
+            }
+        };
+        to.output_buffer.push(message);
+    }
+
+    fn has_prefix_of(&self, key: &[u8]) -> bool {
+        let prefixes = &self.options.prefixes;
+        prefixes.is_empty() || prefixes.iter().any(|prefix| key.starts_with(prefix))
+    }
+}
+
+impl State {
+    fn note_read(&mut self, id: u64, key: &[u8]) {
+        if key.len() > convoke_grid::KEY_BYTES_MAX {
+            return;
+        }
+        if let Some(readers) = self.keys.get_mut(key) {
+            if let Err(at) = readers.binary_search(&id) {
+                readers.insert(at, id);
+                self.bytes += READER_BYTES;
+                self.items += 1;
+            }
+        } else {
+            self.keys.insert(Bytes::copy_from_slice(key), vec![id]);
+            self.bytes += NOTE_BYTES + READER_BYTES + key.len();
+            self.items += 1;
+        }
+        while self.keys.len() > TRACKED_KEYS_MAX || self.bytes > TRACKED_BYTES_MAX {
+            if !self.forget_one() {
+                return;
+            }
+        }
+    }
+
+    /// Forgets a key, and what it takes. Returns its readers.
+    fn take(&mut self, key: &[u8]) -> Readers {
+        let readers = self.keys.remove(key).unwrap_or_default();
+        if !readers.is_empty() {
+            self.bytes -= NOTE_BYTES + key.len() + READER_BYTES * readers.len();
+            self.items -= readers.len();
+        }
+        readers
+    }
+
+    /// Forgets one key for lack of room: its readers are notified that it has changed.
+    fn forget_one(&mut self) -> bool {
+        let after = (Bound::Excluded(self.forgotten.clone()), Bound::Unbounded);
+        let next = self.keys.range(after).next().or_else(|| self.keys.first_key_value());
+        let Some(key) = next.map(|(key, _)| key.clone()) else { return false };
+        for id in self.take(&key) {
+            if let Some(client) = self.clients.get(&id) {
+                client.notify(Some(&key));
+            }
+        }
+        self.forgotten = key;
+        true
+    }
+
+    fn forget_all(&mut self) {
+        self.keys.clear();
+        (self.bytes, self.items) = (0, 0);
+    }
+
+    /// A key has changed, because of client `origin` of this member if it is known.
+    fn handle_change(&mut self, key: &Bytes, origin: Option<u64>) {
+        let is_spared = |id: u64, client: &Tracked| client.options.noloop && origin == Some(id);
+        for id in self.take(key) {
+            // A client that changed its mode since, or has disconnected, is not notified.
+            let client = self.clients.get(&id);
+            let client = client.filter(|client| client.options.mode != Mode::Broadcast);
+            if let Some(client) = client.filter(|client| !is_spared(id, client)) {
+                client.notify(Some(key));
+            }
+        }
+        for id in &self.broadcasts {
+            let Some(client) = self.clients.get(id) else { continue };
+            if client.has_prefix_of(key) && !is_spared(*id, client) {
+                client.notify(Some(key));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use convoke_grid::Origin;
+
+    use super::*;
+    use crate::testing::single_member_grid;
+
+    fn tracking() -> Arc<Tracking> {
+        Tracking::new(single_member_grid())
+    }
+
+    fn client(id: u64) -> Arc<ClientInfo> {
+        crate::testing::info(id)
+    }
+
+    fn options(mode: Mode) -> Options {
+        Options { mode, noloop: false, redirect: None, prefixes: Vec::new() }
+    }
+
+    fn change(key: &'static str, origin: Option<Origin>) -> Change {
+        Change { map: "resp:0".into(), key: Some(key.into()), origin }
+    }
+
+    /// The next message: a key, `*` for all of them, or `-` if there is none.
+    fn notified(info: &ClientInfo) -> String {
+        match info.output_buffer.next().expect("it keeps up") {
+            None => "-".into(),
+            Some(message) => match message.kind {
+                MessageKind::InvalidationOfAll { .. } => "*".into(),
+                MessageKind::RedirectionLost(id) => format!("lost {id}"),
+                _ => String::from_utf8_lossy(&message.payload).into_owned(),
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_is_told_once_of_a_change() {
+        let (tracking, one, two) = (tracking(), client(1), client(2));
+        tracking.enable(&one, options(Mode::Read)).await;
+        tracking.enable(&two, options(Mode::Read)).await;
+        tracking.note_reads(1, [&b"k"[..], b"l"]);
+        tracking.note_reads(1, [&b"k"[..]]);
+        tracking.note_reads(2, [&b"k"[..]]);
+        tracking.note_reads(3, [&b"k"[..]]);
+        let figures = TrackingFigures { clients: 2, keys: 2, items: 3, prefixes: 0 };
+        assert_eq!(tracking.figures(), figures);
+        tracking.handle_changes(&[change("k", None), change("k", None), change("x", None)]);
+        assert_eq!(
+            [notified(&one), notified(&one), notified(&two), notified(&two)],
+            ["k", "-", "k", "-"]
+        );
+        tracking.disable(1);
+        tracking.disable(2);
+        assert_eq!(tracking.figures(), TrackingFigures::default());
+        assert_eq!(tracking.state.lock().bytes, 0);
+    }
+
+    #[tokio::test]
+    async fn a_client_in_broadcast_mode_is_told_of_its_prefixes() {
+        let (tracking, one) = (tracking(), client(1));
+        let prefixes = vec!["a:".into(), "b:".into()];
+        tracking.enable(&one, Options { prefixes, ..options(Mode::Broadcast) }).await;
+        tracking.handle_changes(&[change("a:1", None), change("c", None), change("b:1", None)]);
+        assert_eq!([notified(&one), notified(&one), notified(&one)], ["a:1", "b:1", "-"]);
+    }
+
+    #[tokio::test]
+    async fn with_noloop_a_client_is_not_told_of_its_own_changes() {
+        let (tracking, one) = (tracking(), client(1));
+        tracking.enable(&one, Options { noloop: true, ..options(Mode::Read) }).await;
+        let own = Origin { member: tracking.grid.me(), client: 1 };
+        let other = Origin { member: convoke_membership::MemberId::new_now(), client: 1 };
+        tracking.note_reads(1, [&b"k"[..]]);
+        tracking.handle_changes(&[change("k", Some(own))]);
+        tracking.note_reads(1, [&b"l"[..]]);
+        tracking.handle_changes(&[change("l", Some(other))]);
+        assert_eq!([notified(&one), notified(&one)], ["l", "-"]);
+    }
+
+    #[tokio::test]
+    async fn messages_go_to_another_client_until_it_disconnects() {
+        let (tracking, one, two) = (tracking(), client(1), client(2));
+        let redirect = Some(Arc::clone(&two));
+        tracking.enable(&one, Options { redirect, ..options(Mode::Read) }).await;
+        tracking.note_reads(1, [&b"k"[..]]);
+        tracking.handle_changes(&[change("k", None)]);
+        assert_eq!([notified(&one), notified(&two)], ["-", "k"]);
+        two.set_gone();
+        for _ in 0..2 {
+            tracking.note_reads(1, [&b"k"[..]]);
+            tracking.handle_changes(&[change("k", None)]);
+        }
+        assert_eq!([notified(&one), notified(&one)], ["lost 2", "-"]);
+    }
+
+    #[tokio::test]
+    async fn when_changes_may_be_missed_all_clients_are_told() {
+        let (tracking, one, two) = (tracking(), client(1), client(2));
+        tracking.enable(&one, options(Mode::Read)).await;
+        tracking.enable(&two, options(Mode::OptIn)).await;
+        tracking.handle_uncertain();
+        assert_eq!(notified(&one), "-", "nothing was read");
+        tracking.note_reads(1, [&b"k"[..]]);
+        tracking.handle_uncertain();
+        assert_eq!([notified(&one), notified(&two)], ["*", "*"]);
+        assert_eq!(tracking.figures().keys, 0);
+        // The partitions report the removal of all keys one by one.
+        let cleared = Change { map: "resp:0".into(), key: None, origin: None };
+        tracking.handle_changes(std::slice::from_ref(&cleared));
+        tracking.handle_changes(&[cleared]);
+        while tracking.is_flushing.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!([notified(&one), notified(&one)], ["*", "-"]);
+    }
+
+    #[tokio::test]
+    async fn keys_beyond_the_limit_are_reported_as_changed() {
+        let (tracking, one) = (tracking(), client(1));
+        tracking.enable(&one, options(Mode::Read)).await;
+        let key = |n: u32| [&n.to_be_bytes()[..], &[0; convoke_grid::KEY_BYTES_MAX - 4]].concat();
+        let count = (TRACKED_BYTES_MAX / key(0).len()) as u32;
+        for n in 0..=count {
+            tracking.note_reads(1, [&key(n)[..]]);
+        }
+        let state = tracking.state.lock();
+        assert!(state.bytes <= TRACKED_BYTES_MAX && state.keys.len() + 1 >= count as usize - 2_000);
+        drop(state);
+        assert!(notified(&one).starts_with("\0\0\0\0"), "the first is forgotten first");
+    }
+}

@@ -1,0 +1,42 @@
+//! Changes of keys, reported to members whose clients keep values in a cache of their own.
+//!
+//! A member that follows a map learns of each change of its keys, wherever the change happens. It
+//! notes which keys its clients read before it passes the reads on, so that a change that follows a
+//! read is always reported after the key was noted. Whenever reports may be missing, because a
+//! member is lost, a primary changes, or a connection is interrupted, the member is notified:
+//! see [`Tracker::handle_uncertain`].
+
+use bytes::Bytes;
+use convoke_membership::MemberId;
+use serde::{Deserialize, Serialize};
+
+/// The client that caused a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The member that the client is connected to.
+    pub member: MemberId,
+    /// Number of the client on that member.
+    pub client: u64,
+}
+
+/// A change of a key, or of all keys that one partition has of a map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Name of the map.
+    pub map: Box<str>,
+    /// The key; `None` if all keys of a partition were removed at once.
+    pub key: Option<Bytes>,
+    /// The client that caused the change, if it asked to be named: see
+    /// [`Op::From`](crate::Op::From).
+    pub origin: Option<Origin>,
+}
+
+/// Receives the changes of the maps that a member follows. Must not block, and must not call the
+/// grid.
+pub trait Tracker: Send + Sync {
+    /// Keys have changed, or were removed, or have expired, in this order.
+    fn handle_changes(&self, changes: &[Change]);
+
+    /// Changes may have been missed: any key may have changed.
+    fn handle_uncertain(&self);
+}
