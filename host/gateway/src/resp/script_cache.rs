@@ -90,6 +90,13 @@ impl Scripts {
         true
     }
 
+    /// Number of cached scripts.
+    pub(crate) fn count(&self, grid: &Grid) -> usize {
+        let mut cache = self.cache.lock();
+        cache.follow(grid);
+        cache.scripts.len()
+    }
+
     /// Clears the script caches of all members.
     pub(crate) fn flush(&self, grid: &Grid) {
         let before = grid.setting(FLUSHED).and_then(|text| text.parse::<u64>().ok());

@@ -190,6 +190,7 @@ fn of_memory(server: &Server) -> Fields {
     let resident = process_memory("VmRSS").unwrap_or(0);
     let peak = process_memory("VmHWM").unwrap_or(0);
     let ratio = if bytes > 0 { resident as f64 / bytes as f64 } else { 0.0 };
+    let (libraries, functions) = server.functions.counts();
     vec![
         field("used_memory", bytes),
         field("used_memory_human", human(bytes)),
@@ -199,6 +200,9 @@ fn of_memory(server: &Server) -> Fields {
         field("used_memory_peak", peak),
         field("used_memory_peak_human", human(peak)),
         field("used_memory_dataset", bytes),
+        field("number_of_cached_scripts", server.scripts.count(&server.grid)),
+        field("number_of_functions", functions),
+        field("number_of_libraries", libraries),
         field("maxmemory", 0),
         field("maxmemory_human", "0B"),
         field("maxmemory_policy", "noeviction"),

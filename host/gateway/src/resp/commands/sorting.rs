@@ -16,7 +16,6 @@ fn sorted<'a>(request: &Request<'a>, may_store: bool) -> Parsed<'a> {
         is_descending: false,
         skip: 0,
         count: -1,
-        orders_sets: false,
     };
     let mut store = None;
     while args.remaining() > 0 {
@@ -41,7 +40,6 @@ fn sorted<'a>(request: &Request<'a>, may_store: bool) -> Parsed<'a> {
             return Err(CommandError::SYNTAX);
         }
     }
-    sort.orders_sets = store.is_some();
     Ok(Op::Several(SeveralOp::Sort { key, sort, store }))
 }
 

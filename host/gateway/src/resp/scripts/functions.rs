@@ -276,7 +276,14 @@ pub(crate) fn restore(client: &mut Client, request: &Request<'_>) -> Begun {
             if policy == Policy::Flush {
                 catalog.clear();
             }
-            all.iter().try_for_each(|loaded| catalog.add(loaded, policy == Policy::Replace))
+            for loaded in &all {
+                let name = &loaded.library.name;
+                if policy == Policy::Append && catalog.library(name).is_some() {
+                    return Err(CommandError(format!("ERR Library {name} already exists").into()));
+                }
+                catalog.add(loaded, policy == Policy::Replace)?;
+            }
+            Ok(())
         });
         match changed.await {
             Ok(()) => Answer::DONE,

@@ -158,6 +158,15 @@ struct Cached {
     read_ms: u64,
 }
 
+impl Functions {
+    /// Number of libraries and functions that this member read last.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let cached = self.cached.lock();
+        let catalog = cached.as_ref().map(|cached| &cached.catalog);
+        catalog.map_or((0, 0), |catalog| (catalog.libraries.len(), catalog.functions()))
+    }
+}
+
 /// The libraries, if this member need not read them again.
 pub(super) fn cached(server: &Server) -> Option<Arc<Catalog>> {
     let cached = server.functions.cached.lock();

@@ -40,8 +40,6 @@ pub struct Sort<'a> {
     pub skip: i64,
     /// Elements that are returned; all if negative.
     pub count: i64,
-    /// Whether members of a set are sorted by name if no order is wanted.
-    pub orders_sets: bool,
 }
 
 /// What elements are sorted by.
@@ -111,7 +109,6 @@ impl<'a> Sort<'a> {
                 is_descending: false,
                 skip: 0,
                 count: -1,
-                orders_sets: false,
             },
             _ => Self { gets: Vec::new(), ..self.clone() },
         }
@@ -163,14 +160,15 @@ impl<'a> Sort<'a> {
             _ => return Err(OpError::WrongType),
         };
         match self.by {
-            SortBy::Nothing if is_set && self.orders_sets => {
+            // Members of a set have no order: by name, the result is the same on each member.
+            SortBy::Nothing if is_set => {
                 elements.sort_unstable();
                 if self.is_descending {
                     elements.reverse();
                 }
             }
             SortBy::Nothing => {
-                if self.is_descending && !is_set {
+                if self.is_descending {
                     elements.reverse();
                 }
             }

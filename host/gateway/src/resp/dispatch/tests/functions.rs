@@ -168,7 +168,7 @@ async fn libraries_are_dumped_and_restored() {
         let Answer::Error(text) = call(client, &args).await else { return "OK".to_owned() };
         text.into_owned()
     };
-    assert_eq!(restore(client, "append").await, "ERR Library 'one' already exists");
+    assert_eq!(restore(client, "append").await, "ERR Library one already exists");
     assert_eq!(restore(client, "flush").await, "OK");
     let other = library("one", "g", "return 2");
     assert_eq!(reply(client, &["function", "load", "replace", &other]).await, "$3 one");
