@@ -49,6 +49,13 @@ UNITS = {
         "unit/introspection",
         "unit/introspection-2",
         "unit/other",
+        "unit/sort",
+        "unit/bitops",
+        "unit/bitfield",
+        "unit/hyperloglog",
+        "unit/geo",
+        "unit/scripting",
+        "unit/functions",
     ],
     "redis-py": [
         "tests/test_commands.py",
@@ -59,6 +66,9 @@ UNITS = {
         "tests/test_keyspace_notifications.py",
         "tests/test_client.py",
         "tests/test_data_structure.py",
+        "tests/test_scripting.py",
+        "tests/test_function.py",
+        "tests/test_lock.py",
     ],
 }
 

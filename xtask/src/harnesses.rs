@@ -124,7 +124,7 @@ pub(crate) fn build(workspace: &Workspace, harnesses: &[Harness]) -> Result<Vec<
     test.args(["test", "--profile", PROFILE]);
     let is_library = |folder: &&Path| folder.join("src/lib.rs").is_file();
     test.args(folders.iter().any(is_library).then_some("--lib"));
-    test.args((!folders.iter().all(|folder| is_library(folder))).then_some("--bins"));
+    test.args((!folders.iter().all(is_library)).then_some("--bins"));
     // With a target, build scripts and macros are not instrumented.
     test.args(["--target", &toolchain::host()?]).arg("--target-dir").arg(coverage(workspace));
     test.env("RUSTFLAGS", flags);

@@ -296,7 +296,11 @@ impl Op<'_> {
     /// Whether a blocked operation ends with an error when its key holds a value of another type;
     /// otherwise it waits until that is gone.
     pub(crate) fn reports_wrong_type(&self, access: &mut Access<'_>) -> bool {
-        matches!(self, Self::Several(SeveralOp::ReadGroup { .. })) || self.has_source(access)
+        match self {
+            Self::Several(SeveralOp::ReadGroup { .. }) => true,
+            Self::From { op, .. } => op.reports_wrong_type(access),
+            _ => self.has_source(access),
+        }
     }
 
     /// Whether a blocked operation has no element to return, as far as that can be said without
@@ -306,6 +310,7 @@ impl Op<'_> {
             Self::Several(SeveralOp::ReadGroup { group, streams, .. }) => {
                 stream::has_nothing_to_read(access, group, streams)
             }
+            Self::From { op, .. } => op.waits_in_vain(access),
             _ => false,
         }
     }
