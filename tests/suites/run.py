@@ -52,7 +52,6 @@ UNITS = {
         "unit/sort",
         "unit/bitops",
         "unit/bitfield",
-        "unit/hyperloglog",
         "unit/geo",
         "unit/scripting",
         "unit/functions",

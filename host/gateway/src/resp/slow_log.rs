@@ -23,8 +23,8 @@ const KEPT_BYTES_MAX: usize = 512;
 /// Initial allocation for them, in bytes.
 const KEPT_BYTES_INITIAL: usize = 64;
 /// A command that takes at least this long is a latency event, in milliseconds, unless `CONFIG SET`
-/// has set another threshold.
-const LATENCY_MS: u64 = 100;
+/// has set another threshold. As in Redis: none is.
+const LATENCY_MS: u64 = 0;
 /// Number of samples of a latency event that are kept.
 const SAMPLES_MAX: usize = 160;
 /// A slow command.

@@ -80,7 +80,7 @@ fn hash() -> Vec<u8> {
         HashOp::GetMany(vec![b"f", b"none"]),
         HashOp::All,
         HashOp::AnyOf { count: -3, values: true },
-        HashOp::Scan { cursor: 0, count: 1, pattern: Some(b"*") },
+        HashOp::Scan { cursor: 0, count: 1, pattern: Some(b"*"), values: true },
         HashOp::Remove(vec![b"f", b"f", b"none"]),
     ];
     of(b"hash", ops.into_iter().map(KeyOp::Hash).collect())
@@ -116,7 +116,7 @@ fn sorted_set() -> Vec<u8> {
         SortedSetOp::Increase { member: b"x", by: f64::MAX, only: AddIf::default() },
         SortedSetOp::Scores(vec![b"x", b"none"]),
         SortedSetOp::AnyOf { count: -3, scores: true },
-        SortedSetOp::Rank { member: b"z", reverse: true },
+        SortedSetOp::Rank { member: b"z", reverse: true, score: true },
         SortedSetOp::Pop { greatest: true, count: 1 },
     ];
     for by in by {

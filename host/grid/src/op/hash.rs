@@ -51,8 +51,8 @@ pub enum HashOp<'a> {
         #[serde(borrow, with = "serde_bytes")] &'a [u8],
         #[serde(borrow, with = "serde_bytes")] &'a [u8],
     ),
-    /// Some fields with their values: a cursor, zero at the end, and a list of alternating names
-    /// and values.
+    /// Some fields: a cursor, zero at the end, and a list of names, or of alternating names and
+    /// values.
     Scan {
         /// Cursor of the previous step; zero at the start.
         cursor: u64,
@@ -61,6 +61,8 @@ pub enum HashOp<'a> {
         /// A glob pattern that names must match.
         #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
+        /// Whether to return their values as well.
+        values: bool,
     },
     /// A random field, or nil.
     Any,
@@ -168,7 +170,7 @@ impl HashOp<'_> {
                 keep(access, key, name, text.as_bytes(), "hincrbyfloat");
                 Ok(Reply::bytes(text.as_bytes()))
             }
-            Self::Scan { cursor, count, pattern } => {
+            Self::Scan { cursor, count, pattern, values } => {
                 let hash = access.structure::<Hash>(key)?;
                 let glob = pattern.map(Glob::new);
                 let from = u32::try_from(*cursor).unwrap_or(0);
@@ -179,7 +181,8 @@ impl HashOp<'_> {
                     *count,
                     |(_, name, value), found| {
                         if glob.as_ref().is_none_or(|glob| glob.matches(name)) {
-                            found.extend([Reply::bytes(name), Reply::bytes(value)]);
+                            found.push(Reply::bytes(name));
+                            found.extend(values.then(|| Reply::bytes(value)));
                         }
                     },
                 ))

@@ -54,6 +54,8 @@ pub enum SortedSetOp<'a> {
         member: &'a [u8],
         /// Whether to count the members after it.
         reverse: bool,
+        /// Whether to return its score too: a list of both, or a nil list.
+        score: bool,
     },
     /// Members in a range.
     Range(#[serde(borrow)] Span<'a>),
@@ -304,10 +306,15 @@ impl SortedSetOp<'_> {
                 let (from, to) = set.map_or((0, 0), |set| by.ranks(set));
                 Ok(Reply::count(to - from))
             }
-            Self::Rank { member, reverse } => {
-                let Some(set) = access.structure::<SortedSet>(key)? else { return Ok(Reply::Nil) };
-                let Some(rank) = set.rank(member) else { return Ok(Reply::Nil) };
-                Ok(Reply::count(if *reverse { set.len() - 1 - rank } else { rank }))
+            Self::Rank { member, reverse, score } => {
+                let none = if *score { Reply::NilList } else { Reply::Nil };
+                let Some(set) = access.structure::<SortedSet>(key)? else { return Ok(none) };
+                let Some(rank) = set.rank(member) else { return Ok(none) };
+                let rank = Reply::count(if *reverse { set.len() - 1 - rank } else { rank });
+                Ok(match set.score(member).filter(|_| *score) {
+                    Some(score) => Reply::List(vec![rank, Reply::Double(score.get())]),
+                    None => rank,
+                })
             }
             Self::Range(span) => {
                 let set = access.structure::<SortedSet>(key)?;

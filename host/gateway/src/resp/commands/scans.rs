@@ -31,6 +31,16 @@ const INVALID_CURSOR: CommandError = CommandError::new("ERR invalid cursor");
 struct Options<'a> {
     count: u64,
     filter: ScanFilter<'a>,
+    /// Of a hash, names without values.
+    names_only: bool,
+}
+
+/// What is scanned, which some options are for.
+#[derive(Clone, Copy, PartialEq)]
+enum Scanned {
+    Keys,
+    Fields,
+    Members,
 }
 
 fn cursor(args: &mut Args<'_, '_>) -> Result<u64, CommandError> {
@@ -38,8 +48,8 @@ fn cursor(args: &mut Args<'_, '_>) -> Result<u64, CommandError> {
     text.parse().map_err(|_| INVALID_CURSOR)
 }
 
-fn options<'a>(args: &mut Args<'_, 'a>, of_keys: bool) -> Result<Options<'a>, CommandError> {
-    let mut options = Options { count: COUNT, filter: ScanFilter::default() };
+fn options<'a>(args: &mut Args<'_, 'a>, of: Scanned) -> Result<Options<'a>, CommandError> {
+    let mut options = Options { count: COUNT, filter: ScanFilter::default(), names_only: false };
     while args.remaining() > 0 {
         if args.take_keyword("match") {
             options.filter.pattern = Some(args.next()?);
@@ -48,7 +58,9 @@ fn options<'a>(args: &mut Args<'_, 'a>, of_keys: bool) -> Result<Options<'a>, Co
             let count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
             // A smaller count is allowed: the cursor continues from there.
             options.count = count.min(COUNT_MAX);
-        } else if of_keys && args.take_keyword("type") {
+        } else if of == Scanned::Fields && args.take_keyword("novalues") {
+            options.names_only = true;
+        } else if of == Scanned::Keys && args.take_keyword("type") {
             let kind = args.next()?;
             // A type that is not UTF-8 matches no key.
             options.filter.kind = Some(str::from_utf8(kind).unwrap_or(""));
@@ -78,12 +90,16 @@ fn of_key<'a>(
 ) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, cursor) = (args.next()?, cursor(&mut args)?);
-    let options = options(&mut args, false)?;
+    let options = options(&mut args, Scanned::Members)?;
     Ok(Op::Key(key, op(cursor, options.count, options.filter.pattern)))
 }
 
 pub(crate) fn hscan<'a>(request: &Request<'a>) -> Parsed<'a> {
-    of_key(request, |cursor, count, pattern| KeyOp::Hash(HashOp::Scan { cursor, count, pattern }))
+    let mut args = Args::new(request, 1);
+    let (key, cursor) = (args.next()?, cursor(&mut args)?);
+    let options = options(&mut args, Scanned::Fields)?;
+    let (count, pattern, values) = (options.count, options.filter.pattern, !options.names_only);
+    Ok(Op::Key(key, KeyOp::Hash(HashOp::Scan { cursor, count, pattern, values })))
 }
 
 pub(crate) fn sscan<'a>(request: &Request<'a>) -> Parsed<'a> {
@@ -101,7 +117,7 @@ pub(crate) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(crate) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     let cursor = cursor(&mut args)?;
-    let options = options(&mut args, true)?;
+    let options = options(&mut args, Scanned::Keys)?;
     let place = (u16::try_from(cursor >> 32).unwrap_or(u16::MAX), cursor & u64::from(u32::MAX));
     let pattern = options.filter.pattern.map(<[u8]>::to_vec);
     let kind = options.filter.kind.map(str::to_ascii_lowercase);

@@ -97,7 +97,12 @@ pub(crate) fn zcard<'a>(request: &Request<'a>) -> Parsed<'a> {
 fn rank<'a>(request: &Request<'a>, reverse: bool) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, member) = (args.next()?, args.next()?);
-    Ok(sorted(key, SortedSetOp::Rank { member, reverse }))
+    let score = args.remaining() == 1;
+    if score && !args.take_keyword("withscore") {
+        return Err(CommandError::SYNTAX);
+    }
+    args.expect_end()?;
+    Ok(sorted(key, SortedSetOp::Rank { member, reverse, score }))
 }
 
 pub(crate) fn zrank<'a>(request: &Request<'a>) -> Parsed<'a> {
