@@ -23,7 +23,7 @@ const DECIMAL_EXPONENT_MAX: i64 = 5_000;
 const FRACTION_DIGITS: usize = 17;
 const FRACTION: u128 = 100_000_000_000_000_000;
 
-/// A number; see the [module](self).
+/// A number with the 80 bits of `long double` on x86-64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extended {
     is_negative: bool,

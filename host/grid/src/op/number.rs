@@ -7,7 +7,7 @@ pub(super) fn sort_weight(text: &[u8]) -> Option<f64> {
     is_exact.then_some(number)
 }
 
-/// A bound of a range of scores: as [`sort_weight`], but numbers that are too large or too small are
+/// A bound of a range of scores: as `sort_weight`, but numbers that are too large or too small are
 /// infinite or zero.
 #[must_use]
 pub fn score_bound(text: &[u8]) -> Option<f64> {
