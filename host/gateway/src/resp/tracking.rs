@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_is_told_once_of_a_change() {
+    async fn a_reader_is_notified_once_of_a_change() {
         let (tracking, one, two) = (tracking(), client(1), client(2));
         tracking.enable(&one, options(Mode::Read)).await;
         tracking.enable(&two, options(Mode::Read)).await;
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_in_broadcast_mode_is_told_of_its_prefixes() {
+    async fn a_client_in_broadcast_mode_is_notified_of_its_prefixes() {
         let (tracking, one) = (tracking(), client(1));
         let prefixes = vec!["a:".into(), "b:".into()];
         tracking.enable(&one, Options { prefixes, ..options(Mode::Broadcast) }).await;
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn with_noloop_a_client_is_not_told_of_its_own_changes() {
+    async fn with_noloop_a_client_is_not_notified_of_its_own_changes() {
         let (tracking, one) = (tracking(), client(1));
         tracking.enable(&one, Options { noloop: true, ..options(Mode::Read) }).await;
         let own = Origin { member: tracking.grid.me(), client: 1 };
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_changes_may_be_missed_all_clients_are_told() {
+    async fn when_changes_may_be_missed_all_clients_are_notified() {
         let (tracking, one, two) = (tracking(), client(1), client(2));
         tracking.enable(&one, options(Mode::Read)).await;
         tracking.enable(&two, options(Mode::OptIn)).await;

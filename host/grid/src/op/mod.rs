@@ -305,12 +305,12 @@ impl Op<'_> {
 
     /// Whether a blocked operation has no element to return, as far as that can be said without
     /// executing it.
-    pub(crate) fn waits_in_vain(&self, access: &mut Access<'_>) -> bool {
+    pub(crate) fn finds_nothing(&self, access: &mut Access<'_>) -> bool {
         match self {
             Self::Several(SeveralOp::ReadGroup { group, streams, .. }) => {
                 stream::has_nothing_to_read(access, group, streams)
             }
-            Self::From { op, .. } => op.waits_in_vain(access),
+            Self::From { op, .. } => op.finds_nothing(access),
             _ => false,
         }
     }

@@ -72,7 +72,7 @@ impl Partition {
             return false;
         }
         let reply = self.access(shared, &waiter.map, now, |access| {
-            if op.waits_in_vain(access) {
+            if op.finds_nothing(access) {
                 return None;
             }
             let reply = op.execute(access);

@@ -43,7 +43,7 @@ impl NewId {
 /// Which entries are removed because they are old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrimTo {
-    /// So many that this many are left.
+    /// All but this many.
     Length(u64),
     /// Those with smaller IDs.
     Id(StreamId),

@@ -11,7 +11,7 @@ use crate::value::stream::{Activity, Delivery, Group};
 use crate::value::{Stream, StreamEdit, StreamId, Structure};
 use crate::{GroupUse, OpError, Reply};
 
-/// For a consumer that asks in vain, the time at which it did so is noted if the last such time is
+/// For a consumer that finds nothing, the time of its attempt is noted if the last such time is
 /// this number of milliseconds ago.
 const SEEN_STEP_MS: u64 = 10;
 
