@@ -17,11 +17,21 @@ const LOST_MAX: Duration = Duration::from_secs(3);
 /// From SIGTERM to the end of the process.
 const EXIT_MAX: Duration = Duration::from_secs(5);
 
+/// Waits until the coordinator has logged that the data of a cluster of three is safe: a member that
+/// leaves earlier waits for copies that are being made.
+fn wait_until_safe(coordinator: &Member) {
+    coordinator.wait(AGREE_MAX, "data that is safe on three members", |record| {
+        let mut behind = record.lines().skip_while(|line| !line.text.contains("DG Size: 3"));
+        behind.any(|line| line.text.contains("data is safe")).then_some(())
+    });
+}
+
 #[test]
 fn sigterm_and_sigint_make_a_member_leave_gracefully() {
     for signal in [Signal::TERM, Signal::INT] {
         let cluster = Cluster::exclusive();
         let mut members = cluster.start_in_order(3);
+        wait_until_safe(&members[0]);
         let mut leaver = members.remove(1);
         leaver.signal(signal);
         cluster.agree_within(LEFT_MAX, &members);
@@ -95,6 +105,7 @@ fn the_next_oldest_member_coordinates_after_the_coordinator_is_killed() {
 fn the_next_oldest_member_coordinates_after_the_coordinator_leaves() {
     let cluster = Cluster::exclusive();
     let mut members = cluster.start_in_order(3);
+    wait_until_safe(&members[0]);
     let mut leaver = members.remove(0);
     leaver.signal(Signal::TERM);
     cluster.agree_within(LEFT_MAX, &members);
