@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use convoke_grid::op::{Lifetime, Op, float, integer};
+use convoke_grid::op::{ExpireIf, Lifetime, Op, float, integer};
 
 use super::answer::CommandError;
 use super::request::Request;
@@ -48,6 +48,24 @@ impl<'r, 'a> Args<'r, 'a> {
         let matches = self.peek().is_some_and(|next| next.eq_ignore_ascii_case(keyword.as_bytes()));
         self.at += usize::from(matches);
         matches
+    }
+
+    /// Consumes the next argument if it is a condition of an expiry (`NX`, `XX`, `GT`, `LT`), and adds
+    /// it to the others. Returns whether it is one.
+    pub(crate) fn take_expire_condition(&mut self, condition: &mut ExpireIf) -> bool {
+        let flag = if self.take_keyword("nx") {
+            &mut condition.never
+        } else if self.take_keyword("xx") {
+            &mut condition.some
+        } else if self.take_keyword("gt") {
+            &mut condition.later
+        } else if self.take_keyword("lt") {
+            &mut condition.earlier
+        } else {
+            return false;
+        };
+        *flag = true;
+        true
     }
 
     /// Consumes the next argument as a signed 64-bit integer.

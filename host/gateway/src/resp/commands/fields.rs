@@ -84,15 +84,7 @@ fn expire<'a>(request: &Request<'a>, time: Time, name: &str) -> Parsed<'a> {
     let key = args.next()?;
     let lifetime = time.lifetime(&mut args, name)?;
     let mut condition = ExpireIf::default();
-    if args.take_keyword("nx") {
-        condition.never = true;
-    } else if args.take_keyword("xx") {
-        condition.some = true;
-    } else if args.take_keyword("gt") {
-        condition.later = true;
-    } else if args.take_keyword("lt") {
-        condition.earlier = true;
-    }
+    args.take_expire_condition(&mut condition);
     fields(key, FieldsOp::Expire { names: names(&mut args, NOT_POSITIVE)?, lifetime, condition })
 }
 

@@ -35,15 +35,7 @@ fn expire_in<'a>(request: &Request<'a>, unit: Unit, name: &str) -> Parsed<'a> {
     let (key, time) = (args.next()?, args.integer()?);
     let mut condition = ExpireIf::default();
     while args.remaining() > 0 {
-        if args.take_keyword("nx") {
-            condition.never = true;
-        } else if args.take_keyword("xx") {
-            condition.some = true;
-        } else if args.take_keyword("gt") {
-            condition.later = true;
-        } else if args.take_keyword("lt") {
-            condition.earlier = true;
-        } else {
+        if !args.take_expire_condition(&mut condition) {
             let option = String::from_utf8_lossy(args.next()?).into_owned();
             return Err(CommandError(format!("ERR Unsupported option {option}").into()));
         }

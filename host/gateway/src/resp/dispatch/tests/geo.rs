@@ -1,15 +1,8 @@
 //! Commands on places, with the replies of Redis 7.0.
 
-use super::shown;
-use crate::resp::client::Client;
+use super::{check, shown};
 use crate::testing::{client_of, server_on, single_member_grid};
 use crate::trust::{Passwords, Trust};
-
-async fn check(client: &mut Client, cases: &[(&str, &str)]) {
-    for (line, reply) in cases {
-        assert_eq!(shown(client, line).await, *reply, "{line}");
-    }
-}
 
 #[tokio::test]
 async fn replies_are_those_of_redis() {

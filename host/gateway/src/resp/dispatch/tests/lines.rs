@@ -1,28 +1,10 @@
 //! Commands and their replies, one per line, as a client of RESP2 sees them.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use crate::resp::client::Client;
 use crate::resp::encode::Protocol;
-use crate::resp::server::Server;
-use crate::testing::{call, server_on, single_member_grid};
-use crate::trust::Passwords;
+use crate::testing::call;
 
-/// A server on the grid of a single member, which may run requests of other members.
-pub(super) fn server() -> Arc<Server> {
-    let server = server_on(single_member_grid(), Passwords::default());
-    super::super::run_scripts(&server);
-    let grid = server.grid.clone();
-    // Its lease is renewed, however slow the machine is.
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            grid.tick();
-        }
-    });
-    server
-}
+pub(super) use super::server;
 
 /// The words of a line; in double quotes a word may be empty, and have spaces and `\xHH`.
 fn words(line: &str) -> Vec<Vec<u8>> {

@@ -3,18 +3,12 @@
 use bytes::Bytes;
 use convoke_grid::Reply;
 
-use super::shown;
+use super::{check, shown};
 use crate::resp::answer::Answer;
 use crate::resp::client::Client;
 use crate::resp::server::RespSettings;
 use crate::testing::{call, client_of, server_on, server_with, single_member_grid};
 use crate::trust::{Passwords, Trust};
-
-async fn check(client: &mut Client, cases: &[(&str, &str)]) {
-    for (line, reply) in cases {
-        assert_eq!(shown(client, line).await, *reply, "{line}");
-    }
-}
 
 #[tokio::test]
 async fn replies_are_those_of_redis() {

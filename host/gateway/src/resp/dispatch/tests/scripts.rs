@@ -1,31 +1,14 @@
 //! Scripts, on the grid of a single member.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_script::Value;
 
 use super::super::super::answer::Answer;
 use super::super::super::client::Client;
-use super::super::super::server::Server;
-use crate::resp::encode::Protocol;
-use crate::testing::{call, client_of, server_on, single_member_grid};
+use super::{reply, server};
+use crate::testing::{call, client_of, server_on};
 use crate::trust::{Passwords, Trust};
-
-fn server() -> Arc<Server> {
-    let server = server_on(single_member_grid(), Passwords::default());
-    super::super::run_scripts(&server);
-    server
-}
-
-/// The encoded reply to a command.
-async fn reply(client: &mut Client, args: &[&str]) -> String {
-    let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
-    let answer = call(client, &args).await;
-    let mut bytes = Vec::new();
-    answer.write(&mut bytes, Protocol::Resp2);
-    String::from_utf8_lossy(&bytes).replace("\r\n", " ").trim_end().to_owned()
-}
 
 /// The text of an answer of one string.
 async fn text(client: &mut Client, args: &[&str]) -> String {
