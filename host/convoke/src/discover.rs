@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_discovery::{CallError, Candidate, Instance, Snapshot};
-use convoke_membership::{Hello, Standing};
+use convoke_membership::{Hello, MemberStatus};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -38,7 +38,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
         dry_run.choice.reason
     );
     let hello: Arc<[u8]> =
-        Hello { member: dry_run.me.clone(), standing: Standing::Observer }.encode().into();
+        Hello { member: dry_run.me.clone(), standing: MemberStatus::Observer }.encode().into();
     for mode in &loaded {
         let mut instance = host
             .open(mode, &dry_run.local)
@@ -129,15 +129,15 @@ fn standing(hello: &Hello) -> String {
         if member.lite { ", lite" } else { "" }
     );
     match &hello.standing {
-        Standing::In(summary) => format!(
+        MemberStatus::In(summary) => format!(
             "{who}, in a cluster of {}, coordinator {}",
             summary.members,
             summary.coordinator.address()
         ),
-        Standing::Starting => format!("{who}, starting"),
-        Standing::Observer => format!("{who}, a dry run"),
-        Standing::Leaving => format!("{who}, leaving"),
-        Standing::Data => who,
+        MemberStatus::Starting => format!("{who}, starting"),
+        MemberStatus::Observer => format!("{who}, a dry run"),
+        MemberStatus::Leaving => format!("{who}, leaving"),
+        MemberStatus::Data => who,
     }
 }
 

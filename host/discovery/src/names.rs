@@ -9,8 +9,8 @@ const LABEL_BYTES_MAX: usize = 63;
 /// Whether `text`, without a final dot, is the DNS name of a host or a service: letters,
 /// digits, `_`, and `-` within a label.
 pub fn is_dns_name(text: &str) -> bool {
-    let is_sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    text.len() <= DNS_NAME_BYTES_MAX && text.split('.').all(|label| is_label(label, is_sound))
+    let is_valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    text.len() <= DNS_NAME_BYTES_MAX && text.split('.').all(|label| is_label(label, is_valid))
 }
 
 /// Whether `text` is a name that the Kubernetes API accepts (RFC 1123 label).
@@ -18,9 +18,9 @@ pub(crate) fn is_kubernetes_name(text: &str) -> bool {
     is_label(text, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-fn is_label(text: &str, is_sound: impl Fn(u8) -> bool) -> bool {
+fn is_label(text: &str, is_valid: impl Fn(u8) -> bool) -> bool {
     (1..=LABEL_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(is_sound)
+        && text.bytes().all(is_valid)
         && !text.starts_with('-')
         && !text.ends_with('-')
 }

@@ -199,15 +199,15 @@ impl Error for RefusedRedirect {}
 
 fn stay_with_tls(attempt: Attempt<'_>) -> Action {
     let stays = attempt.url().scheme() == "https";
-    follow(attempt, stays)
+    redirect(attempt, stays)
 }
 
 fn stay_on_this_machine(attempt: Attempt<'_>) -> Action {
     let stays = attempt.url().scheme() == "http" && is_loopback(attempt.url());
-    follow(attempt, stays)
+    redirect(attempt, stays)
 }
 
-fn follow(attempt: Attempt<'_>, stays: bool) -> Action {
+fn redirect(attempt: Attempt<'_>, stays: bool) -> Action {
     // The first entry is the original request.
     if attempt.previous().len() > REDIRECTS_MAX {
         return attempt.error(RefusedRedirect::TooMany);

@@ -13,8 +13,8 @@ use crate::pubsub::PubSub;
 use crate::resp::answer::Answer;
 use crate::resp::client::Client;
 use crate::resp::client_info::ClientInfo;
+use crate::resp::command_state::CommandState;
 use crate::resp::dispatch;
-use crate::resp::outcome::Outcome;
 use crate::resp::request::{OwnedRequest, Request};
 use crate::resp::server::{Cluster, ClusterNode, RespSettings, Server};
 use crate::trust::{Passwords, Trust};
@@ -147,13 +147,15 @@ pub(crate) async fn call(client: &mut Client, args: &[&[u8]]) -> Answer {
     loop {
         outcome = match outcome {
             // The reply was written to the output already.
-            Outcome::Ready(Answer::Nothing) if !sink.is_empty() => return written(&sink),
-            Outcome::Ready(answer) | Outcome::Close(answer) => return answer,
-            Outcome::Pending(later) | Outcome::Barrier(later) | Outcome::Blocking(later) => {
+            CommandState::Ready(Answer::Nothing) if !sink.is_empty() => return written(&sink),
+            CommandState::Ready(answer) | CommandState::Close(answer) => return answer,
+            CommandState::Pending(later)
+            | CommandState::Barrier(later)
+            | CommandState::Blocking(later) => {
                 return later.await;
             }
-            Outcome::Continue(next) => next.await(client),
-            Outcome::WhenIdle(next) => next(client),
+            CommandState::Continue(next) => next.await(client),
+            CommandState::WhenIdle(next) => next(client),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use convoke_membership::MemberId;
 use parking_lot::Mutex;
 
-use crate::message::Outcome;
+use crate::message::RemoteResult;
 use crate::topic::{SubscriptionInfo, TooManyNames};
 
 /// How long the result of a request is kept after its deadline, in milliseconds, for a caller that
@@ -18,7 +18,7 @@ const KEPT_MS: u64 = 60_000;
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// The outcome of an operation.
-    Outcome(Outcome),
+    RemoteResult(RemoteResult),
     /// The member's subscriptions.
     Subscriptions(Result<SubscriptionInfo, TooManyNames>),
     /// How many subscribers received the message.

@@ -142,7 +142,7 @@ impl Clock {
     }
 
     /// Corrects the clock towards the coordinator's, which read `ms` when the message was sent.
-    pub fn follow(&self, since_start: Duration, ms: u64) {
+    pub fn synchronize(&self, since_start: Duration, ms: u64) {
         let here = self.offset_us.load(Ordering::Relaxed);
         let ahead = here.saturating_sub(offset_us(since_start, ms));
         self.shift(since_start, ahead.clamp(-FORWARD_US_MAX, BACK_US_MAX).saturating_neg());
@@ -236,9 +236,9 @@ mod tests {
         let shift = follower.set(ms(10), leader.now_ms(ms(20)));
         assert_eq!(shift, 10 - HOUR_MS as i64);
         assert_eq!(follower.now_ms(ms(11)), START + 21);
-        follower.follow(ms(20), leader.now_ms(ms(30)) + HOUR_MS);
+        follower.synchronize(ms(20), leader.now_ms(ms(30)) + HOUR_MS);
         assert_eq!(follower.now_ms(ms(20)), START + 30 + 100, "forward");
-        follower.follow(ms(1_000), leader.now_ms(ms(1_010)) - HOUR_MS);
+        follower.synchronize(ms(1_000), leader.now_ms(ms(1_010)) - HOUR_MS);
         assert_eq!(follower.now_ms(ms(1_002)), START + 1_010 + 100, "and back");
     }
 
@@ -266,10 +266,10 @@ mod tests {
     #[test]
     fn a_delayed_message_sets_a_clock_back_slightly_and_temporarily() {
         let clock = Clock::new(ms(0), START, 0);
-        clock.follow(ms(1_000), START + 1_000);
-        clock.follow(ms(2_150), START + 2_000);
+        clock.synchronize(ms(1_000), START + 1_000);
+        clock.synchronize(ms(2_150), START + 2_000);
         assert_eq!(clock.now_ms(ms(2_152)), START + 2_150);
-        clock.follow(ms(3_000), START + 3_000);
+        clock.synchronize(ms(3_000), START + 3_000);
         assert_eq!(clock.now_ms(ms(3_000)), START + 3_000);
     }
 
@@ -280,7 +280,7 @@ mod tests {
         for us in (0..60_000_000_u64).step_by(970) {
             let now = Duration::from_micros(us);
             if us % 11 == 0 {
-                clock.follow(now, START + us / 1_000 - 40 + (us % 97));
+                clock.synchronize(now, START + us / 1_000 - 40 + (us % 97));
             }
             let shown = clock.now_ms(now);
             assert!(shown >= last, "{us}: {shown} after {last}");
@@ -295,7 +295,7 @@ mod tests {
         for us in (0..20_000).step_by(70) {
             // Both processes started at different times, and both truncate to milliseconds.
             let said = leader.now_ms(Duration::from_micros(us));
-            follower.follow(Duration::from_micros(us + 440), said);
+            follower.synchronize(Duration::from_micros(us + 440), said);
             let now = Duration::from_micros(us + 10);
             let there = follower.now_ms(now + Duration::from_micros(440));
             assert!(there >= leader.now_ms(now), "{us}");

@@ -91,7 +91,7 @@ pub(crate) struct Control {
     /// Copies that became complete or incomplete since the last table.
     copies: Vec<CopyEvent>,
     /// Members that have merged their data since the last table.
-    settled: BTreeSet<MemberId>,
+    merged: BTreeSet<MemberId>,
     /// Lite members that are in the view or were in the last table: they hold no data.
     lite: BTreeSet<MemberId>,
 }
@@ -113,13 +113,13 @@ impl Control {
             asked_at: None,
             stale: false,
             copies: Vec::new(),
-            settled: BTreeSet::new(),
+            merged: BTreeSet::new(),
             lite: BTreeSet::new(),
         }
     }
 
     /// Sets the settings of the cluster that this member is about to join.
-    pub(crate) fn settle(&mut self, partitions: u16, maps: MapCatalog) {
+    pub(crate) fn adopt_settings(&mut self, partitions: u16, maps: MapCatalog) {
         *self = Self::new(self.me, partitions, maps);
     }
 
@@ -239,7 +239,7 @@ impl Control {
         own: Option<&Arc<Table>>,
     ) {
         let Some(node) = self.node(from).copied() else { return };
-        let sound = table.as_ref().is_none_or(|table| table.is_sound(self.partitions));
+        let sound = table.as_ref().is_none_or(|table| table.is_valid(self.partitions));
         // A report from before the member received the current table.
         let is_old = own.is_some_and(|own| {
             self.is_current(own)
@@ -256,7 +256,7 @@ impl Control {
     /// Handles that a member has merged its data of other branches.
     pub(crate) fn handle_settled(&mut self, from: MemberId) {
         if self.is_coordinator {
-            self.settled.insert(from);
+            self.merged.insert(from);
             self.stale = true;
         }
     }
@@ -415,9 +415,9 @@ impl Control {
             let since_ms = all.entry(missing.id).or_insert(missing.since_ms);
             *since_ms = missing.since_ms.min(*since_ms);
         }
-        let settled = std::mem::take(&mut self.settled);
+        let merged = std::mem::take(&mut self.merged);
         all.retain(|id, since_ms| {
-            !settled.contains(id) && since_ms.saturating_add(MISSING_MS_MAX) >= now_ms
+            !merged.contains(id) && since_ms.saturating_add(MISSING_MS_MAX) >= now_ms
         });
         let since_ms = now_ms.saturating_sub(UNNOTICED_MS_MAX);
         let holds = |id| !self.leaving.contains(&id) && !self.lite.contains(&id);

@@ -21,7 +21,7 @@ use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
 use crate::value::{EditMismatch, Structure, Type};
 
-use undo::{Taken, Undo};
+use undo::{RemovedEntry, Undo};
 pub(crate) use weight::{count, weigh};
 
 /// Overhead of a tombstone beside its key, in bytes.
@@ -37,7 +37,7 @@ const EVICTION_SAMPLES: usize = 8;
 /// Maximum number of slots that are visited for that.
 const EVICTION_SLOTS_MAX: usize = 256;
 
-/// Outcome of applying an edit.
+/// RemoteResult of applying an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
     /// The key was created.
@@ -454,11 +454,11 @@ impl Fragment {
         let (meta, taken) = if let Some(entry) = self.plain.remove(hash, |entry| entry.key() == key)
         {
             self.heap_bytes -= entry.bytes();
-            (entry.meta(), Taken::Plain(entry))
+            (entry.meta(), RemovedEntry::Plain(entry))
         } else {
             let entry = self.structures.remove(hash, |entry| entry.key() == key)?;
             self.heap_bytes -= entry.bytes();
-            (entry.meta, Taken::Structured(entry))
+            (entry.meta, RemovedEntry::Structured(entry))
         };
         self.digest ^= digest_term(hash, meta.version, false);
         if let Some(undo) = &mut self.undo {

@@ -6,11 +6,11 @@ use std::ops::RangeInclusive;
 /// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
-    parts: Vec<Part>,
+    parts: Vec<Token>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum Token {
     /// This byte.
     Byte(u8),
     /// Any byte.
@@ -30,16 +30,16 @@ impl Glob {
         while let Some((first, behind)) = rest.split_first() {
             rest = behind;
             let part = match first {
-                b'*' if parts.last() == Some(&Part::Many) => continue,
-                b'*' => Part::Many,
-                b'?' => Part::Any,
+                b'*' if parts.last() == Some(&Token::Many) => continue,
+                b'*' => Token::Many,
+                b'?' => Token::Any,
                 b'[' => class(&mut rest),
                 b'\\' if !rest.is_empty() => {
                     let byte = rest[0];
                     rest = &rest[1..];
-                    Part::Byte(byte)
+                    Token::Byte(byte)
                 }
-                byte => Part::Byte(*byte),
+                byte => Token::Byte(*byte),
             };
             parts.push(part);
         }
@@ -49,13 +49,13 @@ impl Glob {
     /// Whether it matches every text.
     #[must_use]
     pub fn matches_all(&self) -> bool {
-        self.parts == [Part::Many]
+        self.parts == [Token::Many]
     }
 
     /// The only text that it matches, if there is exactly one.
     #[must_use]
     pub fn literal(&self) -> Option<Vec<u8>> {
-        let byte = |part: &Part| if let Part::Byte(byte) = part { Some(*byte) } else { None };
+        let byte = |part: &Token| if let Token::Byte(byte) = part { Some(*byte) } else { None };
         self.parts.iter().map(byte).collect()
     }
 
@@ -67,7 +67,7 @@ impl Glob {
         let mut star: Option<(usize, usize)> = None;
         while at < text.len() {
             match self.parts.get(part) {
-                Some(Part::Many) => {
+                Some(Token::Many) => {
                     star = Some((part, at));
                     part += 1;
                 }
@@ -85,11 +85,11 @@ impl Glob {
                 },
             }
         }
-        self.parts[part..].iter().all(|part| *part == Part::Many)
+        self.parts[part..].iter().all(|part| *part == Token::Many)
     }
 }
 
-impl Part {
+impl Token {
     fn takes(&self, byte: u8) -> bool {
         match self {
             Self::Byte(one) => *one == byte,
@@ -103,7 +103,7 @@ impl Part {
 }
 
 /// Parses what follows a `[`; a class that is not closed ends with the pattern.
-fn class(rest: &mut &[u8]) -> Part {
+fn class(rest: &mut &[u8]) -> Token {
     let negated = rest.first() == Some(&b'^');
     if negated {
         *rest = &rest[1..];
@@ -134,7 +134,7 @@ fn class(rest: &mut &[u8]) -> Part {
             ranges.push(start..=start);
         }
     }
-    Part::Class { negated, ranges }
+    Token::Class { negated, ranges }
 }
 
 #[cfg(test)]
@@ -182,10 +182,10 @@ mod tests {
     }
 
     /// A simple, slow implementation.
-    fn model(parts: &[Part], text: &[u8]) -> bool {
+    fn model(parts: &[Token], text: &[u8]) -> bool {
         match parts.split_first() {
             None => text.is_empty(),
-            Some((Part::Many, rest)) => (0..=text.len()).any(|n| model(rest, &text[n..])),
+            Some((Token::Many, rest)) => (0..=text.len()).any(|n| model(rest, &text[n..])),
             Some((one, rest)) => {
                 text.split_first().is_some_and(|(b, text)| one.takes(*b) && model(rest, text))
             }

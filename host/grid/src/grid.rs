@@ -47,13 +47,13 @@ pub use crate::limits::OP_MS_MAX;
 use following::Following;
 pub use listeners::Listener;
 use listeners::Listeners;
-pub use open::{Age, OpenTransaction, Stop};
+pub use open::{AbortReason, OpenTransaction, TransactionAge};
 pub use publishing::SUBSCRIPTIONS_MS_MAX;
 pub use requests::Running;
 pub use routing::{Started, WAITING_BYTES_MAX};
 pub use state::{Grid, Later};
 use state::{Inner, Timers, Transactions};
-pub use step::Stepped;
+pub use step::StepResult;
 pub use tick::{ALIVE_MS, REMOVALS_BYTES_MAX, TICK_MS};
 pub use unblock::Unblock;
 
@@ -69,7 +69,7 @@ impl Grid {
     ) -> Self {
         let partitions = Partitions::default();
         if let Some(count) = settings.partitions {
-            partitions.settle(count, &*host);
+            partitions.create(count, &*host);
         }
         let control = Control::new(me, partitions.len() as u16, catalog.clone());
         Self {
@@ -113,11 +113,11 @@ impl Grid {
     /// Sets what this member's configuration left open to the values of its cluster, before the
     /// first view: the number of partitions, and the settings of maps that apply while this member
     /// coordinates. Until then, those of the oldest member apply, except for memory bounds.
-    pub fn settle(&self, partitions: u16, catalog: &MapCatalog) {
+    pub fn adopt_settings(&self, partitions: u16, catalog: &MapCatalog) {
         let shared = &self.inner.shared;
-        self.inner.partitions.settle(partitions, &*shared.host);
-        shared.maps.settle(catalog);
-        self.inner.control.lock().settle(self.partitions(), catalog.clone());
+        self.inner.partitions.create(partitions, &*shared.host);
+        shared.maps.set_own(catalog);
+        self.inner.control.lock().adopt_settings(self.partitions(), catalog.clone());
     }
 
     /// The number of partitions; 0 while it is not known.
@@ -419,8 +419,8 @@ impl Grid {
             }
         }
         for id in new {
-            // This opens the connection over which asides are sent back.
-            shared.send(id, &Message::Alive);
+            // This opens the connection over which out-of-band messages are sent back.
+            shared.send(id, &Message::KeepAlive);
             self.announce_to(id);
         }
         self.inner.control.lock().handle_view(now, view, table.as_ref());

@@ -83,7 +83,7 @@ pub enum Report {
 #[derive(Clone, Debug)]
 pub struct GridSettings {
     /// Number of partitions, the same on all members. `None` if it is not known before this member
-    /// is in a cluster; see [`Grid::settle`](crate::Grid::settle).
+    /// is in a cluster; see [`Grid::adopt_settings`](crate::Grid::adopt_settings).
     pub partitions: Option<u16>,
     /// Writes are refused while the view has fewer members.
     pub min_members: u32,

@@ -62,7 +62,8 @@ pub use entry::KINDS_MAX;
 pub use error::{GroupUse, OpError, StreamError};
 pub use event::{Class, Event};
 pub use grid::{
-    Age, Grid, Later, Listener, OpenTransaction, Running, Started, Stepped, Stop, Unblock,
+    AbortReason, Grid, Later, Listener, OpenTransaction, Running, Started, StepResult,
+    TransactionAge, Unblock,
 };
 pub use hasher::KeyHasher;
 pub use host::{GridSettings, Host, Report};

@@ -163,7 +163,7 @@ impl MapCatalog {
 
     /// Whether it is within the bounds. Catalogs come from the network.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         let fits = |settings: &MapSettings| {
             settings.backups <= BACKUPS_MAX && settings.async_backups <= BACKUPS_MAX
         };
@@ -403,7 +403,7 @@ impl Maps {
     }
 
     /// Sets this member's own settings, completed with those of its cluster.
-    pub fn settle(&self, own: &MapCatalog) {
+    pub fn set_own(&self, own: &MapCatalog) {
         own.clone_into(&mut self.own.write());
         self.adopt(own);
     }
@@ -623,8 +623,8 @@ mod tests {
         assert_eq!(settings(&maps.open("dogs").unwrap()), (1, Some(7)));
         assert!(!maps.adopt(&shared), "no change");
         assert!(!own.has_copies_of(&shared) && own.has_copies_of(&own));
-        assert!(shared.is_sound());
-        assert!(!MapCatalog { defaults: with(BACKUPS_MAX + 1, None), ..own }.is_sound());
+        assert!(shared.is_valid());
+        assert!(!MapCatalog { defaults: with(BACKUPS_MAX + 1, None), ..own }.is_valid());
     }
 
     #[test]

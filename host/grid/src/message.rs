@@ -3,23 +3,23 @@
 //! ```text
 //! replicate  primary --Records--> each backup; the session's receipt is the
 //!            acknowledgement, and lists refused records
-//! copy       primary --Invite--> backup --SyncAsk--> primary, with digests of its data
+//! copy       primary --Invite--> backup --SyncRequest--> primary, with digests of its data
 //!            primary --SyncStart, Chunk …, SyncDone--> backup, Records between
 //!            them; backup --Synced--> primary, primary --Completed--> coordinator
 //! check      primary --Check--> backup, with digests of the primary's data
 //! hand over  old primary --Handoff--> new primary, after the last Records
-//! route      any --Ask--> primary --Answer--> any
-//! merge      member that was partitioned --MergeAsk--> primary --MergeWant-->
+//! route      any --Request--> primary --Answer--> any
+//! merge      member that was partitioned --MergeOffer--> primary --MergeRanges-->
 //!            --Merge …--> primary --Merged-->
 //! coordinate coordinator --Query--> member --Report--> coordinator, which
-//!            sends Table to all members, and Pulse every second
+//!            sends Table to all members, and Heartbeat every second
 //! lease      any --Renew--> coordinator, or all members; each answers Renewed
 //! publish    Publish to all members, each answers Delivered; Events to interested
 //!            members; Subscriptions to all members, each answers Subscribed
 //! follow     Follow to all members; each sends Changes, or ChangesMissed
 //! ```
 //! All messages are sent in sessions, in order and exactly once, except for those of the lease.
-//! These are asides, as a slow member must not make the lease lapse.
+//! These are out-of-band messages, as a slow member must not make the lease lapse.
 
 use convoke_membership::MemberId;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ use crate::encoding;
 use crate::event::Event;
 use crate::item::Held;
 use crate::op::Op;
-use crate::table::{Stamp, Table};
+use crate::table::{Table, TableStamp};
 use crate::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
 use crate::tracking::Change;
 use crate::{OpError, Reply};
@@ -56,14 +56,14 @@ pub(crate) enum Message<'a> {
         records: &'a [u8],
     },
     /// Sent periodically, so that a dead connection is noticed.
-    Alive,
+    KeepAlive,
     /// Asks a primary to evict this many bytes of a map, because the sender's backups leave no
     /// room.
     MakeRoom { map: &'a str, bytes: u64 },
     /// Invites a backup to ask for a copy.
     Invite { partition: u16, epoch: u64 },
     /// A backup asks for a copy, with digests of its data.
-    SyncAsk {
+    SyncRequest {
         partition: u16,
         epoch: u64,
         /// Identifies this request.
@@ -114,9 +114,9 @@ pub(crate) enum Message<'a> {
     Handoff { partition: u16, epoch: u64 },
     /// The sender's data diverged before it followed this table, so it will not send
     /// [`Message::Handoff`].
-    Diverged { stamp: Stamp },
+    Diverged { stamp: TableStamp },
     /// Asks the primary to execute an operation.
-    Ask {
+    Request {
         id: u64,
         /// The last version that the sender observed.
         version: Version,
@@ -131,16 +131,16 @@ pub(crate) enum Message<'a> {
     /// Withdraws an operation that may still be waiting.
     Cancel { id: u64 },
     /// The outcome of an operation.
-    Answer { id: u64, version: Version, outcome: Outcome },
+    Answer { id: u64, version: Version, outcome: RemoteResult },
     /// A member that was partitioned offers its data, with digests.
-    MergeAsk {
+    MergeOffer {
         id: u64,
         partition: u16,
         #[serde(borrow)]
         held: Held<'a>,
     },
     /// The ranges that the primary wants to merge.
-    MergeWant { id: u64, ranges: Vec<(u64, u64)> },
+    MergeRanges { id: u64, ranges: Vec<(u64, u64)> },
     /// Items of these ranges.
     Merge {
         id: u64,
@@ -162,18 +162,18 @@ pub(crate) enum Message<'a> {
     /// The next table, and the coordinator's clock.
     Table { version: Version, now_ms: u64, table: Table },
     /// The stamp of the current table, and the coordinator's clock.
-    Pulse { stamp: Stamp, now_ms: u64 },
+    Heartbeat { stamp: TableStamp, now_ms: u64 },
     /// To the coordinator: a copy is complete.
     Completed { partition: u16, epoch: u64, member: MemberId, place: u8 },
     /// To the coordinator: a copy is not complete any more.
     Incomplete { partition: u16, epoch: u64, member: MemberId },
     /// To the coordinator: the sender has merged its data from before it followed this table, in
     /// which it has this generation.
-    Settled { stamp: Stamp, generation: u32 },
-    /// Aside: the sender, which follows this table and has this generation in it, asks to renew its
-    /// lease.
-    Renew { nonce: u64, stamp: Stamp, generation: Option<u32> },
-    /// Aside: whether the lease is renewed.
+    DataMerged { stamp: TableStamp, generation: u32 },
+    /// Out of band: the sender, which follows this table and has this generation in it, asks to
+    /// renew its lease.
+    Renew { nonce: u64, stamp: TableStamp, generation: Option<u32> },
+    /// Out of band: whether the lease is renewed.
     Renewed { nonce: u64, yes: bool },
     /// To the coordinator: the sender is about to leave.
     Leaving,
@@ -234,11 +234,11 @@ pub(crate) struct MapStart<'a> {
 
 /// The outcome of an operation on another member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Outcome {
+pub(crate) enum RemoteResult {
     /// It was executed, or failed without an effect.
     Done(Result<Reply, OpError>),
     /// The member is not the serving primary: nothing was done.
-    NotHere,
+    NotPrimary,
 }
 
 impl<'a> Message<'a> {
@@ -290,7 +290,7 @@ mod tests {
             ops: vec![MapOp { map: "m", op: op.clone() }],
             maps: vec!["m", "other"],
         };
-        let ask = |op| Message::Ask { id: 1, version, partition: 2, map: "m", waits: true, op };
+        let ask = |op| Message::Request { id: 1, version, partition: 2, map: "m", waits: true, op };
         let answer = |outcome| Message::Answer { id: 1, version, outcome };
         let reply = Reply::List(vec![Reply::Nil, Reply::Word("word".into()), Reply::Double(0.5)]);
         let map = MapStart { map: "m", cleared: version, floor: version, ranges: vec![(0, 9)] };
@@ -313,7 +313,13 @@ mod tests {
                 records: b"r",
             },
             Message::MakeRoom { map: "m", bytes: 1 << 40 },
-            Message::SyncAsk { partition: 1, epoch: 2, ask: 3, place: 1, held: vec![held.clone()] },
+            Message::SyncRequest {
+                partition: 1,
+                epoch: 2,
+                ask: 3,
+                place: 1,
+                held: vec![held.clone()],
+            },
             Message::SyncStart { partition: 1, epoch: 2, ask: 3, maps: vec![map] },
             Message::Chunk {
                 partition: 1,
@@ -334,11 +340,11 @@ mod tests {
             ask(Op::Transaction(execute)),
             ask(Op::Transaction(TransactionOp::Commit(id_of_transaction))),
             ask(Op::Request { reads: true, request: b"request" }),
-            answer(Outcome::Done(Ok(reply))),
-            answer(Outcome::Done(Err(OpError::WrongType))),
-            answer(Outcome::NotHere),
-            Message::MergeAsk { id: 1, partition: 2, held },
-            Message::MergeWant { id: 1, ranges: vec![(0, 1 << 32)] },
+            answer(RemoteResult::Done(Ok(reply))),
+            answer(RemoteResult::Done(Err(OpError::WrongType))),
+            answer(RemoteResult::NotPrimary),
+            Message::MergeOffer { id: 1, partition: 2, held },
+            Message::MergeRanges { id: 1, ranges: vec![(0, 1 << 32)] },
             Message::Merge { id: 1, partition: 2, same_cluster: true, map: "m", items: &item },
             Message::Report { version, table: Some(table.clone()) },
             Message::Table { version, now_ms: 1_700_000_000_000, table },
@@ -374,7 +380,7 @@ mod tests {
             assert_eq!(encoding::encoded(&again), encoded);
             if let Message::Report { table: Some(table), .. } | Message::Table { table, .. } = again
             {
-                let _ = table.is_sound(2);
+                let _ = table.is_valid(2);
             }
         });
     }
@@ -415,8 +421,14 @@ mod tests {
                 more: true,
                 records: b"abc",
             },
-            Message::SyncAsk { partition: 1, epoch: 2, ask: 3, place: 1, held: vec![held.clone()] },
-            Message::MergeAsk { id: 1, partition: 2, held },
+            Message::SyncRequest {
+                partition: 1,
+                epoch: 2,
+                ask: 3,
+                place: 1,
+                held: vec![held.clone()],
+            },
+            Message::MergeOffer { id: 1, partition: 2, held },
             Message::Chunk {
                 partition: 1,
                 epoch: 2,

@@ -17,7 +17,7 @@ pub(crate) struct Partitions(OnceLock<Box<[Mutex<Partition>]>>);
 
 impl Partitions {
     /// Creates this many partitions, unless their number is known already.
-    pub(crate) fn settle(&self, count: u16, host: &dyn Host) {
+    pub(crate) fn create(&self, count: u16, host: &dyn Host) {
         let new = |number| Mutex::new(Partition::new(number, host.random()));
         self.0.get_or_init(|| (0..count).map(new).collect());
     }

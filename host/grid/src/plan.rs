@@ -391,7 +391,7 @@ mod tests {
     }
 
     /// Plans until nothing changes; returns the number of steps.
-    fn settle(table: &mut Table, nodes: &[Node], replication: &ReplicationGoal) -> usize {
+    fn converge(table: &mut Table, nodes: &[Node], replication: &ReplicationGoal) -> usize {
         for steps in 0..1_000 {
             complete_all(table);
             let next = plan(table, nodes, replication);
@@ -419,7 +419,7 @@ mod tests {
             let copies = counts(&|assignment, id| assignment.of(id).is_some());
             assert!(differ(&copies) <= 2 + table.partitions.len() / 20, "{copies:?}");
         }
-        assert!(table.is_sound(table.partitions.len() as u16));
+        assert!(table.is_valid(table.partitions.len() as u16));
     }
 
     proptest! {
@@ -433,14 +433,14 @@ mod tests {
             let replication = replication(copies);
             let mut nodes = vec![node(1, hosts)];
             let mut table = Table::founded_by(id(1), partitions, MapCatalog::default());
-            settle(&mut table, &nodes, &replication);
+            converge(&mut table, &nodes, &replication);
             for (comes, n, in_the_middle) in changes {
                 let here = nodes.iter().position(|node| node.id == id(n));
                 match here {
                     None if comes => nodes.push(node(n, hosts)),
                     Some(at) if !comes && nodes.len() > 1 => {
                         // One crash at a time, with all copies complete: nothing may be lost.
-                        settle(&mut table, &nodes, &replication);
+                        converge(&mut table, &nodes, &replication);
                         let copied = copies > 0;
                         nodes.remove(at);
                         let next = plan(&table, &nodes, &replication);
@@ -454,11 +454,11 @@ mod tests {
                     prop_assert!(assignment.replicas[0].is_complete(), "a primary is complete");
                 }
                 if !in_the_middle {
-                    settle(&mut table, &nodes, &replication);
+                    converge(&mut table, &nodes, &replication);
                     check_shares(&table, &nodes, copies);
                 }
             }
-            settle(&mut table, &nodes, &replication);
+            converge(&mut table, &nodes, &replication);
             check_shares(&table, &nodes, copies);
         }
     }
@@ -467,10 +467,10 @@ mod tests {
     fn a_new_member_gets_its_share_and_the_others_keep_theirs() {
         let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
         let mut table = Table::founded_by(id(1), 271, MapCatalog::default());
-        settle(&mut table, &nodes, &replication(1));
+        converge(&mut table, &nodes, &replication(1));
         let before = table.clone();
         nodes.push(node(4, 9));
-        settle(&mut table, &nodes, &replication(1));
+        converge(&mut table, &nodes, &replication(1));
         check_shares(&table, &nodes, 1);
         let moved = before
             .partitions
@@ -486,7 +486,7 @@ mod tests {
     fn a_primary_serves_until_its_replacement_is_complete() {
         let nodes = [node(1, 9), node(2, 9)];
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &nodes[..1], &replication(1));
+        converge(&mut table, &nodes[..1], &replication(1));
         advance(&mut table, &nodes, &replication(1));
         assert_eq!(table.primaries()[&id(1)], 31);
         let on_its_way = |a: &Assignment| a.of(id(2)).is_some_and(|r| r.complete.is_none());
@@ -500,7 +500,7 @@ mod tests {
     fn replicas_are_placed_on_different_hosts() {
         let nodes: Vec<_> = (1..=6).map(|n| node(n, 2)).collect();
         let mut table = Table::founded_by(id(1), 271, MapCatalog::default());
-        settle(&mut table, &nodes, &replication(1));
+        converge(&mut table, &nodes, &replication(1));
         let host = |id: MemberId| nodes.iter().find(|node| node.id == id).unwrap().host;
         for assignment in &table.partitions {
             let hosts: BTreeSet<_> = assignment.replicas.iter().map(|r| host(r.member)).collect();
@@ -512,11 +512,11 @@ mod tests {
     fn a_leaving_member_gives_up_its_partitions_once_others_have_them() {
         let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &nodes, &replication(1));
+        converge(&mut table, &nodes, &replication(1));
         nodes[0].leaves = true;
         advance(&mut table, &nodes, &replication(1));
         assert!(table.primaries().contains_key(&id(1)), "not before others have its data");
-        settle(&mut table, &nodes, &replication(1));
+        converge(&mut table, &nodes, &replication(1));
         assert!(table.partitions.iter().all(|a| a.of(id(1)).is_none()));
     }
 
@@ -524,10 +524,10 @@ mod tests {
     fn lite_members_hold_nothing_and_returning_members_start_without_data() {
         let lite = Node { lite: true, ..node(2, 9) };
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &[node(1, 9), lite], &replication(1));
+        converge(&mut table, &[node(1, 9), lite], &replication(1));
         assert!(table.partitions.iter().all(|a| a.of(id(2)).is_none()));
         let mut nodes = [node(1, 9), node(3, 9)];
-        settle(&mut table, &nodes, &replication(1));
+        converge(&mut table, &nodes, &replication(1));
         nodes[1].generation = 1;
         let next = plan(&table, &nodes, &replication(1));
         let new_copy = |a: &Assignment| a.of(id(3)).is_none_or(|r| r.complete.is_none());
@@ -538,7 +538,7 @@ mod tests {
     fn without_backups_the_partitions_of_a_lost_member_are_reported_as_lost() {
         let nodes = [node(1, 9), node(2, 9)];
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &nodes, &replication(0));
+        converge(&mut table, &nodes, &replication(0));
         let next = plan(&table, &nodes[..1], &replication(0));
         assert_eq!(next.lost.len(), 15);
         assert!(next.partitions.iter().all(|a| a.primary() == Some(id(1))));
@@ -549,7 +549,7 @@ mod tests {
         let nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
         let mut table = Table::founded_by(id(1), 7, MapCatalog::default());
         let mixed = ReplicationGoal { copies: 2, mixed: true };
-        settle(&mut table, &nodes, &mixed);
+        converge(&mut table, &nodes, &mixed);
         let primary = table.partitions[0].primary().unwrap();
         let left: Vec<_> = nodes.iter().copied().filter(|node| node.id != primary).collect();
         let next = plan(&table, &left, &mixed);

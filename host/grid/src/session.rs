@@ -8,8 +8,8 @@
 //! session (it removed the sender, and dropped its state) makes the sender start a new one.
 //! Messages that were on their way are lost then, and tasks that wait for them are woken.
 
-mod asides;
 mod incoming;
+mod out_of_band;
 mod outgoing;
 mod receipt;
 
@@ -19,8 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use convoke_membership::MemberId;
 
-use asides::Asides;
 use incoming::Incoming;
+use out_of_band::OutOfBand;
 use outgoing::Outgoing;
 
 pub use crate::limits::MESSAGE_BYTES_MAX;
@@ -36,7 +36,7 @@ pub struct Peer {
     id: MemberId,
     outgoing: Outgoing,
     incoming: Incoming,
-    asides: Asides,
+    out_of_band: OutOfBand,
 }
 
 impl Peer {
@@ -45,7 +45,7 @@ impl Peer {
             id,
             outgoing: Outgoing::new(session),
             incoming: Incoming::default(),
-            asides: Asides::default(),
+            out_of_band: OutOfBand::default(),
         }
     }
 
@@ -55,14 +55,14 @@ impl Peer {
         self.id
     }
 
-    /// Queues an aside; drops the oldest if there are too many.
-    pub(crate) fn push_aside(&self, encode: impl FnOnce(&mut Vec<u8>)) {
-        self.asides.push(encode);
+    /// Queues an out-of-band message; drops the oldest if there are too many.
+    pub(crate) fn push_out_of_band(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.out_of_band.push(encode);
     }
 
-    /// The next aside, to be sent back over the connection that this peer opened.
-    pub fn poll_aside(&self, context: &mut Context<'_>) -> Poll<Bytes> {
-        self.asides.poll(context)
+    /// The next out-of-band message, to be sent back over the connection that this peer opened.
+    pub fn poll_out_of_band(&self, context: &mut Context<'_>) -> Poll<Bytes> {
+        self.out_of_band.poll(context)
     }
 
     /// Queues a message.

@@ -18,7 +18,7 @@ use crate::lease::Lease;
 use crate::map::{MapCatalog, Maps};
 use crate::message::Message;
 use crate::session::{Peer, Sent};
-use crate::table::Stamp;
+use crate::table::TableStamp;
 
 /// How long members of another branch may take to merge their data, in milliseconds.
 const MERGE_MS: u64 = 60_000;
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     /// Partitions that are being copied to each member.
     pub(crate) copying: Mutex<BTreeMap<MemberId, BTreeSet<u16>>>,
     /// Members whose data diverged, with the table that they followed then.
-    pub(crate) diverged: Mutex<BTreeMap<MemberId, Stamp>>,
+    pub(crate) diverged: Mutex<BTreeMap<MemberId, TableStamp>>,
     /// Bytes of the copies that transactions work on.
     pub(crate) transaction_bytes: Arc<AtomicUsize>,
     /// Partitions that are being handed over.
@@ -93,10 +93,10 @@ impl Shared {
         Some(peer.push(|bytes| message.encode(bytes)))
     }
 
-    /// Sends an aside to a member, if it is in the view.
-    pub(crate) fn send_aside(&self, to: MemberId, message: &Message<'_>) {
+    /// Sends an out-of-band message to a member, if it is in the view.
+    pub(crate) fn send_out_of_band(&self, to: MemberId, message: &Message<'_>) {
         if let Some(peer) = self.peer(to) {
-            peer.push_aside(|bytes| message.encode(bytes));
+            peer.push_out_of_band(|bytes| message.encode(bytes));
         }
     }
 

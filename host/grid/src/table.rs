@@ -24,7 +24,7 @@ pub const MISSING_MAX: usize = 64;
 
 /// Identifies a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct TableStamp {
     /// Increases with each branch.
     pub term: u64,
     /// The member that makes the tables of this branch.
@@ -33,7 +33,7 @@ pub struct Stamp {
     pub version: u64,
 }
 
-impl fmt::Display for Stamp {
+impl fmt::Display for TableStamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.term, self.version)
     }
@@ -123,12 +123,12 @@ pub struct Missing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Its identity.
-    pub stamp: Stamp,
+    pub stamp: TableStamp,
     /// The author of the first table that this one descends from. It differs between clusters that
     /// were never one.
     pub lineage: MemberId,
     /// The last tables of the previous branches, latest first.
-    pub ancestors: Vec<Stamp>,
+    pub ancestors: Vec<TableStamp>,
     /// The members, including lite members.
     pub members: Vec<TableMember>,
     /// Members that were lost or partitioned and have not merged their data.
@@ -144,7 +144,7 @@ impl Table {
     #[must_use]
     pub fn founded_by(author: MemberId, partitions: u16, maps: MapCatalog) -> Self {
         Self {
-            stamp: Stamp { term: 1, author, version: 1 },
+            stamp: TableStamp { term: 1, author, version: 1 },
             lineage: author,
             ancestors: Vec::new(),
             members: Vec::new(),
@@ -176,7 +176,7 @@ impl Table {
 
     /// Whether it is this table or descends from it.
     #[must_use]
-    pub fn continues(&self, older: Stamp) -> bool {
+    pub fn continues(&self, older: TableStamp) -> bool {
         std::iter::once(&self.stamp).chain(&self.ancestors).any(|stamp| {
             (stamp.term, stamp.author) == (older.term, older.author)
                 && stamp.version >= older.version
@@ -188,7 +188,7 @@ impl Table {
     pub fn branch(&self, author: MemberId, term: u64) -> Self {
         let mut ancestors = vec![self.stamp];
         ancestors.extend(self.ancestors.iter().take(ANCESTORS_MAX - 1));
-        Self { stamp: Stamp { term, author, version: 1 }, ancestors, ..self.clone() }
+        Self { stamp: TableStamp { term, author, version: 1 }, ancestors, ..self.clone() }
     }
 
     /// Whether all replicas that are possible with this number of data members exist and are
@@ -240,11 +240,11 @@ impl Table {
 
     /// Whether it is within the bounds. Tables come from the network.
     #[must_use]
-    pub fn is_sound(&self, partitions: u16) -> bool {
+    pub fn is_valid(&self, partitions: u16) -> bool {
         self.partitions.len() == usize::from(partitions)
             && self.ancestors.len() <= ANCESTORS_MAX
             && self.missing.len() <= MISSING_MAX
-            && self.maps.is_sound()
+            && self.maps.is_valid()
             && self.partitions.iter().all(|assignment| {
                 let replicas = &assignment.replicas;
                 replicas.len() <= REPLICAS_MAX
@@ -267,7 +267,7 @@ mod tests {
         let mut first = Table::founded_by(id(1), 3, MapCatalog::default());
         first.stamp.version = 7;
         let second = first.branch(id(2), 2);
-        let at = |version| Stamp { version, ..first.stamp };
+        let at = |version| TableStamp { version, ..first.stamp };
         assert!(second.continues(at(7)) && second.continues(at(3)));
         assert!(!second.continues(at(8)), "a later table is no ancestor");
         assert!(second.continues(second.stamp) && !first.continues(second.stamp));
@@ -277,9 +277,9 @@ mod tests {
     #[test]
     fn a_table_from_the_network_must_be_within_the_bounds() {
         let table = Table::founded_by(id(1), 3, MapCatalog::default());
-        assert!(table.is_sound(3) && !table.is_sound(4));
+        assert!(table.is_valid(3) && !table.is_valid(4));
         let mut twice = table;
         twice.partitions[1].replicas = vec![Replica { member: id(1), place: 0, complete: None }; 2];
-        assert!(!twice.is_sound(3));
+        assert!(!twice.is_valid(3));
     }
 }

@@ -31,6 +31,6 @@ pub mod view;
 pub use config::Config;
 pub use member::{Member, MemberId, Service};
 pub use membership::{AtAddress, Departed, Event, Membership, Output, Reach};
-pub use message::{DecodeError, Hello, JoinRefusal, Message, Standing};
+pub use message::{DecodeError, Hello, JoinRefusal, MemberStatus, Message};
 pub use terms::Terms;
 pub use view::{View, ViewId};

@@ -97,7 +97,7 @@ impl Service {
         (1..=HOST_BYTES_MAX).contains(&text.len()) && text.chars().all(known)
     }
 
-    fn is_sound(&self) -> bool {
+    fn is_valid(&self) -> bool {
         self.port > 0 && self.host.as_deref().is_none_or(Self::is_host)
     }
 }
@@ -134,7 +134,7 @@ impl Member {
     /// The address that is shown, and tried first.
     ///
     /// # Panics
-    /// If the member has no address, which [`Member::is_sound`] rules out for every member received
+    /// If the member has no address, which [`Member::is_valid`] rules out for every member received
     /// from the network.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -143,12 +143,12 @@ impl Member {
 
     /// Whether the bounds above hold; checked for every member received from the network.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         (1..=ADDRESSES_MAX).contains(&self.addresses.len())
             && self.name.len() <= NAME_BYTES_MAX
             && self.group.len() <= NAME_BYTES_MAX
             && self.modes.len() <= MODES_BYTES_MAX
-            && [&self.http, &self.resp].into_iter().flatten().all(Service::is_sound)
+            && [&self.http, &self.resp].into_iter().flatten().all(Service::is_valid)
     }
 
     /// Sort key for oldest first. The id decides between members that were admitted on two sides of
@@ -191,10 +191,10 @@ pub(crate) mod tests {
 
     #[test]
     fn a_member_without_an_address_or_with_a_long_name_is_not_sound() {
-        assert!(member(1).is_sound());
-        assert!(!Member { addresses: vec![], ..member(1) }.is_sound());
-        assert!(!Member { name: "n".repeat(NAME_BYTES_MAX + 1), ..member(1) }.is_sound());
-        assert!(!Member { modes: "m".repeat(MODES_BYTES_MAX + 1), ..member(1) }.is_sound());
+        assert!(member(1).is_valid());
+        assert!(!Member { addresses: vec![], ..member(1) }.is_valid());
+        assert!(!Member { name: "n".repeat(NAME_BYTES_MAX + 1), ..member(1) }.is_valid());
+        assert!(!Member { modes: "m".repeat(MODES_BYTES_MAX + 1), ..member(1) }.is_valid());
     }
 
     #[test]
@@ -204,11 +204,11 @@ pub(crate) mod tests {
         assert_eq!(Service::at(80).address(ip), "10.0.0.1:80");
         assert_eq!(at("cache.example").address(ip), "cache.example:6379");
         assert_eq!(at("2001:db8::1").address(ip), "[2001:db8::1]:6379");
-        let is_sound = |service| Member { resp: Some(service), ..member(1) }.is_sound();
-        assert!(is_sound(at("cache.example")) && !is_sound(Service::at(0)));
+        let is_valid = |service| Member { resp: Some(service), ..member(1) }.is_valid();
+        assert!(is_valid(at("cache.example")) && !is_valid(Service::at(0)));
         let long = "h".repeat(HOST_BYTES_MAX + 1);
         for wrong in ["", "a b", "a\r\nb", "a,b", "a@b", &long] {
-            assert!(!is_sound(at(wrong)), "{wrong:?}");
+            assert!(!is_valid(at(wrong)), "{wrong:?}");
         }
     }
 }

@@ -46,12 +46,12 @@ pub struct Hello {
     /// The sender.
     pub member: Member,
     /// Its state.
-    pub standing: Standing,
+    pub standing: MemberStatus,
 }
 
 /// The state of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Standing {
+pub enum MemberStatus {
     /// A dry run (`convoke discover`), which never joins.
     Observer,
     /// Has no cluster yet.
@@ -216,11 +216,11 @@ pub enum JoinRefusal {
 }
 
 impl JoinRefusal {
-    fn is_sound(&self) -> bool {
+    fn is_valid(&self) -> bool {
         match self {
             Self::Unreachable | Self::Unstable { .. } | Self::Partitioned { .. } => true,
             Self::Differs(differences) => {
-                differences.len() <= DIFFERENCES_MAX && differences.iter().all(Difference::is_sound)
+                differences.len() <= DIFFERENCES_MAX && differences.iter().all(Difference::is_valid)
             }
         }
     }
@@ -265,12 +265,13 @@ impl Hello {
     /// If the bytes are not a hello, or exceed a bound.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let hello: Self = postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
-        let sound = hello.member.is_sound()
+        let sound = hello.member.is_valid()
             && match &hello.standing {
-                Standing::In(summary) => summary.coordinator.is_sound(),
-                Standing::Observer | Standing::Starting | Standing::Leaving | Standing::Data => {
-                    true
-                }
+                MemberStatus::In(summary) => summary.coordinator.is_valid(),
+                MemberStatus::Observer
+                | MemberStatus::Starting
+                | MemberStatus::Leaving
+                | MemberStatus::Data => true,
             };
         sound.then_some(hello).ok_or(DecodeError)
     }
@@ -291,15 +292,15 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let message: Self = postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
         let sound = match &message {
-            Self::Join { member, terms, .. } => member.is_sound() && terms.is_sound(),
-            Self::CheckReach { member } => member.is_sound(),
-            Self::Redirect { coordinator } => coordinator.is_sound(),
-            Self::Sighting(summary) => summary.coordinator.is_sound(),
+            Self::Join { member, terms, .. } => member.is_valid() && terms.is_valid(),
+            Self::CheckReach { member } => member.is_valid(),
+            Self::Redirect { coordinator } => coordinator.is_valid(),
+            Self::Sighting(summary) => summary.coordinator.is_valid(),
             // A view checks itself when decoded; a delta is checked with the view that it results
             // in.
-            Self::View { terms, .. } | Self::Merge { terms, .. } => terms.is_sound(),
+            Self::View { terms, .. } | Self::Merge { terms, .. } => terms.is_valid(),
             Self::Deltas(_) => true,
-            Self::Refused { why, .. } => why.is_sound(),
+            Self::Refused { why, .. } => why.is_valid(),
             Self::Departures(departures) => departures.len() <= DEPARTURES_MAX,
             Self::Addresses(addresses) => (1..=ADDRESSES_MAX).contains(&addresses.len()),
             Self::Packet { bytes, .. } => bytes.len() <= PACKET_BYTES_MAX,
@@ -338,7 +339,7 @@ mod tests {
     fn messages_round_trip() {
         let view = View::founded_by(member(1));
         let hello =
-            Hello { member: member(1), standing: Standing::In(Box::new(Summary::of(&view))) };
+            Hello { member: member(1), standing: MemberStatus::In(Box::new(Summary::of(&view))) };
         assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
         for message in [
             Message::Join { member: member(2), lineage: Some(member(1).id), terms: terms() },
@@ -358,7 +359,7 @@ mod tests {
         let join = |member| Message::Join { member, lineage: None, terms: terms() };
         let message = join(nowhere.clone());
         assert_eq!(Message::decode(&message.encode()), Err(DecodeError));
-        let hello = Hello { member: nowhere, standing: Standing::Starting };
+        let hello = Hello { member: nowhere, standing: MemberStatus::Starting };
         assert_eq!(Hello::decode(&hello.encode()), Err(DecodeError));
         for count in [0, ADDRESSES_MAX + 1] {
             let message = Message::Addresses(vec![member(1).address(); count]);
@@ -370,10 +371,10 @@ mod tests {
             cluster: "271".into(),
             newcomer: "7".into(),
         };
-        for (count, is_sound) in [(DIFFERENCES_MAX, true), (DIFFERENCES_MAX + 1, false)] {
+        for (count, is_valid) in [(DIFFERENCES_MAX, true), (DIFFERENCES_MAX + 1, false)] {
             let why = JoinRefusal::Differs(vec![difference.clone(); count]);
             let message = Message::Refused { why, retry_ms: 1 };
-            assert_eq!(Message::decode(&message.encode()).is_ok(), is_sound);
+            assert_eq!(Message::decode(&message.encode()).is_ok(), is_valid);
         }
         let departures = vec![(member(1).id, Departure::Left); DEPARTURES_MAX + 1];
         let message = Message::Departures(departures);
@@ -405,19 +406,19 @@ mod tests {
     fn check(view: &View) {
         assert!((1..=MEMBERS_MAX).contains(&view.len()));
         assert!(view.members().is_sorted_by_key(|member| member.seniority()));
-        assert!(view.members().iter().all(|member| member.is_sound()));
+        assert!(view.members().iter().all(|member| member.is_valid()));
     }
 
     #[test]
     fn fuzz_hello() {
         let summary = Box::new(Summary::of(&view()));
-        let samples = [Standing::Starting, Standing::In(summary), Standing::Data]
+        let samples = [MemberStatus::Starting, MemberStatus::In(summary), MemberStatus::Data]
             .map(|standing| Hello { member: member(1), standing }.encode());
         convoke_harness::check!(&samples, |bytes| {
             let Ok(hello) = Hello::decode(bytes) else { return };
-            assert!(hello.member.is_sound());
-            if let Standing::In(summary) = &hello.standing {
-                assert!(summary.coordinator.is_sound());
+            assert!(hello.member.is_valid());
+            if let MemberStatus::In(summary) = &hello.standing {
+                assert!(summary.coordinator.is_valid());
             }
             assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
         });
@@ -460,7 +461,7 @@ mod tests {
                     deltas.iter().filter_map(|delta| view().apply(delta)).for_each(|v| check(&v));
                 }
                 Message::Join { member, .. } | Message::CheckReach { member } => {
-                    assert!(member.is_sound());
+                    assert!(member.is_valid());
                 }
                 Message::Packet { bytes, .. } => assert!(bytes.len() <= PACKET_BYTES_MAX),
                 Message::Departures(departures) => assert!(departures.len() <= DEPARTURES_MAX),

@@ -66,19 +66,19 @@ pub struct Scope {
 pub struct Terms {
     scopes: Arc<[Scope]>,
     /// Whether these are the terms of a cluster, so that nothing is open.
-    is_settled: bool,
+    is_fixed: bool,
 }
 
 impl Serialize for Terms {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.is_settled, self.scopes.as_ref()).serialize(serializer)
+        (self.is_fixed, self.scopes.as_ref()).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Terms {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (is_settled, scopes): (bool, Vec<Scope>) = Deserialize::deserialize(deserializer)?;
-        Ok(Self { scopes: scopes.into(), is_settled })
+        let (is_fixed, scopes): (bool, Vec<Scope>) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { scopes: scopes.into(), is_fixed })
     }
 }
 
@@ -98,7 +98,7 @@ pub struct Difference {
 impl Difference {
     /// Whether the bounds hold; checked for everything received from the network.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         let texts = [&self.name, &self.cluster, &self.newcomer];
         self.scope.len() <= SCOPE_BYTES_MAX && texts.iter().all(|text| text.len() <= TERM_BYTES_MAX)
     }
@@ -113,7 +113,7 @@ impl Terms {
     /// that this scope does not have are taken from `*`.
     #[must_use]
     pub fn new(scopes: Vec<Scope>) -> Self {
-        Self { scopes: scopes.into(), is_settled: false }
+        Self { scopes: scopes.into(), is_fixed: false }
     }
 
     /// The scopes.
@@ -127,20 +127,20 @@ impl Terms {
     #[must_use]
     pub fn get(&self, scope: &str, name: &str) -> Option<(&str, bool)> {
         let (term, is_set) = self.applicable_scopes(scope).get(name)?;
-        Some((&term.value, is_set || self.is_settled))
+        Some((&term.value, is_set || self.is_fixed))
     }
 
     /// These terms as the terms of a cluster: with nothing left open.
     #[must_use]
-    pub fn settled(&self) -> Self {
-        Self { is_settled: true, ..self.clone() }
+    pub fn fixed(&self) -> Self {
+        Self { is_fixed: true, ..self.clone() }
     }
 
     /// The terms of a member that was configured with `self` in this cluster: the cluster's values,
     /// except those that were set here and are not [`Rule::Same`]. Beyond [`SCOPES_MAX`] scopes,
     /// some that only this member has are dropped.
     #[must_use]
-    pub fn settled_in(&self, cluster: &Self) -> Self {
+    pub fn fixed_by(&self, cluster: &Self) -> Self {
         let known = |name: &str| cluster.scopes.iter().any(|scope| scope.name == name);
         let own = self.scopes.iter().filter(|scope| !known(&scope.name));
         let names = cluster.scopes.iter().chain(own).map(|scope| &scope.name).take(SCOPES_MAX);
@@ -157,7 +157,7 @@ impl Terms {
             });
             Scope { name: name.clone(), terms: terms.collect() }
         });
-        Self { scopes: scopes.collect(), is_settled: true }
+        Self { scopes: scopes.collect(), is_fixed: true }
     }
 
     /// Settings with [`Rule::Same`] that were set on a newcomer, or in another cluster, and differ
@@ -192,10 +192,10 @@ impl Terms {
                 // Only a newcomer itself declares that it changes a setting.
                 let holds = match own.rule {
                     _ if both.contains(&Rule::Own) => Rule::Own,
-                    Rule::Same if newcomer.is_settled => cluster.rule,
+                    Rule::Same if newcomer.is_fixed => cluster.rule,
                     own => own,
                 };
-                let is_compared = (is_set || newcomer.is_settled) && holds == rule;
+                let is_compared = (is_set || newcomer.is_fixed) && holds == rule;
                 let (cluster, own) = (&*cluster.value, &*own.value);
                 let is_known = |known: &Difference| {
                     (&*known.name, &*known.cluster, &*known.newcomer) == (name, cluster, own)
@@ -219,15 +219,15 @@ impl Terms {
 
     /// Whether the bounds hold; checked for everything received from the network.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
-        let is_sound = |scope: &Scope| {
+    pub fn is_valid(&self) -> bool {
+        let is_valid = |scope: &Scope| {
             scope.name.len() <= SCOPE_BYTES_MAX
                 && scope.terms.len() <= TERMS_OF_SCOPE_MAX
                 && scope.terms.iter().all(|term| {
                     term.name.len() <= TERM_BYTES_MAX && term.value.len() <= TERM_BYTES_MAX
                 })
         };
-        self.scopes.len() <= SCOPES_MAX && self.scopes.iter().all(is_sound)
+        self.scopes.len() <= SCOPES_MAX && self.scopes.iter().all(is_valid)
     }
 
     /// Total length of its texts, in bytes.
@@ -304,7 +304,7 @@ pub(crate) mod tests {
     }
 
     fn differ(cluster: &[&str], newcomer: &[&str]) -> Vec<String> {
-        let differences = terms(cluster).settled().differences(&terms(newcomer));
+        let differences = terms(cluster).fixed().differences(&terms(newcomer));
         differences
             .iter()
             .map(|d| format!("{} {} {} {}", d.scope, d.name, d.newcomer, d.cluster))
@@ -321,8 +321,8 @@ pub(crate) mod tests {
         );
         assert_eq!(differ(&["- partitions 1021"], &["- partitions 271?"]), NONE);
         assert_eq!(differ(&["- partitions 1021?"], &["- partitions 1021"]), NONE);
-        let settled = terms(&["- partitions 271?"]).settled();
-        assert_eq!(terms(&["- partitions 7"]).differences(&settled).len(), 1);
+        let fixed = terms(&["- partitions 271?"]).fixed();
+        assert_eq!(terms(&["- partitions 7"]).differences(&fixed).len(), 1);
     }
 
     #[test]
@@ -340,15 +340,15 @@ pub(crate) mod tests {
         );
         assert_eq!(differ(&cluster, &["* backups 1"]), NONE, "settings of other names are open");
         assert_eq!(differ(&cluster, &["* backups 0"]), ["* backups 0 1"]);
-        let other = terms(&["* backups 1"]).settled();
-        let found = terms(&cluster).settled().differences(&other);
+        let other = terms(&["* backups 1"]).fixed();
+        let found = terms(&cluster).fixed().differences(&other);
         assert_eq!(found.len(), 1, "in another cluster nothing is open: {found:?}");
     }
 
     #[test]
     fn changing_settings_are_reported_and_do_not_prevent_joining() {
         let cluster = terms(&["- partitions 7", "* ttl 60", "* backups 1?", "carts ttl 5"]);
-        let cluster = cluster.settled();
+        let cluster = cluster.fixed();
         let own = terms(&[
             "- partitions 271?",
             "* ~ttl 0?",
@@ -356,13 +356,13 @@ pub(crate) mod tests {
             "cache-* ~ttl 9",
             "d backups 1",
         ]);
-        for changes in [cluster.changes(&own), own.settled_in(&cluster).changes(&cluster)] {
+        for changes in [cluster.changes(&own), own.fixed_by(&cluster).changes(&cluster)] {
             assert_eq!(changes.len(), 1, "{changes:?}");
             assert_eq!((&*changes[0].scope, &*changes[0].name), ("cache-*", "ttl"));
         }
         assert_eq!(cluster.differences(&own), []);
-        let settled = own.settled_in(&cluster);
-        let get = |scope, name| settled.get(scope, name);
+        let fixed = own.fixed_by(&cluster);
+        let get = |scope, name| fixed.get(scope, name);
         assert_eq!(get("", "partitions"), Some(("7", true)));
         assert_eq!(get("*", "ttl"), Some(("60", true)));
         assert_eq!(get("carts", "ttl"), Some(("5", true)));
@@ -370,28 +370,28 @@ pub(crate) mod tests {
         assert_eq!(get("cache-a", "backups"), Some(("1", true)));
         // A setting that this member does not change is not changing here.
         assert!(
-            settled
+            fixed
                 .scopes()
                 .iter()
                 .flat_map(|scope| &scope.terms)
                 .all(|term| { (term.rule == Rule::Changing) == (term.name == "ttl") })
         );
-        let strict = terms(&["* ttl 7"]).settled();
-        let open = terms(&["* ttl 0?"]).settled_in(&own.settled());
+        let strict = terms(&["* ttl 7"]).fixed();
+        let open = terms(&["* ttl 0?"]).fixed_by(&own.fixed());
         assert_eq!(open.differences(&strict).len(), 2, "of * and of cache-*");
         // Whichever of the two coordinates, they can merge.
-        assert_eq!(cluster.differences(&settled), []);
-        assert_eq!(settled.differences(&cluster), []);
+        assert_eq!(cluster.differences(&fixed), []);
+        assert_eq!(fixed.differences(&cluster), []);
     }
 
     #[test]
     fn per_member_settings_are_not_compared_and_adopted_if_open() {
-        let cluster = terms(&["* =memory 8", "carts =memory 2"]).settled();
+        let cluster = terms(&["* =memory 8", "carts =memory 2"]).fixed();
         let own = terms(&["* =memory 0?", "big =memory 16"]);
         assert_eq!(cluster.differences(&own), []);
         assert_eq!(cluster.changes(&own), []);
-        let settled = own.settled_in(&cluster);
-        let values = ["a", "big", "carts"].map(|name| settled.get(name, "memory").unwrap().0);
+        let fixed = own.fixed_by(&cluster);
+        let values = ["a", "big", "carts"].map(|name| fixed.get(name, "memory").unwrap().0);
         assert_eq!(values, ["8", "16", "2"]);
     }
 
@@ -402,9 +402,9 @@ pub(crate) mod tests {
         };
         let made = |lines: &[String]| terms(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         let (own, cluster) = (made(&lines("a", SCOPES_MAX)), made(&lines("b", SCOPES_MAX - 1)));
-        let settled = own.settled_in(&cluster);
-        assert!(settled.is_sound());
-        assert_eq!(settled.scopes().len(), SCOPES_MAX);
+        let fixed = own.fixed_by(&cluster);
+        assert!(fixed.is_valid());
+        assert_eq!(fixed.scopes().len(), SCOPES_MAX);
     }
 
     #[test]
@@ -434,10 +434,10 @@ pub(crate) mod tests {
             };
             Terms::new(vec![Scope { name: "*".into(), terms: vec![term] }])
         };
-        assert!(with(TERM_BYTES_MAX, TERM_BYTES_MAX).is_sound());
-        assert!(!with(TERM_BYTES_MAX + 1, 1).is_sound());
-        assert!(!with(1, TERM_BYTES_MAX + 1).is_sound());
+        assert!(with(TERM_BYTES_MAX, TERM_BYTES_MAX).is_valid());
+        assert!(!with(TERM_BYTES_MAX + 1, 1).is_valid());
+        assert!(!with(1, TERM_BYTES_MAX + 1).is_valid());
         let scope = with(1, 1).scopes()[0].clone();
-        assert!(!Terms::new(vec![scope; SCOPES_MAX + 1]).is_sound());
+        assert!(!Terms::new(vec![scope; SCOPES_MAX + 1]).is_valid());
     }
 }

@@ -164,7 +164,7 @@ impl View {
     ) -> Option<Self> {
         let youngest = members.last().map_or(youngest, |last| last.age.max(youngest));
         let sound = (1..=MEMBERS_MAX).contains(&members.len())
-            && members.iter().all(|m| m.is_sound())
+            && members.iter().all(|m| m.is_valid())
             && members.is_sorted_by(|a, b| a.seniority() < b.seniority())
             && {
                 let mut ids: Vec<_> = members.iter().map(|m| m.id).collect();

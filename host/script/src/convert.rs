@@ -90,7 +90,7 @@ pub(crate) fn to_lua(lua: &Lua, value: &Value, resp: Resp) -> mlua::Result<mlua:
 
 /// Why a value of a script is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unfit {
+pub(crate) enum InvalidReply {
     /// Tables are nested too deeply, or contain themselves.
     Depth,
     /// It is longer than a reply may be.
@@ -98,7 +98,11 @@ pub(crate) enum Unfit {
 }
 
 /// The reply that a script returned. Tables are read without their metatables.
-pub(crate) fn from_lua(value: &mlua::Value, resp: Resp, bytes_max: usize) -> Result<Value, Unfit> {
+pub(crate) fn from_lua(
+    value: &mlua::Value,
+    resp: Resp,
+    bytes_max: usize,
+) -> Result<Value, InvalidReply> {
     Reader { resp, left: bytes_max }.value(value, 0)
 }
 
@@ -109,19 +113,19 @@ struct Reader {
 }
 
 impl Reader {
-    fn take(&mut self, bytes: usize) -> Result<(), Unfit> {
-        self.left = self.left.checked_sub(bytes).ok_or(Unfit::Length)?;
+    fn take(&mut self, bytes: usize) -> Result<(), InvalidReply> {
+        self.left = self.left.checked_sub(bytes).ok_or(InvalidReply::Length)?;
         Ok(())
     }
 
-    fn bytes(&mut self, string: &mlua::LuaString) -> Result<Bytes, Unfit> {
+    fn bytes(&mut self, string: &mlua::LuaString) -> Result<Bytes, InvalidReply> {
         let bytes = string.as_bytes();
         self.take(bytes.len())?;
         Ok(Bytes::copy_from_slice(&bytes))
     }
 
     /// A text on one line.
-    fn line(&mut self, string: &mlua::LuaString) -> Result<Bytes, Unfit> {
+    fn line(&mut self, string: &mlua::LuaString) -> Result<Bytes, InvalidReply> {
         let bytes = self.bytes(string)?;
         let is_break = |b: &u8| matches!(b, b'\r' | b'\n');
         if !bytes.iter().any(is_break) {
@@ -131,7 +135,7 @@ impl Reader {
         Ok(bytes[..end].iter().map(|b| if is_break(b) { b' ' } else { *b }).collect())
     }
 
-    fn value(&mut self, value: &mlua::Value, depth: usize) -> Result<Value, Unfit> {
+    fn value(&mut self, value: &mlua::Value, depth: usize) -> Result<Value, InvalidReply> {
         self.take(ELEMENT_BYTES)?;
         match value {
             mlua::Value::String(string) => self.bytes(string).map(Value::Bulk),
@@ -143,13 +147,13 @@ impl Reader {
                 (Resp::Two, true) => Value::Integer(1),
                 (Resp::Two, false) => Value::Nil,
             }),
-            mlua::Value::Table(_) if depth >= DEPTH_MAX => Err(Unfit::Depth),
+            mlua::Value::Table(_) if depth >= DEPTH_MAX => Err(InvalidReply::Depth),
             mlua::Value::Table(table) => self.table(table, depth + 1),
             _ => Ok(Value::Nil),
         }
     }
 
-    fn table(&mut self, table: &Table, depth: usize) -> Result<Value, Unfit> {
+    fn table(&mut self, table: &Table, depth: usize) -> Result<Value, InvalidReply> {
         let get = |name: &str| table.raw_get::<mlua::Value>(name).unwrap_or(mlua::Value::Nil);
         if let mlua::Value::String(text) = get("err") {
             return self.line(&text).map(Value::Error);

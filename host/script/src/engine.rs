@@ -12,7 +12,7 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, VmState};
 use serde::{Deserialize, Serialize};
 
-use crate::convert::{Resp, Unfit, from_lua, to_lua};
+use crate::convert::{InvalidReply, Resp, from_lua, to_lua};
 use crate::json::Options;
 use crate::library::plain;
 use crate::number::number_text;
@@ -184,7 +184,7 @@ impl Failure {
 
 /// A function of a library.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Registered {
+pub struct FunctionInfo {
     /// Its name.
     pub name: String,
     /// Its description.
@@ -204,7 +204,7 @@ struct Shared {
     left: Cell<u32>,
     resp: Cell<Option<Resp>>,
     /// Functions that the library that is being loaded has registered.
-    registering: RefCell<Option<Vec<(Registered, Function)>>>,
+    registering: RefCell<Option<Vec<(FunctionInfo, Function)>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -428,7 +428,11 @@ impl Engine {
     ///
     /// # Errors
     /// If it is malformed, raises an error, or registers nothing: the text after `ERR `.
-    pub fn load(&mut self, library: &Library, limits: &Limits) -> Result<Vec<Registered>, String> {
+    pub fn load(
+        &mut self,
+        library: &Library,
+        limits: &Limits,
+    ) -> Result<Vec<FunctionInfo>, String> {
         // Its functions reach all names once it is loaded.
         let scope = self.lua.create_table().and_then(|names| {
             let environment = self.lua.create_table()?;
@@ -583,8 +587,8 @@ impl Engine {
             Ok((true, value)) => {
                 from_lua(&value, shared.resp(), limits.reply_bytes_max).map_err(|unfit| {
                     Failure::error(match unfit {
-                        Unfit::Depth => "ERR reached lua stack limit",
-                        Unfit::Length => "ERR the reply of the script is too long",
+                        InvalidReply::Depth => "ERR reached lua stack limit",
+                        InvalidReply::Length => "ERR the reply of the script is too long",
                     })
                 })
             }
@@ -763,7 +767,7 @@ fn register_function(
         }
     }
     let description = description.map(|of| text(&of));
-    all.push((Registered { name, description, flags }, function));
+    all.push((FunctionInfo { name, description, flags }, function));
     Ok(())
 }
 

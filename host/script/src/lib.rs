@@ -27,7 +27,7 @@ mod script;
 mod structs;
 mod value;
 
-pub use engine::{Commands, Engine, Failure, Interrupt, Limits, LogLevel, Registered};
+pub use engine::{Commands, Engine, Failure, FunctionInfo, Interrupt, Limits, LogLevel};
 pub use number::number_text;
 pub use script::{Flags, Library, SOURCE_BYTES_MAX, Script, ScriptError, sha1_hex};
 pub use value::Value;

@@ -102,8 +102,8 @@ fn check_name(name: &str, text: &str) -> Result<(), String> {
     if bare.len() > NAME_BYTES_MAX {
         return refused("has more than 253 characters");
     }
-    let is_sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if !bare.bytes().all(is_sound) {
+    let is_valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if !bare.bytes().all(is_valid) {
         return refused("has a character that is not allowed in a name");
     }
     if bare.split('.').any(|label| label.is_empty() || label.len() > LABEL_BYTES_MAX) {

@@ -82,8 +82,8 @@ impl Pair {
             self.connections[from] = Some(opened.connection);
         }
         let connection = self.connections[from].unwrap_or_default();
-        while let Poll::Ready(aside) = peer.poll_aside(&mut context) {
-            self.grids[to].handle_aside(self.ids[from], &aside);
+        while let Poll::Ready(message) = peer.poll_out_of_band(&mut context) {
+            self.grids[to].handle_out_of_band(self.ids[from], &message);
         }
         while let Poll::Ready(Some(batch)) = peer.poll_send(&mut context) {
             let mut bytes = batch.to_vec();

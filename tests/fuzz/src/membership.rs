@@ -51,13 +51,13 @@ impl Pair {
             packets: Vec::new(),
             messages: Vec::new(),
         };
-        pair.one.handle_discovery_settled(pair.now);
+        pair.one.handle_discovery_done(pair.now);
         pair.work(20);
         let hello = pair.one.hello();
         pair.other.handle_connected(pair.now, hello, true);
         let hello = pair.other.hello();
         pair.one.handle_connected(pair.now, hello, true);
-        pair.other.handle_discovery_settled(pair.now);
+        pair.other.handle_discovery_done(pair.now);
         pair.work(100);
         pair
     }

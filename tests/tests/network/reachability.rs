@@ -176,7 +176,7 @@ fn one_of_two_members_that_cannot_connect_to_each_other_is_removed_until_they_ca
             assert_eq!(answer, Value::ok(), "writes do not wait for the removed member");
         }
         let views = || members[..2].iter().map(|m| m.record(|r| r.views.len())).sum::<usize>();
-        let lines = || members[2].count_lines(&["went on without this one"]);
+        let lines = || members[2].count_lines(&["removed this one"]);
         let before = (views(), lines());
         thread::sleep(WATCHED);
         assert_eq!((views(), lines()), before, "it is not admitted and removed repeatedly");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use convoke_membership::{Hello, Standing};
+use convoke_membership::{Hello, MemberStatus};
 use convoke_wire::{ClusterKeys, HandshakeError, HandshakeGate, Origin, PROVED_MAX, WAITING_MAX};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -78,7 +78,7 @@ impl Acceptor {
 
     async fn take(&self, stream: TcpStream, from: SocketAddr, hello: &[u8]) {
         match handshake(&self.gate, stream, from.ip().into(), &self.keys, hello).await {
-            Ok(call) if call.hello.standing == Standing::Data => {
+            Ok(call) if call.hello.standing == MemberStatus::Data => {
                 let _ = self.data.send(Box::new(call)).await;
             }
             Ok(call) => {

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use convoke_discovery::ModeEvent;
-use convoke_membership::Standing;
+use convoke_membership::MemberStatus;
 use convoke_wire::{ClusterKeys, HandshakeError};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -62,7 +62,7 @@ struct CallerState {
     handshakes: JoinSet<(SocketAddr, Result<Call, CallError>)>,
     /// Modes that have not completed a lookup yet.
     awaited: HashSet<String>,
-    settled: bool,
+    first_round_done: bool,
     logged: HashSet<(SocketAddr, &'static str)>,
     /// The first candidate that was undecided for too long, the reason, and how many there are.
     given_up: Option<(SocketAddr, String, usize)>,
@@ -100,7 +100,7 @@ impl CandidateCaller {
             on_link_slots: Slots::of_this_host(),
             handshakes: JoinSet::new(),
             awaited: self.modes.iter().cloned().collect(),
-            settled: false,
+            first_round_done: false,
             logged: HashSet::new(),
             given_up: None,
             started: now,
@@ -136,7 +136,7 @@ impl CandidateCaller {
                 () = wake => state.look_at = Instant::now() + Duration::from_millis(LOOK_MS),
             }
             self.call_due(&mut state);
-            self.settle(&mut state).await;
+            self.finish_first_round(&mut state).await;
         }
     }
 
@@ -219,12 +219,14 @@ impl CandidateCaller {
         };
         let jitter = rand::random_range(0.8..1.2);
         let then = state.candidates.take(Instant::now(), address, result_kind, jitter);
-        if !state.settled && !matches!(then, NextStep::Again { .. }) {
+        if !state.first_round_done && !matches!(then, NextStep::Again { .. }) {
             state.first_round += 1;
         }
         match result {
             Ok(call) => {
-                if result_kind == CallResult::Member && call.hello.standing != Standing::Observer {
+                if result_kind == CallResult::Member
+                    && call.hello.standing != MemberStatus::Observer
+                {
                     let _ = self
                         .driver
                         .send(Input::Connected { call: Box::new(call), called: true })
@@ -267,7 +269,7 @@ impl CandidateCaller {
         }
         let ms_max = if error.was_closed_by_peer() { CUT_OFF_MS_MAX } else { UNDECIDED_MS_MAX };
         match kind {
-            "undecided" if !state.settled => warn!(
+            "undecided" if !state.first_round_done => warn!(
                 %address,
                 "{error}; it may be a member: retrying, and not founding a cluster for up to {} s",
                 ms_max / 1_000
@@ -279,11 +281,12 @@ impl CandidateCaller {
         }
     }
 
-    async fn settle(&self, state: &mut CallerState) {
-        if state.settled || !state.awaited.is_empty() || state.candidates.unanswered() > 0 {
+    async fn finish_first_round(&self, state: &mut CallerState) {
+        if state.first_round_done || !state.awaited.is_empty() || state.candidates.unanswered() > 0
+        {
             return;
         }
-        state.settled = true;
+        state.first_round_done = true;
         if let Some((address, reason, count)) = state.given_up.take() {
             warn!(
                 %address, count, %reason,
@@ -292,7 +295,7 @@ impl CandidateCaller {
         }
         let elapsed_ms = state.started.elapsed().as_millis();
         info!(count = state.first_round, elapsed_ms, "called all candidates");
-        let _ = self.driver.send(Input::Settled).await;
+        let _ = self.driver.send(Input::FirstRoundDone).await;
     }
 }
 

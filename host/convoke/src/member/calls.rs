@@ -181,7 +181,7 @@ mod tests {
         ADDRESSES_MAX, HOST_BYTES_MAX, MODES_BYTES_MAX, NAME_BYTES_MAX,
     };
     use convoke_membership::message::Summary;
-    use convoke_membership::{Member, MemberId, Service, Standing, View};
+    use convoke_membership::{Member, MemberId, MemberStatus, Service, View};
     use convoke_wire::HELLO_BYTES_MAX;
     use rustix::io::Errno;
 
@@ -200,13 +200,13 @@ mod tests {
             generation: u32::MAX,
             age: u64::MAX,
         };
-        assert!(member.is_sound());
+        assert!(member.is_valid());
         let summary = Summary {
             members: u32::MAX,
             data_members: u32::MAX,
             ..Summary::of(&View::founded_by(member.clone()))
         };
-        let hello = Hello { member, standing: Standing::In(Box::new(summary)) };
+        let hello = Hello { member, standing: MemberStatus::In(Box::new(summary)) };
         let bytes = hello.encode().len();
         assert!(
             bytes <= HELLO_BYTES_MAX - 16,

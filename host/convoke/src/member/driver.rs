@@ -10,7 +10,7 @@ use std::time::Duration;
 use convoke_grid::Grid;
 use convoke_membership::view::Departure;
 use convoke_membership::{
-    Event, JoinRefusal, Member, MemberId, Membership, Output, Standing, Terms,
+    Event, JoinRefusal, Member, MemberId, MemberStatus, Membership, Output, Terms,
 };
 use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, Opened, PeerId};
 use tokio::net::UdpSocket;
@@ -242,7 +242,7 @@ impl Running {
                 if hello.member.id == self.core.me().id
                     || matches!(
                         hello.standing,
-                        Standing::Observer | Standing::Leaving | Standing::Data
+                        MemberStatus::Observer | MemberStatus::Leaving | MemberStatus::Data
                     )
                 {
                     return;
@@ -277,7 +277,7 @@ impl Running {
                 }
             }
             Input::DataUnreachable { id } => self.core.handle_data_unreachable(now, id),
-            Input::Settled => self.core.handle_discovery_settled(now),
+            Input::FirstRoundDone => self.core.handle_discovery_done(now),
             Input::Leave => self.core.handle_leave(now),
         }
     }
@@ -380,7 +380,7 @@ impl Running {
                 info!(%coordinator, members = other.members, "found another cluster with the same name and password: {what}");
             }
             Event::Rejoining { coordinator } => {
-                warn!(coordinator = %coordinator.address(), "the other members went on without this one (it was partitioned, paused or too slow); rejoining");
+                warn!(coordinator = %coordinator.address(), "the other members removed this one (it was partitioned, paused or too slow); rejoining");
             }
             Event::TakingOver { from } => {
                 info!(from = %from.address(), "the coordinator is gone; this member is the oldest remaining one and takes over");
@@ -483,7 +483,7 @@ impl Running {
     }
 
     /// Applies the settings that the members of this cluster agreed on.
-    fn settle(&self) {
+    fn adopt_settings(&self) {
         let terms = self.core.terms();
         let Some((partitions, catalog)) = agreed::settings(terms) else {
             error!(
@@ -491,7 +491,7 @@ impl Running {
             );
             return;
         };
-        self.grid.settle(partitions, &catalog);
+        self.grid.adopt_settings(partitions, &catalog);
         let taken = agreed::taken(&self.terms, terms);
         if !taken.is_empty() {
             info!("settings taken from the cluster: {taken}");
@@ -501,7 +501,7 @@ impl Running {
     fn publish(&self) {
         if let Some(view) = self.core.view() {
             if self.grid.partitions() == 0 {
-                self.settle();
+                self.adopt_settings();
             }
             self.grid.expect_view(view);
         }

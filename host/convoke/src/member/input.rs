@@ -22,7 +22,7 @@ pub(crate) enum Input {
     /// A data stream to a member cannot be opened, or carries no replies.
     DataUnreachable { id: MemberId },
     /// Every mode has completed a lookup, and every candidate has been called.
-    Settled,
+    FirstRoundDone,
     /// This host's addresses changed.
     Addresses {
         /// The addresses to advertise to other members.

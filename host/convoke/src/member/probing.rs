@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use convoke_discovery::{Peer, Probed, Prober};
-use convoke_membership::{Hello, Member, Standing};
+use convoke_membership::{Hello, Member, MemberStatus};
 use convoke_wire::{ClusterKeys, HandshakeError};
 
 use super::calls::{self, CallError};
@@ -13,7 +13,7 @@ use super::calls::{self, CallError};
 pub(crate) fn prober(keys: &Arc<ClusterKeys>, me: &Member) -> Prober {
     let keys = Arc::clone(keys);
     let hello: Arc<[u8]> =
-        Hello { member: me.clone(), standing: Standing::Observer }.encode().into();
+        Hello { member: me.clone(), standing: MemberStatus::Observer }.encode().into();
     Prober::new(move |address: SocketAddr| {
         let (keys, hello) = (Arc::clone(&keys), Arc::clone(&hello));
         async move {
@@ -27,10 +27,11 @@ pub(crate) fn prober(keys: &Arc<ClusterKeys>, me: &Member) -> Prober {
 
 fn peer(hello: &Hello) -> Peer {
     let (cluster_size, coordinator) = match &hello.standing {
-        Standing::In(summary) => (summary.members, summary.coordinator.addresses.clone()),
-        Standing::Observer | Standing::Starting | Standing::Leaving | Standing::Data => {
-            (0, Vec::new())
-        }
+        MemberStatus::In(summary) => (summary.members, summary.coordinator.addresses.clone()),
+        MemberStatus::Observer
+        | MemberStatus::Starting
+        | MemberStatus::Leaving
+        | MemberStatus::Data => (0, Vec::new()),
     };
     Peer {
         member_id: hello.member.id.to_string(),

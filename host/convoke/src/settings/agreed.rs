@@ -87,7 +87,7 @@ pub(crate) fn settings(terms: &Terms) -> Option<(u16, MapCatalog)> {
     let entries: Option<BTreeMap<String, MapEntry>> =
         maps.map(|scope| Some((scope.name.clone(), entry(&scope.terms)?))).collect();
     let catalog = catalog(&entries?).ok()?;
-    catalog.is_sound().then_some((partitions, catalog))
+    catalog.is_valid().then_some((partitions, catalog))
 }
 
 fn entry(terms: &[Term]) -> Option<MapEntry> {
@@ -141,7 +141,7 @@ pub(crate) fn remedy(differences: &[Difference], there: &str) -> String {
 /// The cluster's settings that this member was not configured with: `partitions = 1021, …`; empty
 /// if there are none.
 pub(crate) fn taken(own: &Terms, cluster: &Terms) -> String {
-    let own = own.settled();
+    let own = own.fixed();
     let taken = [cluster.differences(&own), cluster.changes(&own)].concat();
     let one =
         |taken: &Difference| format!("{} = {}", key(&taken.scope, &taken.name), taken.cluster);
@@ -183,7 +183,7 @@ mod tests {
         for text in ["", MAPS] {
             let (terms, catalog) = of(text, Some(7));
             assert_eq!(settings(&terms), Some((7, catalog)), "{text}");
-            assert!(terms.is_sound());
+            assert!(terms.is_valid());
         }
     }
 

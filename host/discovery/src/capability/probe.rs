@@ -89,7 +89,7 @@ fn shown(target: &Target) -> String {
     HostPort::join(&target.host, target.port)
 }
 
-fn is_sound(target: &Target) -> bool {
+fn is_valid(target: &Target) -> bool {
     let name = target.host.strip_suffix('.').unwrap_or(&target.host);
     target.port != 0 && (target.host.parse::<IpAddr>().is_ok() || is_dns_name(name))
 }
@@ -99,7 +99,7 @@ impl Context<'_, Probe> {
     /// all of them.
     fn record_denied_targets(&self, targets: &[Target]) {
         let denied = |target: &&Target| {
-            is_sound(target) && !self.caller.mode.grants.grants_probe(&target.host, target.port)
+            is_valid(target) && !self.caller.mode.grants.grants_probe(&target.host, target.port)
         };
         let targets = targets.iter().take(limits::PROBE_TARGETS_MAX).filter(denied);
         let shown: Vec<String> = targets.map(shown).collect();
@@ -114,7 +114,7 @@ impl Context<'_, Probe> {
                 limits::PROBE_TARGETS_MAX
             )));
         }
-        if !is_sound(&target) {
+        if !is_valid(&target) {
             return Err(Outcome::Other("not a valid host and port".into()));
         }
         if !self.caller.mode.grants.grants_probe(&target.host, target.port) {

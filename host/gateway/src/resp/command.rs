@@ -8,7 +8,7 @@ use convoke_grid::op::Op;
 use super::answer::{CommandError, Shape};
 use super::args::Parsed;
 use super::client::Client;
-use super::outcome::Begun;
+use super::command_state::CommandResult;
 use super::request::Request;
 
 /// Groups of commands, as in the Redis documentation.
@@ -141,7 +141,7 @@ pub(crate) enum Block {
 type ParseBlock = for<'a> fn(&Request<'a>) -> Result<(Op<'a>, Block), CommandError>;
 
 /// Executes a command of the gateway.
-pub(crate) type Handle = fn(&mut Client, &Request<'_>) -> Begun;
+pub(crate) type Handle = fn(&mut Client, &Request<'_>) -> CommandResult;
 
 /// How a command is executed.
 #[derive(Clone, Copy)]
@@ -158,7 +158,7 @@ pub(crate) enum Handler {
     /// By the gateway itself.
     Local(Handle),
     /// By the gateway itself, which needs the table of commands for it.
-    WithTable(fn(&mut Client, &'static CommandTable, &Request<'_>) -> Begun),
+    WithTable(fn(&mut Client, &'static CommandTable, &Request<'_>) -> CommandResult),
     /// `EXEC`, which executes other commands.
     Exec,
 }

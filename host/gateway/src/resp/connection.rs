@@ -13,10 +13,10 @@ use tracing::{debug, warn};
 
 use super::answer::Answer;
 use super::client::Client;
+use super::command_state::CommandState;
 use super::dispatch;
 use super::encode::{Encoder, Protocol};
 use super::lanes::{LaneAssignment, LaneTask};
-use super::outcome::Outcome;
 use super::pipeline::{OUTPUT_BYTES_MAX, Pipeline};
 use super::request::RequestParser;
 use crate::ledger::{Account, FREE_BYTES};
@@ -211,7 +211,7 @@ impl Connection {
                 Err(error) => {
                     debug!(client = %self.client.info.peer, %error, "client sent an invalid request");
                     let message = format!("ERR Protocol error: {error}");
-                    self.track(Outcome::Close(Answer::Error(message.into())), 0, context);
+                    self.track(CommandState::Close(Answer::Error(message.into())), 0, context);
                     return Step::Done;
                 }
             };
@@ -240,7 +240,7 @@ impl Connection {
 
     /// Writes the reply of a command, or keeps the command in the pipeline. `request_bytes` is the
     /// size of its request.
-    fn track(&mut self, outcome: Outcome, request_bytes: usize, context: &mut Context<'_>) {
+    fn track(&mut self, outcome: CommandState, request_bytes: usize, context: &mut Context<'_>) {
         let (client, output) = (&mut self.client, &mut self.output);
         self.is_closing |= self.pipeline.track(outcome, request_bytes, client, output, context);
     }

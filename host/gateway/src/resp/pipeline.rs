@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 
 use super::answer::{Answer, PendingAnswer};
 use super::client::Client;
+use super::command_state::{CommandState, Continuation};
 use super::encode::Protocol;
-use super::outcome::{Continuation, Outcome};
 use super::stats::InProgress;
 
 /// Maximum number of commands of one client in progress.
@@ -135,7 +135,7 @@ impl Pipeline {
     #[inline]
     pub(super) fn track(
         &mut self,
-        outcome: Outcome,
+        outcome: CommandState,
         request_bytes: usize,
         client: &mut Client,
         output: &mut Vec<u8>,
@@ -187,7 +187,7 @@ impl Pipeline {
         let outcome = match &mut first.awaited {
             Awaited::Answer(later) => {
                 let Poll::Ready(answer) = later.as_mut().poll(context) else { return None };
-                Outcome::Ready(answer)
+                CommandState::Ready(answer)
             }
             Awaited::Continuation(next) => {
                 let Poll::Ready(next) = next.as_mut().poll(context) else { return None };
@@ -236,7 +236,7 @@ enum Progress {
 /// Runs a command until it completes or has to wait. What it waits for is polled once, so that it
 /// is sent before the next command starts. `is_first` means that all earlier commands are answered.
 fn advance(
-    mut outcome: Outcome,
+    mut outcome: CommandState,
     client: &mut Client,
     context: &mut Context<'_>,
     is_first: bool,
@@ -245,21 +245,21 @@ fn advance(
     let mut was_idle = false;
     loop {
         let (mut later, is_barrier, is_blocked) = match outcome {
-            Outcome::Ready(answer) => return Progress::Done(answer, false),
-            Outcome::Close(answer) => return Progress::Done(answer, true),
-            Outcome::Pending(later) => (later, false, false),
-            Outcome::Barrier(later) => (later, true, false),
-            Outcome::Blocking(later) => (later, true, true),
-            Outcome::WhenIdle(next) if is_first => {
+            CommandState::Ready(answer) => return Progress::Done(answer, false),
+            CommandState::Close(answer) => return Progress::Done(answer, true),
+            CommandState::Pending(later) => (later, false, false),
+            CommandState::Barrier(later) => (later, true, false),
+            CommandState::Blocking(later) => (later, true, true),
+            CommandState::WhenIdle(next) if is_first => {
                 was_idle = true;
                 outcome = next(client);
                 continue;
             }
-            Outcome::WhenIdle(next) => {
+            CommandState::WhenIdle(next) => {
                 let awaited = Awaited::Continuation(Box::pin(std::future::ready(next)));
                 return Progress::Pending { awaited, is_barrier: true, is_blocked: false };
             }
-            Outcome::Continue(mut next) => match next.as_mut().poll(context) {
+            CommandState::Continue(mut next) => match next.as_mut().poll(context) {
                 Poll::Ready(next) => {
                     outcome = next(client);
                     continue;

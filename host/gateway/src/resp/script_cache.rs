@@ -44,7 +44,7 @@ struct Cache {
 
 impl Cache {
     /// Empties the cache if scripts were flushed by any member.
-    fn follow(&mut self, grid: &Grid) {
+    fn clear_if_flushed(&mut self, grid: &Grid) {
         let flushed = grid.setting(FLUSHED);
         if flushed != self.flushed {
             *self = Self { flushed, ..Self::default() };
@@ -67,14 +67,14 @@ impl Scripts {
     /// The script with this checksum, if this member knows it.
     pub(crate) fn get(&self, grid: &Grid, sha: &str) -> Option<Arc<Script>> {
         let mut cache = self.cache.lock();
-        cache.follow(grid);
+        cache.clear_if_flushed(grid);
         cache.scripts.get(sha).cloned()
     }
 
     /// Adds a script. Returns whether it was not known here.
     pub(crate) fn add(&self, grid: &Grid, script: &Arc<Script>) -> bool {
         let mut cache = self.cache.lock();
-        cache.follow(grid);
+        cache.clear_if_flushed(grid);
         if cache.scripts.contains_key(&script.sha) {
             return false;
         }
@@ -93,7 +93,7 @@ impl Scripts {
     /// Number of cached scripts.
     pub(crate) fn count(&self, grid: &Grid) -> usize {
         let mut cache = self.cache.lock();
-        cache.follow(grid);
+        cache.clear_if_flushed(grid);
         cache.scripts.len()
     }
 
@@ -101,7 +101,7 @@ impl Scripts {
     pub(crate) fn flush(&self, grid: &Grid) {
         let before = grid.setting(FLUSHED).and_then(|text| text.parse::<u64>().ok());
         grid.set_setting(FLUSHED, &before.unwrap_or(0).wrapping_add(1).to_string());
-        self.cache.lock().follow(grid);
+        self.cache.lock().clear_if_flushed(grid);
     }
 
     /// Registers a running script until the result is dropped.

@@ -15,21 +15,21 @@ use crate::value::StructureEdit;
 
 /// An entry that was taken out.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum RemovedEntry {
     Plain(Plain),
     Structured(Structured),
 }
 
 /// The undo log, in the order of the edits.
 #[derive(Debug, Default)]
-pub(super) struct Undo(Vec<(u32, Box<[u8]>, Before)>);
+pub(super) struct Undo(Vec<(u32, Box<[u8]>, Previous)>);
 
 /// What was at a key before an edit.
 #[derive(Debug)]
-enum Before {
+enum Previous {
     /// Nothing, or a removal with this version.
     Absent(Option<Version>),
-    Entry(Taken),
+    Entry(RemovedEntry),
     /// A structure: what was known of it, and the edits that bring it back, encoded one after the
     /// other.
     Structure(Meta, Vec<u8>),
@@ -45,8 +45,8 @@ enum Before {
 
 impl Undo {
     /// Keeps an entry that was taken out.
-    pub(super) fn keep(&mut self, hash: u32, key: &[u8], taken: Taken) {
-        self.0.push((hash, key.into(), Before::Entry(taken)));
+    pub(super) fn keep(&mut self, hash: u32, key: &[u8], taken: RemovedEntry) {
+        self.0.push((hash, key.into(), Previous::Entry(taken)));
     }
 }
 
@@ -78,7 +78,7 @@ impl Fragment {
     pub(super) fn remember(&mut self, hash: u32, key: &[u8], edit: &Edit<'_>) {
         let removes = matches!(edit, Edit::Remove | Edit::Drop | Edit::Lapse);
         let before = match self.get(hash, key) {
-            None => Before::Absent(self.removed_at(hash, key)),
+            None => Previous::Absent(self.removed_at(hash, key)),
             // The entry itself is kept when it is taken out.
             Some(_) if removes => return,
             Some(Entry::Plain(entry)) => {
@@ -87,11 +87,11 @@ impl Fragment {
                 match overwritten(edit, value.len()) {
                     Some((at, end)) => {
                         let (bytes, length) = (value[at..end].into(), value.len());
-                        Before::Part { meta, at, bytes, length }
+                        Previous::Part { meta, at, bytes, length }
                     }
                     None => {
                         let entry = Plain::new(hash, usage, &meta, key, kind, value);
-                        Before::Entry(Taken::Plain(entry))
+                        Previous::Entry(RemovedEntry::Plain(entry))
                     }
                 }
             }
@@ -107,7 +107,7 @@ impl Fragment {
                     }
                     _ => {}
                 }
-                Before::Structure(entry.meta, edits)
+                Previous::Structure(entry.meta, edits)
             }
         };
         if let Some(undo) = &mut self.undo {
@@ -120,28 +120,28 @@ impl Fragment {
         let Some(undo) = self.undo.take() else { return };
         for (hash, key, before) in undo.0.into_iter().rev() {
             match &before {
-                Before::Structure(meta, edits) => {
+                Previous::Structure(meta, edits) => {
                     self.restore_structure(hash, &key, *meta, edits);
                     continue;
                 }
-                Before::Part { meta, at, bytes, length } => {
+                Previous::Part { meta, at, bytes, length } => {
                     self.restore_part(hash, &key, meta, |entry| {
                         entry.restore(meta, *at, bytes, *length);
                     });
                     continue;
                 }
-                Before::Absent(_) | Before::Entry(_) => {}
+                Previous::Absent(_) | Previous::Entry(_) => {}
             }
             self.take(hash, &key);
             self.remove_tombstone(hash, &key);
             match before {
-                Before::Absent(Some(removed)) => self.add_tombstone(hash, &key, removed),
-                Before::Entry(Taken::Plain(entry)) => {
+                Previous::Absent(Some(removed)) => self.add_tombstone(hash, &key, removed),
+                Previous::Entry(RemovedEntry::Plain(entry)) => {
                     let meta = entry.meta();
                     self.add_plain(entry, &meta);
                 }
-                Before::Entry(Taken::Structured(entry)) => self.add_structured(entry),
-                Before::Absent(None) | Before::Structure(..) | Before::Part { .. } => {}
+                Previous::Entry(RemovedEntry::Structured(entry)) => self.add_structured(entry),
+                Previous::Absent(None) | Previous::Structure(..) | Previous::Part { .. } => {}
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::routing::{route, settle};
+use super::routing::{await_replication, route};
 use super::state::Inner;
 use crate::map::Map;
 use crate::op::{ANSWER_BYTES_MAX, Effect, MapOp, Op, TransactionId, TransactionOp, WatchedKey};
@@ -17,9 +17,9 @@ use crate::{OpError, Reply};
 
 /// Why a transaction does not go on.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum AttemptError {
     /// This member is not the primary of the home partition any more.
-    Moved,
+    NotPrimary,
     /// An older one has a lock: another attempt may succeed once these keys are free.
     Conflict(u16, Arc<Map>, Vec<Box<[u8]>>),
     /// A partition has another primary, which knows nothing of the locks: another attempt may
@@ -29,14 +29,14 @@ pub(super) enum Stop {
     Failed(OpError),
 }
 
-impl From<OpError> for Stop {
+impl From<OpError> for AttemptError {
     fn from(error: OpError) -> Self {
         Self::Failed(error)
     }
 }
 
 /// What executing something in one partition came to.
-pub(super) type Executing = Pin<Box<dyn Future<Output = Result<Done, Stop>> + Send>>;
+pub(super) type Executing = Pin<Box<dyn Future<Output = Result<Done, AttemptError>> + Send>>;
 
 /// Replies of one partition.
 pub(super) struct Done {
@@ -171,7 +171,7 @@ impl Transaction {
             let owned = owned?;
             // Only the primary of the home partition may run it.
             if is_home && inner.primary(partition) != Some(here) {
-                return Err(Stop::Moved);
+                return Err(AttemptError::NotPrimary);
             }
             match route(Arc::clone(&inner), owned).await {
                 Ok(Reply::List(parts)) => match <[Reply; 2]>::try_from(parts) {
@@ -181,7 +181,7 @@ impl Transaction {
                     _ => Err(OpError::Malformed.into()),
                 },
                 Ok(_) => Err(OpError::Malformed.into()),
-                Err(OpError::Conflict) => Err(Stop::Conflict(partition, map, keys)),
+                Err(OpError::Conflict) => Err(AttemptError::Conflict(partition, map, keys)),
                 // Nothing of it has happened, nor will it.
                 Err(OpError::Indeterminate) => Err(OpError::Unavailable.into()),
                 Err(error) => Err(error.into()),
@@ -194,7 +194,7 @@ impl Transaction {
         &mut self,
         partition: u16,
         ops: Vec<MapOp<'_>>,
-    ) -> Result<Vec<Reply>, Stop> {
+    ) -> Result<Vec<Reply>, AttemptError> {
         let done = self.begin(partition, Vec::new(), ops).await?;
         Ok(self.end(done))
     }
@@ -209,14 +209,17 @@ impl Transaction {
 
     /// Waits for all that was begun, so that nothing of it is on its way any more when the
     /// transaction goes on.
-    pub(super) async fn end_all(&mut self, begun: Vec<Executing>) -> Result<Vec<Vec<Reply>>, Stop> {
+    pub(super) async fn end_all(
+        &mut self,
+        begun: Vec<Executing>,
+    ) -> Result<Vec<Vec<Reply>>, AttemptError> {
         let mut replies = Vec::with_capacity(begun.len());
         let mut stop = None;
         for done in join_all(begun).await {
             match done {
                 Ok(done) => replies.push(self.end(done)),
                 // A failure counts for more than a conflict, which another attempt may not meet.
-                Err(new @ Stop::Failed(_)) => stop = Some(new),
+                Err(new @ AttemptError::Failed(_)) => stop = Some(new),
                 Err(new) => _ = stop.get_or_insert(new),
             }
         }
@@ -227,7 +230,10 @@ impl Transaction {
     }
 
     /// Commits what was executed. Returns the reply, or `Indeterminate`.
-    pub(super) async fn commit(&mut self, reply: Reply) -> Result<Result<Reply, OpError>, Stop> {
+    pub(super) async fn commit(
+        &mut self,
+        reply: Reply,
+    ) -> Result<Result<Reply, OpError>, AttemptError> {
         // As a client could receive it.
         if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() {
             return Err(OpError::AnswerTooLong.into());
@@ -246,13 +252,15 @@ impl Transaction {
             .at(home, |partition| partition.decide(&inner.shared, id, participants.clone(), now));
         let ticket = match decided {
             Ok(ticket) => ticket,
-            Err(OpError::Conflict) => return Err(Stop::Moved),
+            Err(OpError::Conflict) => return Err(AttemptError::NotPrimary),
             Err(error) => return Err(error.into()),
         };
         // From here on it may be found committed.
         self.partitions.clear();
         if let Some(ticket) = ticket {
-            let done = settle(Arc::clone(&inner), ticket, Ok(Reply::Done), Effect::Changes).await;
+            let done =
+                await_replication(Arc::clone(&inner), ticket, Ok(Reply::Done), Effect::Changes)
+                    .await;
             if let Err(error) = done {
                 return Ok(Err(error));
             }
@@ -271,7 +279,7 @@ impl Transaction {
 
     /// Makes sure that what was read was there at one time: all locks were held at once. Locks
     /// that are not prepared end with the primary that holds them.
-    async fn validate(&mut self) -> Result<(), Stop> {
+    async fn validate(&mut self) -> Result<(), AttemptError> {
         let (home, id) = (self.id.home, self.id);
         let others: Vec<u16> =
             self.partitions.keys().copied().filter(|number| *number != home).collect();
@@ -280,13 +288,17 @@ impl Transaction {
             let begun = others.into_iter().map(|number| self.begin(number, vec![], vec![]));
             let begun = begun.collect();
             self.end_all(begun).await.map_err(|stop| match stop {
-                Stop::Conflict(..) => Stop::LocksLost,
+                AttemptError::Conflict(..) => AttemptError::LocksLost,
                 stop => stop,
             })?;
         }
         let shared = &self.inner.shared;
         let is_open = self.inner.partitions[usize::from(home)].lock().has_open(id);
-        if is_open && shared.lease.is_held(shared.now()) { Ok(()) } else { Err(Stop::LocksLost) }
+        if is_open && shared.lease.is_held(shared.now()) {
+            Ok(())
+        } else {
+            Err(AttemptError::LocksLost)
+        }
     }
 
     /// Releases all locks; what was executed is dropped.

@@ -10,7 +10,7 @@ use super::state::{Grid, Later};
 use crate::host::Report;
 use crate::lease::{Due, Voters};
 use crate::message::Message;
-use crate::table::{Stamp, Table};
+use crate::table::{Table, TableStamp};
 
 /// How far the coordinator's clock approaches its machine's clock with each pulse, in milliseconds.
 const CLOCK_STEP_MS: u64 = 1;
@@ -39,7 +39,7 @@ impl Grid {
     /// Handles a table and the time of its sender. If the view in which the sender coordinates has
     /// not arrived yet, the table is kept until then.
     pub(super) fn handle_table(&self, from: MemberId, table: Table, now_ms: u64) {
-        if !table.is_sound(self.partitions()) {
+        if !table.is_valid(self.partitions()) {
             return;
         }
         let coordinator = *self.inner.coordinator.read();
@@ -144,12 +144,12 @@ impl Grid {
         if table.missing.iter().any(|missing| missing.id == me)
             && let Some(generation) = table.generation(me)
         {
-            self.send_to_coordinator(Message::Settled { stamp: table.stamp, generation });
+            self.send_to_coordinator(Message::DataMerged { stamp: table.stamp, generation });
         }
     }
 
     /// Handles that a member has merged its data of other tables.
-    pub(super) fn handle_settled(&self, from: MemberId, stamp: Stamp, generation: u32) {
+    pub(super) fn handle_settled(&self, from: MemberId, stamp: TableStamp, generation: u32) {
         // A report from before the member was last partitioned is outdated.
         if let Some(own) = self.table()
             && own.continues(stamp)
@@ -194,7 +194,7 @@ impl Grid {
             (Some(id), Message::Incomplete { partition, epoch, member }) if id == self.me() => {
                 self.handle_copy(partition, epoch, member, None);
             }
-            (Some(id), Message::Settled { stamp, generation }) if id == self.me() => {
+            (Some(id), Message::DataMerged { stamp, generation }) if id == self.me() => {
                 self.handle_settled(id, stamp, generation);
             }
             (Some(id), message) => {
@@ -214,17 +214,17 @@ impl Grid {
         if let Some(table) = self.inner.table()
             && table.stamp.author == shared.me
         {
-            shared.send_all(&Message::Pulse { stamp: table.stamp, now_ms });
+            shared.send_all(&Message::Heartbeat { stamp: table.stamp, now_ms });
         }
     }
 
-    pub(super) fn handle_pulse(&self, from: MemberId, stamp: Stamp, now_ms: u64) {
+    pub(super) fn handle_pulse(&self, from: MemberId, stamp: TableStamp, now_ms: u64) {
         let shared = &self.inner.shared;
         if *self.inner.coordinator.read() != Some(from) {
             return;
         }
         match self.inner.table() {
-            Some(table) if table.stamp == stamp => shared.clock.follow(shared.now(), now_ms),
+            Some(table) if table.stamp == stamp => shared.clock.synchronize(shared.now(), now_ms),
             // This member's table is newer, which its coordinator does not know.
             Some(table) if table.stamp > stamp => {
                 let table = Some(Table::clone(&table));
@@ -257,8 +257,8 @@ impl Grid {
         let generation = table.generation(shared.me);
         let renew = Message::Renew { nonce, stamp: table.stamp, generation };
         match voters.coordinator.filter(|_| !all) {
-            Some(coordinator) => shared.send_aside(coordinator, &renew),
-            None => voters.others.iter().for_each(|other| shared.send_aside(*other, &renew)),
+            Some(coordinator) => shared.send_out_of_band(coordinator, &renew),
+            None => voters.others.iter().for_each(|other| shared.send_out_of_band(*other, &renew)),
         }
     }
 
@@ -275,7 +275,7 @@ impl Grid {
         &self,
         from: MemberId,
         nonce: u64,
-        stamp: Stamp,
+        stamp: TableStamp,
         generation: Option<u32>,
     ) {
         let shared = &self.inner.shared;
@@ -283,7 +283,7 @@ impl Grid {
         let known = table.generation(from);
         let yes = table.continues(stamp) && known.is_some() && known == generation;
         if yes || table.stamp > stamp {
-            shared.send_aside(from, &Message::Renewed { nonce, yes });
+            shared.send_out_of_band(from, &Message::Renewed { nonce, yes });
         }
     }
 

@@ -11,9 +11,9 @@ use crate::session::Verdict;
 use crate::table::Table;
 
 impl Grid {
-    /// Handles an aside of a member ([`Peer::poll_aside`](crate::Peer::poll_aside)). Other messages
-    /// are ignored.
-    pub fn handle_aside(&self, from: MemberId, bytes: &[u8]) {
+    /// Handles an out-of-band message of a member
+    /// ([`Peer::poll_out_of_band`](crate::Peer::poll_out_of_band)). Other messages are ignored.
+    pub fn handle_out_of_band(&self, from: MemberId, bytes: &[u8]) {
         match Message::decode(bytes) {
             Some(Message::Renew { nonce, stamp, generation }) => {
                 self.handle_renew(from, nonce, stamp, generation);
@@ -39,7 +39,7 @@ impl Grid {
                 shared.clock.observe_time(shared.now(), time_ms);
                 return Some(partition.handle_records(shared, from, (epoch, copy), more, records));
             }
-            Message::Alive => {}
+            Message::KeepAlive => {}
             Message::MakeRoom { map, bytes } => {
                 let map = shared.maps.open(map).ok()?;
                 let before = map.bytes();
@@ -48,7 +48,7 @@ impl Grid {
             Message::Invite { partition, epoch } => {
                 at(partition)?.lock().handle_invite(shared, from, epoch);
             }
-            Message::SyncAsk { partition, epoch, ask, place, held } => {
+            Message::SyncRequest { partition, epoch, ask, place, held } => {
                 let incomplete =
                     at(partition)?.lock().handle_ask(shared, from, epoch, ask, place, &held);
                 if incomplete {
@@ -96,7 +96,7 @@ impl Grid {
                     partition.lock().give_up_handoff(shared, from);
                 }
             }
-            Message::Ask { id, version, partition, map, waits, op } => {
+            Message::Request { id, version, partition, map, waits, op } => {
                 shared.clock.observe(version);
                 at(partition)?;
                 self.handle_ask(from, id, partition, map, waits, &op);
@@ -104,13 +104,13 @@ impl Grid {
             Message::Cancel { id } => self.handle_cancel(from, id),
             Message::Answer { id, version, outcome } => {
                 shared.clock.observe(version);
-                self.inner.calls.handle_answer(from, id, Answer::Outcome(outcome));
+                self.inner.calls.handle_answer(from, id, Answer::RemoteResult(outcome));
             }
-            Message::MergeAsk { id, partition, held } => {
+            Message::MergeOffer { id, partition, held } => {
                 let partition = at(partition)?;
                 self.handle_merge_ask(from, id, &partition.lock(), &held);
             }
-            Message::MergeWant { id, ranges } => {
+            Message::MergeRanges { id, ranges } => {
                 self.inner.calls.handle_answer(from, id, Answer::Wants(ranges));
             }
             Message::Merge { id, partition, same_cluster, map, items } => {
@@ -134,16 +134,16 @@ impl Grid {
                 shared.clock.observe(version);
                 self.handle_table(from, table, now_ms);
             }
-            Message::Pulse { stamp, now_ms } => self.handle_pulse(from, stamp, now_ms),
+            Message::Heartbeat { stamp, now_ms } => self.handle_pulse(from, stamp, now_ms),
             Message::Completed { partition, epoch, member, place } => {
                 self.handle_copy(partition, epoch, member, Some(place));
             }
             Message::Incomplete { partition, epoch, member } => {
                 self.handle_copy(partition, epoch, member, None);
             }
-            // These are sent as asides only.
+            // These are sent out of band only.
             Message::Renew { .. } | Message::Renewed { .. } => return None,
-            Message::Settled { stamp, generation } => {
+            Message::DataMerged { stamp, generation } => {
                 self.handle_settled(from, stamp, generation);
             }
             Message::Leaving => {
@@ -182,7 +182,7 @@ impl Grid {
             Message::ChangesMissed => self.inner.following.handle_uncertain(),
             Message::Events(events) => self.inner.listeners.deliver(&events),
             Message::Setting { name, value, version } => {
-                self.inner.take_setting(name, value, version);
+                self.inner.handle_setting(name, value, version);
             }
         }
         Some(Verdict::Processed)
@@ -194,7 +194,7 @@ impl Grid {
         match shared.maps.open(held.map) {
             Ok(map) if partition.serving_primary().is_some() => {
                 let ranges = partition.wanted(&map, held);
-                shared.send(from, &Message::MergeWant { id, ranges });
+                shared.send(from, &Message::MergeRanges { id, ranges });
             }
             _ => {
                 shared.send(from, &Message::Merged { id, done: false });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::routing::settle;
+use super::routing::await_replication;
 use super::state::Grid;
 use crate::calls::{Answer, Progress};
 use crate::encoding;
@@ -87,7 +87,7 @@ impl Grid {
             let partition = self.inner.partitions[usize::from(number)].lock();
             let Some(fragment) = partition.fragment_of(map) else { return true };
             let (id, held) = (begin(), fragment.held(&map.name));
-            shared.send(primary, &Message::MergeAsk { id, partition: number, held });
+            shared.send(primary, &Message::MergeOffer { id, partition: number, held });
             id
         };
         let answer = poll_fn(|context| inner.calls.poll(asked, context)).await;
@@ -140,10 +140,10 @@ impl Grid {
                 };
                 inner.at(number, work)
             }
-            Err(_) => Executed::NotHere,
+            Err(_) => Executed::NotPrimary,
         };
         match executed {
-            Executed::NotHere | Executed::Queued(_) | Executed::Runs(_) => {
+            Executed::NotPrimary | Executed::Queued(_) | Executed::Runs(_) => {
                 shared.send(from, &Message::Merged { id, done: false });
             }
             Executed::Done(_, None) => {
@@ -154,8 +154,8 @@ impl Grid {
                 let host = Arc::clone(&inner.shared.host);
                 host.spawn(Box::pin(async move {
                     let effect = crate::op::Effect::Adds;
-                    let settled = settle(Arc::clone(&inner), ticket, reply, effect);
-                    let done = settled.await.is_ok();
+                    let replicated = await_replication(Arc::clone(&inner), ticket, reply, effect);
+                    let done = replicated.await.is_ok();
                     inner.shared.send(from, &Message::Merged { id, done });
                 }));
             }

@@ -17,19 +17,19 @@ use crate::{OpError, Reply};
 /// How old a transaction is: of two that need the same keys, the older one is preferred. Each
 /// attempt of a transaction keeps its age.
 #[derive(Clone, Copy, Debug)]
-pub struct Age {
+pub struct TransactionAge {
     started: Version,
     now: Duration,
 }
 
 /// Why an attempt ends. Nothing of it has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum AbortReason {
     /// This member is not the primary of the home partition.
-    Moved,
+    NotPrimary,
     /// Another transaction has the keys, or a primary was lost: try again after
     /// [`OpenTransaction::give_up`].
-    Again,
+    Retry,
     /// It cannot be done.
     Failed(OpError),
 }
@@ -38,12 +38,12 @@ pub enum Stop {
 pub struct OpenTransaction {
     transaction: Transaction,
     inner: Arc<Inner>,
-    age: Age,
-    wanted: Option<Wanted>,
+    age: TransactionAge,
+    wanted: Option<ConflictingKeys>,
 }
 
 /// Keys of one partition that another transaction has.
-struct Wanted {
+struct ConflictingKeys {
     partition: u16,
     map: Arc<Map>,
     keys: Vec<Box<[u8]>>,
@@ -52,9 +52,9 @@ struct Wanted {
 impl Grid {
     /// The age of a transaction that begins now.
     #[must_use]
-    pub fn age(&self) -> Age {
+    pub fn age(&self) -> TransactionAge {
         let now = self.inner.shared.now();
-        Age { started: self.inner.shared.clock.next(now), now }
+        TransactionAge { started: self.inner.shared.clock.next(now), now }
     }
 
     /// Opens a transaction over keys of these maps, in any partitions. It is run by the primary of
@@ -69,7 +69,7 @@ impl Grid {
     pub fn open_transaction(
         &self,
         home: u16,
-        age: Age,
+        age: TransactionAge,
         maps: Vec<Arc<Map>>,
     ) -> Result<OpenTransaction, OpError> {
         let inner = Arc::clone(&self.inner);
@@ -84,10 +84,9 @@ impl Grid {
 impl OpenTransaction {
     /// Executes an operation on keys.
     ///
-    /// # Errors
-    /// An error of the operation itself is a [`Reply::Failed`]. After a [`Stop`], nothing else can
-    /// be executed.
-    pub async fn execute(&mut self, map: &str, op: &Op<'_>) -> Result<Reply, Stop> {
+    /// # Errors An error of the operation itself is a [`Reply::Failed`]. After an [`AbortReason`],
+    /// nothing else can be executed.
+    pub async fn execute(&mut self, map: &str, op: &Op<'_>) -> Result<Reply, AbortReason> {
         let ops = [MapOp { map, op: op.clone() }];
         let done = spanning::execute(&mut self.transaction, &[], &ops, true).await;
         match done {
@@ -99,10 +98,9 @@ impl OpenTransaction {
 
     /// Commits: all that was executed happens, also if this member is lost now.
     ///
-    /// # Errors
-    /// [`Stop`] if nothing of it happens. The inner error is [`OpError::Indeterminate`]: it is not
-    /// known whether it has.
-    pub async fn commit(&mut self) -> Result<Result<(), OpError>, Stop> {
+    /// # Errors [`AbortReason`] if nothing of it happens. The inner error is
+    /// [`OpError::Indeterminate`]: it is not known whether it has.
+    pub async fn commit(&mut self) -> Result<Result<(), OpError>, AbortReason> {
         match self.transaction.commit(Reply::Done).await {
             Ok(done) => Ok(done.map(|_| ())),
             Err(stop) => Err(self.stopped(stop)),
@@ -119,7 +117,7 @@ impl OpenTransaction {
         if self.inner.shared.now() >= deadline {
             return Err(OpError::Conflict);
         }
-        if let Some(Wanted { partition, map, keys }) = self.wanted.take() {
+        if let Some(ConflictingKeys { partition, map, keys }) = self.wanted.take() {
             // An operation that does nothing: it is answered when the keys are free.
             let keys = keys.iter().map(|key| &**key).collect();
             let op = Op::Several(SeveralOp::Exist(keys));
@@ -130,15 +128,15 @@ impl OpenTransaction {
         Ok(())
     }
 
-    fn stopped(&mut self, stop: attempt::Stop) -> Stop {
+    fn stopped(&mut self, stop: attempt::AttemptError) -> AbortReason {
         match stop {
-            attempt::Stop::Moved => Stop::Moved,
-            attempt::Stop::LocksLost => Stop::Again,
-            attempt::Stop::Conflict(partition, map, keys) => {
-                self.wanted = Some(Wanted { partition, map, keys });
-                Stop::Again
+            attempt::AttemptError::NotPrimary => AbortReason::NotPrimary,
+            attempt::AttemptError::LocksLost => AbortReason::Retry,
+            attempt::AttemptError::Conflict(partition, map, keys) => {
+                self.wanted = Some(ConflictingKeys { partition, map, keys });
+                AbortReason::Retry
             }
-            attempt::Stop::Failed(error) => Stop::Failed(error),
+            attempt::AttemptError::Failed(error) => AbortReason::Failed(error),
         }
     }
 }

@@ -78,7 +78,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn take_setting(&self, name: &str, value: &str, version: Version) {
+    pub(super) fn handle_setting(&self, name: &str, value: &str, version: Version) {
         self.shared.clock.observe(version);
         let mut settings = self.settings.lock();
         let newer = settings.get(name).is_none_or(|(_, here)| *here < version);
@@ -278,7 +278,7 @@ impl Grid {
     pub fn set_setting(&self, name: &str, value: &str) {
         let shared = &self.inner.shared;
         let version = shared.clock.next(shared.now());
-        self.inner.take_setting(name, value, version);
+        self.inner.handle_setting(name, value, version);
         shared.send_all(&Message::Setting { name, value, version });
     }
 }

@@ -27,7 +27,7 @@ impl Inner {
     /// Starts a request, if this member is the primary of the partition.
     pub(super) fn start_request(self: &Arc<Self>, partition: u16, request: &[u8]) -> Executed {
         if self.partitions[usize::from(partition)].lock().serving_primary().is_none() {
-            return Executed::NotHere;
+            return Executed::NotPrimary;
         }
         let Some(run) = self.requests.get() else {
             return Executed::Done(Err(OpError::Unavailable), None);
@@ -38,7 +38,7 @@ impl Inner {
         self.shared.host.spawn(Box::pin(async move {
             filled.fill(match running.await {
                 Some(reply) => Executed::Done(reply, None),
-                None => Executed::NotHere,
+                None => Executed::NotPrimary,
             });
         }));
         Executed::Runs(slot)

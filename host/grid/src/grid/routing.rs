@@ -14,7 +14,7 @@ use crate::calls::{Answer, Progress};
 use crate::encoding;
 use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, OP_MS_MAX};
 use crate::map::Map;
-use crate::message::{Message, Outcome};
+use crate::message::{Message, RemoteResult};
 use crate::op::{ANSWER_BYTES_MAX, Effect, Op};
 use crate::partition::ticket::{Ticket, TicketState, is_received};
 use crate::partition::{Executed, Slot};
@@ -101,8 +101,9 @@ impl Grid {
                     if inner.may_find_room(map, op.effect(), || Ok(op.added_bytes())) => {}
                 Executed::Done(reply, None) => return Started::Now(reply),
                 Executed::Done(reply, Some(ticket)) => {
-                    let settled = settle(Arc::clone(inner), ticket, reply, op.effect());
-                    return Started::Later(Box::pin(settled));
+                    let replicated =
+                        await_replication(Arc::clone(inner), ticket, reply, op.effect());
+                    return Started::Later(Box::pin(replicated));
                 }
                 Executed::Queued(slot) => {
                     return match self.own(map, partition, op, now) {
@@ -117,7 +118,7 @@ impl Grid {
                 }
                 // Transactions are started below.
                 Executed::Runs(_) => return Started::Now(Err(OpError::Malformed)),
-                Executed::NotHere => {}
+                Executed::NotPrimary => {}
             }
         }
         match self.own(map, partition, op, now) {
@@ -140,7 +141,7 @@ impl Grid {
                 Executed::Runs(slot) => {
                     return Started::Later(Box::pin(after_run(Arc::clone(inner), owned, slot)));
                 }
-                Executed::Done(_, Some(_)) | Executed::Queued(_) | Executed::NotHere => {}
+                Executed::Done(_, Some(_)) | Executed::Queued(_) | Executed::NotPrimary => {}
             }
         }
         Started::Later(Box::pin(route(Arc::clone(inner), owned)))
@@ -217,16 +218,16 @@ impl Grid {
         let inner = &self.inner;
         let map = match inner.shared.maps.open(map) {
             Ok(map) => map,
-            Err(error) => return inner.answer(from, id, Outcome::Done(Err(error))),
+            Err(error) => return inner.answer(from, id, RemoteResult::Done(Err(error))),
         };
         // Without a lease, the other member tries again.
         let now = inner.shared.now();
         if !inner.may_serve(now) {
-            return inner.answer(from, id, Outcome::NotHere);
+            return inner.answer(from, id, RemoteResult::NotPrimary);
         }
         // A member that does not read its answers gets no more of them.
         if inner.shared.peer(from).is_none_or(|peer| peer.is_full()) {
-            return inner.answer(from, id, Outcome::Done(Err(OpError::Busy)));
+            return inner.answer(from, id, RemoteResult::Done(Err(OpError::Busy)));
         }
         if waits {
             return self.block_for(from, id, partition, &map, op, now);
@@ -255,7 +256,7 @@ impl Grid {
                     let mut blocked = inner.blocked.lock();
                     if blocked.len() >= BLOCKED_MAX {
                         slot.close();
-                        return inner.answer(from, id, Outcome::Done(Err(OpError::Busy)));
+                        return inner.answer(from, id, RemoteResult::Done(Err(OpError::Busy)));
                     }
                     blocked.insert((from, id), Arc::clone(&slot));
                 }
@@ -266,7 +267,7 @@ impl Grid {
                     inner.blocked.lock().remove(&(from, id));
                     match executed {
                         Some(executed) => inner.finish(from, id, effect, executed),
-                        None => inner.answer(from, id, Outcome::Done(Ok(Reply::Nil))),
+                        None => inner.answer(from, id, RemoteResult::Done(Ok(Reply::Nil))),
                     }
                 }));
             }
@@ -354,15 +355,15 @@ impl Inner {
         self.at(partition, |partition| partition.execute_or_wait(&self.shared, map, now, op, slot))
     }
 
-    fn answer(&self, to: MemberId, id: u64, outcome: Outcome) {
+    fn answer(&self, to: MemberId, id: u64, outcome: RemoteResult) {
         let version = self.shared.clock.last();
         self.shared.send(to, &Message::Answer { id, version, outcome });
     }
 
-    /// Answers another member once the operation is settled.
+    /// Answers another member once the operation is replicated.
     fn finish(self: &Arc<Self>, to: MemberId, id: u64, effect: Effect, executed: Executed) {
         match executed {
-            Executed::NotHere => self.answer(to, id, Outcome::NotHere),
+            Executed::NotPrimary => self.answer(to, id, RemoteResult::NotPrimary),
             Executed::Queued(slot) => {
                 // So that it can be withdrawn.
                 self.blocked.lock().insert((to, id), Arc::clone(&slot));
@@ -377,17 +378,17 @@ impl Inner {
                 let inner = Arc::clone(self);
                 self.shared.host.spawn(Box::pin(async move {
                     let executed = poll_fn(|context| slot.poll(context.waker())).await;
-                    inner.finish(to, id, effect, executed.unwrap_or(Executed::NotHere));
+                    inner.finish(to, id, effect, executed.unwrap_or(Executed::NotPrimary));
                 }));
             }
             Executed::Done(reply, None) => {
-                self.answer(to, id, Outcome::Done(sendable(reply, effect)));
+                self.answer(to, id, RemoteResult::Done(sendable(reply, effect)));
             }
             Executed::Done(reply, Some(ticket)) => {
                 let inner = Arc::clone(self);
                 self.shared.host.spawn(Box::pin(async move {
-                    let reply = settle(Arc::clone(&inner), ticket, reply, effect).await;
-                    inner.answer(to, id, Outcome::Done(sendable(reply, effect)));
+                    let reply = await_replication(Arc::clone(&inner), ticket, reply, effect).await;
+                    inner.answer(to, id, RemoteResult::Done(sendable(reply, effect)));
                 }));
             }
         }
@@ -432,7 +433,9 @@ async fn after_queue(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result
     let waiting = Blocked(slot);
     match wait_in_queue(&inner, &waiting.0, owned.started).await {
         Executed::Done(reply, None) => reply,
-        Executed::Done(reply, Some(ticket)) => settle(inner, ticket, reply, owned.effect).await,
+        Executed::Done(reply, Some(ticket)) => {
+            await_replication(inner, ticket, reply, owned.effect).await
+        }
         _ => route(inner, owned).await,
     }
 }
@@ -446,7 +449,7 @@ async fn after_run(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<R
 }
 
 /// Waits until all members that must have the changes have them.
-pub(super) async fn settle(
+pub(super) async fn await_replication(
     inner: Arc<Inner>,
     ticket: Ticket,
     reply: Result<Reply, OpError>,
@@ -455,7 +458,7 @@ pub(super) async fn settle(
     let mut since = None;
     let limit = Duration::from_millis(OP_MS_MAX);
     let mut is_first = true;
-    let settled = poll_fn(|context| {
+    let replicated = poll_fn(|context| {
         // This is woken by receipts, by a new table, and periodically.
         if is_received(&ticket.needs) {
             return Poll::Ready(true);
@@ -479,7 +482,7 @@ pub(super) async fn settle(
         let primary = inner.primary(ticket.partition);
         let mut partition = inner.partitions[usize::from(ticket.partition)].lock();
         match partition.ticket_state(&ticket, primary) {
-            TicketState::Settled => Poll::Ready(true),
+            TicketState::Replicated => Poll::Ready(true),
             TicketState::Unknown => Poll::Ready(false),
             TicketState::Open => {
                 if now.saturating_sub(since) >= limit {
@@ -490,7 +493,7 @@ pub(super) async fn settle(
             }
         }
     });
-    match settled.await {
+    match replicated.await {
         true => reply,
         // A value that could still be undone is not returned.
         false if effect == Effect::Reads => Err(OpError::Unavailable),
@@ -523,14 +526,15 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
                         Executed::Done(Err(OpError::Full), None) if now < room_until => {}
                         Executed::Done(reply, None) => return reply,
                         Executed::Done(reply, Some(ticket)) => {
-                            return settle(inner, ticket, reply, owned.effect).await;
+                            return await_replication(inner, ticket, reply, owned.effect).await;
                         }
                         Executed::Queued(slot) => {
                             let waiting = Blocked(slot);
                             match wait_in_queue(&inner, &waiting.0, owned.started).await {
                                 Executed::Done(reply, None) => return reply,
                                 Executed::Done(reply, Some(ticket)) => {
-                                    return settle(inner, ticket, reply, owned.effect).await;
+                                    return await_replication(inner, ticket, reply, owned.effect)
+                                        .await;
                                 }
                                 _ => continue,
                             }
@@ -542,7 +546,7 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
                             }
                             continue;
                         }
-                        Executed::NotHere => {}
+                        Executed::NotPrimary => {}
                     }
                 }
                 wait_for_change(&inner, owned.partition).await;
@@ -601,7 +605,7 @@ async fn ask(
     }
     let id = inner.calls.begin(primary, deadline);
     let mut call = OpenCall { inner, id, to: primary, is_open: true };
-    let message = Message::Ask {
+    let message = Message::Request {
         id: call.id,
         version: inner.shared.clock.last(),
         partition: owned.partition,
@@ -631,8 +635,10 @@ async fn ask(
     };
     call.is_open = false;
     match progress {
-        Progress::Answered(Answer::Outcome(Outcome::Done(reply))) => AskResult::Done(reply),
-        Progress::Answered(Answer::Outcome(Outcome::NotHere)) => AskResult::Again,
+        Progress::Answered(Answer::RemoteResult(RemoteResult::Done(reply))) => {
+            AskResult::Done(reply)
+        }
+        Progress::Answered(Answer::RemoteResult(RemoteResult::NotPrimary)) => AskResult::Again,
         Progress::Gone if owned.effect == Effect::Reads || !peer.was_handed_over(sent) => {
             AskResult::Again
         }
@@ -728,10 +734,10 @@ async fn block(
                 match executed {
                     Executed::Done(reply, None) => return reply,
                     Executed::Done(reply, Some(ticket)) => {
-                        return settle(inner, ticket, reply, owned.effect).await;
+                        return await_replication(inner, ticket, reply, owned.effect).await;
                     }
                     // A blocked operation waits for locks in the same way as for an element.
-                    Executed::NotHere | Executed::Queued(_) | Executed::Runs(_) => {
+                    Executed::NotPrimary | Executed::Queued(_) | Executed::Runs(_) => {
                         wait_for_change(&inner, owned.partition).await;
                     }
                 }

@@ -8,7 +8,7 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use super::attempt::{Stop, Transaction};
+use super::attempt::{AttemptError, Transaction};
 use crate::op::{
     Aggregate, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, MapOp, NearAnswer, Op, SetOp,
     SeveralOp, SortedSetOp, Span, StreamOp, StreamRead, TransferOp, WatchedKey, Weighted, combine,
@@ -22,10 +22,10 @@ pub(super) async fn execute(
     watched: &[WatchedKey<'_>],
     ops: &[MapOp<'_>],
     batch: bool,
-) -> Result<Reply, Stop> {
+) -> Result<Reply, AttemptError> {
     let partitions: Vec<Option<u16>> = ops.iter().map(|op| one_of(transaction, &op.op)).collect();
     let is_spanning = partitions.iter().any(Option::is_none);
-    let mut parts: BTreeMap<u16, Part<'_>> = BTreeMap::new();
+    let mut parts: BTreeMap<u16, PartitionBatch<'_>> = BTreeMap::new();
     // The home partition is always among them: it holds the first lock and the decision.
     parts.entry(transaction.home()).or_default();
     for watched in watched {
@@ -80,7 +80,7 @@ pub(super) async fn execute(
             replies[at] = match done {
                 Ok(reply) => reply,
                 Err(Failure::Refused(error)) => Reply::Failed(error),
-                Err(Failure::Stop(stop)) => return Err(stop),
+                Err(Failure::Abort(stop)) => return Err(stop),
             };
         }
     }
@@ -96,7 +96,7 @@ pub(super) async fn execute(
 
 /// What a transaction does in one partition.
 #[derive(Default)]
-struct Part<'a> {
+struct PartitionBatch<'a> {
     watched: Vec<WatchedKey<'a>>,
     ops: Vec<MapOp<'a>>,
     /// Where the replies belong.
@@ -108,7 +108,7 @@ enum Failure {
     /// It changed nothing; the others may go on.
     Refused(OpError),
     /// The whole transaction does not go on.
-    Stop(Stop),
+    Abort(AttemptError),
 }
 
 impl From<OpError> for Failure {
@@ -121,7 +121,7 @@ impl Failure {
     /// The operation has changed something before, so the transaction cannot go on without it.
     fn after_changes(self) -> Self {
         match self {
-            Self::Refused(error) => Self::Stop(Stop::Failed(error)),
+            Self::Refused(error) => Self::Abort(AttemptError::Failed(error)),
             stop => stop,
         }
     }
@@ -146,7 +146,7 @@ async fn part(
     op: Op<'_>,
 ) -> Result<Reply, Failure> {
     let ops = vec![MapOp { map, op }];
-    let replies = transaction.execute(partition, ops).await.map_err(Failure::Stop)?;
+    let replies = transaction.execute(partition, ops).await.map_err(Failure::Abort)?;
     match replies.into_iter().next() {
         Some(Reply::Failed(error)) => Err(Failure::Refused(error)),
         Some(reply) => Ok(reply),
@@ -191,7 +191,7 @@ async fn in_each<'a>(
         let ops = vec![MapOp { map, op: op(places) }];
         begun.push(transaction.begin(*partition, Vec::new(), ops));
     }
-    let replies = transaction.end_all(begun).await.map_err(Failure::Stop)?;
+    let replies = transaction.end_all(begun).await.map_err(Failure::Abort)?;
     let mut all = Vec::with_capacity(places.len());
     for (places, replies) in places.into_values().zip(replies) {
         match replies.into_iter().next() {
@@ -261,7 +261,7 @@ async fn of_keys<'a>(
         let ops = places.iter().map(|at| MapOp { map, op: op(keys[*at]) }).collect();
         begun.push(transaction.begin(*partition, Vec::new(), ops));
     }
-    let found = transaction.end_all(begun).await.map_err(Failure::Stop)?;
+    let found = transaction.end_all(begun).await.map_err(Failure::Abort)?;
     let mut replies = vec![Reply::Nil; keys.len()];
     for (places, found) in places.into_values().zip(found) {
         for (at, reply) in places.into_iter().zip(found) {

@@ -32,8 +32,8 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 ///
 /// A grid does no I/O and has no thread of its own. Its owner calls it:
 ///
-/// 1. [`Grid::new`]; then [`Grid::settle`] before the first view, if the number of partitions was
-///    left open.
+/// 1. [`Grid::new`]; then [`Grid::adopt_settings`] before the first view, if the number of
+///    partitions was left open.
 /// 2. For each view of the membership: [`Grid::expect_view`] before the view is shown to anyone,
 ///    then [`Grid::handle_view`], in the order of the views. [`Grid::expect_view`] only stores
 ///    counts, so it may be called by the thread of the membership.
@@ -46,8 +46,8 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 ///    connection closes.
 /// 5. For each open connection, the receiver passes received bytes to [`Grid::handle_bytes`] and
 ///    sends back the receipts, which the sender passes to [`Grid::handle_received`]. The receiver
-///    also sends back what [`Peer::poll_aside`] returns, which the sender passes to
-///    [`Grid::handle_aside`].
+///    also sends back what [`Peer::poll_out_of_band`] returns, which the sender passes to
+///    [`Grid::handle_out_of_band`].
 /// 6. For clients, at any time: [`Grid::get_here`], [`Grid::start`], [`Grid::block`],
 ///    [`Grid::transact`], [`Grid::publish`] and others.
 /// 7. [`Grid::leave`] before the member leaves the membership. Steps 2 to 5 continue until its
@@ -65,7 +65,7 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// [`Host::spawn`]: crate::Host::spawn
 /// [`Peer::acknowledged`]: crate::Peer::acknowledged
 /// [`Peer::handle_closed`]: crate::Peer::handle_closed
-/// [`Peer::poll_aside`]: crate::Peer::poll_aside
+/// [`Peer::poll_out_of_band`]: crate::Peer::poll_out_of_band
 /// [`Peer::poll_send`]: crate::Peer::poll_send
 /// [`Peer::poll_wanted`]: crate::Peer::poll_wanted
 /// [`Peer::session`]: crate::Peer::session

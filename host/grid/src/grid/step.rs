@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use super::routing::settle;
+use super::routing::await_replication;
 use super::state::{Grid, Later};
 use crate::map::Map;
 use crate::partition::step::Step;
 use crate::{OpError, Reply};
 
 /// The result of a step.
-pub enum Stepped<R> {
+pub enum StepResult<R> {
     /// It was executed.
     Done {
         /// What `work` returned.
         result: R,
         /// What has to complete before the result is sent to anyone; it may return
         /// [`OpError::Indeterminate`]. `None` if all backups have what it depends on.
-        settled: Option<Later<Result<Reply, OpError>>>,
+        replicated: Option<Later<Result<Reply, OpError>>>,
     },
     /// Nothing has happened: this member may not execute it, or `work` returned `None`.
-    GivenUp,
+    NotExecuted,
 }
 
 impl Grid {
@@ -35,19 +35,19 @@ impl Grid {
         map: &Arc<Map>,
         partition: u16,
         work: impl FnOnce(&mut Step<'_>) -> Option<R>,
-    ) -> Stepped<R> {
+    ) -> StepResult<R> {
         let inner = &self.inner;
         let (now, partitions) = (inner.shared.now(), self.partitions());
         if partition >= partitions || !inner.may_serve(now) {
-            return Stepped::GivenUp;
+            return StepResult::NotExecuted;
         }
         let stepped = inner
             .at(partition, |partition| partition.step(&inner.shared, map, now, partitions, work));
-        let Some((result, effect, ticket)) = stepped else { return Stepped::GivenUp };
-        let settled = ticket.map(|ticket| {
-            let settled = settle(Arc::clone(inner), ticket, Ok(Reply::Done), effect);
-            Box::pin(settled) as Later<Result<Reply, OpError>>
+        let Some((result, effect, ticket)) = stepped else { return StepResult::NotExecuted };
+        let replicated = ticket.map(|ticket| {
+            let replicated = await_replication(Arc::clone(inner), ticket, Ok(Reply::Done), effect);
+            Box::pin(replicated) as Later<Result<Reply, OpError>>
         });
-        Stepped::Done { result, settled }
+        StepResult::Done { result, replicated }
     }
 }

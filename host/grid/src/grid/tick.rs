@@ -81,7 +81,7 @@ impl Grid {
         }
         if due.alive {
             for peer in &peers {
-                peer.push(|bytes| Message::Alive.encode(bytes));
+                peer.push(|bytes| Message::KeepAlive.encode(bytes));
             }
             if !leftover {
                 self.report_settled();

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use super::attempt::{Stop, Transaction};
+use super::attempt::{AttemptError, Transaction};
 use super::routing::{Started, route};
 use super::spanning;
 use super::state::{Grid, Inner, Later};
@@ -94,7 +94,7 @@ impl Inner {
 
     fn start_running(self: &Arc<Self>, home: u16, op: &Op<'_>, now: Duration) -> Executed {
         if self.partitions[usize::from(home)].lock().serving_primary().is_none() {
-            return Executed::NotHere;
+            return Executed::NotPrimary;
         }
         if let Err(error) = self.count_running() {
             return Executed::Done(Err(error), None);
@@ -149,13 +149,15 @@ async fn run(
         };
         transaction.abort();
         match stop {
-            Stop::Moved => return Executed::NotHere,
-            Stop::Failed(error) => return Executed::Done(Err(error), None),
-            Stop::Conflict(..) | Stop::LocksLost if inner.shared.now() >= deadline => {
+            AttemptError::NotPrimary => return Executed::NotPrimary,
+            AttemptError::Failed(error) => return Executed::Done(Err(error), None),
+            AttemptError::Conflict(..) | AttemptError::LocksLost
+                if inner.shared.now() >= deadline =>
+            {
                 return Executed::Done(Err(OpError::Conflict), None);
             }
-            Stop::LocksLost => {}
-            Stop::Conflict(partition, map, keys) => {
+            AttemptError::LocksLost => {}
+            AttemptError::Conflict(partition, map, keys) => {
                 // An operation that does nothing: it is answered when the keys are free.
                 let keys = keys.iter().map(|key| &**key).collect();
                 let op = Op::Several(SeveralOp::Exist(keys));

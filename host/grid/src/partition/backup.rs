@@ -79,7 +79,7 @@ impl Partition {
         let held = self.held(&maps, place);
         self.asks += 1;
         let (partition, epoch, ask) = (self.number, self.epoch, self.asks);
-        shared.send(primary, &Message::SyncAsk { partition, epoch, ask, place, held });
+        shared.send(primary, &Message::SyncRequest { partition, epoch, ask, place, held });
         if let Role::Backup(role) = &mut self.role {
             role.state = BackupState::Asked(shared.now());
         }

@@ -111,5 +111,5 @@ pub(crate) enum Executed {
     /// It is a transaction that is running; the slot receives the outcome.
     Runs(Arc<Slot>),
     /// This member is not the serving primary.
-    NotHere,
+    NotPrimary,
 }

@@ -21,7 +21,7 @@ impl Partition {
         op: &Op<'_>,
     ) -> Executed {
         if self.serving_primary().is_none() {
-            return Executed::NotHere;
+            return Executed::NotPrimary;
         }
         if let Err(error) = op.check_keys() {
             return Executed::Done(Err(error), None);

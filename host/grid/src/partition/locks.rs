@@ -156,7 +156,7 @@ impl Transactions {
     pub(crate) fn reset(&mut self) {
         for queued in self.take_queue() {
             if queued.slot.claim() {
-                queued.slot.fill(Executed::NotHere);
+                queued.slot.fill(Executed::NotPrimary);
             }
         }
         *self = Self::default();

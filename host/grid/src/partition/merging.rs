@@ -33,7 +33,7 @@ impl Partition {
     ) -> Executed {
         // The member tries again once there are no locks.
         if self.serving_primary().is_none() || !self.transactions.is_idle() {
-            return Executed::NotHere;
+            return Executed::NotPrimary;
         }
         let mut structure = None;
         self.access(shared, map, now, |access| {

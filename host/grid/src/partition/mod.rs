@@ -85,7 +85,7 @@ pub(crate) struct Partition {
     step: Vec<u8>,
     /// Backups whose copies became incomplete, to be reported to the coordinator.
     incomplete: Vec<MemberId>,
-    /// Unconfirmed writes of the former primary: it hands over once they are settled.
+    /// Unconfirmed writes of the former primary: it hands over once they are replicated.
     retiring: Option<Retiring>,
     /// A hand-over that arrived before the table: its sender and epoch.
     handed: Option<(MemberId, u64)>,
@@ -277,14 +277,14 @@ impl Partition {
         is_whole
     }
 
-    /// Sends the hand-over to the next primary, once all writes are settled.
+    /// Sends the hand-over to the next primary, once all writes are replicated.
     pub(crate) fn hand_over(&mut self, shared: &Shared) {
         let Some(retiring) = &mut self.retiring else { return };
         retiring.writes.retain(ticket::is_open);
         let late = shared.now() >= retiring.since + Duration::from_millis(OP_MS_MAX);
         let message = Message::Handoff { partition: self.number, epoch: retiring.epoch };
-        let settled = retiring.writes.is_empty() || late;
-        if settled && (shared.send(retiring.to, &message).is_some() || late) {
+        let replicated = retiring.writes.is_empty() || late;
+        if replicated && (shared.send(retiring.to, &message).is_some() || late) {
             self.retiring = None;
             shared.retiring.lock().remove(&self.number);
         } else {

@@ -134,15 +134,15 @@ impl Partition {
         self.take_over(shared, from, false);
     }
 
-    /// Starts to serve, if it was waiting for this member. Returns whether it was. `settled` when
-    /// all backups have the data that it takes over.
-    fn take_over(&mut self, shared: &Shared, from: MemberId, settled: bool) -> bool {
+    /// Starts to serve, if it was waiting for this member. Returns whether it was. `replicated`
+    /// when all backups have the data that it takes over.
+    fn take_over(&mut self, shared: &Shared, from: MemberId, replicated: bool) -> bool {
         let Role::Primary(role) = &mut self.role else { return false };
         if role.awaits != Some(from) {
             return false;
         }
         role.awaits = None;
-        self.inherited &= !settled;
+        self.inherited &= !replicated;
         self.step.clear();
         self.recover_transactions(shared);
         self.invite();

@@ -139,7 +139,7 @@ impl Partition {
                 let received = state(need) == Some(MessageState::Received);
                 link.is_some_and(|link| !received && !link.has(need.sent))
             });
-            return if is_open { TicketState::Open } else { TicketState::Settled };
+            return if is_open { TicketState::Open } else { TicketState::Replicated };
         }
         // Another member becomes the primary, once the records on their way have arrived.
         if !self.has_retired() {
@@ -148,7 +148,7 @@ impl Partition {
         // Another member is the primary. The records survive if it had them when it took over.
         let successor = ticket.needs.iter().find(|need| Some(need.peer.id()) == primary);
         match successor.and_then(state) {
-            Some(MessageState::Received) => TicketState::Settled,
+            Some(MessageState::Received) => TicketState::Replicated,
             Some(MessageState::Open) => TicketState::Open,
             _ => TicketState::Unknown,
         }

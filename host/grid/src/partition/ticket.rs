@@ -29,7 +29,7 @@ pub(crate) struct Ticket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TicketState {
     /// All backups that must have the records have them.
-    Settled,
+    Replicated,
     /// Some backups do not have them yet.
     Open,
     /// It will never be known whether the records survive.

@@ -104,7 +104,7 @@ impl Partition {
         op: &TransactionOp<'_>,
     ) -> Executed {
         if self.serving_primary().is_none() {
-            return Executed::NotHere;
+            return Executed::NotPrimary;
         }
         match op {
             // Only the primary of its home partition runs a transaction.
@@ -338,7 +338,7 @@ impl Partition {
     }
 
     /// Decides in the home partition that the transaction commits, once the returned ticket is
-    /// settled.
+    /// replicated.
     ///
     /// # Errors
     /// Why it cannot commit. It can be aborted then.

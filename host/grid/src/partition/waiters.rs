@@ -53,7 +53,7 @@ impl Waiters {
     pub(super) fn give_up(&mut self) {
         for waiter in self.queue.drain(..) {
             if waiter.slot.claim() {
-                waiter.slot.fill(Executed::NotHere);
+                waiter.slot.fill(Executed::NotPrimary);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_grid::table::{Stamp, Table};
+use convoke_grid::table::{Table, TableStamp};
 
 /// Tolerance of deadlines, as the cluster's clock follows with a delay.
 const CLOCK_SLACK: Duration = Duration::from_millis(400);
@@ -262,7 +262,7 @@ fn continues_cluster_of(later: &Write, write: &Write) -> bool {
 }
 
 fn continues(table: Option<&Arc<Table>>, before: Option<&Arc<Table>>) -> bool {
-    let same = |a: &Stamp, b: &Stamp| (a.term, a.author) == (b.term, b.author);
+    let same = |a: &TableStamp, b: &TableStamp| (a.term, a.author) == (b.term, b.author);
     match (table, before) {
         (Some(table), Some(before)) => {
             same(&table.stamp, &before.stamp) || table.continues(before.stamp)

@@ -126,7 +126,7 @@ enum Event {
         connection: u64,
     },
     /// Sent back over the connection that the receiver opened.
-    Aside {
+    OutOfBand {
         from: Node,
         to: Node,
         bytes: Bytes,
@@ -137,7 +137,7 @@ impl Event {
     /// The node that handles the event.
     fn node(&self) -> Node {
         match self {
-            Self::Open { to, .. } | Self::Bytes { to, .. } | Self::Aside { to, .. } => *to,
+            Self::Open { to, .. } | Self::Bytes { to, .. } | Self::OutOfBand { to, .. } => *to,
             Self::Resumed { from, .. } | Self::Receipt { from, .. } | Self::Closed { from, .. } => {
                 *from
             }
@@ -672,8 +672,8 @@ impl Store {
                 }
             }
             Event::Closed { from, to, connection } => self.close(from, to, connection),
-            Event::Aside { from, to, bytes } => {
-                self.members[to].grid.handle_aside(id(self, from), &bytes);
+            Event::OutOfBand { from, to, bytes } => {
+                self.members[to].grid.handle_out_of_band(id(self, from), &bytes);
             }
         }
     }
@@ -725,9 +725,9 @@ impl Store {
                 continue;
             };
             let can_send_back = self.connections.get(&(to, node)).is_some_and(|c| c.open && !c.cut);
-            while can_send_back && let Poll::Ready(bytes) = peer.poll_aside(&mut context) {
+            while can_send_back && let Poll::Ready(bytes) = peer.poll_out_of_band(&mut context) {
                 if let Some(way) = self.world.network.stream(&mut self.world.rng, node, to) {
-                    self.at(now + way, Event::Aside { from: node, to, bytes });
+                    self.at(now + way, Event::OutOfBand { from: node, to, bytes });
                 }
             }
             // The member was removed and has rejoined in the meantime.

@@ -10,7 +10,7 @@ use convoke_grid::op::{
     GenericOp, KeyOp, Lifetime, MapOp, Op, PlainOp, PutAnswer, PutIf, SeveralOp, WatchedKey,
 };
 use convoke_grid::{
-    Grid, MapCatalog, MapSettings, OpError, Reply, Started, Stepped, Stop, Version,
+    AbortReason, Grid, MapCatalog, MapSettings, OpError, Reply, Started, StepResult, Version,
 };
 use parking_lot::Mutex;
 use rand::RngExt as _;
@@ -135,9 +135,9 @@ fn one_by_one<F: FnOnce(Result<Reply, OpError>) + Send + 'static>(
                 },
             };
             match stop {
-                Stop::Moved => break Err(OpError::Unavailable),
-                Stop::Failed(error) => break Err(error),
-                Stop::Again => {
+                AbortReason::NotPrimary => break Err(OpError::Unavailable),
+                AbortReason::Failed(error) => break Err(error),
+                AbortReason::Retry => {
                     if let Err(error) = transaction.give_up().await {
                         break Err(error);
                     }
@@ -348,10 +348,10 @@ impl Clients {
             }
             step.execute(&up(&second))?.ok()
         });
-        assert!(!gives_up || matches!(stepped, Stepped::GivenUp), "it was given up");
-        if let Stepped::Done { settled: Some(settled), .. } = stepped {
+        assert!(!gives_up || matches!(stepped, StepResult::NotExecuted), "it was given up");
+        if let StepResult::Done { replicated: Some(replicated), .. } = stepped {
             store.add_task(node, async move {
-                let _ = settled.await;
+                let _ = replicated.await;
             });
         }
     }

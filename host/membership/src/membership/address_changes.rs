@@ -67,16 +67,21 @@ impl Membership {
     pub fn handle_addresses(&mut self, now: Duration, addresses: Vec<SocketAddr>) {
         self.notice_pause(now);
         let me = Member { addresses, ..self.me.clone() };
-        if me.is_sound() {
+        if me.is_valid() {
             self.me = me;
         }
         let listed = self.view().and_then(|view| view.get(self.me.id));
         self.has_moved = listed.is_some_and(|listed| listed.addresses != self.me.addresses);
-        self.settle(now);
+        self.after_input(now);
     }
 
     /// Handles the new addresses of a member of the view.
-    pub(super) fn take_addresses(&mut self, now: Duration, id: MemberId, addresses: &[SocketAddr]) {
+    pub(super) fn handle_addresses_of(
+        &mut self,
+        now: Duration,
+        id: MemberId,
+        addresses: &[SocketAddr],
+    ) {
         let Phase::Joined(cluster) = &self.phase else { return };
         if !self.is_acting(cluster) {
             return;
@@ -99,7 +104,7 @@ impl Membership {
         }
         let (coordinator, addresses) = (self.acting(cluster).clone(), self.me.addresses.clone());
         if self.is_acting(cluster) {
-            self.take_addresses(now, self.me.id, &addresses);
+            self.handle_addresses_of(now, self.me.id, &addresses);
         } else if self.may_request(now, RequestKind::Moved, coordinator.id) {
             self.send(coordinator, Message::Addresses(addresses));
         }

@@ -287,7 +287,7 @@ impl Membership {
     }
 
     /// Handles a request of the coordinator to check whether a newcomer can be reached from here.
-    pub(super) fn take_check_reach(&mut self, from: &Member, member: Member) {
+    pub(super) fn handle_check_reach(&mut self, from: &Member, member: Member) {
         if self.calls.checking_for.len() < REACH_CHECKS_MAX && member.id != self.me.id {
             self.calls.checking_for.insert(member.id, from.clone());
             self.outputs.push_back(Output::Call { to: member, patient: false });
@@ -295,7 +295,7 @@ impl Membership {
     }
 
     /// Handles another member's result for a newcomer.
-    pub(super) fn take_reach_checked(
+    pub(super) fn handle_reach_checked(
         &mut self,
         now: Duration,
         by: MemberId,
@@ -452,7 +452,7 @@ impl Membership {
     }
 
     /// The cluster that this member asked to join, or to merge with, refuses.
-    pub(super) fn take_refused(
+    pub(super) fn handle_refused(
         &mut self,
         now: Duration,
         from: &Member,
@@ -614,7 +614,7 @@ impl Membership {
         let Some(merging) = &cluster.merging else { return };
         if merging.awaited.is_empty() {
             let met = merging.met.clone();
-            self.take_merge(now, met);
+            self.handle_merge(now, met);
         }
     }
 }

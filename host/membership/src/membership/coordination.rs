@@ -37,7 +37,7 @@ impl Check {
 
 /// A takeover from a coordinator that is gone. The views of all members are collected first, since
 /// the last change may have reached others and not this member.
-pub(super) struct Claim {
+pub(super) struct Takeover {
     pub(super) since: Duration,
     pub(super) awaited: BTreeSet<MemberId>,
 }
@@ -99,7 +99,7 @@ impl Membership {
     }
 
     /// Handles a request to join.
-    pub(super) fn take_join(&mut self, now: Duration, applicant: Applicant) {
+    pub(super) fn handle_join(&mut self, now: Duration, applicant: Applicant) {
         let member = &applicant.member;
         if member.id == self.me.id {
             return;
@@ -145,7 +145,7 @@ impl Membership {
     }
 
     /// Handles the announcement that a member leaves.
-    pub(super) fn take_leave(&mut self, id: MemberId) {
+    pub(super) fn handle_leave_request(&mut self, id: MemberId) {
         let Phase::Joined(cluster) = &mut self.phase else { return };
         cluster.joining.remove(&id);
         cluster.newcomers.remove(&id);
@@ -280,7 +280,7 @@ impl Membership {
         let from = cluster.view.coordinator().clone();
         let awaited = others.iter().map(|m| m.id).collect();
         let Phase::Joined(cluster) = &mut self.phase else { return };
-        cluster.claim = Some(Claim { since: now, awaited });
+        cluster.claim = Some(Takeover { since: now, awaited });
         // While the coordinator answers calls and no probe, it is still in the views that this
         // member publishes.
         if cluster.took_over_from.replace(from.id) != Some(from.id) {

@@ -5,7 +5,7 @@
 //! | contains this member, newer | – | it replaces ours; not if its publisher was lost repeatedly
 //! and the view drops our living coordinator |
 //! | contains this member, older | – | the other is sent ours |
-//! | lacks this member, newer | contains the other | they went on without this member, or without
+//! | lacks this member, newer | contains the other | they removed this member, or without
 //! most of us: the smaller side rejoins |
 //! | lacks this member | lacks the other | two clusters: the lower [`Rank`] asks to be merged into
 //! the higher |
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use std::sync::Arc;
 
-use super::coordination::Claim;
+use super::coordination::Takeover;
 use super::{
     ClusterState, Event, Losses, Membership, MergeRequest, Phase, REJOIN_TRIES_MAX,
     REJOIN_TRIES_MIN, Rejoin, RequestKind,
@@ -74,13 +74,13 @@ impl Membership {
     }
 
     /// Handles a view from another member, with the terms of that cluster.
-    pub(super) fn take_view(&mut self, now: Duration, from: &Member, view: View, terms: &Terms) {
+    pub(super) fn handle_view(&mut self, now: Duration, from: &Member, view: View, terms: &Terms) {
         let is_in = view.contains(self.me.id);
         match &self.phase {
             Phase::Starting(_) if is_in => {
                 let changes = terms.changes(&self.terms);
                 self.report_changes(&self.me.clone(), changes);
-                self.terms = self.terms.settled_in(terms);
+                self.terms = self.terms.fixed_by(terms);
                 self.adopt(now, view, &[]);
             }
             Phase::Starting(_) => {
@@ -137,7 +137,7 @@ impl Membership {
         flaps && !ours.contains(publisher) && !view.contains(coordinator) && is_alive
     }
 
-    /// Whether the members of this view went on without this member, or are themselves a minority
+    /// Whether the members of this view removed this member, or are themselves a minority
     /// of a larger cluster.
     fn was_left_behind(&mut self, now: Duration, theirs: &View, newer: bool) -> bool {
         let has_just_resumed = self.has_just_resumed(now);
@@ -190,7 +190,7 @@ impl Membership {
             .map(|member| Member::clone(member))
             .collect();
         cluster.claim =
-            Some(Claim { since: now, awaited: others.iter().map(|member| member.id).collect() });
+            Some(Takeover { since: now, awaited: others.iter().map(|member| member.id).collect() });
         let have = Some(cluster.view.stamp());
         for member in others {
             self.send(member, Message::Pull { have });
@@ -272,11 +272,11 @@ impl Membership {
     }
 
     /// A cluster of lower rank asks to be merged.
-    pub(super) fn take_merge(&mut self, now: Duration, met: MergeRequest) {
+    pub(super) fn handle_merge(&mut self, now: Duration, met: MergeRequest) {
         let Phase::Joined(cluster) = &self.phase else { return };
         let MergeRequest { from, view: theirs, terms } = &met;
         if theirs.contains(self.me.id) {
-            self.take_view(now, &met.from, met.view, &met.terms);
+            self.handle_view(now, &met.from, met.view, &met.terms);
             return;
         }
         if cluster.rejoin.is_some() || cluster.leaving_since.is_some() {
@@ -355,7 +355,7 @@ impl Membership {
             && !has_just_resumed
             && let Some(met) = cluster.deferred.take()
         {
-            self.take_merge(now, *met);
+            self.handle_merge(now, *met);
         }
     }
 
@@ -366,7 +366,7 @@ impl Membership {
         Some(awake.unwrap_or_default())
     }
 
-    /// The other members went on without this one: asks to rejoin.
+    /// The other members removed this one: asks to rejoin.
     pub(super) fn rejoin(&mut self, now: Duration, coordinator: Member) {
         let Phase::Joined(cluster) = &mut self.phase else { return };
         let is_asked = |rejoin: &Rejoin| {
@@ -389,7 +389,7 @@ impl Membership {
         self.apply_to(coordinator);
     }
 
-    pub(super) fn take_redirect(&mut self, now: Duration, from: &Member, coordinator: Member) {
+    pub(super) fn handle_redirect(&mut self, now: Duration, from: &Member, coordinator: Member) {
         let Phase::Joined(cluster) = &mut self.phase else {
             self.redirect_while_starting(now, from, coordinator);
             return;

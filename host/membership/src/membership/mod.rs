@@ -36,18 +36,18 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use crate::config::Config;
 use crate::member::{Member, MemberId};
-use crate::message::{DecodeError, Hello, JoinRefusal, Message, Packet, Standing, Summary};
+use crate::message::{DecodeError, Hello, JoinRefusal, MemberStatus, Message, Packet, Summary};
 use crate::swim::{Change, Swim, SwimPacket};
 use crate::terms::{Difference, Terms};
 use crate::view::{Delta, Departure, View, ViewStamp};
 
 use address_changes::Moved;
 use admission::{Applicant, Calls, Losses, MergeRequest, Merging, Newcomer};
-use coordination::{Check, Claim};
+use coordination::{Check, Takeover};
 use merging::FoundCluster;
 use paths::Path;
 pub use reach::AtAddress;
-use reachability::{Doubt, PartitionedPairs, Report};
+use reachability::{PartitionedPairs, Report, UnresponsiveMember};
 use repair::{Catchup, Lost};
 use shared_addresses::Shared;
 use startup::Starting;
@@ -130,7 +130,7 @@ pub enum Event {
         /// Whether it merges into this cluster, or this one into it.
         ours_leads: bool,
     },
-    /// The other members went on without this one, which asks to rejoin.
+    /// The other members removed this one, which asks to rejoin.
     Rejoining {
         /// The coordinator that it asks.
         coordinator: Member,
@@ -231,7 +231,7 @@ enum RequestKind {
     SendView,
     Sighting,
     Merge,
-    Doubt,
+    UnresponsiveMember,
     Unreachable,
     Moved,
 }
@@ -253,7 +253,7 @@ struct ClusterState {
     merging: Option<Box<Merging>>,
     losses: BTreeMap<MemberId, Losses>,
     /// Members that do not answer calls, although SWIM hears them.
-    doubts: BTreeMap<MemberId, Doubt>,
+    doubts: BTreeMap<MemberId, UnresponsiveMember>,
     /// Reports that one member (first) cannot reach another (second).
     unreachable_reports: BTreeMap<(MemberId, MemberId), Report>,
     /// Members that were removed because they and another member could not connect to each other.
@@ -272,7 +272,7 @@ struct ClusterState {
     /// Whether SWIM reported a change since the last review.
     unreviewed: bool,
     checks: BTreeMap<MemberId, Check>,
-    claim: Option<Claim>,
+    claim: Option<Takeover>,
     /// The coordinator from which this member has taken over, for as long as it is in the view.
     took_over_from: Option<MemberId>,
     /// When this process last resumed after a pause.
@@ -294,14 +294,14 @@ struct ClusterState {
     sync_at: Duration,
 }
 
-/// Rejoining a cluster that went on without this member.
+/// Rejoining a cluster that removed this member.
 struct Rejoin {
     coordinator: Member,
     asked_at: Duration,
     tries: u32,
 }
 
-/// Requests to a cluster that went on without this member, at most.
+/// Requests to a cluster that removed this member, at most.
 const REJOIN_TRIES_MAX: u32 = 6;
 /// Requests to one such cluster before another one is asked.
 const REJOIN_TRIES_MIN: u32 = 2;
@@ -399,10 +399,10 @@ impl Membership {
     #[must_use]
     pub fn hello(&self) -> Hello {
         let standing = match &self.phase {
-            Phase::Starting(_) => Standing::Starting,
-            Phase::Joined(cluster) if cluster.leaving_since.is_some() => Standing::Leaving,
-            Phase::Joined(cluster) => Standing::In(Box::new(Summary::of(&cluster.view))),
-            Phase::Left => Standing::Leaving,
+            Phase::Starting(_) => MemberStatus::Starting,
+            Phase::Joined(cluster) if cluster.leaving_since.is_some() => MemberStatus::Leaving,
+            Phase::Joined(cluster) => MemberStatus::In(Box::new(Summary::of(&cluster.view))),
+            Phase::Left => MemberStatus::Leaving,
         };
         Hello { member: self.me.clone(), standing }
     }
@@ -424,11 +424,11 @@ impl Membership {
             cluster.note_address_of_lost(&member);
         }
         match standing {
-            Standing::Observer | Standing::Leaving | Standing::Data => {}
-            Standing::Starting => self.meet_starting(now, member),
-            Standing::In(summary) => self.meet_settled(now, member, *summary),
+            MemberStatus::Observer | MemberStatus::Leaving | MemberStatus::Data => {}
+            MemberStatus::Starting => self.meet_starting(now, member),
+            MemberStatus::In(summary) => self.meet_settled(now, member, *summary),
         }
-        self.settle(now);
+        self.after_input(now);
     }
 
     /// Handles a datagram from an authenticated member.
@@ -443,13 +443,13 @@ impl Membership {
     ) -> Result<(), DecodeError> {
         self.notice_pause(now);
         self.note_datagram(now, from);
-        let understood = self.take_packet(now, from, bytes);
-        self.settle(now);
+        let understood = self.process_packet(now, from, bytes);
+        self.after_input(now);
         understood
     }
 
     /// Handles a packet, from a datagram or a stream.
-    fn take_packet(
+    fn process_packet(
         &mut self,
         now: Duration,
         from: MemberId,
@@ -465,7 +465,7 @@ impl Membership {
                 true
             }
             Packet::Delta(delta) => {
-                self.take_delta(now, from, &delta, &[]);
+                self.handle_delta(now, from, &delta, &[]);
                 true
             }
             Packet::StampOnly => true,
@@ -481,22 +481,22 @@ impl Membership {
         self.notice_pause(now);
         match message {
             Message::Join { member, lineage, terms } => {
-                self.take_join(now, Applicant { member, lineage, terms });
+                self.handle_join(now, Applicant { member, lineage, terms });
             }
-            Message::CheckReach { member } => self.take_check_reach(from, member),
+            Message::CheckReach { member } => self.handle_check_reach(from, member),
             Message::ReachChecked { id, reached } => {
-                self.take_reach_checked(now, from.id, id, reached);
+                self.handle_reach_checked(now, from.id, id, reached);
             }
             Message::Unreachable { id, for_ms } => {
-                self.take_unreachable(now, from.id, id, Duration::from_millis(for_ms.into()));
+                self.handle_unreachable(now, from.id, id, Duration::from_millis(for_ms.into()));
             }
-            Message::Refused { why, retry_ms } => self.take_refused(now, from, why, retry_ms),
-            Message::Redirect { coordinator } => self.take_redirect(now, from, coordinator),
+            Message::Refused { why, retry_ms } => self.handle_refused(now, from, why, retry_ms),
+            Message::Redirect { coordinator } => self.handle_redirect(now, from, coordinator),
             Message::Pull { have } => self.answer_pull(from, have),
-            Message::View { view, terms } => self.take_view(now, from, view, &terms),
+            Message::View { view, terms } => self.handle_view(now, from, view, &terms),
             Message::Deltas(deltas) => {
                 for (at, delta) in deltas.iter().enumerate() {
-                    self.take_delta(now, from.id, delta, &deltas[at + 1..]);
+                    self.handle_delta(now, from.id, delta, &deltas[at + 1..]);
                 }
                 self.claim_heard(now, from.id);
             }
@@ -509,15 +509,15 @@ impl Membership {
                 self.sight(now, &summary);
             }
             Message::Merge { view, terms } => {
-                self.take_merge(now, MergeRequest { from: from.clone(), view, terms });
+                self.handle_merge(now, MergeRequest { from: from.clone(), view, terms });
             }
-            Message::Leave => self.take_leave(from.id),
-            Message::Addresses(addresses) => self.take_addresses(now, from.id, &addresses),
+            Message::Leave => self.handle_leave_request(from.id),
+            Message::Addresses(addresses) => self.handle_addresses_of(now, from.id, &addresses),
             Message::Departures(departures) => self.note_departures(departures),
             Message::Packet { heard, bytes } => {
                 self.note_stream_packet(now, from.id, heard);
                 // A packet of another version is ignored, like a datagram.
-                let _ = self.take_packet(now, from.id, &bytes);
+                let _ = self.process_packet(now, from.id, &bytes);
             }
             Message::Sync { health, reply } => {
                 if self.phase.cluster().is_some_and(|cluster| cluster.view.contains(from.id)) {
@@ -529,7 +529,7 @@ impl Membership {
                 }
             }
         }
-        self.settle(now);
+        self.after_input(now);
     }
 
     /// Handles the end of an attempt to reach a member; also when a stream to it broke and could
@@ -549,7 +549,7 @@ impl Membership {
             }
             Phase::Left => {}
         }
-        self.settle(now);
+        self.after_input(now);
     }
 
     /// Handles that a data stream to a member cannot be opened, or carries no replies: the member
@@ -557,15 +557,15 @@ impl Membership {
     pub fn handle_data_unreachable(&mut self, now: Duration, id: MemberId) {
         self.notice_pause(now);
         self.doubt(now, id);
-        self.settle(now);
+        self.after_input(now);
     }
 
     /// Every mode has completed a lookup, and every candidate has been called: all members that can
     /// be found are known.
-    pub fn handle_discovery_settled(&mut self, now: Duration) {
+    pub fn handle_discovery_done(&mut self, now: Duration) {
         self.notice_pause(now);
         if let Phase::Starting(starting) = &mut self.phase {
-            starting.settled_at.get_or_insert(now);
+            starting.discovery_done_at.get_or_insert(now);
         }
         self.handle_timeout(now);
     }
@@ -573,7 +573,7 @@ impl Membership {
     /// Starts to leave; [`Event::Left`] follows.
     pub fn handle_leave(&mut self, now: Duration) {
         self.start_leaving(now);
-        self.settle(now);
+        self.after_input(now);
     }
 
     /// When to call [`Membership::handle_timeout`] next.
@@ -601,7 +601,7 @@ impl Membership {
             Phase::Starting(_) => self.tick_starting(now),
             Phase::Joined(_) => {
                 self.swim.handle_timeout(now);
-                self.settle(now);
+                self.after_input(now);
                 self.tick_newcomers(now);
                 self.tick_doubts(now);
                 self.tick_rejoin(now);
@@ -615,7 +615,7 @@ impl Membership {
             }
             Phase::Left => {}
         }
-        self.settle(now);
+        self.after_input(now);
     }
 
     /// The next output. Members to call are returned without addresses that may lead to another
@@ -633,7 +633,7 @@ impl Membership {
 
     /// Acts on what was just handled: applies the changes that SWIM reported, reviews dead members,
     /// publishes what is due.
-    fn settle(&mut self, now: Duration) {
+    fn after_input(&mut self, now: Duration) {
         while let Some(change) = self.swim.poll_change() {
             match change {
                 Change::Up(id) => self.see_up(id),
@@ -834,14 +834,14 @@ impl Membership {
             self.note_let_in();
         }
         for applicant in waiting {
-            self.take_join(now, applicant);
+            self.handle_join(now, applicant);
         }
         self.emit(Event::View { view, joined, departed, moved });
     }
 
     /// Applies a step that the coordinator published; `later` has the steps that follow it, as far
     /// as they are known.
-    fn take_delta(&mut self, now: Duration, from: MemberId, delta: &Delta, later: &[Delta]) {
+    fn handle_delta(&mut self, now: Duration, from: MemberId, delta: &Delta, later: &[Delta]) {
         let Some(cluster) = self.phase.cluster_mut() else { return };
         if !delta.id.is_newer_than(&cluster.view.id) {
             return;

@@ -41,7 +41,7 @@ const OPINIONS: usize = 2;
 const OPINION_WAIT: Duration = Duration::from_millis(1_500);
 
 /// A member that does not answer calls.
-pub(super) struct Doubt {
+pub(super) struct UnresponsiveMember {
     since: Duration,
     call_at: Duration,
     /// The member that was asked for another opinion, and when.
@@ -62,7 +62,7 @@ pub(super) struct Report {
 /// connect to it.
 pub(super) type PartitionedPairs = BTreeMap<MemberId, MemberId>;
 
-impl Doubt {
+impl UnresponsiveMember {
     fn new(now: Duration) -> Self {
         Self { since: now, call_at: now + CALL_PERIOD, second: None, agree: Vec::new() }
     }
@@ -81,7 +81,7 @@ impl Membership {
     /// A probe of a member failed, or a data stream to it: starts to call it.
     pub(super) fn doubt(&mut self, now: Duration, id: MemberId) {
         let Some(member) = self.view().and_then(|view| view.get(id)).cloned() else { return };
-        if self.may_request(now, RequestKind::Doubt, id) {
+        if self.may_request(now, RequestKind::UnresponsiveMember, id) {
             self.outputs.push_back(Output::Call { to: member, patient: true });
         }
     }
@@ -117,7 +117,7 @@ impl Membership {
             return;
         }
         let Phase::Joined(cluster) = &mut self.phase else { return };
-        cluster.doubts.entry(id).or_insert_with(|| Doubt::new(now));
+        cluster.doubts.entry(id).or_insert_with(|| UnresponsiveMember::new(now));
     }
 
     /// Records that a member could not reach another for a time.
@@ -197,7 +197,7 @@ impl Membership {
     }
 
     /// Handles a report that another member cannot reach `id`.
-    pub(super) fn take_unreachable(
+    pub(super) fn handle_unreachable(
         &mut self,
         now: Duration,
         by: MemberId,
@@ -220,7 +220,7 @@ impl Membership {
         }
         if reached {
             // This member is the one without a route, or the connection works intermittently.
-            *doubt = Doubt::new(now);
+            *doubt = UnresponsiveMember::new(now);
             return;
         }
         doubt.agree.push(by);
@@ -286,6 +286,6 @@ impl Membership {
 
 impl ClusterState {
     pub(super) fn doubts_due(&self) -> Option<Duration> {
-        self.doubts.values().map(Doubt::next_deadline).min()
+        self.doubts.values().map(UnresponsiveMember::next_deadline).min()
     }
 }

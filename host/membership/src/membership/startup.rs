@@ -31,7 +31,7 @@ const OTHERS_MAX: usize = 16;
 /// The state of a member without a cluster.
 #[derive(Default)]
 pub(super) struct Starting {
-    pub(super) settled_at: Option<Duration>,
+    pub(super) discovery_done_at: Option<Duration>,
     /// Younger members that asked to join.
     pub(super) waiting: Vec<Applicant>,
     met_others: bool,
@@ -49,7 +49,7 @@ struct Target {
     /// The member that reported it, which is asked when it does not answer.
     via: Member,
     /// Whether it belongs to a cluster, or is starting as well.
-    settled: bool,
+    in_cluster: bool,
     since: Duration,
     asked_at: Duration,
     asks: u32,
@@ -61,22 +61,24 @@ impl Starting {
         if let Some(target) = &mut self.target
             && (target.member.id == by || target.via.id == by)
         {
-            (target.asked_at, target.asks, target.settled) = (asked_at, 1, true);
+            (target.asked_at, target.asks, target.in_cluster) = (asked_at, 1, true);
         }
     }
 
     pub(super) fn next_deadline(&self, config: &Config) -> Option<Duration> {
         let ask = self.target.as_ref().map(|target| target.asked_at + config.answer_wait);
-        let found = match (&self.target, self.settled_at) {
-            (Some(target), Some(_)) if !target.settled => Some(target.since + config.founding_wait),
+        let found = match (&self.target, self.discovery_done_at) {
+            (Some(target), Some(_)) if !target.in_cluster => {
+                Some(target.since + config.founding_wait)
+            }
             (None, Some(at)) => Some(self.founding_time(at)),
             _ => None,
         };
         [ask, found].into_iter().flatten().min()
     }
 
-    fn founding_time(&self, settled_at: Duration) -> Duration {
-        if self.met_others { settled_at + LAST_CALL } else { settled_at }
+    fn founding_time(&self, discovery_done_at: Duration) -> Duration {
+        if self.met_others { discovery_done_at + LAST_CALL } else { discovery_done_at }
     }
 }
 
@@ -87,7 +89,7 @@ impl Membership {
         starting.met_others = true;
         let better = match &starting.target {
             None => member.id < self.me.id,
-            Some(target) => !target.settled && member.id < target.member.id,
+            Some(target) => !target.in_cluster && member.id < target.member.id,
         };
         if better {
             self.ask(now, member.clone(), member, false);
@@ -103,7 +105,7 @@ impl Membership {
     ) {
         let Phase::Starting(starting) = &mut self.phase else { return };
         let coordinator = summary.coordinator;
-        match starting.target.as_ref().filter(|target| target.settled) {
+        match starting.target.as_ref().filter(|target| target.in_cluster) {
             None => self.ask(now, coordinator, via, true),
             Some(target) if target.member.id != coordinator.id => {
                 let is_known = starting.incompatible.contains(&coordinator.id)
@@ -137,12 +139,12 @@ impl Membership {
         true
     }
 
-    fn ask(&mut self, now: Duration, member: Member, via: Member, settled: bool) {
+    fn ask(&mut self, now: Duration, member: Member, via: Member, in_cluster: bool) {
         let Phase::Starting(starting) = &mut self.phase else { return };
         starting.target = Some(Target {
             member: member.clone(),
             via,
-            settled,
+            in_cluster,
             since: now,
             asked_at: now,
             asks: 1,
@@ -165,7 +167,7 @@ impl Membership {
         let Phase::Starting(starting) = &mut self.phase else { return };
         starting.met_others = true;
         if self.calls.own_refusal.is_some()
-            && let Some(target) = starting.target.as_ref().filter(|target| target.settled)
+            && let Some(target) = starting.target.as_ref().filter(|target| target.in_cluster)
         {
             // The cluster that refuses this member may admit the other one.
             let coordinator = target.member.clone();
@@ -212,7 +214,7 @@ impl Membership {
             self.ask_to_join(now, member);
             return;
         }
-        if !target.settled || target.via.id == id {
+        if !target.in_cluster || target.via.id == id {
             // It was starting, like this member, and is gone; or it was the only known member of
             // its cluster.
             starting.target = None;
@@ -231,10 +233,11 @@ impl Membership {
     pub(super) fn tick_starting(&mut self, now: Duration) {
         let Phase::Starting(starting) = &mut self.phase else { return };
         if let Some(target) = &mut starting.target {
-            let over = if target.settled {
+            let over = if target.in_cluster {
                 target.asks > ASKS_MAX
             } else {
-                starting.settled_at.is_some() && now >= target.since + self.config.founding_wait
+                starting.discovery_done_at.is_some()
+                    && now >= target.since + self.config.founding_wait
             };
             if over {
                 starting.target = None;
@@ -251,7 +254,7 @@ impl Membership {
                 return;
             }
         }
-        let due = starting.settled_at.map(|at| starting.founding_time(at));
+        let due = starting.discovery_done_at.map(|at| starting.founding_time(at));
         if due.is_some_and(|due| now >= due) {
             self.found(now);
         }
@@ -262,13 +265,13 @@ impl Membership {
         let waiting = std::mem::take(&mut starting.waiting);
         self.me.age = 1;
         self.me.generation = 1;
-        self.terms = self.terms.settled();
+        self.terms = self.terms.fixed();
         self.swim.restart(now, 1, std::iter::empty());
         let view = View::founded_by(self.me.clone());
         self.phase =
             Phase::Joined(ClusterState::new(view.clone(), now, &self.config, &mut self.rng));
         for applicant in waiting {
-            self.take_join(now, applicant);
+            self.handle_join(now, applicant);
         }
         self.show_founded();
     }

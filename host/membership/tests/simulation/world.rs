@@ -76,7 +76,7 @@ enum SimEvent {
     Message { from: Node, to: Node, message: Box<Message> },
     Connected { at: Node, hello: Box<Hello>, called: bool },
     Reached { at: Node, id: MemberId, reach: Reach },
-    Settled(Node),
+    DiscoveryDone(Node),
     Find { at: Node, whom: Node },
 }
 
@@ -274,7 +274,7 @@ impl World {
         for whom in finds {
             self.at(self.now + latency, SimEvent::Find { at: node, whom: *whom });
         }
-        self.at(self.now + latency * 5, SimEvent::Settled(node));
+        self.at(self.now + latency * 5, SimEvent::DiscoveryDone(node));
         node
     }
 
@@ -460,7 +460,7 @@ impl World {
 
     fn process(&mut self, event: SimEvent) {
         let node = match &event {
-            SimEvent::Wake(at) | SimEvent::Settled(at) => *at,
+            SimEvent::Wake(at) | SimEvent::DiscoveryDone(at) => *at,
             SimEvent::Datagram { to, .. } | SimEvent::Message { to, .. } => *to,
             SimEvent::Connected { at, .. }
             | SimEvent::Reached { at, .. }
@@ -508,7 +508,7 @@ impl World {
                 core.handle_connected(now, *hello, called);
             }
             SimEvent::Reached { id, reach, .. } => core.handle_reach(now, id, reach),
-            SimEvent::Settled(_) => core.handle_discovery_settled(now),
+            SimEvent::DiscoveryDone(_) => core.handle_discovery_done(now),
             SimEvent::Find { whom, .. } => {
                 if self.call(node, whom) == Reach::Silent {
                     self.at(self.now + LOOK_AGAIN, SimEvent::Find { at: node, whom });

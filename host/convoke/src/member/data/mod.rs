@@ -31,7 +31,7 @@ const MESSAGES: u8 = 3;
 /// Frame kind: the receiver's acknowledgement of messages.
 const RECEIPT: u8 = 4;
 /// Frame kind: an unnumbered message from the receiver to the sender.
-const ASIDE: u8 = 5;
+const OUT_OF_BAND: u8 = 5;
 
 /// The first frame of a sender.
 struct Opening {
@@ -109,7 +109,7 @@ impl Data {
                 changed = self.member_state.changed(), if is_placed => {
                     // Without a cluster the view never changes.
                     is_placed = changed.is_ok();
-                    self.follow(&mut senders);
+                    self.apply_view(&mut senders);
                     viewed.send_replace(());
                 }
                 Some(call) = self.streams.recv() => {
@@ -121,7 +121,7 @@ impl Data {
     }
 
     /// Applies the current view, which may be a new one.
-    fn follow(&mut self, senders: &mut HashMap<MemberId, Sender>) {
+    fn apply_view(&mut self, senders: &mut HashMap<MemberId, Sender>) {
         let member_state = Arc::clone(&self.member_state.borrow_and_update());
         let Some(view) = &member_state.view else { return };
         self.grid.handle_view(view);

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
-use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
+use super::{MESSAGES, OPEN, OUT_OF_BAND, Opening, RECEIPT};
 use crate::member::calls::Call;
 
 /// How long the first frame may take, in milliseconds.
@@ -81,8 +81,8 @@ async fn take(
     let silence = Duration::from_millis(SILENT_MS_MAX);
     loop {
         tokio::select! {
-            payload = poll_fn(|context| peer.poll_aside(context)) => {
-                send(writer, ASIDE, payload).await?;
+            payload = poll_fn(|context| peer.poll_out_of_band(context)) => {
+                send(writer, OUT_OF_BAND, payload).await?;
             }
             next = tokio::time::timeout(silence, reader.next()) => {
                 let frame = next.ok()?.ok()??;

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use convoke_grid::grid::ALIVE_MS;
 use convoke_grid::{Grid, Peer, Receipt};
-use convoke_membership::{Hello, Standing};
+use convoke_membership::{Hello, MemberStatus};
 use convoke_wire::{ClusterKeys, FRAME_BYTES_MAX, Frame, FrameReader, FrameWriter, SealedStream};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 
-use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
+use super::{MESSAGES, OPEN, OUT_OF_BAND, Opening, RECEIPT};
 use crate::member::calls;
 use crate::member::input::Input;
 use crate::member::state::MemberState;
@@ -80,7 +80,8 @@ impl Sending {
         let member_state = Arc::clone(&self.member_state.borrow());
         let view = member_state.view.as_ref()?;
         let member = view.get(self.peer.id())?;
-        let hello = Hello { member: member_state.me.clone(), standing: Standing::Data }.encode();
+        let hello =
+            Hello { member: member_state.me.clone(), standing: MemberStatus::Data }.encode();
         for address in view.dial_addresses(member) {
             if let Ok(call) = calls::call(address, &self.keys, &hello).await
                 && call.hello.member.id == self.peer.id()
@@ -142,7 +143,7 @@ impl Sending {
                         self.grid.handle_received(self.peer.id(), session, received, &refused);
                     }
                 }
-                ASIDE => self.grid.handle_aside(self.peer.id(), &frame.payload),
+                OUT_OF_BAND => self.grid.handle_out_of_band(self.peer.id(), &frame.payload),
                 _ => {}
             }
         }

@@ -11,10 +11,10 @@ pub(super) enum StoreFailure {
 
 /// Whether `text` is a valid name, and thereby a valid file name on every system.
 pub(super) fn is_name(text: &str) -> bool {
-    let is_sound =
+    let is_valid =
         |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
     (1..=limits::STORE_NAME_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(is_sound)
+        && text.bytes().all(is_valid)
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 

@@ -10,7 +10,7 @@ use futures_util::future::select_all;
 use super::super::answer::{Answer, CommandError, Shape};
 use super::super::args::Args;
 use super::super::client::{Client, with_origin};
-use super::super::outcome::{Begun, Outcome};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
 use super::super::routing::{check_slot, one_partition};
 use super::super::server::Server;
@@ -135,7 +135,7 @@ pub(crate) fn start(
     wait: Option<Duration>,
     arguments: usize,
     shape: Shape,
-) -> Begun {
+) -> CommandResult {
     let server = &client.server;
     let keys = op.keys();
     if server.settings.redis_cluster {
@@ -154,7 +154,7 @@ pub(crate) fn start(
         let (server, map) = (Arc::clone(server), Arc::clone(&client.map));
         Box::pin(pop_any(server, map, keys, (pop, client.origin()), (wait, unblock)))
     };
-    Ok(Outcome::Blocking(Box::pin(async move {
+    Ok(CommandState::Blocking(Box::pin(async move {
         let reply = later.await;
         let has_error = info.end_blocking();
         match reply {
@@ -181,9 +181,9 @@ pub(crate) fn move_element(
     wait: Option<Duration>,
     arguments: usize,
     shape: Shape,
-) -> Outcome {
+) -> CommandState {
     let &Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }) = op else {
-        return Outcome::Ready(CommandError::CROSS_SLOT.into());
+        return CommandState::Ready(CommandError::CROSS_SLOT.into());
     };
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     let (from, to) = (from.to_vec(), to.to_vec());
@@ -217,7 +217,7 @@ pub(crate) fn move_element(
             }
         }
     };
-    Outcome::Blocking(Box::pin(async move {
+    CommandState::Blocking(Box::pin(async move {
         let answer = moved.await;
         let has_error = info.end_blocking();
         if has_error && answer == timed_out() { UNBLOCKED.into() } else { answer }

@@ -8,8 +8,8 @@ use super::super::args::{Args, expect};
 use super::super::client::{Client, ReplyMode};
 use super::super::client_info::ClientInfo;
 use super::super::command::CommandTable;
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::encode::Protocol;
-use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
 use super::super::server::REDIS_VERSION;
 use super::client_filter::{ClientFilter, Purpose};
@@ -24,7 +24,7 @@ const CLIENT_TEXT_BYTES_MAX: usize = 256;
 const WRONG_PASSWORD: CommandError =
     CommandError::new("WRONGPASS invalid username-password pair or user is disabled.");
 
-pub(crate) fn ping(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn ping(client: &mut Client, request: &Request<'_>) -> CommandResult {
     expect(request, "ping", 1..=2)?;
     let word = request.get(1);
     if client.protocol == Protocol::Resp2 && client.subscriptions() > 0 {
@@ -37,20 +37,20 @@ pub(crate) fn ping(client: &mut Client, request: &Request<'_>) -> Begun {
     })
 }
 
-pub(crate) fn echo(_: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn echo(_: &mut Client, request: &Request<'_>) -> CommandResult {
     Ok(Answer::bytes(request.get(1).unwrap_or_default()).into())
 }
 
-pub(crate) fn quit(_: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Outcome::Close(Answer::DONE))
+pub(crate) fn quit(_: &mut Client, _: &Request<'_>) -> CommandResult {
+    Ok(CommandState::Close(Answer::DONE))
 }
 
-pub(crate) fn reset(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn reset(client: &mut Client, _: &Request<'_>) -> CommandResult {
     client.reset();
     Ok(Reply::Word("RESET".into()).into())
 }
 
-pub(crate) fn select(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn select(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let number = Args::new(request, 1).integer()?;
     let database = usize::try_from(number).ok().filter(|number| *number < DATABASES);
     let database = database.ok_or(CommandError::new("ERR DB index is out of range"))?;
@@ -74,7 +74,7 @@ fn authenticate(
     Ok(())
 }
 
-pub(crate) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn auth(client: &mut Client, request: &Request<'_>) -> CommandResult {
     if request.len() > 3 {
         return Err(CommandError::SYNTAX);
     }
@@ -93,7 +93,7 @@ pub(crate) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-pub(crate) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn hello(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 1);
     let mut protocol = client.protocol;
     if args.remaining() > 0 {
@@ -153,22 +153,22 @@ fn printable(bytes: &[u8], what: &str) -> Result<String, CommandError> {
     }
 }
 
-pub(crate) fn id(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn id(client: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(Answer::integer(client.info.id as i64).into())
 }
 
-pub(crate) fn getname(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn getname(client: &mut Client, _: &Request<'_>) -> CommandResult {
     let name = client.info.names.lock().name.clone();
     Ok(if name.is_empty() { Answer::NIL.into() } else { Answer::text(name).into() })
 }
 
-pub(crate) fn setname(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn setname(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let name = printable(Args::new(request, 2).next()?, "Client names")?;
     client.info.names.lock().name = name;
     Ok(Answer::DONE.into())
 }
 
-pub(crate) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn setinfo(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let (name, value) = (args.next()?.to_ascii_lowercase(), args.next()?);
     let info = &client.info;
@@ -183,11 +183,11 @@ pub(crate) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-pub(crate) fn info(client: &mut Client, table: &CommandTable, _: &Request<'_>) -> Begun {
+pub(crate) fn info(client: &mut Client, table: &CommandTable, _: &Request<'_>) -> CommandResult {
     Ok(Answer::verbatim(line(table, &client.info, client.server.elapsed_ms()) + "\n").into())
 }
 
-pub(crate) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn reply(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     Ok(if args.take_keyword("on") {
         client.reply_mode = ReplyMode::On;
@@ -205,7 +205,7 @@ pub(crate) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
     })
 }
 
-pub(crate) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn on_or_off(_: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     if args.take_keyword("on") || args.take_keyword("off") {
         Ok(Answer::DONE.into())
@@ -214,7 +214,7 @@ pub(crate) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
     }
 }
 
-pub(crate) fn pause(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn pause(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let ms = args
         .integer()
@@ -234,12 +234,12 @@ pub(crate) fn pause(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-pub(crate) fn unpause(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn unpause(client: &mut Client, _: &Request<'_>) -> CommandResult {
     client.server.pause.end();
     Ok(Answer::DONE.into())
 }
 
-pub(crate) fn unblock(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn unblock(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let id = args.integer()?;
     let with_error = args.take_keyword("error");
@@ -301,7 +301,11 @@ fn line(table: &CommandTable, info: &ClientInfo, now: u64) -> String {
     )
 }
 
-pub(crate) fn list(client: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
+pub(crate) fn list(
+    client: &mut Client,
+    table: &CommandTable,
+    request: &Request<'_>,
+) -> CommandResult {
     let now = client.server.elapsed_ms();
     let filter = ClientFilter::parse(&mut Args::new(request, 2), Purpose::List)?;
     let infos = client.server.client_infos();
@@ -310,7 +314,7 @@ pub(crate) fn list(client: &mut Client, table: &CommandTable, request: &Request<
     Ok(Answer::verbatim(text).into())
 }
 
-pub(crate) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn kill(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let client_infos = client.server.client_infos();
     // The old form, `CLIENT KILL addr:port`.
@@ -331,7 +335,7 @@ pub(crate) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 /// Disconnects clients; the calling client gets its reply first.
-fn kill_clients(client: &Client, client_infos: &[Arc<ClientInfo>], answer: Answer) -> Outcome {
+fn kill_clients(client: &Client, client_infos: &[Arc<ClientInfo>], answer: Answer) -> CommandState {
     let mut kills_itself = false;
     for info in client_infos {
         if info.id == client.info.id {
@@ -340,5 +344,5 @@ fn kill_clients(client: &Client, client_infos: &[Arc<ClientInfo>], answer: Answe
             info.kill();
         }
     }
-    if kills_itself { Outcome::Close(answer) } else { answer.into() }
+    if kills_itself { CommandState::Close(answer) } else { answer.into() }
 }

@@ -13,7 +13,7 @@ use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::command::CommandTable;
-use super::super::outcome::{Begun, Outcome};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
 use super::super::server::{ClusterNode, Endpoint, Server};
 use super::describe;
@@ -28,7 +28,7 @@ pub(crate) fn expect_enabled(client: &Client) -> Result<(), CommandError> {
 }
 
 /// `READONLY`, `READWRITE` and `ASKING`.
-pub(crate) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn readonly(client: &mut Client, _: &Request<'_>) -> CommandResult {
     expect_enabled(client)?;
     Ok(Answer::DONE.into())
 }
@@ -64,45 +64,45 @@ fn number(number: u16) -> Answer {
     Answer::integer(number.into())
 }
 
-pub(crate) fn slots(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn slots(client: &mut Client, _: &Request<'_>) -> CommandResult {
     expect_enabled(client)?;
     Ok(slots_reply(&client.server).into())
 }
 
-pub(crate) fn shards(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn shards(client: &mut Client, _: &Request<'_>) -> CommandResult {
     expect_enabled(client)?;
     Ok(shard_list(&client.server).into())
 }
 
-pub(crate) fn nodes(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn nodes(client: &mut Client, _: &Request<'_>) -> CommandResult {
     expect_enabled(client)?;
     Ok(Answer::verbatim(node_lines(&client.server)).into())
 }
 
-pub(crate) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn info(client: &mut Client, _: &Request<'_>) -> CommandResult {
     expect_enabled(client)?;
     Ok(Answer::verbatim(info_text(&client.server)).into())
 }
 
-pub(crate) fn myid(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn myid(client: &mut Client, _: &Request<'_>) -> CommandResult {
     expect_enabled(client)?;
     let nodes = client.server.cluster.nodes();
     let me = nodes.iter().find(|node| node.this);
     Ok(Answer::text(me.map(|node| node.id.clone()).unwrap_or_default()).into())
 }
 
-pub(crate) fn keyslot(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn keyslot(client: &mut Client, request: &Request<'_>) -> CommandResult {
     expect_enabled(client)?;
     Ok(number(slot(request.get(2).unwrap_or_default())).into())
 }
 
-pub(crate) fn countkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn countkeysinslot(client: &mut Client, request: &Request<'_>) -> CommandResult {
     expect_enabled(client)?;
     let slot = slot_of(Args::new(request, 2).integer()?)?;
     Ok(submit(client, slot, WholeOp::LengthOfSlot(slot)))
 }
 
-pub(crate) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> CommandResult {
     expect_enabled(client)?;
     let mut args = Args::new(request, 2);
     let (slot, count) = (slot_of(args.integer()?)?, args.integer()?);
@@ -111,7 +111,11 @@ pub(crate) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun
     Ok(submit(client, slot, WholeOp::KeysOfSlot(slot, count)))
 }
 
-pub(crate) fn help(client: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
+pub(crate) fn help(
+    client: &mut Client,
+    table: &CommandTable,
+    request: &Request<'_>,
+) -> CommandResult {
     expect_enabled(client)?;
     describe::help(client, table, request)
 }
@@ -123,11 +127,11 @@ fn slot_of(number: i64) -> Result<u16, CommandError> {
         .ok_or(CommandError::new("ERR Invalid or out of range slot"))
 }
 
-fn submit(client: &Client, slot: u16, op: WholeOp<'_>) -> Outcome {
+fn submit(client: &Client, slot: u16, op: WholeOp<'_>) -> CommandState {
     let server = &client.server;
     let partition = slot::partition(slot, server.grid.partitions());
     let later = server.submit(&client.map, partition, &convoke_grid::Op::Whole(op));
-    Outcome::Pending(Box::pin(async { later.await.into() }))
+    CommandState::Pending(Box::pin(async { later.await.into() }))
 }
 
 fn slots_reply(server: &Server) -> Answer {

@@ -7,19 +7,19 @@ use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::command::{Command, CommandTable, Keys};
-use super::super::outcome::Begun;
+use super::super::command_state::CommandResult;
 use super::super::request::Request;
 use super::facts::{Fact, fact};
 use super::key_specs;
 
 /// A container command without a subcommand: a wrong number of arguments.
-pub(crate) fn container(_: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn container(_: &mut Client, request: &Request<'_>) -> CommandResult {
     let name = String::from_utf8_lossy(request.get(0).unwrap_or_default()).to_ascii_lowercase();
     Err(CommandError::arity(&name))
 }
 
 /// `HELP` of a container command: its subcommands with their summaries.
-pub(crate) fn help(_: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
+pub(crate) fn help(_: &mut Client, table: &CommandTable, request: &Request<'_>) -> CommandResult {
     let container = request.get(0).and_then(|name| table.row(name));
     let container = container.ok_or(CommandError::SYNTAX)?;
     let line = |text: String| Answer::Reply(Reply::Word(text));
@@ -36,7 +36,11 @@ pub(crate) fn help(_: &mut Client, table: &CommandTable, request: &Request<'_>) 
 
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]`. There are no modules, so
 /// `MODULE` matches nothing.
-pub(crate) fn command_list(_: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
+pub(crate) fn command_list(
+    _: &mut Client,
+    table: &CommandTable,
+    request: &Request<'_>,
+) -> CommandResult {
     let mut args = Args::new(request, 2);
     let mut fits: Box<dyn Fn(&Command) -> bool> = Box::new(|_| true);
     if args.remaining() > 0 {
@@ -125,11 +129,15 @@ fn docs_entry(table: &CommandTable, command: &Command) -> (Answer, Answer) {
     (Answer::word(command.name), Answer::Map(fields))
 }
 
-pub(crate) fn command(_: &mut Client, table: &CommandTable, _: &Request<'_>) -> Begun {
+pub(crate) fn command(_: &mut Client, table: &CommandTable, _: &Request<'_>) -> CommandResult {
     Ok(Answer::List(top_level_commands(table).map(|row| info_entry(table, row)).collect()).into())
 }
 
-pub(crate) fn command_count(_: &mut Client, table: &CommandTable, _: &Request<'_>) -> Begun {
+pub(crate) fn command_count(
+    _: &mut Client,
+    table: &CommandTable,
+    _: &Request<'_>,
+) -> CommandResult {
     Ok(Answer::count(top_level_commands(table).count()).into())
 }
 
@@ -137,7 +145,7 @@ pub(crate) fn command_info(
     client: &mut Client,
     table: &CommandTable,
     request: &Request<'_>,
-) -> Begun {
+) -> CommandResult {
     if request.len() == 2 {
         return command(client, table, request);
     }
@@ -147,7 +155,11 @@ pub(crate) fn command_info(
     Ok(Answer::List(all.collect()).into())
 }
 
-pub(crate) fn command_docs(_: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
+pub(crate) fn command_docs(
+    _: &mut Client,
+    table: &CommandTable,
+    request: &Request<'_>,
+) -> CommandResult {
     let all = if request.len() == 2 {
         top_level_commands(table).map(|row| docs_entry(table, row)).collect()
     } else {
@@ -186,7 +198,7 @@ pub(crate) fn command_getkeys(
     _: &mut Client,
     table: &CommandTable,
     request: &Request<'_>,
-) -> Begun {
+) -> CommandResult {
     let keys = requested_keys(table, request)?;
     Ok(Answer::List(keys.into_iter().map(|(key, _)| Answer::bytes(key)).collect()).into())
 }
@@ -195,7 +207,7 @@ pub(crate) fn command_getkeysandflags(
     _: &mut Client,
     table: &CommandTable,
     request: &Request<'_>,
-) -> Begun {
+) -> CommandResult {
     let entry = |(key, flags): (&[u8], Vec<&str>)| {
         Answer::List(vec![Answer::bytes(key), key_specs::flags_answer(&flags)])
     };

@@ -12,7 +12,7 @@ use convoke_grid::topic::{NAMES_MAX, SubscriptionInfo, SubscriptionQuery, TooMan
 use super::super::answer::{Answer, sum_of};
 use super::super::client::Client;
 use super::super::client_info::ClientInfo;
-use super::super::outcome::{Begun, Outcome};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
 use super::super::server::{REDIS_VERSION, Server};
 
@@ -38,7 +38,7 @@ const SECTIONS: [Section; 13] = [
 /// Share of the calls for which `latencystats` reports the time, in percent.
 const PERCENTILES: [(f64, &str); 3] = [(50.0, "p50"), (99.0, "p99"), (99.9, "p99.9")];
 
-pub(crate) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn info(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let words: Vec<String> =
         request.from(1).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).collect();
     let is_all = words.iter().any(|word| word == "all" || word == "everything");
@@ -48,7 +48,7 @@ pub(crate) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
     };
     let wanted: Vec<Section> = SECTIONS.into_iter().filter(is_wanted).collect();
     let server = Arc::clone(&client.server);
-    Ok(Outcome::Pending(Box::pin(async move {
+    Ok(CommandState::Pending(Box::pin(async move {
         let mut text = String::new();
         for (name, title, _) in wanted {
             if !text.is_empty() {

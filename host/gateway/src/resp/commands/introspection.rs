@@ -8,7 +8,7 @@ use convoke_grid::op::integer;
 use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
-use super::super::outcome::{Begun, Outcome};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
 use super::super::server::Server;
 use super::super::slow_log::SLOW_COMMANDS_MAX;
@@ -17,7 +17,7 @@ use super::info;
 use crate::databases::DATABASES;
 use crate::notifications::{EventMask, SETTING};
 
-pub(crate) fn time(_: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn time(_: &mut Client, _: &Request<'_>) -> CommandResult {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let parts = [since.as_secs().to_string(), since.subsec_micros().to_string()];
     Ok(Answer::List(parts.into_iter().map(Answer::text).collect()).into())
@@ -25,7 +25,7 @@ pub(crate) fn time(_: &mut Client, _: &Request<'_>) -> Begun {
 
 /// `WAIT` returns the number of backups at once: writes are acknowledged only once the backups have
 /// them.
-pub(crate) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn wait(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 1);
     args.integer()?;
     if args
@@ -39,7 +39,7 @@ pub(crate) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 /// `WAITAOF` returns the number of backups, as [`wait`] does; there are no files to wait for.
-pub(crate) fn waitaof(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn waitaof(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 1);
     let here = args.integer()?;
     if !(0..=1).contains(&here) {
@@ -67,7 +67,7 @@ fn backups(client: &Client) -> usize {
     others.min(client.map.settings().backups.into())
 }
 
-pub(crate) fn whoami(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn whoami(client: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(Answer::text(client.info.names.lock().user).into())
 }
 
@@ -100,7 +100,7 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
     ]
 }
 
-pub(crate) fn config_get(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn config_get(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let lower = |word: &[u8]| word.to_ascii_lowercase();
     let globs: Vec<Glob> = request.from(2).map(|word| Glob::new(&lower(word))).collect();
     let fits = |name: &str| globs.iter().any(|glob| glob.matches(name.as_bytes()));
@@ -109,7 +109,7 @@ pub(crate) fn config_get(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::Map(found.map(pair).collect()).into())
 }
 
-pub(crate) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn config_set(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let server = &client.server;
     let pairs = Args::new(request, 2).pairs("config|set")?;
     // All are checked before any is applied.
@@ -121,13 +121,13 @@ pub(crate) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
     }
     // The setting is in effect on all members before the reply.
     let announced = server.grid.announcements_received();
-    Ok(Outcome::Pending(Box::pin(async move {
+    Ok(CommandState::Pending(Box::pin(async move {
         announced.await;
         Answer::DONE
     })))
 }
 
-pub(crate) fn config_resetstat(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn config_resetstat(client: &mut Client, _: &Request<'_>) -> CommandResult {
     info::reset(&client.server);
     Ok(Answer::DONE.into())
 }

@@ -6,7 +6,7 @@ use convoke_grid::{OpError, Reply};
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed, Unit};
 use super::super::client::Client;
-use super::super::outcome::Begun;
+use super::super::command_state::CommandResult;
 use super::super::request::Request;
 use crate::databases::existing_map_name;
 
@@ -117,7 +117,7 @@ pub(crate) fn move_to<'a>(request: &Request<'a>) -> Parsed<'a> {
 
 /// `SWAPDB` is refused, unless both databases are the same: members read and write their maps all
 /// the time, and could not all exchange them in one step.
-pub(crate) fn swapdb(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn swapdb(client: &mut Client, request: &Request<'_>) -> CommandResult {
     if client.server.settings.redis_cluster {
         return Err(CommandError::new("ERR SWAPDB is not allowed in cluster mode"));
     }

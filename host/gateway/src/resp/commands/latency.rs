@@ -8,7 +8,7 @@ use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, expect};
 use super::super::client::Client;
 use super::super::command::CommandTable;
-use super::super::outcome::Begun;
+use super::super::command_state::CommandResult;
 use super::super::request::Request;
 use super::super::slow_log::{LatencyEvent, SlowCommand};
 use super::super::stats::CommandFigures;
@@ -21,12 +21,12 @@ const GRAPH_LINES: u64 = 4;
 /// Number of samples in the graph of an event.
 const GRAPH_COLUMNS: usize = 80;
 
-pub(crate) fn monitor(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn monitor(client: &mut Client, _: &Request<'_>) -> CommandResult {
     client.server.monitors.add(&client.info);
     Ok(Answer::DONE.into())
 }
 
-pub(crate) fn slowlog_get(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn slowlog_get(client: &mut Client, request: &Request<'_>) -> CommandResult {
     const WRONG: CommandError =
         CommandError::new("ERR count should be greater than or equal to -1");
     expect(request, "slowlog|get", 2..=3)?;
@@ -53,11 +53,11 @@ pub(crate) fn slowlog_get(client: &mut Client, request: &Request<'_>) -> Begun {
         .into())
 }
 
-pub(crate) fn slowlog_len(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn slowlog_len(client: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(Answer::count(client.server.stats.slow_log.len()).into())
 }
 
-pub(crate) fn slowlog_reset(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn slowlog_reset(client: &mut Client, _: &Request<'_>) -> CommandResult {
     client.server.stats.slow_log.reset();
     Ok(Answer::DONE.into())
 }
@@ -66,7 +66,7 @@ fn number(number: u64) -> Answer {
     Answer::integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-pub(crate) fn latest(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn latest(client: &mut Client, _: &Request<'_>) -> CommandResult {
     let entry = |(name, event): (&str, LatencyEvent)| {
         let (at, ms) = event.samples.back().copied().unwrap_or_default();
         Answer::List(vec![Answer::word(name), number(at), number(ms), number(event.max_ms)])
@@ -79,18 +79,22 @@ fn event(client: &Client, name: &[u8]) -> Option<LatencyEvent> {
     events.into_iter().find(|(event, _)| event.as_bytes() == name).map(|(_, event)| event)
 }
 
-pub(crate) fn history(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn history(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let event = event(client, request.get(2).unwrap_or_default()).unwrap_or_default();
     let sample = |(at, ms)| Answer::List(vec![number(at), number(ms)]);
     Ok(Answer::List(event.samples.into_iter().map(sample).collect()).into())
 }
 
-pub(crate) fn reset(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn reset(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let names: Vec<&[u8]> = request.from(2).collect();
     Ok(Answer::count(client.server.stats.slow_log.reset_events(&names)).into())
 }
 
-pub(crate) fn histogram(client: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
+pub(crate) fn histogram(
+    client: &mut Client,
+    table: &CommandTable,
+    request: &Request<'_>,
+) -> CommandResult {
     // A container stands for its subcommands.
     let is_wanted = |figures: &&CommandFigures| {
         figures.calls > 0
@@ -114,7 +118,7 @@ pub(crate) fn histogram(client: &mut Client, table: &CommandTable, request: &Req
     Ok(Answer::Map(all.iter().filter(is_wanted).map(entry).collect()).into())
 }
 
-pub(crate) fn doctor(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn doctor(client: &mut Client, _: &Request<'_>) -> CommandResult {
     let events = client.server.stats.slow_log.events();
     let min = client.server.stats.slow_log.latency_ms();
     if min == 0 {
@@ -142,7 +146,7 @@ pub(crate) fn doctor(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::verbatim(text).into())
 }
 
-pub(crate) fn graph(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn graph(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let name = request.get(2).unwrap_or_default();
     let shown = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
     let event = event(client, name).ok_or_else(|| {
@@ -196,7 +200,7 @@ fn age(s: u64) -> String {
 }
 
 /// `HELP` of a container whose subcommands Redis documents with their arguments.
-pub(crate) fn help(_: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn help(_: &mut Client, request: &Request<'_>) -> CommandResult {
     let name = String::from_utf8_lossy(request.get(0).unwrap_or_default()).to_uppercase();
     let lines: &[&str] = if name == "SLOWLOG" {
         &[

@@ -9,7 +9,7 @@ use convoke_grid::op::{Content, ContentOp, GenericOp, KeyOp, Lifetime, Op, Whole
 use super::super::answer::{Answer, CommandError, sum_of};
 use super::super::args::{Args, Parsed};
 use super::super::client::Client;
-use super::super::outcome::{Begun, Outcome};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::rdb::{self, Unreadable};
 use super::super::request::Request;
 
@@ -134,23 +134,23 @@ pub(crate) fn memory_usage<'a>(request: &Request<'a>) -> Parsed<'a> {
     view(request)
 }
 
-pub(crate) fn memory_doctor(_: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn memory_doctor(_: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(Answer::text("No memory problems are detected by MEMORY DOCTOR; see INFO memory, and /metrics of each member.").into())
 }
 
-pub(crate) fn memory_malloc_stats(_: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn memory_malloc_stats(_: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(Answer::text("Stats not supported for the current allocator").into())
 }
 
-pub(crate) fn memory_purge(_: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn memory_purge(_: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(Answer::DONE.into())
 }
 
 /// `MEMORY STATS`: of what Redis reports, what there is here. Bytes are those of this member, keys
 /// those of the cluster.
-pub(crate) fn memory_stats(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn memory_stats(client: &mut Client, _: &Request<'_>) -> CommandResult {
     let server = Arc::clone(&client.server);
-    Ok(Outcome::Pending(Box::pin(async move {
+    Ok(CommandState::Pending(Box::pin(async move {
         let integer = |bytes: u64| Answer::integer(i64::try_from(bytes).unwrap_or(i64::MAX));
         let dataset: u64 = server.grid.maps().iter().map(|map| map.bytes()).sum();
         let clients = server.pubsub.ledger.held() as u64;

@@ -8,25 +8,25 @@ use convoke_grid::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, expect};
 use super::super::client::{Channel, Client, SUBSCRIPTIONS_MAX};
-use super::super::outcome::{Begun, Outcome};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
 use super::super::routing::check_slot;
 use crate::notifications::may_match_events;
 
-pub(crate) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn publish(client: &mut Client, request: &Request<'_>) -> CommandResult {
     send(client, request, false)
 }
 
 /// `SPUBLISH`. The message is delivered on all members, so that it does not matter to which of them a
 /// subscriber is connected.
-pub(crate) fn spublish(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn spublish(client: &mut Client, request: &Request<'_>) -> CommandResult {
     if client.server.settings.redis_cluster {
         check_slot(&client.server, request.get(1))?;
     }
     send(client, request, true)
 }
 
-fn send(client: &Client, request: &Request<'_>, is_shard: bool) -> Begun {
+fn send(client: &Client, request: &Request<'_>, is_shard: bool) -> CommandResult {
     let mut args = Args::new(request, 1);
     let (topic, payload) = (args.next()?, args.next()?);
     if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
@@ -35,7 +35,7 @@ fn send(client: &Client, request: &Request<'_>, is_shard: bool) -> Begun {
     let grid = &client.server.grid;
     let count =
         if is_shard { grid.publish_shard(topic, payload) } else { grid.publish(topic, payload) }?;
-    Ok(Outcome::Pending(Box::pin(async {
+    Ok(CommandState::Pending(Box::pin(async {
         Answer::integer(i64::try_from(count.await).unwrap_or(i64::MAX))
     })))
 }
@@ -45,7 +45,7 @@ fn confirmation(kind: &'static str, topic: Answer, count: usize) -> Vec<Answer> 
     vec![Answer::bytes(kind.as_bytes()), topic, Answer::count(count)]
 }
 
-fn begin(client: &mut Client, request: &Request<'_>, channel: Channel) -> Begun {
+fn begin(client: &mut Client, request: &Request<'_>, channel: Channel) -> CommandResult {
     let topics = Args::new(request, 1).rest();
     if client.subscriptions() + topics.len() > SUBSCRIPTIONS_MAX {
         return Err(CommandError(
@@ -74,13 +74,13 @@ fn begin(client: &mut Client, request: &Request<'_>, channel: Channel) -> Begun 
     }
     // The primaries of the keys know of the subscription before it is confirmed.
     let known = client.server.grid.announcements_received();
-    Ok(Outcome::Barrier(Box::pin(async move {
+    Ok(CommandState::Barrier(Box::pin(async move {
         known.await;
         Answer::Pushes(pushes)
     })))
 }
 
-fn end(client: &mut Client, request: &Request<'_>, channel: Channel) -> Begun {
+fn end(client: &mut Client, request: &Request<'_>, channel: Channel) -> CommandResult {
     let mut topics: Vec<Bytes> = request.from(1).map(Bytes::copy_from_slice).collect();
     if topics.is_empty() {
         topics = client.all(channel);
@@ -103,30 +103,30 @@ fn end(client: &mut Client, request: &Request<'_>, channel: Channel) -> Begun {
     Ok(Answer::Pushes(pushes).into())
 }
 
-pub(crate) fn subscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn subscribe(client: &mut Client, request: &Request<'_>) -> CommandResult {
     begin(client, request, Channel::Named)
 }
 
-pub(crate) fn psubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn psubscribe(client: &mut Client, request: &Request<'_>) -> CommandResult {
     begin(client, request, Channel::Pattern)
 }
 
-pub(crate) fn unsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn unsubscribe(client: &mut Client, request: &Request<'_>) -> CommandResult {
     end(client, request, Channel::Named)
 }
 
-pub(crate) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> CommandResult {
     end(client, request, Channel::Pattern)
 }
 
-pub(crate) fn ssubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn ssubscribe(client: &mut Client, request: &Request<'_>) -> CommandResult {
     if client.server.settings.redis_cluster {
         check_slot(&client.server, request.from(1))?;
     }
     begin(client, request, Channel::Shard)
 }
 
-pub(crate) fn sunsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn sunsubscribe(client: &mut Client, request: &Request<'_>) -> CommandResult {
     end(client, request, Channel::Shard)
 }
 
@@ -136,13 +136,13 @@ fn find(
     client: &Client,
     query: &SubscriptionQuery,
     answer: impl FnOnce(SubscriptionInfo) -> Answer + Send + 'static,
-) -> Outcome {
+) -> CommandState {
     let server = &client.server;
     if server.settings.redis_cluster {
         return shown(server.grid.subscriptions_here(query), answer).into();
     }
     let found = server.grid.subscriptions(query);
-    Outcome::Pending(Box::pin(async move { shown(found.await, answer) }))
+    CommandState::Pending(Box::pin(async move { shown(found.await, answer) }))
 }
 
 fn shown(
@@ -156,7 +156,7 @@ fn list_channels(
     client: &Client,
     request: &Request<'_>,
     query: fn(Option<Bytes>) -> SubscriptionQuery,
-) -> Outcome {
+) -> CommandState {
     let query = query(request.get(2).map(Bytes::copy_from_slice));
     find(client, &query, |found| {
         Answer::List(names(found).iter().map(|name| Answer::bytes(name)).collect())
@@ -167,7 +167,7 @@ fn count_subscribers(
     client: &Client,
     request: &Request<'_>,
     query: fn(Vec<Bytes>) -> SubscriptionQuery,
-) -> Outcome {
+) -> CommandState {
     let topics: Vec<Bytes> = request.from(2).map(Bytes::copy_from_slice).collect();
     find(client, &query(topics.clone()), move |found| {
         let SubscriptionInfo::Counts(counts) = found else { return Answer::List(Vec::new()) };
@@ -178,16 +178,16 @@ fn count_subscribers(
     })
 }
 
-pub(crate) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn channels(client: &mut Client, request: &Request<'_>) -> CommandResult {
     expect(request, "pubsub|channels", 2..=3)?;
     Ok(list_channels(client, request, SubscriptionQuery::Topics))
 }
 
-pub(crate) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn numsub(client: &mut Client, request: &Request<'_>) -> CommandResult {
     Ok(count_subscribers(client, request, SubscriptionQuery::Counts))
 }
 
-pub(crate) fn numpat(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn numpat(client: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(find(client, &SubscriptionQuery::Patterns, |found| Answer::count(names(found).len())))
 }
 
@@ -198,11 +198,11 @@ fn names(found: SubscriptionInfo) -> BTreeSet<Bytes> {
     }
 }
 
-pub(crate) fn shardchannels(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn shardchannels(client: &mut Client, request: &Request<'_>) -> CommandResult {
     expect(request, "pubsub|shardchannels", 2..=3)?;
     Ok(list_channels(client, request, SubscriptionQuery::ShardTopics))
 }
 
-pub(crate) fn shardnumsub(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn shardnumsub(client: &mut Client, request: &Request<'_>) -> CommandResult {
     Ok(count_subscribers(client, request, SubscriptionQuery::ShardCounts))
 }

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use super::super::answer::{Answer, CommandError, PendingAnswer, sum_of};
 use super::super::args::{Args, Parsed};
 use super::super::client::Client;
-use super::super::outcome::{Begun, Outcome};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
 use super::super::server::Server;
 use super::multi_partition::{PartialReport, is_above_zero, merge_replies};
@@ -114,7 +114,7 @@ pub(crate) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
 
 /// Scans all keys. The cursor holds the partition number (upper 32 bits) and the position in the
 /// partition (lower 32 bits).
-pub(crate) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn scan(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 1);
     let cursor = cursor(&mut args)?;
     let options = options(&mut args, Scanned::Keys)?;
@@ -122,7 +122,7 @@ pub(crate) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
     let pattern = options.filter.pattern.map(<[u8]>::to_vec);
     let kind = options.filter.kind.map(str::to_ascii_lowercase);
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
-    Ok(Outcome::Barrier(Box::pin(async move {
+    Ok(CommandState::Barrier(Box::pin(async move {
         let filter = ScanFilter { pattern: pattern.as_deref(), kind: kind.as_deref() };
         match scan_from(&server, &map, place, options.count, &filter).await {
             Ok((next, found)) => Answer::List(vec![
@@ -198,12 +198,14 @@ fn merge_all(
     })
 }
 
-pub(crate) fn dbsize(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Outcome::Pending(merge_all(client, WholeOp::Length, |all| Answer::integer(sum_of(&all)))))
+pub(crate) fn dbsize(client: &mut Client, _: &Request<'_>) -> CommandResult {
+    Ok(CommandState::Pending(merge_all(client, WholeOp::Length, |all| {
+        Answer::integer(sum_of(&all))
+    })))
 }
 
-pub(crate) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Outcome::Pending(merge_all(client, WholeOp::Any, |all| {
+pub(crate) fn randomkey(client: &mut Client, _: &Request<'_>) -> CommandResult {
+    Ok(CommandState::Pending(merge_all(client, WholeOp::Any, |all| {
         let keys: Vec<Reply> = all.into_iter().filter(|key| *key != Reply::Nil).collect();
         if keys.is_empty() {
             return Answer::NIL;
@@ -246,10 +248,10 @@ impl KeyList {
 }
 
 /// `KEYS` returns all keys that match a pattern, or an error, but never a part of them.
-pub(crate) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn keys(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let pattern = Args::new(request, 1).next()?.to_vec();
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
-    Ok(Outcome::Pending(Box::pin(async move {
+    Ok(CommandState::Pending(Box::pin(async move {
         match matching_keys(&server, &map, &pattern).await {
             Ok(keys) => Answer::Reply(Reply::List(keys)),
             Err(error) => error.into(),
@@ -284,20 +286,20 @@ fn flush_option(request: &Request<'_>) -> Result<(), CommandError> {
     Err(CommandError::SYNTAX)
 }
 
-pub(crate) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn flushdb(client: &mut Client, request: &Request<'_>) -> CommandResult {
     flush_option(request)?;
     Ok(flush(client, client.database..client.database + 1))
 }
 
 /// Includes databases that were used through other members only.
-pub(crate) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn flushall(client: &mut Client, request: &Request<'_>) -> CommandResult {
     flush_option(request)?;
     Ok(flush(client, 0..DATABASES))
 }
 
-fn flush(client: &Client, databases: Range<usize>) -> Outcome {
+fn flush(client: &Client, databases: Range<usize>) -> CommandState {
     let server = Arc::clone(&client.server);
-    Outcome::Barrier(Box::pin(async move {
+    CommandState::Barrier(Box::pin(async move {
         match flush_all(&server, databases).await {
             Ok(()) => Answer::DONE,
             Err(error) => error.into(),

@@ -12,7 +12,7 @@ use super::super::args::Args;
 use super::super::client::{Client, ClientTracking, Queued};
 use super::super::client_info::{ClientInfo, TrackingFlags};
 use super::super::command::{Command, CommandTable};
-use super::super::outcome::{Begun, Outcome};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
 use super::super::tracking::{Mode, Options, PREFIXES_MAX};
 use crate::trust::Trust;
@@ -22,7 +22,7 @@ const NO_SUCH_CLIENT: CommandError =
 
 /// The options of `CLIENT TRACKING`, before they are checked.
 #[derive(Default)]
-struct Wanted {
+struct TrackingOptions {
     redirect: Option<Arc<ClientInfo>>,
     prefixes: Vec<Bytes>,
     broadcasts: bool,
@@ -31,7 +31,7 @@ struct Wanted {
     noloop: bool,
 }
 
-impl Wanted {
+impl TrackingOptions {
     fn parse(client: &Client, args: &mut Args<'_, '_>) -> Result<Self, CommandError> {
         let mut wanted = Self::default();
         while args.remaining() > 0 {
@@ -144,22 +144,22 @@ fn check_prefixes(new: &[Bytes], known: &[Bytes]) -> Result<(), CommandError> {
     Ok(())
 }
 
-pub(crate) fn tracking(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn tracking(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let turns_on = args.take_keyword("on");
     if !turns_on && !args.take_keyword("off") {
         // As Redis, whose options are parsed first.
         let _ = args.next()?;
-        Wanted::parse(client, &mut args)?;
+        TrackingOptions::parse(client, &mut args)?;
         return Err(CommandError::SYNTAX);
     }
-    let wanted = Wanted::parse(client, &mut args)?;
+    let wanted = TrackingOptions::parse(client, &mut args)?;
     if !turns_on {
         client.end_tracking();
         return Ok(Answer::DONE.into());
     }
     let mode = wanted.mode(client)?;
-    let Wanted { redirect, mut prefixes, noloop, .. } = wanted;
+    let TrackingOptions { redirect, mut prefixes, noloop, .. } = wanted;
     if mode == Mode::Broadcast && prefixes.is_empty() {
         prefixes.push(Bytes::new());
     }
@@ -173,13 +173,13 @@ pub(crate) fn tracking(client: &mut Client, request: &Request<'_>) -> Begun {
     let options = Options { mode, noloop, redirect, prefixes };
     // Confirmed once all members report changes: the client caches what it reads from then on.
     let known = client.server.tracking.enable(&client.info, options);
-    Ok(Outcome::Barrier(Box::pin(async move {
+    Ok(CommandState::Barrier(Box::pin(async move {
         known.await;
         Answer::DONE
     })))
 }
 
-pub(crate) fn caching(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn caching(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let Some(tracking) = &mut client.tracking else {
         return Err(CommandError::new(
@@ -212,11 +212,11 @@ pub(super) fn redirection(info: &ClientInfo) -> i64 {
     flags.map_or(-1, |flags| i64::try_from(flags.redirect).unwrap_or(i64::MAX))
 }
 
-pub(crate) fn getredir(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn getredir(client: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(Answer::integer(redirection(&client.info)).into())
 }
 
-pub(crate) fn trackinginfo(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn trackinginfo(client: &mut Client, _: &Request<'_>) -> CommandResult {
     let mut flags: Vec<&str> = Vec::new();
     match &client.tracking {
         None => flags.push("off"),

@@ -10,11 +10,11 @@ use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError};
 use super::super::client::{Client, Transaction, WATCHED_MAX, Watched};
-use super::super::outcome::{Begun, Outcome};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
 use super::super::routing::check_slot;
 
-pub(crate) fn multi(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn multi(client: &mut Client, _: &Request<'_>) -> CommandResult {
     if client.transaction.is_some() {
         return Err(CommandError::new("ERR MULTI calls can not be nested"));
     }
@@ -31,18 +31,18 @@ pub(crate) fn end(client: &mut Client) -> Option<(Transaction, Vec<Watched>)> {
     Some((transaction, std::mem::take(&mut client.watched.lock())))
 }
 
-pub(crate) fn discard(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn discard(client: &mut Client, _: &Request<'_>) -> CommandResult {
     end(client).ok_or(CommandError::new("ERR DISCARD without MULTI"))?;
     Ok(Answer::DONE.into())
 }
 
-pub(crate) fn unwatch(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn unwatch(client: &mut Client, _: &Request<'_>) -> CommandResult {
     client.watched.lock().clear();
     client.info.watched.store(0, Ordering::Relaxed);
     Ok(Answer::DONE.into())
 }
 
-pub(crate) fn watch(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn watch(client: &mut Client, request: &Request<'_>) -> CommandResult {
     if client.transaction.is_some() {
         return Err(CommandError::new("ERR WATCH inside MULTI is not allowed"));
     }
@@ -70,7 +70,7 @@ pub(crate) fn watch(client: &mut Client, request: &Request<'_>) -> Begun {
     }
     let all = Arc::clone(&client.watched);
     let info = Arc::clone(&client.info);
-    Ok(Outcome::Barrier(Box::pin(async move {
+    Ok(CommandState::Barrier(Box::pin(async move {
         let answers = join_all(versions).await;
         let mut failed = None;
         let mut all = all.lock();

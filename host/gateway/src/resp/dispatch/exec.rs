@@ -19,9 +19,9 @@ use futures_util::future::join_all;
 use super::super::answer::{Answer, CommandError, Shape, bytes_of};
 use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched, with_origin};
 use super::super::command::{Command, Group, Handler, Keys};
+use super::super::command_state::{CommandResult, CommandState, Continuation};
 use super::super::commands::tracking;
 use super::super::commands::transactions::end;
-use super::super::outcome::{Begun, Continuation, Outcome};
 use super::super::rdb::DECODED_BYTES_MAX;
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
@@ -32,7 +32,7 @@ use super::table::{COMMANDS, TABLE};
 use crate::databases::DATABASES;
 
 /// Queues a command until `EXEC`.
-pub(super) fn queue(client: &mut Client, index: usize, request: &Request<'_>) -> Outcome {
+pub(super) fn queue(client: &mut Client, index: usize, request: &Request<'_>) -> CommandState {
     let server = Arc::clone(&client.server);
     let Some(transaction) = &mut client.transaction else { return Answer::DONE.into() };
     if server.settings.redis_cluster {
@@ -70,7 +70,7 @@ enum ReplySource {
     Local(Queued),
 }
 
-pub(super) fn exec(client: &mut Client) -> Begun {
+pub(super) fn exec(client: &mut Client) -> CommandResult {
     let (transaction, watched) = end(client).ok_or(CommandError::new("ERR EXEC without MULTI"))?;
     if transaction.is_aborted {
         return Err(CommandError::new(
@@ -125,7 +125,7 @@ struct Step<'a> {
 
 impl Steps {
     /// Starts the first step at once if all its keys are in one partition.
-    fn begin(mut self, client: &mut Client) -> Begun {
+    fn begin(mut self, client: &mut Client) -> CommandResult {
         let step = self.next_step(client);
         let mut keys: Vec<&[u8]> = step.ops.iter().flat_map(|(_, op)| op.keys()).collect();
         keys.extend(self.watched.iter().map(|(_, key, _)| &key[..]));
@@ -134,7 +134,7 @@ impl Steps {
         }
         let Some(partition) = self.single_partition(client, &step) else {
             drop(step);
-            return Ok(Outcome::WhenIdle(Box::new(move |client| self.execute_next(client))));
+            return Ok(CommandState::WhenIdle(Box::new(move |client| self.execute_next(client))));
         };
         let Step { ops, sources } = step;
         let map = ops.first().map(|(map, _)| map).or(self.watched.first().map(|(map, ..)| map));
@@ -214,7 +214,7 @@ impl Steps {
     }
 
     /// Executes the remaining commands, step by step.
-    fn execute_next(mut self, client: &mut Client) -> Outcome {
+    fn execute_next(mut self, client: &mut Client) -> CommandState {
         if let Some(queued) = self.left.front()
             && self.watched.is_empty()
             && accesses_all_keys(row(queued))
@@ -223,7 +223,11 @@ impl Steps {
         }
         if self.left.is_empty() && self.watched.is_empty() {
             let answer = Answer::List(self.done);
-            return if self.closes { Outcome::Close(answer) } else { Outcome::Ready(answer) };
+            return if self.closes {
+                CommandState::Close(answer)
+            } else {
+                CommandState::Ready(answer)
+            };
         }
         let step = self.next_step(client);
         let watched: Vec<WatchedKey<'_>> = self
@@ -244,7 +248,7 @@ impl Steps {
     }
 
     /// Executes a command that accesses all keys.
-    fn run_alone(mut self, client: &mut Client) -> Outcome {
+    fn run_alone(mut self, client: &mut Client) -> CommandState {
         let Some(queued) = self.left.pop_front() else { return self.execute_next(client) };
         let (command, request) = (row(&queued), queued.request.as_request());
         let outcome = admit(client, command, &request).and_then(|()| {
@@ -253,18 +257,18 @@ impl Steps {
             }
             run(client, command, &request)
         });
-        self.after_alone(client, outcome.unwrap_or_else(Outcome::from))
+        self.after_alone(client, outcome.unwrap_or_else(CommandState::from))
     }
 
     /// Continues once a command that was executed alone has completed.
-    fn after_alone(mut self, client: &mut Client, outcome: Outcome) -> Outcome {
+    fn after_alone(mut self, client: &mut Client, outcome: CommandState) -> CommandState {
         let answer = match outcome {
-            Outcome::WhenIdle(next) => {
+            CommandState::WhenIdle(next) => {
                 let outcome = next(client);
                 return self.after_alone(client, outcome);
             }
-            Outcome::Continue(next) => {
-                return Outcome::Continue(Box::pin(async move {
+            CommandState::Continue(next) => {
+                return CommandState::Continue(Box::pin(async move {
                     let next = next.await;
                     let then: Continuation = Box::new(move |client| {
                         let outcome = next(client);
@@ -275,7 +279,7 @@ impl Steps {
             }
             outcome => await_answer(outcome),
         };
-        Outcome::Continue(Box::pin(async move {
+        CommandState::Continue(Box::pin(async move {
             let answer = answer.await;
             let next: Continuation = Box::new(move |client| {
                 if let Answer::Reply(reply) = &answer {
@@ -289,9 +293,9 @@ impl Steps {
     }
 
     /// Continues after a step: collects its replies and executes the commands of the gateway.
-    fn after_step(mut self, started: Started, sources: Vec<Option<ReplySource>>) -> Outcome {
+    fn after_step(mut self, started: Started, sources: Vec<Option<ReplySource>>) -> CommandState {
         let commands: Vec<Queued> = self.left.drain(..sources.len()).collect();
-        Outcome::Continue(Box::pin(async move {
+        CommandState::Continue(Box::pin(async move {
             let reply = match started {
                 Started::Now(reply) => reply,
                 Started::Later(later) => later.await,
@@ -299,9 +303,13 @@ impl Steps {
             let next: Continuation = Box::new(move |client| {
                 let mut replies = match reply {
                     Ok(Reply::List(replies)) => replies.into_iter(),
-                    Ok(_) => return Outcome::Ready(Err(OpError::Malformed).into()),
-                    Err(OpError::Changed) => return Outcome::Ready(Answer::Reply(Reply::NilList)),
-                    Err(error) if self.done.is_empty() => return Outcome::Ready(Err(error).into()),
+                    Ok(_) => return CommandState::Ready(Err(OpError::Malformed).into()),
+                    Err(OpError::Changed) => {
+                        return CommandState::Ready(Answer::Reply(Reply::NilList));
+                    }
+                    Err(error) if self.done.is_empty() => {
+                        return CommandState::Ready(Err(error).into());
+                    }
                     // Earlier steps have been executed: each command of this one reports its error.
                     Err(error) => vec![Reply::Failed(error); commands.len()].into_iter(),
                 };
@@ -313,7 +321,7 @@ impl Steps {
                         ReplySource::Grid(arguments, shape) => {
                             let reply = replies.next().unwrap_or(Reply::Nil);
                             self.bytes += bytes_of(&reply);
-                            Outcome::Ready(match shape {
+                            CommandState::Ready(match shape {
                                 Some(shape) if !matches!(reply, Reply::Failed(_)) => {
                                     shape(arguments, reply)
                                 }
@@ -323,8 +331,8 @@ impl Steps {
                         ReplySource::Failed(error) => error.into(),
                         ReplySource::Local(queued) => {
                             let outcome = run(client, row(&queued), &queued.request.as_request());
-                            let outcome = outcome.unwrap_or_else(Outcome::from);
-                            self.closes |= matches!(outcome, Outcome::Close(_));
+                            let outcome = outcome.unwrap_or_else(CommandState::from);
+                            self.closes |= matches!(outcome, CommandState::Close(_));
                             outcome
                         }
                     });
@@ -336,17 +344,20 @@ impl Steps {
     }
 
     /// Continues once the commands of the gateway have completed.
-    fn after_commands(mut self, client: &mut Client, outcomes: Vec<Outcome>) -> Outcome {
-        if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Ready(_) | Outcome::Close(_))) {
+    fn after_commands(mut self, client: &mut Client, outcomes: Vec<CommandState>) -> CommandState {
+        if outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, CommandState::Ready(_) | CommandState::Close(_)))
+        {
             let now = |outcome| match outcome {
-                Outcome::Ready(answer) | Outcome::Close(answer) => answer,
+                CommandState::Ready(answer) | CommandState::Close(answer) => answer,
                 _ => Answer::NIL,
             };
             self.done.extend(outcomes.into_iter().map(now));
             return self.execute_next(client);
         }
         let answers = join_all(outcomes.into_iter().map(await_answer));
-        Outcome::Continue(Box::pin(async move {
+        CommandState::Continue(Box::pin(async move {
             self.done.extend(answers.await);
             let next: Continuation = Box::new(move |client| self.execute_next(client));
             next
@@ -369,10 +380,12 @@ fn selected(client: &Client, request: &Request<'_>) -> Option<Arc<Map>> {
 }
 
 /// Waits for the reply of a queued command. None of them needs a further step with the client.
-async fn await_answer(outcome: Outcome) -> Answer {
+async fn await_answer(outcome: CommandState) -> Answer {
     match outcome {
-        Outcome::Ready(answer) | Outcome::Close(answer) => answer,
-        Outcome::Pending(later) | Outcome::Barrier(later) | Outcome::Blocking(later) => later.await,
-        Outcome::Continue(_) | Outcome::WhenIdle(_) => Err(OpError::Malformed).into(),
+        CommandState::Ready(answer) | CommandState::Close(answer) => answer,
+        CommandState::Pending(later)
+        | CommandState::Barrier(later)
+        | CommandState::Blocking(later) => later.await,
+        CommandState::Continue(_) | CommandState::WhenIdle(_) => Err(OpError::Malformed).into(),
     }
 }

@@ -17,9 +17,9 @@ use convoke_grid::OpError;
 use super::answer::{Answer, CommandError};
 use super::client::{Client, ReplyMode};
 use super::command::{Command, Handler, Missing};
+use super::command_state::{CommandResult, CommandState, Continuation};
 use super::commands::tracking;
 use super::encode::{Encoder, error_text};
-use super::outcome::{Begun, Continuation, Outcome};
 use super::request::{OwnedRequest, Request};
 use super::scripts;
 use super::server::Server;
@@ -31,7 +31,11 @@ use table::{COMMANDS, TABLE, get_index};
 
 /// Starts the command of a request. A reply that is available at once may be written directly to
 /// `sink`.
-pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Outcome {
+pub(crate) fn begin(
+    client: &mut Client,
+    request: &Request<'_>,
+    sink: &mut Vec<u8>,
+) -> CommandState {
     let server = &client.server;
     server.counters.commands.fetch_add(1, Ordering::Relaxed);
     server.stats.set_names(|| COMMANDS.iter().map(|row| row.name).collect());
@@ -59,7 +63,7 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
 }
 
 /// The outcome of a command that the client may not run.
-fn reject(client: &mut Client, error: CommandError, request: &Request<'_>) -> Outcome {
+fn reject(client: &mut Client, error: CommandError, request: &Request<'_>) -> CommandState {
     if let Some(transaction) = &mut client.transaction {
         transaction.is_aborted = true;
     }
@@ -67,7 +71,7 @@ fn reject(client: &mut Client, error: CommandError, request: &Request<'_>) -> Ou
         request.get(0).is_some_and(|name| OTHER_PROTOCOLS.contains(&&*name.to_ascii_lowercase()));
     if is_other_protocol {
         // Cross-protocol scripting by a browser: the rest of the input must not be executed.
-        Outcome::Close(Answer::Nothing)
+        CommandState::Close(Answer::Nothing)
     } else {
         error.into()
     }
@@ -79,7 +83,7 @@ fn begin_admitted(
     index: usize,
     request: &Request<'_>,
     sink: &mut Vec<u8>,
-) -> Outcome {
+) -> CommandState {
     let command: &'static Command = &COMMANDS[index];
     client.info.command.store(index, Ordering::Relaxed);
     client.info.commands.fetch_add(1, Ordering::Relaxed);
@@ -93,14 +97,14 @@ fn begin_admitted(
     let server = &client.server;
     if !command.is(Command::ADMIN) && server.pause.holds(writes, || server.elapsed_ms()) {
         let (server, request) = (Arc::clone(server), OwnedRequest::from(request));
-        return Outcome::Continue(Box::pin(async move {
+        return CommandState::Continue(Box::pin(async move {
             server.pause_ended(writes).await;
             let next: Continuation = Box::new(move |client| {
                 let request = request.as_request();
                 if client.tracking.is_some() {
                     tracking::note_reads(client, &COMMANDS[index], &request);
                 }
-                run_or_exec(client, index, &request).unwrap_or_else(Outcome::from)
+                run_or_exec(client, index, &request).unwrap_or_else(CommandState::from)
             });
             next
         }));
@@ -112,7 +116,7 @@ fn begin_admitted(
     let is_timed = client.server.stats.times_next(client.lane, index, is_fast);
     let started = is_timed.then(Instant::now);
     let (outcome, has_failed) = start(client, index, request, sink);
-    let (Outcome::Ready(answer) | Outcome::Close(answer)) = &outcome else {
+    let (CommandState::Ready(answer) | CommandState::Close(answer)) = &outcome else {
         // It is counted once it has its reply.
         client.in_progress = Some(InProgress {
             command: index,
@@ -139,17 +143,17 @@ fn start(
     index: usize,
     request: &Request<'_>,
     sink: &mut Vec<u8>,
-) -> (Outcome, bool) {
+) -> (CommandState, bool) {
     if index == get_index()
         && client.reply_mode == ReplyMode::On
         && let Some(has_failed) = get_local(client, request, sink)
     {
-        return (Outcome::Ready(Answer::Nothing), has_failed);
+        return (CommandState::Ready(Answer::Nothing), has_failed);
     }
-    (run_or_exec(client, index, request).unwrap_or_else(Outcome::from), false)
+    (run_or_exec(client, index, request).unwrap_or_else(CommandState::from), false)
 }
 
-fn run_or_exec(client: &mut Client, index: usize, request: &Request<'_>) -> Begun {
+fn run_or_exec(client: &mut Client, index: usize, request: &Request<'_>) -> CommandResult {
     let command: &'static Command = &COMMANDS[index];
     match command.handler {
         Handler::Exec => exec::exec(client),

@@ -6,15 +6,19 @@ use convoke_grid::{Later, OpError, Reply, Started};
 use super::super::answer::{Answer, CommandError, Shape};
 use super::super::client::{Client, with_origin};
 use super::super::command::{Block, Command, Handler};
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::commands::{blocking, multi_partition, streams};
-use super::super::outcome::{Begun, Outcome};
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::{check_slot, one_partition};
 use super::super::server::Server;
 use super::table::TABLE;
 
 /// Starts a command that was admitted.
-pub(super) fn run(client: &mut Client, command: &'static Command, request: &Request<'_>) -> Begun {
+pub(super) fn run(
+    client: &mut Client,
+    command: &'static Command,
+    request: &Request<'_>,
+) -> CommandResult {
     let (op, shape) = match command.handler {
         Handler::Local(handle) => return handle(client, request),
         Handler::WithTable(handle) => return handle(client, &TABLE, request),
@@ -96,10 +100,10 @@ fn is_transaction(client: &Client, op: &Op<'_>) -> Result<bool, CommandError> {
 fn when_idle(
     command: &'static Command,
     request: &Request<'_>,
-    begin: impl FnOnce(&mut Client, Op<'_>, usize) -> Outcome + Send + 'static,
-) -> Outcome {
+    begin: impl FnOnce(&mut Client, Op<'_>, usize) -> CommandState + Send + 'static,
+) -> CommandState {
     let request = OwnedRequest::from(request);
-    Outcome::WhenIdle(Box::new(move |client| {
+    CommandState::WhenIdle(Box::new(move |client| {
         let request = request.as_request();
         let parsed = match command.handler {
             Handler::Op(parse) | Handler::Shaped(parse, _) => parse(&request),
@@ -124,7 +128,7 @@ enum StartedOp {
 
 impl StartedOp {
     /// The outcome of a command that consists of this operation.
-    fn outcome(self, arguments: usize, shape: Option<Shape>) -> Outcome {
+    fn outcome(self, arguments: usize, shape: Option<Shape>) -> CommandState {
         let shaped = move |reply: Reply| match shape {
             Some(shape) => shape(arguments, reply),
             None => Answer::Reply(reply),
@@ -134,15 +138,13 @@ impl StartedOp {
             Err(error) => Err(error).into(),
         };
         match self {
-            Self::SinglePartition(Started::Now(reply)) => Outcome::Ready(one(reply)),
+            Self::SinglePartition(Started::Now(reply)) => CommandState::Ready(one(reply)),
             Self::SinglePartition(Started::Later(later)) => {
-                Outcome::Pending(Box::pin(async move { one(later.await) }))
+                CommandState::Pending(Box::pin(async move { one(later.await) }))
             }
-            Self::MultiPartition(later) => {
-                Outcome::Pending(Box::pin(
-                    async move { later.await.map_or_else(Answer::from, shaped) },
-                ))
-            }
+            Self::MultiPartition(later) => CommandState::Pending(Box::pin(async move {
+                later.await.map_or_else(Answer::from, shaped)
+            })),
         }
     }
 }

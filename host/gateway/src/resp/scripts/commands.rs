@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use convoke_grid::op::{Lifetime, Op, PlainOp, PutAnswer, PutIf, WholeOp};
-use convoke_grid::{KeyOp, Map, OpError, Reply, Stepped};
+use convoke_grid::{KeyOp, Map, OpError, Reply, StepResult};
 use convoke_script::{Flags, Script, sha1_hex};
 use futures_util::future::join_all;
 
@@ -14,7 +14,7 @@ use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::command::CommandTable;
-use super::super::outcome::{Begun, Continuation, Outcome};
+use super::super::command_state::{CommandResult, CommandState, Continuation};
 use super::super::request::Request;
 use super::super::routing::check_slot;
 use super::super::script_cache::SCRIPTS_MAP;
@@ -69,7 +69,7 @@ pub(crate) fn eval(
     client: &mut Client,
     table: &'static CommandTable,
     request: &Request<'_>,
-) -> Begun {
+) -> CommandResult {
     evaluate(client, table, request, false)
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn eval_ro(
     client: &mut Client,
     table: &'static CommandTable,
     request: &Request<'_>,
-) -> Begun {
+) -> CommandResult {
     evaluate(client, table, request, true)
 }
 
@@ -86,7 +86,7 @@ fn evaluate(
     table: &'static CommandTable,
     request: &Request<'_>,
     reads: bool,
-) -> Begun {
+) -> CommandResult {
     let arguments = arguments(request, CommandError::INTEGER)?;
     let source = request.get(1).unwrap_or_default();
     let server = Arc::clone(&client.server);
@@ -114,7 +114,7 @@ pub(crate) fn evalsha(
     client: &mut Client,
     table: &'static CommandTable,
     request: &Request<'_>,
-) -> Begun {
+) -> CommandResult {
     evaluate_known(client, table, request, false)
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn evalsha_ro(
     client: &mut Client,
     table: &'static CommandTable,
     request: &Request<'_>,
-) -> Begun {
+) -> CommandResult {
     evaluate_known(client, table, request, true)
 }
 
@@ -131,19 +131,18 @@ fn evaluate_known(
     table: &'static CommandTable,
     request: &Request<'_>,
     reads: bool,
-) -> Begun {
+) -> CommandResult {
     let arguments = arguments(request, CommandError::INTEGER)?;
     let sha = checksum(request.get(1).unwrap_or_default()).ok_or(NO_SCRIPT)?;
     let server = Arc::clone(&client.server);
     if let Some(script) = server.scripts.get(&server.grid, &sha) {
         return begin_script(client, table, script, arguments, reads);
     }
-    Ok(Outcome::Continue(Box::pin(async move {
+    Ok(CommandState::Continue(Box::pin(async move {
         let found = find(&server, &sha).await;
         let next: Continuation = Box::new(move |client| match found {
-            Ok(Some(script)) => {
-                begin_script(client, table, script, arguments, reads).unwrap_or_else(Outcome::from)
-            }
+            Ok(Some(script)) => begin_script(client, table, script, arguments, reads)
+                .unwrap_or_else(CommandState::from),
             Ok(None) => NO_SCRIPT.into(),
             Err(error) => CommandError::from(error).into(),
         });
@@ -180,7 +179,7 @@ fn begin_script(
     script: Arc<Script>,
     arguments: (Vec<Bytes>, Vec<Bytes>),
     reads: bool,
-) -> Begun {
+) -> CommandResult {
     let flags = script.flags;
     begin(client, table, &Code::Script(script), flags, arguments, reads)
 }
@@ -194,7 +193,7 @@ pub(super) fn begin(
     flags: Option<Flags>,
     arguments: (Vec<Bytes>, Vec<Bytes>),
     reads: bool,
-) -> Begun {
+) -> CommandResult {
     let server = Arc::clone(&client.server);
     if reads && flags.is_some_and(|flags| !flags.no_writes) {
         return Err(CommandError::new(
@@ -214,26 +213,27 @@ pub(super) fn begin(
     }
     let (home, is_one) = home(&server, &keys);
     if is_one
-        && let Stepped::Done { result, settled } = step(&server, table, code, &evaluation, home)
+        && let StepResult::Done { result, replicated } =
+            step(&server, table, code, &evaluation, home)
     {
-        return Ok(match settled {
-            None => Outcome::Ready(Answer::Value(result)),
-            Some(settled) => Outcome::Pending(Box::pin(async move {
-                match settled.await {
+        return Ok(match replicated {
+            None => CommandState::Ready(Answer::Value(result)),
+            Some(replicated) => CommandState::Pending(Box::pin(async move {
+                match replicated.await {
                     Ok(_) => Answer::Value(result),
                     Err(error) => Err(error).into(),
                 }
             })),
         });
     }
-    Ok(Outcome::WhenIdle(Box::new(move |_| {
-        Outcome::Barrier(Box::pin(async move {
+    Ok(CommandState::WhenIdle(Box::new(move |_| {
+        CommandState::Barrier(Box::pin(async move {
             Answer::Value(run(server, table, evaluation, home).await)
         }))
     })))
 }
 
-pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let source = Bytes::copy_from_slice(request.get(2).unwrap_or_default());
     let script =
         Script::new(source).map_err(|error| CommandError(format!("ERR {error}").into()))?;
@@ -242,7 +242,7 @@ pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> Begun {
     let server = &client.server;
     server.scripts.add(&server.grid, &script);
     let kept = keep(server, &script)?;
-    Ok(Outcome::Pending(Box::pin(async move {
+    Ok(CommandState::Pending(Box::pin(async move {
         match kept.await {
             Ok(_) => Answer::text(&*script.sha),
             Err(error) => Err(error).into(),
@@ -250,10 +250,10 @@ pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-pub(crate) fn exists(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn exists(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let server = Arc::clone(&client.server);
     let all: Vec<Option<String>> = request.from(2).map(checksum).collect();
-    Ok(Outcome::Pending(Box::pin(async move {
+    Ok(CommandState::Pending(Box::pin(async move {
         let each = all.iter().map(|sha| async {
             match sha {
                 Some(sha) => find(&server, sha).await.map(|found| found.is_some()),
@@ -270,7 +270,7 @@ pub(crate) fn exists(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     if args.remaining() > 1
         || args.remaining() == 1 && !args.take_keyword("async") && !args.take_keyword("sync")
@@ -279,7 +279,7 @@ pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> Begun {
     }
     let server = Arc::clone(&client.server);
     let map = sources(&server)?;
-    Ok(Outcome::Barrier(Box::pin(async move {
+    Ok(CommandState::Barrier(Box::pin(async move {
         let cleared = server.submit_all(&map, WholeOp::Clear).await;
         server.scripts.flush(&server.grid);
         match cleared {
@@ -289,15 +289,15 @@ pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-pub(crate) fn kill(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn kill(client: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(stop_running(client, false))
 }
 
 /// Stops scripts, or functions, on all members.
-pub(super) fn stop_running(client: &Client, functions: bool) -> Outcome {
+pub(super) fn stop_running(client: &Client, functions: bool) -> CommandState {
     const NONE: CommandError = CommandError::new("NOTBUSY No scripts in execution right now.");
     let server = Arc::clone(&client.server);
-    Outcome::Pending(Box::pin(async move {
+    CommandState::Pending(Box::pin(async move {
         match stop(&server, functions).await {
             Ok(true) => Answer::DONE,
             Ok(false) => NONE.into(),

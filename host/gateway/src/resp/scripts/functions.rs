@@ -13,7 +13,7 @@ use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::command::CommandTable;
-use super::super::outcome::{Begun, Continuation, Outcome};
+use super::super::command_state::{CommandResult, CommandState, Continuation};
 use super::super::rdb::{self, Unreadable};
 use super::super::request::Request;
 use super::super::script_cache::RunningInfo;
@@ -31,7 +31,7 @@ pub(crate) fn fcall(
     client: &mut Client,
     table: &'static CommandTable,
     request: &Request<'_>,
-) -> Begun {
+) -> CommandResult {
     call(client, table, request, false)
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn fcall_ro(
     client: &mut Client,
     table: &'static CommandTable,
     request: &Request<'_>,
-) -> Begun {
+) -> CommandResult {
     call(client, table, request, true)
 }
 
@@ -48,7 +48,7 @@ fn call(
     table: &'static CommandTable,
     request: &Request<'_>,
     reads: bool,
-) -> Begun {
+) -> CommandResult {
     let name = request.get(1).unwrap_or_default();
     let arguments = |request: &Request<'_>| {
         arguments(request, CommandError::new("ERR Bad number of keys provided"))
@@ -58,11 +58,11 @@ fn call(
     }
     let (name, arguments) = (Bytes::copy_from_slice(name), arguments(request));
     let server = Arc::clone(&client.server);
-    Ok(Outcome::Continue(Box::pin(async move {
+    Ok(CommandState::Continue(Box::pin(async move {
         let catalog = libraries::current(&server).await;
         let next: Continuation = Box::new(move |client| match catalog {
             Ok(catalog) => call_of(&catalog, client, table, &name, arguments, reads)
-                .unwrap_or_else(Outcome::from),
+                .unwrap_or_else(CommandState::from),
             Err(error) => CommandError::from(error).into(),
         });
         next
@@ -76,7 +76,7 @@ fn call_of(
     name: &[u8],
     arguments: Result<(Vec<Bytes>, Vec<Bytes>), CommandError>,
     reads: bool,
-) -> Begun {
+) -> CommandResult {
     let (loaded, function) = catalog.function(name).ok_or(NOT_FOUND)?;
     let code = Code::Function(Arc::clone(&loaded.library), function.name.as_str().into());
     begin(client, table, &code, Some(function.flags), arguments?, reads)
@@ -95,7 +95,7 @@ pub(super) async fn load_source(source: Bytes) -> Result<Loaded, CommandError> {
     loaded.await.unwrap_or_else(|_| Err("the library could not be loaded".into())).map_err(error)
 }
 
-pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let mut replaces = false;
     while args.remaining() > 1 {
@@ -108,7 +108,7 @@ pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> Begun {
     }
     let source = Bytes::copy_from_slice(args.next()?);
     let server = Arc::clone(&client.server);
-    Ok(Outcome::Barrier(Box::pin(async move {
+    Ok(CommandState::Barrier(Box::pin(async move {
         let loaded = match load_source(source).await {
             Ok(loaded) => Arc::new(loaded),
             Err(error) => return error.into(),
@@ -121,14 +121,14 @@ pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-pub(crate) fn delete(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn delete(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let name = String::from_utf8_lossy(request.get(2).unwrap_or_default()).into_owned();
     Ok(change(client, move |catalog| {
         if catalog.remove(&name) { Ok(()) } else { Err(CommandError::new("ERR Library not found")) }
     }))
 }
 
-pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     if args.remaining() > 1 {
         return Err(wrong_arguments("flush"));
@@ -153,9 +153,9 @@ fn wrong_arguments(name: &str) -> CommandError {
 fn change(
     client: &Client,
     edit: impl FnMut(&mut Catalog) -> Result<(), CommandError> + Send + 'static,
-) -> Outcome {
+) -> CommandState {
     let server = Arc::clone(&client.server);
-    Outcome::Barrier(Box::pin(async move {
+    CommandState::Barrier(Box::pin(async move {
         match libraries::change(&server, edit).await {
             Ok(()) => Answer::DONE,
             Err(error) => error.into(),
@@ -167,9 +167,9 @@ fn change(
 fn with_libraries(
     client: &Client,
     answer: impl FnOnce(&Catalog) -> Answer + Send + 'static,
-) -> Outcome {
+) -> CommandState {
     let server = Arc::clone(&client.server);
-    Outcome::Pending(Box::pin(async move {
+    CommandState::Pending(Box::pin(async move {
         match libraries::current(&server).await {
             Ok(catalog) => answer(&catalog),
             Err(error) => Err(error).into(),
@@ -177,7 +177,7 @@ fn with_libraries(
     }))
 }
 
-pub(crate) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn list(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let (mut pattern, mut with_code) = (None, false);
     while args.remaining() > 0 {
@@ -228,7 +228,7 @@ fn described(loaded: &Loaded, with_code: bool) -> Answer {
     Answer::Map(pairs)
 }
 
-pub(crate) fn dump(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn dump(client: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(with_libraries(client, |catalog| {
         let sources = catalog.libraries().map(|loaded| &loaded.library.source[..]);
         Answer::Reply(Reply::Bytes(rdb::libraries_payload(sources).into()))
@@ -243,7 +243,7 @@ enum Policy {
     Replace,
 }
 
-pub(crate) fn restore(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn restore(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let payload = args.next()?;
     let policy = match args.remaining() {
@@ -264,7 +264,7 @@ pub(crate) fn restore(client: &mut Client, request: &Request<'_>) -> Begun {
     })?;
     let sources: Vec<Bytes> = sources.iter().map(|source| Bytes::copy_from_slice(source)).collect();
     let server = Arc::clone(&client.server);
-    Ok(Outcome::Barrier(Box::pin(async move {
+    Ok(CommandState::Barrier(Box::pin(async move {
         let mut all = Vec::new();
         for source in sources {
             match load_source(source).await {
@@ -292,13 +292,13 @@ pub(crate) fn restore(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-pub(crate) fn kill(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn kill(client: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(stop_running(client, true))
 }
 
-pub(crate) fn stats(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn stats(client: &mut Client, _: &Request<'_>) -> CommandResult {
     let server = Arc::clone(&client.server);
-    Ok(Outcome::Pending(Box::pin(async move {
+    Ok(CommandState::Pending(Box::pin(async move {
         let found: Result<_, OpError> =
             async { Ok((libraries::current(&server).await?, running(&server).await?)) }.await;
         let (catalog, running) = match found {

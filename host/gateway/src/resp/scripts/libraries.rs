@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convoke_grid::op::{GenericOp, HashOp, KeyOp, Op};
 use convoke_grid::{OpError, Reply, Version};
-use convoke_script::{Library, Registered};
+use convoke_script::{FunctionInfo, Library};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -36,14 +36,14 @@ const ATTEMPTS_MAX: usize = 32;
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) library: Arc<Library>,
-    pub(super) functions: Vec<Registered>,
+    pub(super) functions: Vec<FunctionInfo>,
 }
 
 /// A library as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     source: Bytes,
-    functions: Vec<Registered>,
+    functions: Vec<FunctionInfo>,
 }
 
 impl Loaded {
@@ -78,7 +78,7 @@ pub(super) struct Catalog {
 
 impl Catalog {
     /// The function of this name, in any case.
-    pub(super) fn function(&self, name: &[u8]) -> Option<(&Arc<Loaded>, &Registered)> {
+    pub(super) fn function(&self, name: &[u8]) -> Option<(&Arc<Loaded>, &FunctionInfo)> {
         let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
         let (loaded, index) = self.functions.get(&name)?;
         Some((loaded, loaded.functions.get(*index)?))

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convoke_grid::op::Op;
 use convoke_grid::{
-    Age, Map, OpError, OpenTransaction, Origin, Reply, Running, Step, Stepped, Stop,
+    AbortReason, Map, OpError, OpenTransaction, Origin, Reply, Running, Step, StepResult,
+    TransactionAge,
 };
 use convoke_script::{
     Commands, Engine, Failure, Interrupt, Library, Limits, Script, ScriptError, Value, sha1_hex,
@@ -20,8 +21,8 @@ use super::super::answer::{Answer, CommandError};
 use super::super::client::Client;
 use super::super::client_info::ClientInfo;
 use super::super::command::{CommandTable, Handle};
+use super::super::command_state::CommandState;
 use super::super::encode::error_text;
-use super::super::outcome::Outcome;
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::one_partition;
 use super::super::script_cache::RunningInfo;
@@ -236,7 +237,7 @@ impl Data for StepData<'_, '_> {
         }
         let mut client = client_of(context).ok_or(Interrupt)?;
         match handle(&mut client, request) {
-            Ok(Outcome::Ready(answer)) => Ok(answer),
+            Ok(CommandState::Ready(answer)) => Ok(answer),
             Ok(_) => Err(Interrupt),
             Err(error) => Ok(error.into()),
         }
@@ -261,8 +262,8 @@ pub(super) fn step(
     code: &Code,
     evaluation: &Evaluation,
     partition: u16,
-) -> Stepped<Value> {
-    let Ok(context) = evaluation.context(server, table) else { return Stepped::GivenUp };
+) -> StepResult<Value> {
+    let Ok(context) = evaluation.context(server, table) else { return StepResult::NotExecuted };
     let map = Arc::clone(&context.map);
     let stepped = server.grid.step(&map, partition, |step| {
         let data = StepData { step, map: Arc::clone(&map) };
@@ -279,11 +280,11 @@ pub(super) fn step(
         Some((value, caller.context.published))
     });
     match stepped {
-        Stepped::Done { result: (value, published), settled } => {
+        StepResult::Done { result: (value, published), replicated } => {
             publish(server, published);
-            Stepped::Done { result: value, settled }
+            StepResult::Done { result: value, replicated }
         }
-        Stepped::GivenUp => Stepped::GivenUp,
+        StepResult::NotExecuted => StepResult::NotExecuted,
     }
 }
 
@@ -303,7 +304,7 @@ type DatabaseCommand = (usize, OwnedRequest);
 
 /// Why an attempt ends before the script does.
 enum Ending {
-    Stop(Stop),
+    Abort(AbortReason),
     /// It uses another map.
     Needs(Arc<Map>),
     /// It needs the reply of a command that cannot be executed while it holds locks.
@@ -326,7 +327,7 @@ impl Data for TransactionData<'_> {
         match self.runtime.block_on(self.transaction.execute(&map.name, op)) {
             Ok(reply) => Ok(Ok(reply)),
             Err(stop) => {
-                self.ending = Some(Ending::Stop(stop));
+                self.ending = Some(Ending::Abort(stop));
                 Err(Interrupt)
             }
         }
@@ -375,11 +376,13 @@ fn call(
         return Err(error).into();
     }
     match handle(&mut client, request) {
-        Ok(Outcome::Ready(answer) | Outcome::Close(answer)) => answer,
-        Ok(Outcome::Pending(later) | Outcome::Barrier(later) | Outcome::Blocking(later)) => {
-            runtime.block_on(later)
-        }
-        Ok(Outcome::Continue(_) | Outcome::WhenIdle(_)) => Err(OpError::Malformed).into(),
+        Ok(CommandState::Ready(answer) | CommandState::Close(answer)) => answer,
+        Ok(
+            CommandState::Pending(later)
+            | CommandState::Barrier(later)
+            | CommandState::Blocking(later),
+        ) => runtime.block_on(later),
+        Ok(CommandState::Continue(_) | CommandState::WhenIdle(_)) => Err(OpError::Malformed).into(),
         Err(error) => error.into(),
     }
 }
@@ -397,7 +400,7 @@ fn transact(
         Err(error) => return Some(Value::error(format!("ERR {error}"))),
     };
     let grid = &server.grid;
-    let age: Age = grid.age();
+    let age: TransactionAge = grid.age();
     let running = server.scripts.started(evaluation.shown());
     let limits = Limits { stop: Arc::clone(&running.stop), ..limits(SCRIPT_MS_MAX) };
     let mut maps: Vec<Arc<Map>> = match server.database(evaluation.database) {
@@ -426,7 +429,7 @@ fn transact(
             caller;
         let stop = match (result, ending) {
             (Err(error), _) => return Some(error),
-            (Ok(Err(Failure::Interrupted)), Some(Ending::Stop(stop))) => stop,
+            (Ok(Err(Failure::Interrupted)), Some(Ending::Abort(stop))) => stop,
             (Ok(Err(Failure::Interrupted)), Some(ending)) => {
                 drop(transaction);
                 restarts += 1;
@@ -442,7 +445,7 @@ fn transact(
                         let answer = call(runtime, &context, database, handle, &request);
                         replies.insert(command, answer);
                     }
-                    Ending::Stop(_) => {}
+                    Ending::Abort(_) => {}
                 }
                 continue;
             }
@@ -465,9 +468,9 @@ fn transact(
             }
         };
         match stop {
-            Stop::Moved => return None,
-            Stop::Failed(error) => return Some(failed_op(&error)),
-            Stop::Again => {
+            AbortReason::NotPrimary => return None,
+            AbortReason::Failed(error) => return Some(failed_op(&error)),
+            AbortReason::Retry => {
                 if let Err(error) = runtime.block_on(transaction.give_up()) {
                     return Some(failed_op(&error));
                 }
@@ -574,14 +577,14 @@ pub(crate) fn run_request(
         if let Ok(Some(here)) = one_partition(&server.grid, &keys)
             && here == partition
             && let Ok(code) = evaluation.code()
-            && let Stepped::Done { result, settled } =
+            && let StepResult::Done { result, replicated } =
                 step(&server, table, &code, &evaluation, partition)
         {
-            let settled = match settled {
-                Some(settled) => settled.await,
+            let replicated = match replicated {
+                Some(replicated) => replicated.await,
                 None => Ok(Reply::Done),
             };
-            return Some(settled.and_then(|_| sent(&result)));
+            return Some(replicated.and_then(|_| sent(&result)));
         }
         let value = run_apart(server, table, evaluation, partition).await?;
         Some(sent(&value))

@@ -60,7 +60,7 @@ async fn look_up(
         let ops = lookups.keys().map(|looked_up| MapOp { map, op: lookup(looked_up) }).collect();
         begun.push(transaction.begin(*partition, Vec::new(), ops));
     }
-    let found = transaction.end_all(begun).await.map_err(Failure::Stop)?;
+    let found = transaction.end_all(begun).await.map_err(Failure::Abort)?;
     let mut replies = vec![Reply::Nil; lookups.len()];
     let places = places.into_values().flat_map(BTreeMap::into_values);
     for (places, reply) in places.zip(found.into_iter().flatten()) {

@@ -153,9 +153,7 @@ fn event_text(world: &World, by: Node, event: &Event) -> String {
         }
         Event::Rejoining { coordinator } => {
             let coordinator = of(coordinator);
-            format!(
-                "the other members went on without this one (coordinator {coordinator}); rejoining"
-            )
+            format!("the other members removed this one (coordinator {coordinator}); rejoining")
         }
         Event::TakingOver { from } => {
             format!("the coordinator {} is gone; this member takes over", of(from))

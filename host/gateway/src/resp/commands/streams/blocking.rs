@@ -10,7 +10,7 @@ use futures_util::future::select_all;
 use super::ids::id;
 use crate::resp::answer::{Answer, CommandError};
 use crate::resp::client::Client;
-use crate::resp::outcome::{Begun, Outcome};
+use crate::resp::command_state::{CommandResult, CommandState};
 use crate::resp::routing::{check_slot, one_partition};
 use crate::resp::server::Server;
 
@@ -34,7 +34,7 @@ fn answer(reply: Result<Reply, OpError>) -> Answer {
 
 /// Starts a read that blocks, of streams in any partitions; as a consumer, of streams in one
 /// partition.
-pub(crate) fn start(client: &Client, op: &Op<'_>, wait: Option<Duration>) -> Begun {
+pub(crate) fn start(client: &Client, op: &Op<'_>, wait: Option<Duration>) -> CommandResult {
     let server = &client.server;
     let keys = op.keys();
     if server.settings.redis_cluster {
@@ -64,7 +64,7 @@ pub(crate) fn start(client: &Client, op: &Op<'_>, wait: Option<Duration>) -> Beg
         (_, Some(partition)) => server.grid.block(&client.map, partition, op, wait),
         (_, None) => return Err(CommandError::CROSS_SLOT),
     };
-    Ok(Outcome::Blocking(Box::pin(async move { answer(later.await) })))
+    Ok(CommandState::Blocking(Box::pin(async move { answer(later.await) })))
 }
 
 /// The operation that reads these streams.
@@ -120,18 +120,22 @@ impl Reading {
 }
 
 /// Reads streams in several partitions as a consumer, as soon as one of them has an entry.
-pub(crate) fn read_as_consumer(client: &Client, op: &Op<'_>, wait: Option<Duration>) -> Outcome {
+pub(crate) fn read_as_consumer(
+    client: &Client,
+    op: &Op<'_>,
+    wait: Option<Duration>,
+) -> CommandState {
     let &Op::Several(SeveralOp::ReadGroup { group, consumer, ref streams, count, acknowledged }) =
         op
     else {
-        return Outcome::Ready(CommandError::CROSS_SLOT.into());
+        return CommandState::Ready(CommandError::CROSS_SLOT.into());
     };
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     let (group, consumer) = (group.to_vec(), consumer.to_vec());
     let streams: Vec<(Vec<u8>, ReadFrom)> =
         streams.iter().map(|read| (read.key.to_vec(), read.from)).collect();
     let since = Instant::now();
-    Outcome::Blocking(Box::pin(async move {
+    CommandState::Blocking(Box::pin(async move {
         let grid = &server.grid;
         loop {
             let (group, consumer) = (&group[..], &consumer[..]);

@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use super::super::begin;
 use crate::resp::answer::Answer;
 use crate::resp::client::Client;
-use crate::resp::outcome::Outcome;
+use crate::resp::command_state::CommandState;
 use crate::resp::server::Server;
 use crate::testing::{call, numbered_client, server_on, single_member_grid, with_request};
 use crate::trust::{Passwords, Trust};
@@ -134,11 +134,11 @@ async fn a_client_is_described_with_its_state() {
 fn blocked(client: &mut Client, line: &str) -> impl Future<Output = Answer> + use<> {
     let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
     let mut outcome = with_request(&args, |request| begin(client, request, &mut Vec::new()));
-    if let Outcome::WhenIdle(next) = outcome {
+    if let CommandState::WhenIdle(next) = outcome {
         outcome = next(client);
     }
     match outcome {
-        Outcome::Blocking(later) => later,
+        CommandState::Blocking(later) => later,
         _ => panic!("{line} does not block"),
     }
 }
@@ -196,7 +196,7 @@ async fn paused_commands_start_when_the_pause_ends() {
     let is_held = |client: &mut Client, words: &str| {
         let args: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
         let outcome = with_request(&args, |request| begin(client, request, &mut Vec::new()));
-        matches!(outcome, Outcome::Continue(_))
+        matches!(outcome, CommandState::Continue(_))
     };
     assert_eq!(line(&mut admin, "client pause 60000 write").await, Answer::DONE);
     assert!(is_held(&mut client, "set k 1") && is_held(&mut client, "publish c m"));

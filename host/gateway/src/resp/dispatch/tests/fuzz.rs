@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::resp::answer::Answer;
 use crate::resp::client::Client;
+use crate::resp::command_state::CommandState;
 use crate::resp::dispatch;
 use crate::resp::encode::Protocol;
-use crate::resp::outcome::Outcome;
 use crate::resp::request::{OwnedRequest, RequestParser};
 use crate::testing::{client_of, server_on, single_member_grid};
 use crate::trust::{Passwords, Trust};
@@ -56,18 +56,18 @@ async fn answered(client: &mut Client, request: &OwnedRequest) -> Vec<u8> {
     let mut outcome = dispatch::begin(client, &request.as_request(), &mut sent);
     let answer = loop {
         outcome = match outcome {
-            Outcome::Ready(answer) | Outcome::Close(answer) => break answer,
-            Outcome::Pending(later) | Outcome::Barrier(later) | Outcome::Blocking(later) => {
-                match tokio::time::timeout(BLOCKED, later).await {
-                    Ok(answer) => break answer,
-                    Err(_) => return sent,
-                }
-            }
-            Outcome::Continue(next) => match tokio::time::timeout(BLOCKED, next).await {
+            CommandState::Ready(answer) | CommandState::Close(answer) => break answer,
+            CommandState::Pending(later)
+            | CommandState::Barrier(later)
+            | CommandState::Blocking(later) => match tokio::time::timeout(BLOCKED, later).await {
+                Ok(answer) => break answer,
+                Err(_) => return sent,
+            },
+            CommandState::Continue(next) => match tokio::time::timeout(BLOCKED, next).await {
                 Ok(next) => next(client),
                 Err(_) => return sent,
             },
-            Outcome::WhenIdle(next) => next(client),
+            CommandState::WhenIdle(next) => next(client),
         };
     };
     if !matches!(answer, Answer::Nothing) {

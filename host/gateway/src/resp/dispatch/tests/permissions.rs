@@ -10,7 +10,7 @@ use super::super::table::COMMANDS;
 use crate::resp::answer::Answer;
 use crate::resp::client::{Client, Transaction};
 use crate::resp::command::Command;
-use crate::resp::outcome::Outcome;
+use crate::resp::command_state::CommandState;
 use crate::resp::server::Server;
 use crate::testing::{call, client_of, server_on, single_member_grid, with_request};
 use crate::trust::{Passwords, Trust};
@@ -235,9 +235,9 @@ fn server() -> Arc<Server> {
 fn start(client: &mut Client, row: &Command) -> Option<Answer> {
     let outcome = with_request(&args(row), |request| begin(client, request, &mut Vec::new()));
     match outcome {
-        Outcome::Ready(answer) | Outcome::Close(answer) => Some(answer),
-        Outcome::Pending(_) | Outcome::Barrier(_) | Outcome::Blocking(_) => None,
-        Outcome::Continue(_) | Outcome::WhenIdle(_) => None,
+        CommandState::Ready(answer) | CommandState::Close(answer) => Some(answer),
+        CommandState::Pending(_) | CommandState::Barrier(_) | CommandState::Blocking(_) => None,
+        CommandState::Continue(_) | CommandState::WhenIdle(_) => None,
     }
 }
 

@@ -9,10 +9,10 @@ use super::answer::{Answer, CommandError, PendingAnswer};
 use super::client::Client;
 
 /// The next step of a command, run once what it waited for is available.
-pub(crate) type Continuation = Box<dyn FnOnce(&mut Client) -> Outcome + Send>;
+pub(crate) type Continuation = Box<dyn FnOnce(&mut Client) -> CommandState + Send>;
 
 /// The state of a command after it was started.
-pub(crate) enum Outcome {
+pub(crate) enum CommandState {
     /// The reply is available.
     Ready(Answer),
     /// In progress. Later commands of the client may start meanwhile.
@@ -31,21 +31,21 @@ pub(crate) enum Outcome {
 }
 
 /// The outcome of a command that was started, or why it was not.
-pub(crate) type Begun = Result<Outcome, CommandError>;
+pub(crate) type CommandResult = Result<CommandState, CommandError>;
 
-impl From<Reply> for Outcome {
+impl From<Reply> for CommandState {
     fn from(reply: Reply) -> Self {
         Self::Ready(Answer::Reply(reply))
     }
 }
 
-impl From<Answer> for Outcome {
+impl From<Answer> for CommandState {
     fn from(answer: Answer) -> Self {
         Self::Ready(answer)
     }
 }
 
-impl From<CommandError> for Outcome {
+impl From<CommandError> for CommandState {
     fn from(error: CommandError) -> Self {
         Self::Ready(error.into())
     }

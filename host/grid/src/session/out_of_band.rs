@@ -1,4 +1,4 @@
-//! Asides: messages outside the session.
+//! OutOfBand: messages outside the session.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
@@ -6,13 +6,13 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// Maximum number of asides that wait for one member.
-const ASIDES_MAX: usize = 64;
+/// Maximum number of out-of-band messages that wait for one member.
+const OUT_OF_BAND_MAX: usize = 64;
 
 /// Messages outside the session, which may be lost and overtake the session's messages. They are
 /// sent back over the connection that the other member opened.
 #[derive(Debug, Default)]
-pub(super) struct Asides {
+pub(super) struct OutOfBand {
     waiting: Mutex<Waiting>,
 }
 
@@ -22,13 +22,13 @@ struct Waiting {
     writer: Option<Waker>,
 }
 
-impl Asides {
-    /// Queues an aside; drops the oldest if there are too many.
+impl OutOfBand {
+    /// Queues an out-of-band message; drops the oldest if there are too many.
     pub(super) fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = Vec::new();
         encode(&mut bytes);
         let mut waiting = self.waiting.lock();
-        if waiting.queue.len() >= ASIDES_MAX {
+        if waiting.queue.len() >= OUT_OF_BAND_MAX {
             waiting.queue.pop_front();
         }
         waiting.queue.push_back(bytes.into());
@@ -37,7 +37,7 @@ impl Asides {
         }
     }
 
-    /// The next aside, to be sent back over the connection that this peer opened.
+    /// The next out-of-band message, to be sent back over the connection that this peer opened.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Bytes> {
         let mut waiting = self.waiting.lock();
         match waiting.queue.pop_front() {
