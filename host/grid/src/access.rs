@@ -281,12 +281,11 @@ impl Access<'_> {
     }
 
     fn apply_at(&mut self, version: Version, hash: u32, key: &[u8], edit: &Edit<'_>) -> Applied {
-        // A consumer that waits for entries gets an error when the stream is gone.
-        let replaces = matches!(edit, Edit::Put { .. } | Edit::Remove | Edit::Drop | Edit::Lapse);
-        let ends_stream = replaces && self.fragment.is_stream(hash, key);
+        self.fragment.note_streams();
         match self.fragment.apply(self.map, self.now_ms, hash, key, version, edit) {
             Ok(applied) => {
-                if ends_stream {
+                // A consumer that waits for entries gets an error when the stream is gone.
+                if self.fragment.has_ended_stream() {
                     self.changes.filled.push(key.into());
                 }
                 let change = RecordChange::Key(key, edit.clone());

@@ -65,6 +65,8 @@ pub(crate) struct Fragment {
     digest: u64,
     /// What brings back what was here, while a step may be given up.
     undo: Option<Box<Undo>>,
+    /// Whether a stream was removed or replaced since [`Fragment::note_streams`].
+    stream_ended: bool,
     /// Reads that found the key.
     pub(crate) hits: u64,
     /// Reads that did not find the key.
@@ -143,6 +145,16 @@ impl Fragment {
     pub(crate) fn is_stream(&self, hash: u32, key: &[u8]) -> bool {
         let entry = self.structures.get(hash, |entry| entry.key() == key);
         entry.is_some_and(|entry| entry.value.kind() == Type::Stream)
+    }
+
+    /// Begins to note whether a stream is removed or replaced; see [`Fragment::has_ended_stream`].
+    pub(crate) fn note_streams(&mut self) {
+        self.stream_ended = false;
+    }
+
+    /// Whether a stream was removed or replaced.
+    pub(crate) fn has_ended_stream(&self) -> bool {
+        self.stream_ended
     }
 
     /// As [`Fragment::get`], and updates statistics: the usage of the entry, hits and misses.
@@ -458,6 +470,7 @@ impl Fragment {
         } else {
             let entry = self.structures.remove(hash, |entry| entry.key() == key)?;
             self.heap_bytes -= entry.bytes();
+            self.stream_ended |= entry.value.kind() == Type::Stream;
             (entry.meta, RemovedEntry::Structured(entry))
         };
         self.digest ^= digest_term(hash, meta.version, false);

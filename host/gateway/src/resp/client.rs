@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use convoke_grid::op::{Effect, Op};
@@ -105,6 +105,9 @@ pub(crate) struct Client {
     pub(crate) lane: usize,
     /// The command that was just started, if it has no reply yet.
     pub(crate) in_progress: Option<InProgress>,
+    /// When the current turn of its connection began. Commands that wait for other members are
+    /// timed with it: the clock is then read once a turn.
+    pub(crate) turn_started: Instant,
     topics: BTreeMap<Bytes, Subscription>,
     patterns: BTreeMap<Bytes, Subscription>,
     shard_topics: BTreeMap<Bytes, Subscription>,
@@ -128,6 +131,7 @@ impl Client {
             tracking: None,
             lane: 0,
             in_progress: None,
+            turn_started: Instant::now(),
             topics: BTreeMap::new(),
             patterns: BTreeMap::new(),
             shard_topics: BTreeMap::new(),
@@ -234,9 +238,10 @@ impl Client {
     /// Counts a command that was in progress, and notes it if it was slow.
     pub(crate) fn note_completed(&self, command: &InProgress, answer: &Answer) {
         let stats = &self.server.stats;
-        let time = command.is_timed.then(|| command.started.elapsed());
+        let elapsed = self.turn_started.saturating_duration_since(command.started);
+        let time = command.is_timed.then_some(elapsed);
         let ended = stats.note_answer(answer);
-        stats.count(self.lane, command.command, (time, false), ended);
+        stats.count(self.lane, command.command, time.map(|time| (time, 1)), ended);
         if let Some(time) = time.filter(|time| stats.slow_log.is_slow(time)) {
             self.note_slow(command.is_fast, time, command.arguments.shown());
         }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -360,6 +361,7 @@ impl LaneTask for Connection {
         if self.client.info.is_killed() {
             return Poll::Ready(());
         }
+        self.client.turn_started = Instant::now();
         self.is_closing |= self.client.server.is_finishing.load(Ordering::Relaxed);
         self.has_polled = false;
         for step in [Self::collect_answers, Self::read, Self::start_commands, Self::write_messages]

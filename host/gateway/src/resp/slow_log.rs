@@ -20,8 +20,6 @@ const SLOW_ARGUMENTS_MAX: usize = 32;
 const SLOW_ARGUMENT_BYTES_MAX: usize = 128;
 /// Size of all kept arguments of a command that waits for another member, in bytes.
 const KEPT_BYTES_MAX: usize = 512;
-/// Initial allocation for them, in bytes.
-const KEPT_BYTES_INITIAL: usize = 64;
 /// A command that takes at least this long is a latency event, in milliseconds, unless `CONFIG SET`
 /// has set another threshold. As in Redis: none is.
 const LATENCY_MS: u64 = 0;
@@ -221,7 +219,7 @@ pub(crate) struct KeptArguments(Vec<u8>);
 
 impl KeptArguments {
     pub(crate) fn of(request: &Request<'_>) -> Self {
-        let mut bytes = Vec::with_capacity(KEPT_BYTES_INITIAL);
+        let mut bytes = Vec::with_capacity(request.consumed.min(KEPT_BYTES_MAX));
         each_shown(request, KEPT_BYTES_MAX, |kept, rest| {
             let length = u16::try_from(kept.len() + rest.len()).unwrap_or(u16::MAX);
             bytes.extend_from_slice(&length.to_le_bytes());

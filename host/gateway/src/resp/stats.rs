@@ -18,7 +18,7 @@ use super::slow_log::{KeptArguments, SlowLog};
 
 /// Number of sets of cells; lanes beyond it share them.
 const LANES_MAX: usize = 64;
-/// A fast command is timed at each of its first calls, and then once in this number of calls.
+/// A quick command is timed at each of its first calls, and then once in this number of calls.
 const TIMED_EVERY: u64 = 16;
 /// Number of buckets of a histogram: four for each power of two, up to 2^30 microseconds.
 const BUCKETS: usize = 4 + 28 * 4 + 1;
@@ -126,23 +126,28 @@ impl Stats {
         self.names.get_or_init(names);
     }
 
-    /// Whether the next call of a command is to be timed.
+    /// For how many calls the time of the next call of a command counts; 0 if it is not to be timed.
+    /// `is_quick` for a command that is expected to take about a microsecond: reading the clock
+    /// would take a tenth of its time.
     #[inline]
-    pub(crate) fn times_next(&self, lane: usize, command: usize, is_fast: bool) -> bool {
+    pub(crate) fn weight_of_next(&self, lane: usize, command: usize, is_quick: bool) -> u64 {
         // A low threshold is for finding out what is called.
-        let is_sampled = is_fast && !self.slow_log.is_lowered();
-        let Some(cell) = self.cell(lane, command).filter(|_| is_sampled) else { return true };
-        let calls = cell.calls.load(Ordering::Relaxed);
-        calls < TIMED_EVERY || calls.is_multiple_of(TIMED_EVERY)
+        let is_sampled = is_quick && !self.slow_log.is_lowered();
+        let Some(cell) = self.cell(lane, command).filter(|_| is_sampled) else { return 1 };
+        match cell.calls.load(Ordering::Relaxed) {
+            ..TIMED_EVERY => 1,
+            calls if calls.is_multiple_of(TIMED_EVERY) => TIMED_EVERY,
+            _ => 0,
+        }
     }
 
-    /// Counts a call. `time` is what it took, if it was timed.
+    /// Counts a call. `time` is what it took, and for how many calls that counts, if it was timed.
     #[inline]
     pub(crate) fn count(
         &self,
         lane: usize,
         command: usize,
-        (time, is_fast): (Option<Duration>, bool),
+        time: Option<(Duration, u64)>,
         ended: Ended,
     ) {
         let Some(cell) = self.cell(lane, command) else { return };
@@ -154,9 +159,8 @@ impl Stats {
             Ended::Failed => _ = cell.failed.fetch_add(1, Ordering::Relaxed),
             Ended::Done => {}
         }
-        let before = cell.calls.fetch_add(1, Ordering::Relaxed);
-        if let Some(time) = time {
-            let weight = if is_fast && before >= TIMED_EVERY { TIMED_EVERY } else { 1 };
+        cell.calls.fetch_add(1, Ordering::Relaxed);
+        if let Some((time, weight)) = time {
             let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             cell.time_ns.fetch_add(ns.saturating_mul(weight), Ordering::Relaxed);
             cell.histogram[bucket(ns / 1_000)].fetch_add(weight, Ordering::Relaxed);
@@ -333,11 +337,11 @@ mod tests {
     #[test]
     fn calls_of_all_lanes_are_added_up() {
         let stats = stats();
-        let ms = |ms| (Some(Duration::from_millis(ms)), false);
+        let ms = |ms| Some((Duration::from_millis(ms), 1));
         stats.count(0, 1, ms(1), Ended::Done);
         stats.count(1, 1, ms(3), Ended::Failed);
-        stats.count(LANES_MAX, 1, (None, false), Ended::Done);
-        stats.count(2, 1, (None, false), Ended::Rejected);
+        stats.count(LANES_MAX, 1, None, Ended::Done);
+        stats.count(2, 1, None, Ended::Rejected);
         let all = stats.commands();
         assert_eq!(all.len(), 1);
         let set = &all[0];
@@ -352,19 +356,26 @@ mod tests {
     }
 
     #[test]
-    fn a_timed_call_of_a_fast_command_counts_for_those_that_are_not_timed() {
+    fn a_timed_call_of_a_quick_command_counts_for_those_that_are_not_timed() {
         let stats = stats();
-        let mut timed = 0;
-        for _ in 0..10 * TIMED_EVERY {
-            let is_timed = stats.times_next(0, 0, true);
-            timed += u64::from(is_timed);
-            let time = is_timed.then_some(Duration::from_micros(2));
-            stats.count(0, 0, (time, true), Ended::Done);
-        }
+        let call = || {
+            let weight = stats.weight_of_next(0, 0, true);
+            let time = (weight > 0).then_some((Duration::from_micros(2), weight));
+            stats.count(0, 0, time, Ended::Done);
+            u64::from(weight > 0)
+        };
+        let timed: u64 = (0..10 * TIMED_EVERY).map(|_| call()).sum();
         let all = stats.commands();
         assert_eq!((all[0].calls, all[0].time_us), (10 * TIMED_EVERY, 20 * TIMED_EVERY));
         assert_eq!(timed, TIMED_EVERY + 9);
-        assert!(stats.times_next(0, 0, false), "others are timed always");
+        assert_eq!(stats.weight_of_next(0, 0, false), 1, "others are timed always");
+
+        // With a low threshold each call is timed, and counts once.
+        stats.slow_log.set_slow_us(0);
+        let timed: u64 = (0..10 * TIMED_EVERY).map(|_| call()).sum();
+        let all = stats.commands();
+        assert_eq!((all[0].calls, all[0].time_us), (20 * TIMED_EVERY, 40 * TIMED_EVERY));
+        assert_eq!(timed, 10 * TIMED_EVERY);
     }
 
     #[test]

@@ -316,7 +316,7 @@ impl Steps {
                 let mut outcomes = Vec::with_capacity(commands.len());
                 for (source, queued) in sources.into_iter().zip(commands) {
                     let (lane, command) = (client.lane, queued.command);
-                    client.server.stats.count(lane, command, (None, false), Ended::Done);
+                    client.server.stats.count(lane, command, None, Ended::Done);
                     outcomes.push(match source.unwrap_or(ReplySource::Local(queued)) {
                         ReplySource::Grid(arguments, shape) => {
                             let reply = replies.next().unwrap_or(Reply::Nil);

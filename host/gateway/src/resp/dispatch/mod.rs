@@ -27,7 +27,10 @@ use super::slow_log::{KeptArguments, slow_arguments};
 use super::stats::{Ended, InProgress};
 use admit::{admit, check_memory};
 use run::run;
-use table::{COMMANDS, TABLE, get_index};
+use table::{COMMANDS, TABLE, get_index, set_index};
+
+/// Maximum size of a `SET` request that is expected to take about a microsecond, in bytes.
+const QUICK_BYTES_MAX: usize = 4_096;
 
 /// Starts the command of a request. A reply that is available at once may be written directly to
 /// `sink`.
@@ -50,7 +53,7 @@ pub(crate) fn begin(
         Ok(index) => begin_admitted(client, index, request, sink),
         Err(error) => {
             if let Some(index) = row {
-                server.stats.count(client.lane, index, (None, false), Ended::Rejected);
+                server.stats.count(client.lane, index, None, Ended::Rejected);
             }
             server.stats.count_error(&error.0);
             reject(client, error, request)
@@ -113,25 +116,26 @@ fn begin_admitted(
         tracking::note_reads(client, command, request);
     }
     let is_fast = command.is(Command::FAST);
-    let is_timed = client.server.stats.times_next(client.lane, index, is_fast);
-    let started = is_timed.then(Instant::now);
+    let is_quick = is_fast || (index == set_index() && request.consumed <= QUICK_BYTES_MAX);
+    let weight = client.server.stats.weight_of_next(client.lane, index, is_quick);
+    let started = (weight > 0).then(Instant::now);
     let (outcome, has_failed) = start(client, index, request, sink);
     let (CommandState::Ready(answer) | CommandState::Close(answer)) = &outcome else {
         // It is counted once it has its reply.
         client.in_progress = Some(InProgress {
             command: index,
-            started: started.unwrap_or_else(Instant::now),
+            started: started.unwrap_or(client.turn_started),
             is_fast,
             is_timed: !command.is(Command::BLOCKING),
             arguments: KeptArguments::of(request),
         });
         return outcome;
     };
-    let time = started.map(|started| started.elapsed());
+    let time = started.map(|started| (started.elapsed(), weight));
     let stats = &client.server.stats;
     let ended = if has_failed { Ended::Failed } else { stats.note_answer(answer) };
-    stats.count(client.lane, index, (time, is_fast), ended);
-    if let Some(time) = time.filter(|time| stats.slow_log.is_slow(time)) {
+    stats.count(client.lane, index, time, ended);
+    if let Some((time, _)) = time.filter(|(time, _)| stats.slow_log.is_slow(time)) {
         client.note_slow(is_fast, time, slow_arguments(request));
     }
     outcome

@@ -20,6 +20,13 @@ pub(super) fn get_index() -> usize {
     *INDEX
 }
 
+/// The index of `SET`.
+#[inline]
+pub(super) fn set_index() -> usize {
+    static INDEX: LazyLock<usize> = LazyLock::new(|| TABLE.find(b"set").unwrap_or(usize::MAX));
+    *INDEX
+}
+
 const W: u16 = Command::WRITE;
 const R: u16 = Command::READ;
 const M: u16 = Command::DENY_OOM;
