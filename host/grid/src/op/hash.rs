@@ -85,7 +85,17 @@ impl HashOp<'_> {
             Self::Set(_) | Self::SetIfAbsent(..) | Self::Add(..) | Self::AddFloat(..) => {
                 Effect::Adds
             }
-            _ => Effect::Reads,
+            Self::Get(_)
+            | Self::GetMany(_)
+            | Self::All
+            | Self::Names
+            | Self::Values
+            | Self::Contains(_)
+            | Self::Length
+            | Self::ValueLength(_)
+            | Self::Scan { .. }
+            | Self::Any
+            | Self::AnyOf { .. } => Effect::Reads,
         }
     }
 

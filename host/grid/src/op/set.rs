@@ -59,7 +59,13 @@ impl SetOp<'_> {
         match self {
             Self::Add(_) => Effect::Adds,
             Self::Remove(_) | Self::Pop | Self::PopMany(_) => Effect::Changes,
-            _ => Effect::Reads,
+            Self::All
+            | Self::Contains(_)
+            | Self::ContainsMany(_)
+            | Self::Length
+            | Self::Any
+            | Self::AnyOf(_)
+            | Self::Scan { .. } => Effect::Reads,
         }
     }
 

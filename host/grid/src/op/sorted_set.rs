@@ -255,7 +255,17 @@ impl SortedSetOp<'_> {
         match self {
             Self::Add { .. } | Self::Increase { .. } => Effect::Adds,
             Self::Remove(_) | Self::RemoveRange(_) | Self::Pop { .. } => Effect::Changes,
-            _ => Effect::Reads,
+            Self::Score(_)
+            | Self::Scores(_)
+            | Self::Length
+            | Self::Count(_)
+            | Self::Rank { .. }
+            | Self::Range(_)
+            | Self::Any
+            | Self::AnyOf { .. }
+            | Self::Scan { .. }
+            | Self::Near { .. }
+            | Self::Distance { .. } => Effect::Reads,
         }
     }
 

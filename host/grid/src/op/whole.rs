@@ -56,7 +56,15 @@ pub struct ScanFilter<'a> {
 
 impl WholeOp<'_> {
     pub(super) fn effect(&self) -> Effect {
-        if matches!(self, Self::Clear) { Effect::Changes } else { Effect::Reads }
+        match self {
+            Self::Clear => Effect::Changes,
+            Self::Length
+            | Self::Scan { .. }
+            | Self::Keys(_)
+            | Self::Any
+            | Self::KeysOfSlot(..)
+            | Self::LengthOfSlot(_) => Effect::Reads,
+        }
     }
 
     pub(super) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
