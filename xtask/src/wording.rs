@@ -22,6 +22,8 @@ const REPLACED: &[(&str, &str)] = &[
     ("in vain", "timed out, without success"),
     ("read with care", "validated"),
     ("set otherwise", "with different settings"),
+    ("half-done", "applied partially"),
+    ("not whole", "incomplete"),
 ];
 
 /// The folders and types of files that are checked: sources, pages and configuration.
