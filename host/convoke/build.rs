@@ -1,12 +1,12 @@
-//! Finds the built-in modes, which `cargo xtask modes` compiles ahead of time, and
-//! lists the files of the projects that `convoke plugin new` makes.
+//! Finds the built-in modes, which `cargo xtask modes` compiles ahead of time, and lists the files
+//! of the project templates of `convoke plugin new`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 const MODES: &[&str] = &["multicast", "tcpip", "dns", "kubernetes", "domain"];
 
-/// Languages of projects, as their folders of templates are called.
+/// Languages of project templates, which are also the names of their folders.
 const LANGUAGES: &[&str] = &["rust", "python", "javascript", "c", "go"];
 
 fn main() {
@@ -25,7 +25,7 @@ fn main() {
         println!("cargo::rerun-if-changed={}", from.display());
         if let Err(error) = std::fs::copy(&from, out.join(format!("{mode}.cwasm"))) {
             println!(
-                "cargo::error=the built-in modes are not built yet ({}: {error}); run `cargo xtask build`, which brings the WebAssembly toolchain and builds them",
+                "cargo::error=the built-in modes are not built yet ({}: {error}); run `cargo xtask build`, which downloads the WebAssembly toolchain and builds them",
                 from.display()
             );
             return;

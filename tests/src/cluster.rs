@@ -14,7 +14,7 @@ use crate::member::{Member, READY_MAX};
 use crate::permit::Permit;
 use crate::ports;
 
-/// Until members that can find each other have agreed on a view, on a busy machine.
+/// Time limit until members that can find each other have agreed on a view, on a busy machine.
 pub const AGREE_MAX: Duration = Duration::from_secs(15);
 
 /// Default timeout for conditions that should hold almost immediately.
@@ -56,7 +56,7 @@ impl Cluster {
         let start_port = ports::block(3 * PORTS);
         Self {
             journal: Journal::default(),
-            folder: TempDir::new().expect("a folder for temporary files"),
+            folder: TempDir::new().expect("a temporary folder"),
             name: format!("test-{}-{start_port}", std::process::id()),
             start_port,
             http_port: start_port + PORTS,
@@ -129,7 +129,7 @@ impl Cluster {
         members: impl IntoIterator<Item = &'m Member>,
     ) -> Vec<SocketAddr> {
         let indices: Vec<usize> = members.into_iter().map(Member::index).collect();
-        let what = format!("{} members that agree", indices.len());
+        let what = format!("agreement of {} members", indices.len());
         self.journal.wait(bound, &what, |records| {
             let selected: Vec<&Record> = indices.iter().map(|&index| &records[index]).collect();
             agreement(&selected)

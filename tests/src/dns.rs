@@ -19,10 +19,10 @@ use crate::lab::Host;
 use crate::ports;
 use crate::server_thread::ServerThread;
 
-/// Until an idle TCP connection is closed.
+/// Time after which an idle TCP connection is closed.
 const IDLE_MAX: Duration = Duration::from_secs(5);
 
-/// Answers that can be pending on one TCP connection.
+/// Maximum number of pending answers on one TCP connection.
 const ANSWERS_MAX: usize = 32;
 
 /// How a server answers queries.
@@ -160,7 +160,7 @@ impl DnsServer {
         self.change(|state| state.failing.push(key(name)));
     }
 
-    /// Retargets the addresses of a name.
+    /// Replaces the addresses of a name.
     pub fn set<T: Into<IpAddr> + Copy>(&self, name: &str, addresses: &[T], ttl_s: u32) {
         let data = addresses.iter().map(|&address| match address.into() {
             IpAddr::V4(ip) => RData::A(ip.into()),
@@ -169,7 +169,7 @@ impl DnsServer {
         self.replace(name, data, ttl_s);
     }
 
-    /// Retargets the SRV records of a service: priority, port and host of each.
+    /// Replaces the SRV records of a service: priority, port and host of each.
     pub fn set_service(&self, name: &str, targets: &[(u16, u16, &str)], ttl_s: u32) {
         let data = targets
             .iter()

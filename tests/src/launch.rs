@@ -124,9 +124,9 @@ impl<'a> Launch<'a> {
         self
     }
 
-    /// Sets the words before all options. Only the defaults named in `keep` are kept.
-    pub fn subcommand(mut self, words: &[&str], keep: &[&str]) -> Self {
-        self.subcommand = words.iter().map(|&word| word.to_owned()).collect();
+    /// Sets the args before all options. Only the defaults named in `keep` are kept.
+    pub fn subcommand(mut self, args: &[&str], keep: &[&str]) -> Self {
+        self.subcommand = args.iter().map(|&arg| arg.to_owned()).collect();
         self.defaults.retain(|(default, _)| keep.contains(default));
         self
     }
@@ -176,27 +176,27 @@ impl<'a> Launch<'a> {
     }
 
     fn spawn(&self) -> Child {
-        let mut words: Vec<OsString> = Vec::new();
+        let mut args: Vec<OsString> = Vec::new();
         if let Some(host) = &self.host {
-            words.extend(["ip", "netns", "exec", host.namespace()].map(OsString::from));
+            args.extend(["ip", "netns", "exec", host.namespace()].map(OsString::from));
         }
         if can_die_with_parent() {
             // A test that is killed cannot end its members.
-            words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from));
+            args.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from));
         }
-        words.push(binary::convoke().into());
-        words.extend(self.subcommand.iter().map(OsString::from));
+        args.push(binary::convoke().into());
+        args.extend(self.subcommand.iter().map(OsString::from));
         let is_given = |default: &str| self.given.iter().any(|(name, _)| is_same(default, name));
         for (name, value) in self.defaults.iter().filter(|(name, _)| !is_given(name)) {
-            words.push(name.into());
-            words.extend(value.iter().map(OsString::from));
+            args.push(name.into());
+            args.extend(value.iter().map(OsString::from));
         }
         for (name, value) in &self.given {
-            words.push(name.into());
-            words.extend(value.iter().map(OsString::from));
+            args.push(name.into());
+            args.extend(value.iter().map(OsString::from));
         }
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).current_dir(self.cluster.folder());
+        let mut command = Command::new(&args[0]);
+        command.args(&args[1..]).current_dir(self.cluster.folder());
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("CONVOKE_") || text.starts_with("RUST_") {
@@ -205,7 +205,7 @@ impl<'a> Launch<'a> {
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(self.output()).stderr(self.output());
-        command.spawn().unwrap_or_else(|error| panic!("{words:?} cannot be started: {error}"))
+        command.spawn().unwrap_or_else(|error| panic!("{args:?} cannot be started: {error}"))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::lab::Host;
 use crate::resp::Client;
 use crate::status::Status;
 
-/// From exec to ready, on a busy machine.
+/// Time limit from exec to ready, on a busy machine.
 pub const READY_MAX: Duration = Duration::from_secs(15);
 
 /// Polling interval of HTTP requests and of processes that are ending.
@@ -225,7 +225,7 @@ impl Member {
     /// Sends a signal to this process.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process has an id"), signal).expect("it is our own child");
+        kill_process(pid.expect("a process has an id"), signal).expect("it is a child process");
     }
 
     /// Kills it, like a crash, and waits until it has ended.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::lab::Host;
 use crate::requirements::{below_target, skip};
 
-/// Until a server answers its first query.
+/// Time limit until a server answers its first query.
 const STARTED_MAX: Duration = Duration::from_secs(15);
 
 /// Timeout of one such query.
@@ -213,7 +213,7 @@ impl NameServer {
             command.env("LD_LIBRARY_PATH", libraries(&root));
             TempDir::new()
         };
-        let folder = folder.expect("a folder for temporary files");
+        let folder = folder.expect("a temporary folder");
         let seen = match folder.path().strip_prefix(&root) {
             Ok(within) => Path::new("/").join(within),
             Err(_) => folder.path().to_owned(),

@@ -14,7 +14,7 @@ const PORTS: Range<u32> = 10_000..32_000;
 /// Distance between the first ports of two processes with consecutive ids.
 const STRIDE: u32 = 3_989;
 
-/// Until processes that are being started have closed the sockets inherited by `fork`.
+/// Time limit until processes that are being started have closed the sockets inherited by `fork`.
 const HELD_MAX: Duration = Duration::from_secs(5);
 
 /// The kernel's tables of sockets, as in proc_pid_net(5).

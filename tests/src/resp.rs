@@ -94,7 +94,7 @@ impl From<&[u8]> for Value {
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Simple(word) => write!(f, "+{word}"),
+            Self::Simple(text) => write!(f, "+{text}"),
             Self::Error(text) => write!(f, "-{text}"),
             Self::Integer(number) => write!(f, ":{number}"),
             Self::Bytes(bytes) => {
@@ -148,26 +148,26 @@ impl Client {
     ///
     /// # Errors
     /// If the connection breaks, or the answer times out.
-    pub fn call(&mut self, words: &[&[u8]]) -> io::Result<Value> {
-        self.send(words)?;
+    pub fn call(&mut self, args: &[&[u8]]) -> io::Result<Value> {
+        self.send(args)?;
         self.receive()
     }
 
-    /// Like [`Client::call`], with the command as a line of words.
+    /// Like [`Client::call`], with the command as a line of args.
     ///
     /// # Errors
     /// If the connection breaks, or the answer times out.
     pub fn command(&mut self, line: &str) -> io::Result<Value> {
-        let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
-        self.call(&words)
+        let args: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
+        self.call(&args)
     }
 
     /// Sends a command without reading the answer.
     ///
     /// # Errors
     /// If the connection breaks, or the write times out.
-    pub fn send(&mut self, words: &[&[u8]]) -> io::Result<()> {
-        self.send_bytes(&encode(words))
+    pub fn send(&mut self, args: &[&[u8]]) -> io::Result<()> {
+        self.send_bytes(&encode(args))
     }
 
     /// Sends arbitrary bytes.
@@ -185,8 +185,8 @@ impl Client {
     pub fn call_all<W: AsRef<[u8]>>(&mut self, requests: &[Vec<W>]) -> io::Result<Vec<Value>> {
         let mut bytes = Vec::new();
         for request in requests {
-            let words: Vec<&[u8]> = request.iter().map(AsRef::as_ref).collect();
-            bytes.extend(encode(&words));
+            let args: Vec<&[u8]> = request.iter().map(AsRef::as_ref).collect();
+            bytes.extend(encode(&args));
         }
         self.send_bytes(&bytes)?;
         requests.iter().map(|_| self.receive()).collect()
@@ -269,11 +269,11 @@ pub fn is_end(error: &io::Error) -> bool {
 
 /// A request: an array of bulk strings.
 #[must_use]
-pub fn encode(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
+pub fn encode(args: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        bytes.extend_from_slice(arg);
         bytes.extend_from_slice(b"\r\n");
     }
     bytes
@@ -454,8 +454,8 @@ mod tests {
     fn answers_are_in_the_order_of_their_requests() {
         let mut client = Client::connect(counting(3)).unwrap();
         let all = client.call_all(&vec![vec!["PING"]; 3]).unwrap();
-        let words = ["1", "2", "3"].map(|word| Value::Simple(word.to_owned()));
-        assert_eq!(all, words);
+        let args = ["1", "2", "3"].map(|arg| Value::Simple(arg.to_owned()));
+        assert_eq!(all, args);
     }
 
     #[test]

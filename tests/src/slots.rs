@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::resp::Value;
 use crate::{Cluster, Member};
 
-/// How long it may take until all slots have an owner.
+/// Time limit until all slots have an owner.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 /// Polling interval.
 const POLL: Duration = Duration::from_millis(5);

@@ -1,21 +1,20 @@
 # Runs Redis' tests against Convoke: sources tests/test_helper.tcl and replaces what depends on
 # Redis' process rather than on its protocol. The tests are unmodified.
 #
-#  - Settings of memory encodings are answered here: Convoke has none of them, and tests set them
-#    as a precondition.
-#    So are MEMORY USAGE and OBJECT REFCOUNT.
+#  - Settings of memory encodings are emulated here, since tests set them as a precondition and
+#    Convoke has none of them; so are MEMORY USAGE and OBJECT REFCOUNT.
 #  - FUNCTION FLUSH before each group of tests may fail, since there are no functions.
-#  - Connections go to one member after the other (SUITE_PORTS), so that what one client
-#    waits for, watches or subscribes to is done by another through another member.
-#    Counters of INFO are summed over all members then. After a blocking command whose answer is
-#    not read immediately there is a short delay: tests assume that commands are executed in
-#    the order in which they are sent, as in a single process.
+#  - Connections are distributed over the members in turn (SUITE_PORTS): if one client blocks,
+#    watches or subscribes, another client writes or publishes on another member. Counters of INFO
+#    are then summed over all members. After a blocking command whose answer is not read
+#    immediately there is a short delay, since tests assume that commands are executed in the order
+#    in which they are sent, as in a single process.
 
 set around [file normalize [info script]]
 
-rename source source_as_ever
+rename source original_source
 proc source {path} {
-    uplevel 1 [list source_as_ever $path]
+    uplevel 1 [list original_source $path]
     # The last file that the helper sources before it starts.
     if {$path eq "tests/support/util.tcl"} {
         adapt
@@ -24,7 +23,7 @@ proc source {path} {
     }
 }
 
-# Answered here: name and value, as long as the process lives.
+# Emulated settings by name, for the lifetime of the process.
 array set kept {}
 set keeping {
     *-max-ziplist-* *-max-listpack-* set-max-intset-entries list-compress-depth
@@ -40,7 +39,7 @@ proc is_kept {name} {
 }
 
 proc adapt {} {
-    rename ::redis::__dispatch__raw__ ::redis::dispatch_as_ever
+    rename ::redis::__dispatch__raw__ ::redis::original_dispatch
     proc ::redis::__dispatch__raw__ {id method argv} {
         if {[string tolower "$method [lindex $argv 0]"] in {"memory usage" "object refcount"}} { return 1 }
         set is_asked [expr {[string equal -nocase $method config] && [is_kept [lindex $argv 1]]}]
@@ -58,7 +57,7 @@ proc adapt {} {
         set is_later [expr {[info exists ::redis::deferred($id)] && $::redis::deferred($id)}]
         set gets_a_moment [expr {$is_later && [regexp -nocase {^(b[lrz].*|.*subscribe|exec|watch)$} $method]}]
         # One level, as the original: it goes up from where it is.
-        set answer [uplevel 1 [list ::redis::dispatch_as_ever $id $method $argv]]
+        set answer [uplevel 1 [list ::redis::original_dispatch $id $method $argv]]
         if {$gets_a_moment} { after $::moment_ms }
         return $answer
     }
@@ -71,25 +70,25 @@ proc adapt {} {
     set ::ports [split $::env(SUITE_PORTS) ,]
     set ::turn 0
     set ::moment_ms 5
-    rename redis redis_as_ever
+    rename redis original_redis
     proc redis {{server 127.0.0.1} {port 6379} args} {
         if {$port in $::ports} {
             set port [lindex $::ports [expr {$::turn % [llength $::ports]}]]
             incr ::turn
         }
-        redis_as_ever $server $port {*}$args
+        original_redis $server $port {*}$args
     }
 
-    rename status status_as_ever
+    rename status original_status
     proc status {client property} {
         # Tests query it to decide whether they are run.
         if {$property eq "mem_allocator"} { return jemalloc }
-        set own [status_as_ever $client $property]
+        set own [original_status $client $property]
         if {[llength $::ports] == 1 || $property ni {blocked_clients expired_keys}} { return $own }
         set sum 0
         foreach port $::ports {
-            set other [redis_as_ever $::host $port]
-            incr sum [status_as_ever $other $property]
+            set other [original_redis $::host $port]
+            incr sum [original_status $other $property]
             $other close
         }
         return $sum

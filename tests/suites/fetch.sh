@@ -1,24 +1,24 @@
 #!/bin/bash
-# Fetches what the suites need into a folder: Redis' own tests, Redis' programs to
-# compare with, and redis-py with its tests. Nothing is installed, nothing outside
-# the folder changes, no root is needed.
+# Downloads everything that the suites need to a folder: Redis' tests, Redis' programs for
+# comparison, and redis-py with its tests. Nothing is installed or changed outside of the folder,
+# and no root is needed.
 #
 #   fetch.sh FOLDER
 #
 #   FOLDER/redis/tests     Redis' Tcl tests, from the source package of Debian's redis
 #   FOLDER/root/usr/...    redis-server, redis-cli, redis-benchmark, of the same package;
-#                          and the libraries they need, and tclsh, if this machine has none
-#   FOLDER/redis-py        redis-py's source distribution, tests and all
-#   FOLDER/complete        written last: a folder without it is not whole
+#                          with the libraries that they need, and tclsh if it is not installed
+#   FOLDER/redis-py        redis-py's source distribution, including its tests
+#   FOLDER/complete        written last: a folder without it is incomplete
 #
-# Apt and pip do all the fetching, from wherever this machine gets its packages. PYTHON
-# names a Python that has pip (default python3).
+# All downloads are made by apt and pip, from the sources configured on this machine. PYTHON is a
+# Python with pip (default python3).
 
 set -euo pipefail
 
 python=${PYTHON:-python3}
 
-# Of redis-py, unless the clients' tests name another one.
+# The version of redis-py, unless the tests of clients pin another one.
 redis_py=8.1.0
 here=$(cd "$(dirname "$0")" && pwd)
 wanted=$here/../clients/requirements.txt
@@ -29,9 +29,9 @@ fi
 
 [ $# = 1 ] || { echo "usage: fetch.sh FOLDER" >&2; exit 2; }
 for program in apt-get apt-cache dpkg-deb dpkg-query tar awk ldd; do
-    command -v "$program" >/dev/null || { echo "fetch.sh: there is no $program here" >&2; exit 1; }
+    command -v "$program" >/dev/null || { echo "fetch.sh: $program is not installed" >&2; exit 1; }
 done
-"$python" -m pip --version >/dev/null 2>&1 || { echo "fetch.sh: $python has no pip; name one that has: PYTHON=…" >&2; exit 1; }
+"$python" -m pip --version >/dev/null 2>&1 || { echo "fetch.sh: $python has no pip; set PYTHON to a Python with pip" >&2; exit 1; }
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 stamp=$folder/complete
@@ -41,7 +41,7 @@ if [ -f "$stamp" ] && [ "$(sed -n 's/^redis-py //p' "$stamp")" = "$redis_py" ]; 
 fi
 rm -f "$stamp"
 
-# --- A private apt: the machine's own sources, of its release only, with their sources too.
+# --- A separate apt configuration: the machine's sources for its release, with source packages.
 
 apt=$folder/apt
 rm -rf "$apt"
@@ -83,7 +83,7 @@ if ! [ -s "$apt/sources/own.list" ] && ! [ -s "$apt/sources/own.sources" ]; then
     exit 1
 fi
 
-# Read after the machine's own settings, so that proxies and the like stay.
+# Read after the machine's settings, so that proxies are kept.
 cat > "$apt/apt.conf" <<CONF
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -114,7 +114,7 @@ echo "fetch.sh: fetching redis $version and its tests"
 rm -rf "$folder/source" "$folder/redis"
 mkdir -p "$folder/source" "$folder/redis"
 (cd "$folder/source" && apt_get source --download-only redis >/dev/null)
-# As it was released; what Debian changes is not about tests.
+# The unpatched release: Debian's patches do not concern tests.
 tar -xf "$folder"/source/redis_*.orig.tar.* -C "$folder/redis" --strip-components=1
 [ -f "$folder/redis/tests/test_helper.tcl" ] || { echo "fetch.sh: the source has no tests" >&2; exit 1; }
 
@@ -139,7 +139,7 @@ missing() {
         LD_LIBRARY_PATH=$(library_path) ldd "$program" 2>&1 | awk '/not found/ { print $1 }'
     done | sort -u
 }
-# Libraries this package needs: of several that would do, the first.
+# Libraries that this package needs; the first of several alternatives.
 libraries_of() {
     apt_cache depends "$1" 2>/dev/null | awk '
         / Depends: / { if (!other && $2 ~ /^lib/ && $2 != "libc6") print $2; other = 0 }

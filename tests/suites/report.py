@@ -62,7 +62,7 @@ class Report:
 
 
 def groups_of(exclusions, run):
-    """Reasons that hold in this run: the reason, and names by unit."""
+    """Reasons that apply to this run: each reason, with the excluded names by unit."""
     holds = {"members": run["members"] > 1}
     for group in exclusions["excluded"]:
         if holds.get(group.get("when"), True) and run["suite"] in group:
@@ -70,7 +70,7 @@ def groups_of(exclusions, run):
 
 
 def bare(suite, name):
-    """A test's name as exclusions.toml has it."""
+    """A test's name in the form of exclusions.toml."""
     return name.split("[", 1)[0] if suite == "redis-py" else name
 
 
@@ -88,7 +88,7 @@ def table(report, run, on_redis, counts, groups):
         names = excluded_names.get(unit, set())
         reference = on_redis and on_redis.get(unit)
         expected = len(reference["ok"]) if reference else counts.get(unit, {}).get("redis", 0)
-        # Names may repeat: the suite runs some tests on several ways to keep a value.
+        # Names may repeat: the suite runs some tests with several encodings of a value.
         excluded = len(result["excluded"])
         row = {"redis": expected, "ok": len(ok), "excluded": excluded, "failed": len(failed)}
         sums.update(row)
@@ -100,15 +100,15 @@ def table(report, run, on_redis, counts, groups):
             report.problem(where, f"{name}", " ".join(detail.split())[:DETAIL_CHARACTERS_MAX])
         ran, least = len(ok) + len(failed), counts.get(unit, {}).get("least", 1)
         if ran < least:
-            report.problem(where, f"{ran} tests ran, and {least} should at least")
+            report.problem(where, f"{ran} tests ran; expected at least {least}")
         for name in sorted(names - {bare(suite, name) for name in seen(result)}):
-            report.problem(where, f"exclusions.toml names a test that there is not: {name}")
+            report.problem(where, f"exclusions.toml names a test that does not exist: {name}")
         if reference:
             for name in lost(suite, reference["ok"], result, names):
-                report.problem(where, f"passes on Redis, and did not run: {name}")
+                report.problem(where, f"passes on Redis, but did not run: {name}")
         if run["all"]:
             for name in sorted({bare(suite, name) for name in ok} & names):
-                print(f"      passes, and is excluded: {name}")
+                print(f"      passes, but is excluded: {name}")
     print_row("all", sums, "")
     print()
 
@@ -122,7 +122,7 @@ def seen(result):
 
 
 def lost(suite, on_redis, result, excluded):
-    """Tests that pass on Redis and were not run, repeated for each missing run."""
+    """Tests that pass on Redis and were not run, once for each missing run."""
     failed = set(result["failed"])
     missing = Counter(on_redis) - Counter(result["ok"]) - Counter(result["excluded"])
     return [name for name in missing if name not in failed and bare(suite, name) not in excluded]
@@ -153,14 +153,14 @@ def left_out(exclusions, suites):
 
 
 def record(runs, redis, counts):
-    """What Redis passes, and how many tests ran on Convoke."""
+    """Records the number of tests that pass on Redis, and of those that ran on Convoke."""
     for run in runs:
         on_redis = redis.get(run["suite"], {})
         old = counts.setdefault(run["suite"], {})
         for unit, result in run["units"].items():
             reference = len(on_redis[unit]["ok"]) if unit in on_redis else old.get(unit, {}).get("redis", 0)
             old[unit] = {"redis": reference, "least": len(result["ok"]) + len(result["failed"])}
-    lines = ["# How many tests Redis passes, and how many must at least run on Convoke: by report.py --record.\n"]
+    lines = ["# Number of tests that pass on Redis, and minimum that must run on Convoke; from report.py --record.\n"]
     for name, units in counts.items():
         lines.append(f'\n["{name}"]\n')
         lines += [f'"{unit}" = {{ redis = {of["redis"]}, least = {of["least"]} }}\n' for unit, of in units.items()]

@@ -71,7 +71,7 @@ UNITS = {
     ],
 }
 
-# Tags of the suite for tests that need a certain machine or much time.
+# Tags of tests that need a certain machine or a long time.
 TAGS = "-needs:debug -needs:repl -needs:save -needs:reset -needs:config-maxmemory -slow"
 # Tests of other server set-ups.
 MARKS = "not onlycluster and not redismod and not ssl and not cp_integration"
@@ -81,7 +81,7 @@ STALL_S = 30
 # Attempts to start a unit of Redis' tests while its port is in use.
 STARTS_MAX = 3
 PORT_TAKEN = "address already in use"
-# Lines of output that are shown if a unit ends prematurely.
+# Number of output lines that are printed if a unit ends prematurely.
 LAST_LINES = 8
 UNIT_S = {"tcl": 120, "redis-py": 150}
 
@@ -100,7 +100,7 @@ def run_suite(options, ports):
         excluded = read_exclusions(options.suite, holds)
     done = {}
     for at, unit in enumerate(units):
-        # Each unit begins with another member.
+        # Consecutive units start with different members.
         turned = ports[at % len(ports) :] + ports[: at % len(ports)]
         begun = time.monotonic()
         run = run_tcl if options.suite == "tcl" else run_redis_py
@@ -145,13 +145,13 @@ def arguments():
         options.logs = Path(tempfile.mkdtemp(prefix="convoke-suites-"))
     options.logs.mkdir(parents=True, exist_ok=True)
     options.logs = options.logs.resolve()
-    # Not what a link points to: a virtual environment is known by its own name.
+    # Links are not resolved: Python finds its virtual environment by the path of the link.
     options.python = os.path.abspath(shutil.which(options.python) or options.python)
     return options
 
 
 def read_exclusions(suite, holds):
-    """Names by unit, of all reasons that hold."""
+    """Excluded names by unit, for all reasons that apply."""
     names = {}
     for group in tomllib.loads((HERE / "exclusions.toml").read_text(encoding="utf-8"))["excluded"]:
         if not holds.get(group.get("when"), True):
@@ -163,7 +163,7 @@ def read_exclusions(suite, holds):
 
 @contextmanager
 def redis_server(options):
-    """A Redis of its own for the run, unless there is a port."""
+    """Starts a Redis for the run, unless a port is given."""
     if options.port:
         yield None
         return
@@ -200,7 +200,7 @@ def wait_for(port, server):
 
 
 def libraries(folder):
-    """Where the fetched programs find theirs."""
+    """The environment in which the downloaded programs find their libraries."""
     folders = [str(path) for path in (folder / "root/usr/lib").glob("*-linux-*")]
     return {"LD_LIBRARY_PATH": ":".join(folders)} if folders else {}
 
@@ -211,7 +211,7 @@ def log_of(options, unit):
 
 
 def execute(command, folder, environment, log, seconds):
-    """Runs a command; ends it, and all that it started, when it takes longer."""
+    """Runs a command; kills it and its children after the time limit."""
     with open(log, "wb") as output:
         process = subprocess.Popen(
             command,
@@ -225,7 +225,7 @@ def execute(command, folder, environment, log, seconds):
         try:
             return process.wait(seconds), None
         except subprocess.TimeoutExpired:
-            return None, f"not done after {seconds} s"
+            return None, f"timed out after {seconds} s"
         finally:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -238,7 +238,7 @@ def execute(command, folder, environment, log, seconds):
 
 
 def tcl(folder):
-    """The interpreter, and what it needs if it is one that fetch.sh brought."""
+    """The Tcl interpreter, with the environment that a downloaded one needs."""
     root = folder / "root"
     own = root / "usr/bin/tclsh8.6"
     if not own.is_file():
@@ -271,7 +271,7 @@ def run_tcl(options, unit, ports, excluded):
             break
     if trouble is None and not result["done"]:
         last = " / ".join(line for line in text.splitlines()[-LAST_LINES:] if line)
-        trouble = f"ended before its end (code {code}), with: {last}"
+        trouble = f"ended prematurely (code {code}), with: {last}"
     if "TIMEOUT" in result["failed"]:
         trouble = result["failed"].pop("TIMEOUT")
     del result["done"]
@@ -330,14 +330,14 @@ def run_redis_py(options, unit, ports, excluded):
     }
     code, trouble = execute(command, options.folder / "redis-py", environment, log, UNIT_S["redis-py"])
     result = parse_records(records)
-    # 0: all passed, 1: some failed, 5: none is left.
+    # 0: all passed, 1: some failed, 5: no tests were selected.
     if trouble is None and code not in (0, 1, 5):
         trouble = f"pytest ended with {code}"
     return {**result, "trouble": trouble}
 
 
 def parse_records(records):
-    """Each test has up to three records: set-up, call, tear-down."""
+    """Reads the results. Each test has up to three records: set-up, call, tear-down."""
     ok, failed, excluded, ignored = set(), {}, [], []
     lines = records.read_text(encoding="utf-8").splitlines() if records.exists() else []
     for line in lines:

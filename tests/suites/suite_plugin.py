@@ -16,12 +16,12 @@ DETAIL_CHARACTERS_MAX = 1_000
 
 
 def name_of(nodeid):
-    """Without the file."""
+    """The name of a test without its file."""
     return nodeid.split("::", 1)[1] if "::" in nodeid else nodeid
 
 
 def is_excluded(name):
-    """With the values it is run with, or without."""
+    """Whether a test is excluded, by its name with or without parameters."""
     return name in EXCLUDED or name.split("[", 1)[0] in EXCLUDED
 
 
@@ -53,7 +53,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_runtest_logreport(report):
-    # A test that is expected to fail, and does, is not counted.
+    # Expected failures are not counted.
     outcome = "skipped" if hasattr(report, "wasxfail") else report.outcome
     write(name=name_of(report.nodeid), when=report.when, outcome=outcome, detail=report.reason, seconds=report.duration)
 
@@ -68,7 +68,7 @@ class TooLong(Exception):
 
 
 def ring(_signal, _frame):
-    raise TooLong(f"not done after {LIMIT_S} s")
+    raise TooLong(f"timed out after {LIMIT_S} s")
 
 
 @contextmanager

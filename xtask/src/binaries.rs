@@ -1,7 +1,7 @@
-//! The host's test binaries: built by cargo, run here.
+//! Test binaries of the host's workspace: built by cargo, run here.
 //!
-//! Cargo would run one after the other. But members wait more than they compute, and
-//! simulations only compute: these go on beside the others, at the lowest priority.
+//! Cargo would run them one after the other. Process tests mostly wait, while simulations only
+//! compute, so simulations run in parallel with the other binaries, at the lowest priority.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,46 +11,47 @@ use std::thread;
 use serde_json::Value;
 
 use crate::Result;
-use crate::process::{listen, run, run_apart};
+use crate::process::{output_with_stderr, run, run_buffered};
 use crate::workspace::Workspace;
 
-/// What a simulation's file is.
+/// Path, within its crate, of the source of each simulation binary.
 const SIMULATION: &str = "tests/simulation/main.rs";
 
-/// Tests that run side by side, for each core: most wait for something more than they
-/// compute.
+/// Tests that run in parallel, per core, in a binary. More than one, because most wait more than
+/// they compute.
 pub(crate) const TESTS_PER_CORE: usize = 2;
-/// The same of process tests, most of which wait for a permit (`tests/src/permit.rs`) and cost
-/// nothing meanwhile.
+/// Process tests that run in parallel, per core. Most of them wait for a permit
+/// (`tests/src/permit.rs`) and use no processor time meanwhile.
 pub(crate) const PROCESS_TESTS_PER_CORE: usize = 4;
-/// As the harness of tests knows it.
+/// Environment variable of Rust's test harness: the number of tests that run in parallel.
 const THREADS: &str = "RUST_TEST_THREADS";
 
 /// One test binary.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Binary {
-    /// What it is made from, relative to the workspace.
+    /// The source of its crate root, relative to the workspace.
     source: PathBuf,
     executable: PathBuf,
-    /// Its package's, where it runs.
+    /// The folder of its package, in which it runs.
     folder: PathBuf,
 }
 
-/// Has cargo build all of them.
+/// Builds the test binaries that `test` selects, and lists them.
 pub(crate) fn build(workspace: &Workspace, test: &mut Command) -> Result<Vec<Binary>> {
-    let messages = listen(test.args(["--no-run", "--message-format=json-render-diagnostics"]))?;
+    let messages =
+        output_with_stderr(test.args(["--no-run", "--message-format=json-render-diagnostics"]))?;
     let mut binaries = read(&workspace.root, &messages);
     if binaries.is_empty() {
         return Err("cargo reported no test binary".to_owned());
     }
-    // The last first: whole members, that leave the processor to simulations, come before
-    // what computes itself.
+    // In reverse order: `tests/…` comes first. Its members leave the processor idle for
+    // simulations, unlike `host/…`, whose unit tests compute.
     binaries.sort_by(|a, b| b.source.cmp(&a.source));
     Ok(binaries)
 }
 
-/// Limits the tests that run at a time to `per_core` for each core, unless the user chose a number.
-pub(crate) fn side_by_side(test: &mut Command, per_core: usize) {
+/// Limits the number of parallel tests to `per_core` per core, unless the user has set one.
+pub(crate) fn limit_parallel_tests(test: &mut Command, per_core: usize) {
     if env::var_os(THREADS).is_none() {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         test.env(THREADS, (per_core * cores).to_string());
@@ -73,8 +74,8 @@ fn read(root: &Path, messages: &str) -> Vec<Binary> {
     messages.lines().filter_map(binary).collect()
 }
 
-/// Runs all of them, even if some fail; `filter` is passed to each.
-/// Returns those that failed.
+/// Runs all of them, even if some fail; `filter` is passed to each. Returns a message for each that
+/// failed.
 pub(crate) fn run_all(binaries: &[Binary], filter: &[String]) -> Vec<String> {
     let (computing, waiting): (Vec<_>, Vec<_>) =
         binaries.iter().partition(|binary| binary.source.ends_with(SIMULATION));
@@ -82,13 +83,13 @@ pub(crate) fn run_all(binaries: &[Binary], filter: &[String]) -> Vec<String> {
         result.err().map(|error| format!("{}: {error}", binary.source.display()))
     };
     thread::scope(|scope| {
-        let beside = scope.spawn(|| {
-            let results = computing.iter().map(|binary| (binary, binary.run_beside(filter)));
+        let background = scope.spawn(|| {
+            let results = computing.iter().map(|binary| (binary, binary.run_in_background(filter)));
             results.filter_map(failed).collect::<Vec<_>>()
         });
         let results = waiting.iter().map(|binary| (binary, binary.run(filter)));
         let mut failed: Vec<_> = results.filter_map(failed).collect();
-        failed.extend(beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        failed.extend(background.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         failed
     })
 }
@@ -98,7 +99,7 @@ impl Binary {
         &self.executable
     }
 
-    /// Its package's folder.
+    /// The folder of its package.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -111,7 +112,7 @@ impl Binary {
         println!("{}", self.heading());
         let mut test = Command::new(&self.executable);
         let is_process_test = self.source.starts_with("tests");
-        side_by_side(
+        limit_parallel_tests(
             &mut test,
             if is_process_test { PROCESS_TESTS_PER_CORE } else { TESTS_PER_CORE },
         );
@@ -126,12 +127,12 @@ impl Binary {
         run(&mut test)
     }
 
-    /// Out of the way of the others; what it prints comes in one piece, at its end.
-    fn run_beside(&self, filter: &[String]) -> Result<()> {
+    /// Runs at the lowest priority; its output is printed at once when it ends.
+    fn run_in_background(&self, filter: &[String]) -> Result<()> {
         let mut test = Command::new("nice");
         test.args(["-n", "19"]).arg(&self.executable).args(filter).current_dir(&self.folder);
-        side_by_side(&mut test, 1);
-        run_apart(&self.heading(), &mut test)
+        limit_parallel_tests(&mut test, 1);
+        run_buffered(&self.heading(), &mut test)
     }
 }
 
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_is_named_and_nobody_is_left_out() {
+    fn all_binaries_run_and_those_that_fail_are_reported() {
         let binary = |source: &str, executable: &str| Binary {
             source: source.into(),
             executable: executable.into(),

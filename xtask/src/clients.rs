@@ -1,5 +1,5 @@
-//! What the tests use that others wrote: clients from their registries, and the
-//! suites of Redis and redis-py. All of it below the target folder.
+//! Third-party software that tests use: client libraries from their package registries, and the
+//! test suites of Redis and redis-py. All are stored below the target folder.
 
 use std::fs;
 use std::path::Path;
@@ -9,15 +9,15 @@ use crate::Result;
 use crate::process::{find, run};
 use crate::workspace::Workspace;
 
-/// Written last into a folder, with a hash of its inputs: a folder without it, or with another
-/// one, is rebuilt.
+/// File that is written last into a folder and contains the list of packages that the folder was
+/// made from. A folder without it, or with another list, is made again.
 const STAMP: &str = "made-from";
 
-/// Brings all of it, once.
+/// Installs and downloads what is missing.
 pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
     for program in ["python3", "node", "npm", "apt-get", "dpkg-deb"] {
         if find(program).is_none() {
-            return Err(format!("there is no {program}"));
+            return Err(format!("{program} is not installed"));
         }
     }
     let (from, into) = (workspace.root.join("tests/clients"), workspace.target.join("clients"));
@@ -27,24 +27,25 @@ pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
     run(Command::new("bash").arg(workspace.root.join("tests/suites/fetch.sh")).arg(suites))
 }
 
-/// Makes a folder from a list of packages, unless that was done.
+/// Makes `folder` from a list of packages with `install`, unless it exists and was made from the
+/// same list.
 pub(crate) fn make(
     list: &Path,
     folder: &Path,
     install: fn(&Path, &Path) -> Result<()>,
 ) -> Result<()> {
     let read = |path: &Path| fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
-    let (wanted, stamp) = (read(list)?, folder.join(STAMP));
-    if fs::read(&stamp).is_ok_and(|made| made == wanted) {
+    let (content, stamp) = (read(list)?, folder.join(STAMP));
+    if fs::read(&stamp).is_ok_and(|made| made == content) {
         return Ok(());
     }
-    println!("xtask: installing what {} names into {}", list.display(), folder.display());
+    println!("xtask: installing the packages of {} in {}", list.display(), folder.display());
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
     fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     install(list, folder)?;
-    fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
+    fs::write(&stamp, content).map_err(|e| format!("{}: {e}", stamp.display()))
 }
 
 pub(crate) fn python(list: &Path, folder: &Path) -> Result<()> {

@@ -1,9 +1,9 @@
-//! Debian's packages, unpacked; and its compiler for the web, for machines where rustup
-//! cannot fetch.
+//! Debian packages, unpacked below the target folder, and Debian's compiler for WebAssembly, for
+//! machines on which rustup cannot download a target.
 //!
-//! Debian keeps a recent compiler for its browsers (`rustc-web`) beside its
-//! stable one. The packages are unpacked into a cache folder and never
-//! installed: they would conflict with any other Rust. Clones share the folder.
+//! Debian packages a recent compiler (`rustc-web`), which it needs for browsers, beside its stable
+//! one. It is unpacked into a cache folder and not installed, as it conflicts with other Rust
+//! packages. All clones of the repository share that folder.
 
 use std::env;
 use std::ffi::OsStr;
@@ -15,37 +15,38 @@ use std::sync::{Mutex, PoisonError};
 use crate::Result;
 use crate::process::{find, output, run};
 
-/// The compiler, and the source of the standard library. Everything else that
-/// is needed is found by asking what these depend on.
+/// The compiler and the source of the standard library. The other packages are found through the
+/// dependencies of these.
 const COMPILER: &str = "rustc-web";
 const LIBRARY_SOURCE: &str = "rust-web-src";
 
-/// What the compiler depends on, by the names' beginnings: its own libraries
-/// and LLVM. The rest (`libc6`, `gcc`, …) is any machine's that builds Rust.
+/// Prefixes of the dependencies that are downloaded too: the compiler's own libraries and LLVM. The
+/// others (`libc6`, `gcc`, …) are present on every machine that builds Rust.
 const NEEDED: [&str; 2] = ["libstd-rust-", "libllvm"];
 
-/// Packages of one thing that is fetched, so that no loop is endless.
+/// Maximum number of packages that one download resolves to; bounds the search for dependencies.
 const PACKAGES_MAX: usize = 128;
 
-/// Written last: a folder without it is not whole.
+/// File that is written last into a folder; a folder without it is incomplete.
 const STAMP: &str = "complete";
 
-/// The newest compiler fetched earlier.
+/// The folder of the newest compiler that was downloaded earlier.
 pub(crate) fn cached() -> Option<PathBuf> {
     let folders = fs::read_dir(cache()?).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let whole = folders.filter(|folder| folder.join(STAMP).is_file());
-    whole.max_by_key(|folder| folder.join(STAMP).metadata().and_then(|stamp| stamp.modified()).ok())
+    let complete = folders.filter(|folder| folder.join(STAMP).is_file());
+    complete
+        .max_by_key(|folder| folder.join(STAMP).metadata().and_then(|stamp| stamp.modified()).ok())
 }
 
-/// Whether this machine has Debian's tools.
+/// Returns an error if one of Debian's package tools is missing.
 pub(crate) fn check_tools() -> Result<()> {
     match ["apt-get", "apt-cache", "dpkg-deb"].into_iter().find(|tool| find(tool).is_none()) {
-        Some(tool) => Err(format!("there is no {tool}: not a Debian machine")),
+        Some(tool) => Err(format!("{tool} is not installed; this is not a Debian system")),
         None => Ok(()),
     }
 }
 
-/// Fetches the packages and unpacks them; returns the folder.
+/// Downloads and unpacks the compiler; returns its folder.
 pub(crate) fn fetch() -> Result<PathBuf> {
     check_tools()?;
     let version = match candidate_version() {
@@ -53,36 +54,36 @@ pub(crate) fn fetch() -> Result<PathBuf> {
         None => {
             update_lists(COMPILER)?;
             candidate_version().ok_or_else(|| {
-                format!("apt knows no package {COMPILER}, after `apt-get update` either")
+                format!("apt has no package {COMPILER}, even after `apt-get update`")
             })?
         }
     };
     let packages = with_dependencies(&[COMPILER, LIBRARY_SOURCE], |name| {
         NEEDED.iter().any(|beginning| name.starts_with(beginning))
     })?;
-    println!("xtask: fetching {} (version {version}), once", packages.join(", "));
+    println!("xtask: fetching {} (version {version})", packages.join(", "));
 
     let cache =
         cache().ok_or("there is no cache folder: neither XDG_CACHE_HOME nor HOME is set")?;
-    let whole = cache.join(folder_name(&version));
-    let making = Making::start(&cache)?;
+    let target = cache.join(folder_name(&version));
+    let staging = Staging::start(&cache)?;
     output(
         Command::new("apt-get")
             .args(["download", "--quiet=2"])
             .args(&packages)
-            .current_dir(&making.folder),
+            .current_dir(&staging.folder),
     )?;
-    unpack(&making.folder)?;
-    making.finish(&whole, &version)
+    unpack(&staging.folder)?;
+    staging.finish(&target, &version)
 }
 
-/// The compiler in an unpacked folder.
+/// Path of the compiler below the folder that it was unpacked into.
 pub(crate) fn compiler(root: &Path) -> PathBuf {
     root.join("usr/bin/rustc")
 }
 
-/// Where the compiler's shared libraries are: in the folder of each
-/// architecture, whichever it is.
+/// Folders with the compiler's shared libraries: those of every architecture (`usr/lib/*-linux-*`)
+/// and LLVM's.
 pub(crate) fn library_folders(root: &Path) -> Vec<PathBuf> {
     let lib = root.join("usr/lib");
     let is_multiarch = |folder: &PathBuf| {
@@ -100,7 +101,7 @@ pub(crate) fn library_folders(root: &Path) -> Vec<PathBuf> {
     folders.iter().filter(|folder| is_multiarch(folder)).cloned().chain(of_llvm).collect()
 }
 
-/// `$XDG_CACHE_HOME`, else `~/.cache`, and our folder in it.
+/// The cache folder of Convoke's toolchain: in `$XDG_CACHE_HOME`, or else in `~/.cache`.
 fn cache() -> Option<PathBuf> {
     let folder = |variable: &str| {
         env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
@@ -109,7 +110,8 @@ fn cache() -> Option<PathBuf> {
     Some(base.join("convoke/wasm-toolchain"))
 }
 
-/// A version as a folder's name: a colon would part it in a search path.
+/// The folder name of a version. Colons are replaced because they separate entries of
+/// `LD_LIBRARY_PATH`.
 fn folder_name(version: &str) -> String {
     version.replace([':', '/'], "_")
 }
@@ -119,9 +121,9 @@ fn candidate_version() -> Option<String> {
     parse_version(&shown.ok()?)
 }
 
-/// `apt-get update` needs root; says so when there is no way to be it.
-fn update_lists(wanted: &str) -> Result<()> {
-    println!("xtask: apt has no list with {wanted}; running apt-get update");
+/// Runs `apt-get update`, with `sudo -n` if needed; the error says what to do without root.
+fn update_lists(package: &str) -> Result<()> {
+    println!("xtask: apt has no package {package}; running apt-get update");
     let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
     let mut update = if is_root {
         Command::new("apt-get")
@@ -131,24 +133,26 @@ fn update_lists(wanted: &str) -> Result<()> {
         sudo
     } else {
         return Err(
-            "apt's package lists are missing, and `apt-get update` needs root: run it once"
-                .to_owned(),
+            "apt's package lists are missing or outdated; run `apt-get update` as root".to_owned()
         );
     };
     output(update.args(["update", "--quiet=2"])).map(drop).map_err(|error| {
-        format!("{error} (apt's package lists are missing; run `apt-get update` as root once)")
+        format!(
+            "{error} (apt's package lists are missing or outdated; run `apt-get update` as root)"
+        )
     })
 }
 
-/// These packages and those that they depend on, as far as they are wanted, by asking apt.
+/// `of` and its transitive dependencies for which `is_wanted` returns true, as reported by
+/// `apt-cache depends`.
 pub(crate) fn with_dependencies(
     of: &[&str],
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>> {
     let mut packages: Vec<String> = of.iter().map(|&name| name.to_owned()).collect();
-    let mut asked = 0;
-    while asked < packages.len() {
-        let printed = output(Command::new("apt-cache").args(["depends", &packages[asked]]))?;
+    let mut resolved = 0;
+    while resolved < packages.len() {
+        let printed = output(Command::new("apt-cache").args(["depends", &packages[resolved]]))?;
         for name in parse_depends(&printed).filter(|name| is_wanted(name)) {
             if !packages.iter().any(|known| known == name) {
                 packages.push(name.to_owned());
@@ -157,17 +161,17 @@ pub(crate) fn with_dependencies(
         if packages.len() > PACKAGES_MAX {
             return Err(format!("{} needs more than {PACKAGES_MAX} packages", of.join(", ")));
         }
-        asked += 1;
+        resolved += 1;
     }
     Ok(packages)
 }
 
-/// The version in what `apt-cache show` prints.
+/// The version in the output of `apt-cache show`.
 fn parse_version(shown: &str) -> Option<String> {
     shown.lines().find_map(|line| Some(line.strip_prefix("Version: ")?.trim().to_owned()))
 }
 
-/// What a package depends on, in what `apt-cache depends` prints. Of alternatives (`|`) all.
+/// The dependencies in the output of `apt-cache depends`, with all alternatives (`|Depends`).
 fn parse_depends(printed: &str) -> impl Iterator<Item = &str> {
     let depends = printed.lines().filter_map(|line| {
         let line = line.trim_start();
@@ -176,27 +180,28 @@ fn parse_depends(printed: &str) -> impl Iterator<Item = &str> {
     depends.map(str::trim)
 }
 
-/// Two that bring apt's lists at once would be in each other's way.
+/// Serializes the use of apt: concurrent runs would contend for apt's locks.
 static APT: Mutex<()> = Mutex::new(());
 
-/// Leaves these packages unpacked below a folder, once. Nothing is installed.
+/// Unpacks these packages below a folder, unless that was done. Nothing is installed.
 pub(crate) fn unpacked(folder: &Path, packages: &[&str]) -> Result<()> {
     let these = || Ok(packages.iter().map(|&name| name.to_owned()).collect());
     unpacked_with(folder, packages, these)
 }
 
-/// The same with the packages that those of `wanted` take, found once apt has its lists.
+/// Like [`unpacked`], for the packages that `packages` returns; it is called again after an update
+/// of apt's lists. `names` are those that messages mention.
 pub(crate) fn unpacked_with(
     folder: &Path,
-    wanted: &[&str],
+    names: &[&str],
     packages: impl Fn() -> Result<Vec<String>>,
 ) -> Result<()> {
-    let _turn = APT.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = APT.lock().unwrap_or_else(PoisonError::into_inner);
     if folder.join(STAMP).is_file() {
         return Ok(());
     }
-    println!("xtask: fetching {}", wanted.join(", "));
-    // What an interrupted run left is of no use.
+    println!("xtask: fetching {}", names.join(", "));
+    // An interrupted run may have left an incomplete folder.
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let download = || {
@@ -205,17 +210,17 @@ pub(crate) fn unpacked_with(
         download.args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"]).args(&packages);
         output(download.current_dir(folder)).map(drop)
     };
-    // Lists that are missing, or older than what the archive has, are brought once.
+    // Downloads fail if apt's lists are missing or outdated, so they are updated once.
     if download().is_err() {
-        update_lists(wanted[0])?;
+        update_lists(names[0])?;
         download()?;
     }
     unpack_all(folder)?;
     let stamp = folder.join(STAMP);
-    fs::write(&stamp, wanted.join("\n")).map_err(|error| format!("{}: {error}", stamp.display()))
+    fs::write(&stamp, names.join("\n")).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
-/// Unpacks every package in a folder beside it, and deletes it.
+/// Unpacks every package in a folder into that folder, and deletes the package files.
 fn unpack_all(folder: &Path) -> Result<()> {
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for package in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -227,19 +232,19 @@ fn unpack_all(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Unpacks the compiler.
+/// Unpacks the compiler's packages and removes what is not needed.
 fn unpack(folder: &Path) -> Result<()> {
     unpack_all(folder)?;
     prune(&folder.join("usr/src"));
     if compiler(folder).is_file() {
         Ok(())
     } else {
-        Err(format!("the packages hold no {}", compiler(Path::new("")).display()))
+        Err(format!("the packages contain no {}", compiler(Path::new("")).display()))
     }
 }
 
-/// Deletes the compiler's own source, most of the unpacked bytes: only the
-/// standard library is ever built. What cannot be deleted does no harm.
+/// Deletes the compiler's own source, which is most of the unpacked bytes: only the standard
+/// library is built from source. Errors are ignored, as extra files do no harm.
 fn prune(sources: &Path) {
     let listed = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
     for release in listed(sources) {
@@ -249,14 +254,14 @@ fn prune(sources: &Path) {
     }
 }
 
-/// A folder in the making. Others never see it half done: it gets its name
-/// when it is whole, and is deleted when it does not become so.
-struct Making {
+/// A temporary folder that is renamed into place when it is complete, so that other processes never
+/// see it incomplete. Deleted on drop if it is unfinished.
+struct Staging {
     folder: PathBuf,
 }
 
-impl Making {
-    const PREFIX: &str = ".making-";
+impl Staging {
+    const PREFIX: &str = ".staging-";
 
     fn start(cache: &Path) -> Result<Self> {
         Self::sweep(cache);
@@ -265,7 +270,7 @@ impl Making {
         Ok(Self { folder })
     }
 
-    /// Deletes what runs that were killed left behind.
+    /// Deletes the folders of processes that no longer run.
     fn sweep(cache: &Path) {
         let entries = fs::read_dir(cache).into_iter().flatten();
         for folder in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -277,20 +282,21 @@ impl Making {
         }
     }
 
-    /// Names the folder. When another run was faster, its folder is as good.
-    fn finish(self, whole: &Path, version: &str) -> Result<PathBuf> {
+    /// Renames the folder to `target`. If another process has created `target` meanwhile, that one
+    /// is used.
+    fn finish(self, target: &Path, version: &str) -> Result<PathBuf> {
         let stamp = self.folder.join(STAMP);
         fs::write(&stamp, version).map_err(|error| format!("{}: {error}", stamp.display()))?;
-        if let Err(error) = fs::rename(&self.folder, whole)
-            && !whole.join(STAMP).is_file()
+        if let Err(error) = fs::rename(&self.folder, target)
+            && !target.join(STAMP).is_file()
         {
-            return Err(format!("{}: {error}", whole.display()));
+            return Err(format!("{}: {error}", target.display()));
         }
-        Ok(whole.to_owned())
+        Ok(target.to_owned())
     }
 }
 
-impl Drop for Making {
+impl Drop for Staging {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
@@ -301,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_the_one_apt_would_take() {
+    fn the_version_is_read_from_the_output_of_apt_cache() {
         let shown = "Package: rustc-web\nVersion: 1.96.0+dfsg1-1~deb12u2\nInstalled-Size: 13205\n";
         assert_eq!(parse_version(shown).as_deref(), Some("1.96.0+dfsg1-1~deb12u2"));
         assert_eq!(parse_version(""), None);
@@ -317,21 +323,21 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_does_not_part_a_search_path() {
+    fn a_folder_name_contains_no_colon() {
         assert_eq!(folder_name("1:1.96.0+dfsg1-1"), "1_1.96.0+dfsg1-1");
     }
 
     #[test]
-    fn a_folder_is_seen_whole_or_not_at_all() {
+    fn a_folder_is_visible_only_when_it_is_complete() {
         let cache = env::temp_dir().join(format!("convoke-xtask-{}", std::process::id()));
-        let whole = cache.join("1.0");
-        let abandoned = Making::start(&cache).unwrap().folder.clone();
-        assert!(!abandoned.exists(), "dropped unfinished, deleted");
+        let target = cache.join("1.0");
+        let abandoned = Staging::start(&cache).unwrap().folder.clone();
+        assert!(!abandoned.exists(), "deleted on drop");
 
-        assert_eq!(Making::start(&cache).unwrap().finish(&whole, "1.0"), Ok(whole.clone()));
-        assert_eq!(fs::read_to_string(whole.join(STAMP)).unwrap(), "1.0");
-        let second = Making::start(&cache).unwrap().finish(&whole, "1.0");
-        assert_eq!(second, Ok(whole), "another was faster");
+        assert_eq!(Staging::start(&cache).unwrap().finish(&target, "1.0"), Ok(target.clone()));
+        assert_eq!(fs::read_to_string(target.join(STAMP)).unwrap(), "1.0");
+        let second = Staging::start(&cache).unwrap().finish(&target, "1.0");
+        assert_eq!(second, Ok(target), "another process was faster");
         fs::remove_dir_all(&cache).unwrap();
     }
 }

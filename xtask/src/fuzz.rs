@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: the harness of each decoder, guided by coverage; whole members, by the
-//! program of the fuzz crate; and the property tests of the crates below with many more cases.
+//! `cargo xtask fuzz`: the harness of each decoder, guided by coverage; whole members, driven by
+//! the binary of the fuzz crate; and property tests with more cases than usual.
 
 use std::env;
 use std::path::Path;
@@ -11,45 +11,45 @@ use crate::process::{cargo, output, run as run_command};
 use crate::workspace::Workspace;
 use crate::{Result, binaries, modes};
 
-/// Seconds for each target, unless a number is given.
+/// Default duration of each target, in seconds.
 const SECONDS: u64 = 600;
 
-/// As Cargo.toml has it: overflows and failed assertions are panics.
+/// A profile of the root manifest: overflows and failed assertions are panics.
 const PROFILE: &str = "fuzz";
 
 /// Crates with property tests of structured input.
 const CRATES: [&str; 3] = ["convoke-wire", "convoke-grid", "convoke-gateway"];
 
-/// The name of these among the targets.
+/// Name of the target that runs the property tests.
 const PROPERTIES: &str = "properties";
 
-/// Cases of each property test in one run of it: as many runs as there is time for.
+/// Cases of each property test in one run; runs are repeated until the time is over.
 const CASES: u32 = 2_000;
 
-/// The variable that names a binary to test in place of the one that is built.
+/// Environment variable with the path of a member's binary to test instead of building one.
 const BINARY: &str = "CONVOKE_BIN";
 
-/// What precedes the file of one input.
+/// Option that names a file with one input.
 const INPUT: &str = "--input";
 
-/// Runs all targets, or those that are named, one after the other, each for as many
-/// seconds as the first word says; or a harness with one input.
-pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
+/// Runs all targets or the named ones in sequence, each for the number of seconds that the first
+/// argument gives; or one harness with one input.
+pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     let harnesses = harnesses::find(workspace)?;
-    if let [name, option, file] = words
+    if let [name, option, file] = args
         && option == INPUT
     {
         let harness = harnesses.iter().find(|harness| harness.name == *name);
-        let harness = harness.ok_or_else(|| format!("no harness is named {name:?}"))?;
+        let harness = harness.ok_or_else(|| format!("unknown harness {name:?}"))?;
         let built = harnesses::build(workspace, std::slice::from_ref(harness))?;
         return harnesses::run(workspace, &built, harness, &Input::File(Path::new(file)));
     }
-    let (seconds, names) = match words.split_first() {
+    let (seconds, names) = match args.split_first() {
         Some((first, rest)) => match first.parse() {
             Ok(seconds) => (seconds, rest),
-            Err(_) => (SECONDS, words),
+            Err(_) => (SECONDS, args),
         },
-        None => (SECONDS, words),
+        None => (SECONDS, args),
     };
     let is_chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
     let chosen: Vec<_> =
@@ -66,7 +66,7 @@ pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
         let known = harnesses.iter().map(|harness| &*harness.name);
         let known = known.chain(targets.iter().map(|target| &**target)).chain([PROPERTIES]);
         let known: Vec<_> = known.collect();
-        return Err(format!("no target {unknown:?}; there are {}", known.join(", ")));
+        return Err(format!("unknown target {unknown:?}; expected {}", known.join(", ")));
     }
     let mut failed = Vec::new();
     let mut note = |name: &str, done: Result<()>| {
@@ -97,11 +97,11 @@ pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
     }
     match failed.len() {
         0 => Ok(()),
-        count => Err(format!("{count} targets found something")),
+        count => Err(format!("{count} targets found failures")),
     }
 }
 
-/// The program of the fuzz crate.
+/// The binary of the fuzz crate.
 struct Program {
     executable: std::path::PathBuf,
     targets: Vec<String>,
@@ -131,7 +131,7 @@ impl Program {
     }
 }
 
-/// Runs the property tests again and again: each time they choose other cases.
+/// Runs the property tests repeatedly; each run chooses other cases.
 fn properties(workspace: &Workspace, duration: Duration) -> Result<()> {
     let mut test = cargo(workspace);
     test.args(["test", "--profile", PROFILE, "--lib"]);

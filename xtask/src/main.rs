@@ -1,7 +1,7 @@
-//! Set-up, build, run, test and bench: the project's own commands.
+//! The project's commands: build, run, test, fuzz and bench.
 //!
-//! Everything a fresh machine needs to build Convoke is brought by these, and
-//! nothing is done twice: each command may be repeated at will.
+//! They download the tools that a build or a test needs, and skip work that was done before, so
+//! each can be repeated at any time.
 
 mod binaries;
 mod chaos;
@@ -28,43 +28,43 @@ use workspace::Workspace;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  run [-- OPTIONS]   build, then start a member on this machine only; in a second
-                     terminal, the same command starts one that joins it
-  test [FILTER …]    build, fetch the clients, suites and DNS servers that tests use, then
-                     every test of host and modes
-  test --examples    build, then the example modes in each language, with the tools
-                     they take, and what the tests do with them
-  build              modes and host; the binary is target/release/convoke
-  modes              the built-in modes only: components in target/modes
-  bench NAME         build, then one bench
-  bindings           after a change of wit/: what projects in C and Go carry of it
-  soak [TIMES]       every simulation with TIMES (10) times the seeds of a test, starting
-                     at an arbitrary one
+  run [-- OPTIONS]   builds, and starts a member that listens on this machine only; run it
+                     again in a second terminal for a second member, which joins the first
+  test [FILTER …]    builds, downloads the client libraries, test suites and DNS servers that
+                     tests use, and runs all tests of host and modes
+  test --examples    builds, then builds and tests the example modes in each language, and runs
+                     the host's tests that use them; downloads tools that are missing
+  build              builds modes and host; the binary is target/release/convoke
+  modes              builds the built-in modes only: components in target/modes
+  bench NAME         builds, and runs one bench
+  bindings           regenerates the bindings of the templates in C and Go after a change in wit/
+  soak [TIMES]       runs every simulation with TIMES (default 10) times as many seeds as a test,
+                     starting at an arbitrary seed
   chaos [MINUTES] [SEED] [OPTIONS]
-                     build, then clients on real members under faults for 10 minutes;
-                     every answer is checked against what the data promises
+                     builds, and runs clients against real members under faults for 10 minutes;
+                     all answers are checked against the guarantees of the data
   chaos --check FILE checks a history that such a run has written
   fuzz [SECONDS] [TARGET …]
-                     build with every overflow and assertion a panic, then the harness of
-                     each decoder with inputs that libFuzzer finds, mutated input and random
-                     commands for members, and property tests, 600 s each; all, or those that
-                     are named, as in fuzz 60 wire-datagram
+                     builds with panics on overflow and failed assertions, and runs targets for
+                     SECONDS (default 600) each: the harness of each decoder with libFuzzer,
+                     malformed input and random commands for members, and property tests; all
+                     targets by default, or those named, as in fuzz 60 wire-datagram
   fuzz TARGET --input FILE
-                     build, then the harness of a decoder with one input, such as a finding
-  peers hazelcast    build, then the configuration files of tests/peers/hazelcast as
-                     Hazelcast itself reads them, against what Convoke makes of them
-  help               this page
+                     builds, and runs the harness of a decoder with one input, such as a finding
+  peers hazelcast    builds, and compares how Hazelcast and Convoke read the configuration
+                     files of tests/peers/hazelcast
+  help               prints this help
 
 environment:
-  CARGO_TARGET_DIR            where to build instead of target
-  CONVOKE_BIN                 of chaos and fuzz: test this binary instead of building one
-  CONVOKE_WASM_TOOLCHAIN      `installed`, `rustup` or `debian`: this compiler for the
-                              modes, no other
-  XDG_CACHE_HOME              where the Debian compiler is kept (default ~/.cache)";
+  CARGO_TARGET_DIR            build folder in place of target
+  CONVOKE_BIN                 for chaos and fuzz: binary to test instead of building one
+  CONVOKE_WASM_TOOLCHAIN      compiler for the modes: `installed`, `rustup` or `debian`
+                              (default: the first that is available)
+  XDG_CACHE_HOME              parent of the folder with Debian's compiler (default ~/.cache)";
 
 const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, fuzz, peers, help";
 
-/// The error is a message for the user of the command.
+/// The error is a message for the user.
 type Result<T> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {
@@ -90,24 +90,26 @@ fn main() -> ExitCode {
                     _ => Ok(()),
                 })
                 .and_then(|()| suites::bench(&workspace, name)),
-            _ => return usage_error("bench takes one NAME: cargo xtask bench NAME"),
+            _ => return usage_error("bench needs one NAME: cargo xtask bench NAME"),
         },
         "soak" => match rest.first().map_or(Ok(suites::SOAK_TIMES), |times| times.parse()) {
             Ok(times) if rest.len() <= 1 => suites::soak(&workspace, times),
-            _ => return usage_error("soak takes one whole number: cargo xtask soak 10"),
+            _ => return usage_error("soak accepts one integer: cargo xtask soak 10"),
         },
         "chaos" => chaos::run(&workspace, rest),
         "fuzz" => fuzz::run(&workspace, rest),
         "peers" => match rest {
             [name] => peers::run(&workspace, name),
-            _ => return usage_error("peers takes one NAME: cargo xtask peers hazelcast"),
+            _ => return usage_error("peers needs one NAME: cargo xtask peers hazelcast"),
         },
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())
         }
         unknown => {
-            return usage_error(&format!("no command {unknown:?}; there are {COMMANDS}"));
+            return usage_error(&format!(
+                "unknown command {unknown:?}; expected one of {COMMANDS}"
+            ));
         }
     };
     match done {

@@ -1,5 +1,5 @@
-//! The built-in modes: compiled, made into components, and compiled again
-//! ahead of time for the machine that the binary runs on.
+//! The built-in modes: compiled to core modules, made into components, and precompiled for the
+//! machine that the binary runs on.
 
 use std::fs;
 use std::path::Path;
@@ -12,11 +12,11 @@ use crate::toolchain::Toolchain;
 use crate::workspace::Workspace;
 use crate::{Result, toolchain};
 
-/// The built-in modes, as their crates' libraries are called.
+/// The names of the built-in modes, which are also the library names of their crates.
 const MODES: &[&str] = &["multicast", "tcpip", "dns", "kubernetes", "domain"];
 
-/// Leaves `target/modes/<mode>.wasm`, a component, and `<mode>.cwasm`, its
-/// compiled form that the binary embeds, for each mode.
+/// Builds for each mode `target/modes/<mode>.wasm`, a component, and `<mode>.cwasm`, its
+/// precompiled form, which the binary embeds.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     compile(workspace, &Toolchain::find()?)?;
     let folder = workspace.modes();
@@ -29,7 +29,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     precompile(workspace, &folder)
 }
 
-/// The modes and then the binary, which embeds them.
+/// Builds the modes and then the binary, which embeds them.
 pub(crate) fn build_host(workspace: &Workspace) -> Result<()> {
     build(workspace)?;
     build_binary(workspace, "convoke")
@@ -45,27 +45,27 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
     for mode in MODES {
         build.arg("--package").arg(format!("convoke-mode-{mode}"));
     }
-    toolchain.drive(&mut build);
+    toolchain.configure(&mut build);
     run(&mut build)
 }
 
-/// Wraps a core module. What is there and equal is left untouched, so that
-/// nothing is built again for it.
+/// Makes a component of a core module. An existing equal file is left untouched, so that nothing is
+/// rebuilt because of its time stamp.
 pub(crate) fn make_component(core: &Path, component: &Path) -> Result<()> {
     let module = fs::read(core).map_err(|error| format!("{}: {error}", core.display()))?;
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(&module)
         .and_then(|encoder| encoder.encode())
-        .map_err(|error| format!("{} makes no component: {error:#}", core.display()))?;
+        .map_err(|error| format!("{} cannot be made a component: {error:#}", core.display()))?;
     if fs::read(component).is_ok_and(|present| present == encoded) {
         return Ok(());
     }
     fs::write(component, encoded).map_err(|error| format!("{}: {error}", component.display()))
 }
 
-/// Compiles ahead of time, with the engine that the binary has. The compiler
-/// itself leaves alone what is up to date.
+/// Precompiles the components with the same engine as the binary's. `convoke-precompile` skips
+/// files that are up to date.
 fn precompile(workspace: &Workspace, folder: &Path) -> Result<()> {
     build_binary(workspace, "convoke-precompile")?;
     let mut compiler = Command::new(workspace.target.join("release/convoke-precompile"));
@@ -75,8 +75,8 @@ fn precompile(workspace: &Workspace, folder: &Path) -> Result<()> {
     run(&mut compiler)
 }
 
-/// Builds one binary of the workspace. Features are those of the whole
-/// workspace for each, or the Wasm engine would be compiled once for every set.
+/// Builds one binary of the workspace. `--workspace` unifies the features of all crates; otherwise
+/// the Wasm engine would be compiled once per set of features.
 pub(crate) fn build_binary(workspace: &Workspace, name: &str) -> Result<()> {
     run(cargo(workspace).args(["build", "--release", "--workspace", "--bin", name]))
 }
@@ -87,20 +87,20 @@ mod tests {
 
     use super::*;
 
-    /// The interfaces that a component asks for, and those it offers.
+    /// The interfaces that a component imports and those that it exports.
     fn interfaces(component: &Path) -> (Vec<String>, Vec<String>) {
         let bytes = fs::read(component).expect("made by `cargo xtask modes`");
         let DecodedWasm::Component(resolve, world) = decode(&bytes).expect("a component") else {
             panic!("{} is a package, not a component", component.display());
         };
         let world = &resolve.worlds[world];
-        let asked = world.imports.keys().map(|key| resolve.name_world_key(key)).collect();
-        let offered = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
-        (asked, offered)
+        let imports = world.imports.keys().map(|key| resolve.name_world_key(key)).collect();
+        let exports = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
+        (imports, exports)
     }
 
     #[test]
-    fn the_modes_ask_for_what_they_need_and_nothing_else() {
+    fn the_modes_import_only_what_they_need() {
         const TYPES: &str = "convoke:discovery/types@0.1.0";
         const LOG: &str = "convoke:host/log@0.1.0";
         const DNS: &str = "convoke:host/dns@0.1.0";
@@ -119,9 +119,9 @@ mod tests {
         let folder = Workspace::here().modes();
         assert_eq!(expected.iter().map(|(mode, ..)| *mode).collect::<Vec<_>>(), MODES);
         for &(mode, imports, exports) in expected {
-            let (asked, offered) = interfaces(&folder.join(format!("{mode}.wasm")));
-            assert_eq!(sorted(asked), sorted(imports), "imports of {mode}");
-            assert_eq!(sorted(offered), sorted(exports), "exports of {mode}");
+            let (imported, exported) = interfaces(&folder.join(format!("{mode}.wasm")));
+            assert_eq!(sorted(imported), sorted(imports), "imports of {mode}");
+            assert_eq!(sorted(exported), sorted(exports), "exports of {mode}");
         }
     }
 

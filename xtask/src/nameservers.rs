@@ -1,11 +1,11 @@
-//! DNS servers that tests ask: Debian's packages, unpacked below the target folder.
+//! DNS servers that tests query: Debian packages, unpacked below the target folder.
 
 use crate::Result;
 use crate::debian;
 use crate::workspace::Workspace;
 
-/// Their packages, and whether a folder becomes a root of its own for its server: Knot Resolver
-/// reads its modules from `/usr/lib` and nowhere else.
+/// Packages of the servers, and whether the server runs with its folder as root directory (chroot):
+/// Knot Resolver only loads modules from `/usr/lib`.
 const SERVERS: [(&str, bool); 5] = [
     ("dnsmasq-base", false),
     ("unbound", false),
@@ -14,14 +14,14 @@ const SERVERS: [(&str, bool); 5] = [
     ("knot-resolver", true),
 ];
 
-/// Libraries of any machine that can run this; a root of its own needs them as well.
-const EVERYWHERE: [&str; 3] = ["libc6", "libgcc-s1", "libstdc++6"];
+/// Libraries that every machine has; a root directory needs its own copies.
+const BASE_LIBRARIES: [&str; 3] = ["libc6", "libgcc-s1", "libstdc++6"];
 
-/// What they need besides libraries.
-const BESIDES: [&str; 3] = ["bind9-libs", "dns-root-data", "zlib1g"];
+/// Packages that the servers need and whose names do not begin with `lib`.
+const OTHERS: [&str; 3] = ["bind9-libs", "dns-root-data", "zlib1g"];
 
-/// Leaves each server and its libraries in a folder of its own below `target/nameservers`,
-/// once. One that cannot be had does not keep the others.
+/// Unpacks each server with its libraries into a folder below `target/nameservers`, unless that was
+/// done. If one server fails, the others are still unpacked.
 pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
     debian::check_tools()?;
     let folder = workspace.target.join("nameservers");
@@ -37,10 +37,10 @@ pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// Libraries are; what configures a system is not.
+/// Whether a dependency is unpacked: libraries are, packages that configure a system are not.
 fn is_needed(package: &str, is_root: bool) -> bool {
-    let is_library = package.starts_with("lib") && (is_root || !EVERYWHERE.contains(&package));
-    is_library || BESIDES.contains(&package)
+    let is_library = package.starts_with("lib") && (is_root || !BASE_LIBRARIES.contains(&package));
+    is_library || OTHERS.contains(&package)
 }
 
 #[cfg(test)]
@@ -48,7 +48,7 @@ mod tests {
     use super::is_needed;
 
     #[test]
-    fn libraries_are_followed_and_what_configures_a_system_is_not() {
+    fn libraries_are_unpacked_and_configuration_is_not() {
         for package in ["bind9-libs", "liblua5.1-0", "libuv1", "dns-root-data"] {
             assert!(is_needed(package, false), "{package}");
         }

@@ -1,5 +1,5 @@
-//! `cargo xtask peers`: what other programs make of the same input, against what Convoke makes of
-//! it. Outside of CI, which compares with what is recorded here.
+//! `cargo xtask peers`: compares how other software and Convoke read the same input. Not part of
+//! CI, which compares with the values recorded here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,35 +11,36 @@ use crate::process::{find, output, run as run_command};
 use crate::workspace::Workspace;
 use crate::{Result, debian, modes};
 
-/// The version of Hazelcast whose values are recorded; the page of the comparison names the same.
+/// The version of Hazelcast whose values are recorded; also named on the page with the comparison.
 const HAZELCAST: &str = "5.7.0";
-/// What Maven calls it, and the plugin that copies it.
+/// Maven's coordinates of Hazelcast, and the goal that downloads it.
 const ARTIFACT: &str = "com.hazelcast:hazelcast";
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy";
-/// Debian's package of Java, for machines without one.
+/// Debian's package of a Java compiler, for machines without one.
 const JDK: &str = "openjdk-17-jdk-headless";
-/// … and the runtime that it stands on.
+/// The Java runtime that the compiler's package depends on.
 const JRE: &str = "openjdk-17-jre-headless";
-/// Before the lines of an `.env` file that are system properties.
+/// Prefix of the lines of an `.env` file that are system properties.
 const VARIABLE: &str = "variable ";
 
-/// Compares with one of them.
+/// Compares with one peer.
 pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
     match name {
         "hazelcast" => hazelcast(workspace),
-        unknown => Err(format!("no peer {unknown:?}; there is hazelcast")),
+        unknown => Err(format!("unknown peer {unknown:?}; expected hazelcast")),
     }
 }
 
-/// Records what Hazelcast reads in the files of the corpus, then compares and writes the page.
+/// Records the values that Hazelcast reads from the files of the corpus, then compares them with
+/// Convoke's and writes the page.
 fn hazelcast(workspace: &Workspace) -> Result<()> {
     let folder = workspace.root.join("tests/peers/hazelcast");
     let (java, jar) = (java(workspace)?, jar(workspace)?);
     let mut recorded = format!(
-        "# What Hazelcast {HAZELCAST} reads in each file of the corpus; written by\n\
+        "# Values that Hazelcast {HAZELCAST} reads from each file of the corpus; written by\n\
          # `cargo xtask peers hazelcast`.\n"
     );
-    // A file with an environment of its own has a run of its own.
+    // A file with an `.env` file is read in a separate run, with that environment.
     let (alone, together): (Vec<_>, Vec<_>) =
         corpus(&folder)?.into_iter().partition(|file| environment(file).is_file());
     let runs = alone.iter().map(std::slice::from_ref).chain([together.as_slice()]);
@@ -47,7 +48,7 @@ fn hazelcast(workspace: &Workspace) -> Result<()> {
     for files in runs.filter(|files| !files.is_empty()) {
         let printed = output(&mut effective(&java, &jar, &folder, files)?)?;
         let mut rest = printed.as_str();
-        // Each file begins with its name in brackets; no line of values does.
+        // Each section begins with a file's name in brackets; no value line does.
         while let Some(start) = rest.strip_prefix('[') {
             let end = start.find("\n[").map_or(rest.len(), |end| end + 2);
             let (section, after) = rest.split_at(end);
@@ -70,10 +71,10 @@ fn hazelcast(workspace: &Workspace) -> Result<()> {
     run_command(peers.arg("hazelcast").env("CONVOKE_BIN", workspace.binary()))
 }
 
-/// The program that prints what Hazelcast reads in these files.
+/// The command that prints the values that Hazelcast reads from these files.
 fn effective(java: &Path, jar: &Path, folder: &Path, files: &[PathBuf]) -> Result<Command> {
     let mut program = Command::new(java);
-    // Files import others relative to where the program runs.
+    // Imports in the files are relative to the working directory.
     program.current_dir(folder.join("corpus"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HZ_") {
@@ -99,13 +100,13 @@ fn effective(java: &Path, jar: &Path, folder: &Path, files: &[PathBuf]) -> Resul
     Ok(program)
 }
 
-/// The files of the corpus, in order.
+/// The files of the corpus, sorted.
 fn corpus(folder: &Path) -> Result<Vec<PathBuf>> {
     let folder = folder.join("corpus");
-    let in_words = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let cannot_read = |error: std::io::Error| format!("{}: {error}", folder.display());
     let mut files = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(in_words)? {
-        let path = entry.map_err(in_words)?.path();
+    for entry in fs::read_dir(&folder).map_err(cannot_read)? {
+        let path = entry.map_err(cannot_read)?.path();
         if path.extension().is_some_and(|extension| extension == "xml" || extension == "yaml") {
             files.push(path);
         }
@@ -118,7 +119,7 @@ fn environment(file: &Path) -> PathBuf {
     file.with_extension("env")
 }
 
-/// Hazelcast, from Maven's registry as this machine reaches it.
+/// The path of Hazelcast's jar; downloaded with Maven if it is missing.
 fn jar(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("peers/hazelcast");
     let jar = folder.join(format!("hazelcast-{HAZELCAST}.jar"));
@@ -127,20 +128,20 @@ fn jar(workspace: &Workspace) -> Result<PathBuf> {
     }
     if find("mvn").is_none() {
         return Err(format!(
-            "there is no mvn; install Maven, or copy hazelcast-{HAZELCAST}.jar to {}",
+            "mvn is not installed; install Maven, or copy hazelcast-{HAZELCAST}.jar to {}",
             folder.display()
         ));
     }
-    println!("xtask: fetching {ARTIFACT}:{HAZELCAST}");
+    println!("xtask: downloading {ARTIFACT}:{HAZELCAST}");
     let mut copy = Command::new("mvn");
     copy.args(["--quiet", "--batch-mode", COPY]);
     copy.arg(format!("-Dartifact={ARTIFACT}:{HAZELCAST}"));
     copy.arg(format!("-DoutputDirectory={}", folder.display()));
     run_command(&mut copy)?;
-    if jar.is_file() { Ok(jar) } else { Err(format!("Maven left no {}", jar.display())) }
+    if jar.is_file() { Ok(jar) } else { Err(format!("Maven did not create {}", jar.display())) }
 }
 
-/// A Java that runs source files: this machine's, or Debian's unpacked.
+/// A Java that can run source files: the installed one, or Debian's, unpacked.
 fn java(workspace: &Workspace) -> Result<PathBuf> {
     let has_compiler = |java: &Path| {
         output(Command::new(java).arg("--list-modules"))
@@ -155,5 +156,5 @@ fn java(workspace: &Workspace) -> Result<PathBuf> {
     let found = fs::read_dir(&machines).into_iter().flatten().flatten();
     let mut found = found.map(|entry| entry.path().join("bin/java"));
     let java = found.find(|java| java.is_file());
-    java.ok_or_else(|| format!("{JDK} left no java below {}", machines.display()))
+    java.ok_or_else(|| format!("{JDK} contains no java below {}", machines.display()))
 }

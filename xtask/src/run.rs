@@ -1,4 +1,4 @@
-//! `cargo xtask run`: a member on this machine, to try things out.
+//! `cargo xtask run`: starts a member that only members on this machine can join.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::Result;
 use crate::workspace::Workspace;
 
-/// The subcommands of the binary, and the options of a try-out that each takes.
+/// The subcommands of the binary, and the default options that are added for each.
 const SUBCOMMANDS: [(&str, &[&[&str]]); 5] = [
     ("discover", &[LOOPBACK]),
     ("domain", &[LOOPBACK]),
@@ -15,25 +15,25 @@ const SUBCOMMANDS: [(&str, &[&[&str]]); 5] = [
     ("config", &[]),
 ];
 
-/// Members that are tried out meet on this machine and nowhere else.
+/// Restricts members to this machine.
 const LOOPBACK: &[&str] = &["--interfaces", "127.0.0.1"];
 
-/// A second member on this machine finds port 8080 taken.
+/// Lets a second member on this machine choose a port if 8080 is in use.
 const ANY_HTTP_PORT: &[&str] = &["--auto-bind-http"];
 
-/// Options of the binary that stand alone, as [`name`] writes them. The word
-/// after any other option is its value.
+/// Options of the binary without a value, as normalized by [`name`]. The argument after any other
+/// option is its value.
 const FLAGS: [&str; 4] = ["lite", "autobindhttp", "nocluster", "help"];
 
-/// Becomes the binary, so that signals and the terminal are its own. Returns
-/// only when that fails.
+/// Replaces this process with the binary, which thus receives signals and the terminal directly.
+/// Returns only on failure.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     let binary = workspace.binary();
     let error = Command::new(&binary).args(with_defaults(args)).exec();
     Err(format!("{} cannot be started: {error}", binary.display()))
 }
 
-/// The options as typed, and those of a try-out that were not given.
+/// The given arguments, with the default options that they lack.
 fn with_defaults(args: &[String]) -> Vec<String> {
     let args = args.strip_prefix(&["--".to_owned()]).unwrap_or(args);
     let (at, defaults) = match subcommand(args) {
@@ -41,32 +41,32 @@ fn with_defaults(args: &[String]) -> Vec<String> {
         None => (0, &[LOOPBACK, ANY_HTTP_PORT][..]),
     };
     let missing = defaults.iter().filter(|option| !is_given(option[0], args));
-    let added = missing.copied().flatten().map(|&word| word.to_owned());
+    let added = missing.copied().flatten().map(|&arg| arg.to_owned());
     let (before, after) = args.split_at(at);
     before.iter().cloned().chain(added).chain(after.iter().cloned()).collect()
 }
 
-/// Where the subcommand stands, and the options it takes.
+/// The index of the subcommand, and its default options.
 fn subcommand(args: &[String]) -> Option<(usize, &'static [&'static [&'static str]])> {
-    args.iter().enumerate().find_map(|(at, word)| {
+    args.iter().enumerate().find_map(|(at, arg)| {
         let is_value = at.checked_sub(1).is_some_and(|before| takes_value(&args[before]));
-        let (_, options) = SUBCOMMANDS.iter().find(|(name, _)| name == word)?;
+        let (_, options) = SUBCOMMANDS.iter().find(|(name, _)| name == arg)?;
         (!is_value).then_some((at, *options))
     })
 }
 
-fn takes_value(word: &str) -> bool {
-    name(word).is_some_and(|name| !FLAGS.contains(&name.as_str())) && !word.contains('=')
+fn takes_value(arg: &str) -> bool {
+    name(arg).is_some_and(|name| !FLAGS.contains(&name.as_str())) && !arg.contains('=')
 }
 
 fn is_given(option: &str, args: &[String]) -> bool {
-    args.iter().any(|word| name(word).is_some() && name(word) == name(option))
+    args.iter().any(|arg| name(arg).is_some() && name(arg) == name(option))
 }
 
-/// An option's name without its spelling: `--auto-bind-http`, `--autoBindHttp`
-/// and `--autobindhttp=true` are one.
-fn name(word: &str) -> Option<String> {
-    let (name, _value) = word.split_once('=').unwrap_or((word, ""));
+/// The normalized name of an option: `--auto-bind-http`, `--autoBindHttp` and `--autobindhttp=true`
+/// have the same.
+fn name(arg: &str) -> Option<String> {
+    let (name, _value) = arg.split_once('=').unwrap_or((arg, ""));
     Some(name.strip_prefix("--")?.replace('-', "").to_lowercase())
 }
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_meets_others_on_this_machine_only() {
+    fn a_member_uses_loopback_only() {
         becomes("", "--interfaces 127.0.0.1 --auto-bind-http");
         becomes("--", "--interfaces 127.0.0.1 --auto-bind-http");
         becomes("-- --lite", "--interfaces 127.0.0.1 --auto-bind-http --lite");
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_in_any_spelling_is_left_alone() {
+    fn given_options_are_kept_in_any_spelling() {
         becomes("-- --interfaces 10.0.*.*", "--auto-bind-http --interfaces 10.0.*.*");
         becomes("-- --interfaces=eth0", "--auto-bind-http --interfaces=eth0");
         becomes("-- --Interfaces eth0", "--auto-bind-http --Interfaces eth0");
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subcommand_gets_only_what_it_takes() {
+    fn a_subcommand_gets_only_its_own_options() {
         becomes("-- discover", "discover --interfaces 127.0.0.1");
         becomes(
             "discover --cluster-mode tcpip:::1",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subcommand_is_found_behind_options_and_not_mistaken_for_a_value() {
+    fn a_subcommand_is_found_after_options_and_values_are_skipped() {
         becomes("--config a.toml members", "--config a.toml members");
         becomes("--lite members", "--lite members");
         becomes("--name=a members", "--name=a members");

@@ -1,6 +1,7 @@
-//! The compiler for the modes. Three routes lead to one, tried in this order:
-//! a compiler that has the target already, a Debian compiler fetched earlier (no waiting for a network that is not there),
-//! `rustup target add`, and last Debian's packages ([`debian`]).
+//! The compiler for the modes, from the first of these sources that has one: the installed
+//! compiler, if it has the target; Debian's compiler, if downloaded earlier (before rustup, which
+//! would wait for a network that may be missing); `rustup target add`; Debian's packages
+//! ([`debian`]).
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,28 +14,29 @@ use std::time::Duration;
 use crate::process::{find, output, run_within};
 use crate::{Result, debian};
 
-/// What the modes are compiled for: no WASI, so a mode imports only what it asks for.
+/// The target of the modes: without WASI, so a mode imports only what it uses.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Forces one route, for tests and for machines where another misleads.
+/// Environment variable that selects one source, for tests and for machines where another does not
+/// work.
 const ROUTE_VARIABLE: &str = "CONVOKE_WASM_TOOLCHAIN";
 
-/// What `rustup target add` may take; it fetches some 20 MB.
+/// Time limit of `rustup target add`, which downloads about 20 MB.
 const RUSTUP_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// A compiler for [`TARGET`].
 #[derive(Debug)]
 pub(crate) enum Toolchain {
-    /// The one that builds the host has the target.
+    /// The compiler that builds the host; it has the target.
     Installed,
-    /// Debian's, which has the standard library as source only: cargo builds
-    /// it along, and another compiler's linker links.
+    /// Debian's, which includes the standard library only as source: cargo builds it as well, and a
+    /// linker from elsewhere links.
     Debian { root: PathBuf, linker: PathBuf },
 }
 
 impl Toolchain {
-    /// Finds or fetches one, and says in a line which. When no route leads
-    /// anywhere, the error says why for each.
+    /// Finds or downloads a compiler, and prints which one is used. If no source has one, the error
+    /// lists the reason for each.
     pub(crate) fn find() -> Result<Self> {
         let only = match env::var(ROUTE_VARIABLE) {
             Ok(route) if !route.is_empty() => Some(Route::parse(&route)?),
@@ -43,53 +45,53 @@ impl Toolchain {
         let routes = only.map_or_else(|| Route::ALL.to_vec(), |only| vec![only]);
         let mut tried = Vec::new();
         for route in routes {
-            match route.take() {
+            match route.get() {
                 Ok(toolchain) => {
-                    println!("xtask: modes are compiled with {}", route.in_words());
+                    println!("xtask: compiling modes with {}", route.description());
                     return Ok(toolchain);
                 }
-                Err(why) => tried.push(format!("  {}: {why}", route.in_words())),
+                Err(error) => tried.push(format!("  {}: {error}", route.description())),
             }
         }
         Err(format!(
-            "no compiler for {TARGET}, which the built-in modes need; tried\n{}\n  What to do: \
-             `rustup target add {TARGET}` where rustup can fetch, or install the target's \
-             standard library with the package manager that brought Rust; on Debian or Ubuntu, \
+            "no compiler for {TARGET}, which the built-in modes need; tried:\n{}\n  Run \
+             `rustup target add {TARGET}`, or install the target's \
+             standard library with the package manager that installed Rust; on Debian or Ubuntu, \
              make the packages rustc-web and rust-web-src available to apt.",
             tried.join("\n")
         ))
     }
 
-    /// Lets cargo build for [`TARGET`] with this compiler.
-    pub(crate) fn drive(&self, cargo: &mut Command) {
+    /// Configures a cargo command to build for [`TARGET`] with this compiler.
+    pub(crate) fn configure(&self, cargo: &mut Command) {
         let Self::Debian { root, linker } = self else { return };
         let libraries = debian::library_folders(root);
         let others = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-        // An empty entry would mean the current folder of cargo.
+        // An empty entry would mean cargo's working directory.
         let others_given =
             env::split_paths(&others).filter(|folder| !folder.as_os_str().is_empty());
         let libraries = libraries.into_iter().chain(others_given);
         cargo
             .arg("-Zbuild-std=core,alloc,std,panic_abort")
             .env("RUSTC", debian::compiler(root))
-            // A stable compiler; building the standard library is not.
+            // Allows `-Zbuild-std` with a stable compiler.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("LD_LIBRARY_PATH", env::join_paths(libraries).unwrap_or_default())
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
     }
 }
 
-/// Writes a wrapper of cargo that builds for [`TARGET`] with `toolchain`, for projects whose
-/// Makefile uses `CARGO`. `None` if the installed cargo does that.
+/// Writes a wrapper script of cargo that builds for [`TARGET`] with `toolchain`, for projects whose
+/// Makefile uses `CARGO`. Returns `None` if the installed cargo needs no wrapper.
 pub(crate) fn write_cargo(toolchain: &Toolchain, folder: &Path) -> Result<Option<PathBuf>> {
     let Toolchain::Debian { .. } = toolchain else { return Ok(None) };
-    let mut driven = Command::new("cargo");
-    toolchain.drive(&mut driven);
+    let mut configured = Command::new("cargo");
+    toolchain.configure(&mut configured);
     let quoted = |text: &OsStr| format!("'{}'", text.to_string_lossy().replace('\'', "'\\''"));
-    let variables = driven.get_envs().filter_map(|(name, value)| {
+    let variables = configured.get_envs().filter_map(|(name, value)| {
         Some(format!("    export {}={}\n", name.to_string_lossy(), quoted(value?)))
     });
-    let arguments: Vec<String> = driven.get_args().map(quoted).collect();
+    let arguments: Vec<String> = configured.get_args().map(quoted).collect();
     let script = format!(
         "#!/bin/sh\ncase \" $* \" in *\" {TARGET} \"*)\n{}    set -- \"$@\" {} ;;\nesac\nexec cargo \"$@\"\n",
         variables.collect::<String>(),
@@ -120,30 +122,30 @@ impl Route {
             "rustup" => Ok(Self::Rustup),
             "debian" => Ok(Self::Debian),
             _ => Err(format!(
-                "{ROUTE_VARIABLE}={text} names no route; expected installed, rustup or debian"
+                "{ROUTE_VARIABLE}={text} is not a toolchain; expected installed, rustup or debian"
             )),
         }
     }
 
-    fn in_words(self) -> String {
+    fn description(self) -> String {
         match self {
             Self::Installed => "the installed compiler".to_owned(),
-            Self::DebianCached => "Debian's compiler, fetched earlier".to_owned(),
+            Self::DebianCached => "Debian's compiler, downloaded earlier".to_owned(),
             Self::Rustup => "the installed compiler and rustup's target".to_owned(),
             Self::Debian => "Debian's compiler (rustc-web)".to_owned(),
         }
     }
 
-    fn take(self) -> Result<Toolchain> {
+    fn get(self) -> Result<Toolchain> {
         match self {
             Self::Installed => installed(),
             Self::DebianCached => match debian::cached() {
                 Some(root) => debian_with_linker(root),
-                None => Err("none was".to_owned()),
+                None => Err("not downloaded".to_owned()),
             },
             Self::Rustup => {
                 if find("rustup").is_none() {
-                    return Err("there is no rustup".to_owned());
+                    return Err("rustup is not installed".to_owned());
                 }
                 let mut rustup = Command::new("rustup");
                 run_within(rustup.args(["target", "add", TARGET]), RUSTUP_TIME_MAX)?;
@@ -161,7 +163,7 @@ fn installed() -> Result<Toolchain> {
     if target.is_dir() {
         Ok(Toolchain::Installed)
     } else {
-        Err("it has no standard library for the target".to_owned())
+        Err("no standard library for the target is installed".to_owned())
     }
 }
 
@@ -172,7 +174,7 @@ fn debian_with_linker(root: PathBuf) -> Result<Toolchain> {
         .or_else(|| find("rust-lld"))
         .or_else(|| find("wasm-ld"))
         .ok_or(
-            "there is no linker for it: neither the toolchain's rust-lld nor wasm-ld (package lld)",
+            "no linker: neither the toolchain's rust-lld nor wasm-ld (package lld) is installed",
         )?;
     Ok(Toolchain::Debian { root, linker })
 }
@@ -186,11 +188,11 @@ fn sysroot() -> Result<PathBuf> {
     Ok(Path::new(printed.trim()).to_owned())
 }
 
-/// The triple of this machine.
+/// The target triple of this machine.
 pub(crate) fn host() -> Result<String> {
     let printed = output(Command::new(rustc()).arg("-vV"))?;
     let host = printed.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| "`rustc -vV` names no host".to_owned())
+    host.map(str::to_owned).ok_or_else(|| "`rustc -vV` prints no host".to_owned())
 }
 
 #[cfg(test)]
@@ -198,20 +200,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_route_that_is_none_is_refused() {
+    fn an_unknown_route_is_rejected() {
         assert_eq!(
             Route::parse("nix"),
-            Err("CONVOKE_WASM_TOOLCHAIN=nix names no route; expected installed, rustup or debian"
+            Err("CONVOKE_WASM_TOOLCHAIN=nix is not a toolchain; expected installed, rustup or debian"
                 .to_owned())
         );
     }
 
     #[test]
-    fn debian_is_driven_with_the_standard_library_built_along() {
+    fn debians_compiler_also_builds_the_standard_library() {
         let toolchain =
             Toolchain::Debian { root: "/cache/1.96".into(), linker: "/bin/rust-lld".into() };
         let mut cargo = Command::new("cargo");
-        toolchain.drive(&mut cargo);
+        toolchain.configure(&mut cargo);
         let args: Vec<_> = cargo.get_args().collect();
         assert_eq!(args, ["-Zbuild-std=core,alloc,std,panic_abort"]);
         let rustc = cargo.get_envs().find(|(key, _)| *key == "RUSTC").and_then(|(_, value)| value);
@@ -219,11 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cargo_that_drives_debians_compiler_does_so_for_the_target_only() {
+    fn the_wrapper_uses_debians_compiler_for_the_target_only() {
         let folder = env::temp_dir().join(format!("convoke-xtask-cargo-{}", std::process::id()));
         let toolchain = Toolchain::Debian { root: "/it's".into(), linker: "/bin/lld".into() };
         let script = write_cargo(&toolchain, &folder).unwrap().expect("one is needed");
-        // In place of the cargo that it hands over to.
+        // Replaces the cargo that the script executes.
         let beside = folder.join("bin");
         fs::create_dir_all(&beside).unwrap();
         fs::write(beside.join("cargo"), "#!/bin/sh\necho \"$RUSTC\" \"$*\"\n").unwrap();

@@ -1,10 +1,10 @@
-//! Keeps the text of the repository in plain technical English: words that were replaced once do
-//! not come back.
+//! Checks that the repository is written in plain technical English: expressions that have been
+//! replaced must not come back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is not written, and what to write instead.
+/// Expressions that must not occur, and what to write instead.
 const REPLACED: &[(&str, &str)] = &[
     ("told", "returned, reported, sent, notified"),
     ("so many", "N, at most N, as many as"),
@@ -22,12 +22,14 @@ const REPLACED: &[(&str, &str)] = &[
     ("in vain", "timed out, without success"),
     ("read with care", "validated"),
     ("set otherwise", "with different settings"),
+    ("half-done", "applied partially"),
+    ("not whole", "incomplete"),
 ];
 
-/// What is read: sources, pages and configuration.
+/// The folders and types of files that are checked: sources, pages and configuration.
 const FOLDERS: &[&str] = &["host", "plugins", "wit", "xtask/src", "findings", "tests"];
 const ENDINGS: &[&str] = &["rs", "md", "toml", "wit", "py", "mjs", "sh", "tcl", "c", "java"];
-/// Third-party and generated files, and this list.
+/// Folders with third-party and generated files, and this file.
 const SKIPPED: &[&str] = &["deps", "target", "node_modules", "wording.rs"];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -45,7 +47,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Whether a line has these words, as words.
+/// Whether a line contains `words`, not as part of a longer word.
 fn has(line: &str, words: &str) -> bool {
     let is_inside = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     line.match_indices(words).any(|(at, _)| {

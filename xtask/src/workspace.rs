@@ -1,21 +1,21 @@
-//! Where things are.
+//! Paths of the workspace.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The checkout, and where it is built.
+/// The checkout and its build folders.
 pub(crate) struct Workspace {
     /// The folder of the root `Cargo.toml`.
     pub(crate) root: PathBuf,
     /// Cargo's target folder for the host.
     pub(crate) target: PathBuf,
-    /// Cargo's target folder for the modes: another compiler may make them.
+    /// Cargo's target folder for the modes, which another compiler may build.
     pub(crate) plugins_target: PathBuf,
 }
 
 impl Workspace {
-    /// The workspace this program was built in. `CARGO_TARGET_DIR` is honoured
-    /// as cargo does: relative to where the command was typed.
+    /// The workspace that this program was built in. As with cargo, a relative `CARGO_TARGET_DIR`
+    /// is relative to the working directory.
     pub(crate) fn here() -> Self {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = manifest.parent().unwrap_or(manifest).to_owned();
@@ -37,12 +37,12 @@ impl Workspace {
         self.target.join("release/convoke")
     }
 
-    /// Where the components are.
+    /// The folder of the built-in modes' components.
     pub(crate) fn modes(&self) -> PathBuf {
         self.target.join("modes")
     }
 
-    /// The manifest of the modes' own workspace.
+    /// The manifest of the modes' workspace.
     pub(crate) fn plugins_manifest(&self) -> PathBuf {
         self.root.join("plugins/Cargo.toml")
     }

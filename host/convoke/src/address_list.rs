@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::local_address::LocalAddress;
 
-/// Entries that are sampled to find the routes to the listed members, at most.
+/// Maximum number of entries that are sampled to find the routes to the listed members.
 const SAMPLE_MAX: usize = 64;
 
 /// The text with its own port, or else with this one. A malformed text stays malformed.
@@ -139,7 +139,7 @@ impl AddressList {
 }
 
 fn entry(text: &str) -> Option<Entry> {
-    // The prefix length of an IPv6 network stands in the brackets or behind them.
+    // The prefix length of an IPv6 network is within or after the brackets.
     let (place, length) = match text.find("]/") {
         Some(at) => (&text[..=at], text[at + 2..].split(':').next()),
         None => (text, None),
@@ -226,7 +226,7 @@ mod tests {
             ("[a.example]", "[a.example]:5701"),
             ("fe80::1%eth0", "fe80::1%eth0:5701"),
             ("[fe80::1%eth0]", "[fe80::1%eth0]:5701"),
-            // Malformed, and so for the mode to refuse.
+            // Malformed; the mode rejects it.
             ("a:1:2", "a:1:2:5701"),
             ("[::1", "[::1:5701"),
             ("[::1]7", "[::1]7:5701"),
@@ -346,7 +346,7 @@ mod tests {
             let _ = list.is_loopback_only();
             for (ip, prefix) in [("10.0.0.1", "24"), ("fe80::1", "64"), ("255.255.255.255", "0")] {
                 let own = own(ip, prefix);
-                // A list that contains an address overlaps its network.
+                // A list that contains an address also overlaps its network.
                 assert!(!list.contains(&own) || list.overlaps_network_of(&own));
             }
             assert!(with_port(&text, 5701).contains(':'));

@@ -107,7 +107,7 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
-    /// Whether this address of the host is meant.
+    /// Whether the pattern matches this address of the host.
     pub(crate) fn matches(&self, address: &LocalAddress) -> bool {
         match (self, address.ip) {
             (Self::Exact(ip), own) => *ip == own,
@@ -143,7 +143,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Pattern>().unwrap().to_string(), text);
         }
-        // A prefix length may have leading zeros, as any number of a pattern.
+        // A prefix length may have leading zeros, like any number in a pattern.
         assert_eq!("10.0.0.0/08".parse::<Pattern>().unwrap().to_string(), "10.0.0.0/8");
     }
 

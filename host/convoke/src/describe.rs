@@ -7,7 +7,7 @@ use convoke_membership::{Departed, JoinRefusal, Member, MemberId, View};
 
 use crate::settings::agreed;
 
-/// Members named in one line, at most. The member list below the line has all of them.
+/// Maximum number of members named in one line. The member list below the line has all of them.
 const NAMED_MAX: usize = 8;
 
 /// A summary such as `members changed: 10.0.0.2:6900 joined (view 1.2)`.

@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use convoke_discovery::{CallError, Candidate, Instance, Snapshot};
 use convoke_membership::{Hello, MemberStatus};
+use convoke_text::counted;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::member::calls::{self, Call};
 use crate::member::{DryRun, beacons, modes, probing};
-use crate::output::{counted, say};
+use crate::output::say;
 use crate::settings::Settings;
 
-/// How long lookups are repeated, in milliseconds.
+/// Time for which lookups are repeated, in milliseconds.
 const LOOK_MS: u64 = 600;
-/// Lookups of one mode in that time, at most.
+/// Maximum number of lookups of one mode in that time.
 const LOOKS_MAX: usize = 64;
-/// Candidates called at once, at most.
+/// Maximum number of candidates that are called concurrently.
 const CALLS_MAX: usize = 256;
-/// Lines of one kind, at most; the rest are counted.
+/// Maximum number of lines of one kind; the rest are counted.
 const LINES_MAX: usize = 200;
 
 /// Runs one lookup of every mode and prints what it found.
@@ -52,8 +53,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Looks up once, and again for as long as the mode asks for it: the first lookup may return after
-/// the first reply, while others are still on their way.
+/// Looks up once, and again while the mode asks for it: the first lookup may return after the first
+/// reply, while others are still in transit.
 async fn look(instance: &mut Instance) -> Result<Snapshot, CallError> {
     let deadline = Instant::now() + Duration::from_millis(LOOK_MS);
     let mut all = instance.discover().await?;
@@ -61,7 +62,7 @@ async fn look(instance: &mut Instance) -> Result<Snapshot, CallError> {
         if all.look_again.is_none_or(|wait| Instant::now() + wait >= deadline) {
             break;
         }
-        // A lookup that was cut off by the deadline adds nothing.
+        // A lookup that is interrupted by the deadline adds nothing.
         let Ok(Ok(more)) = tokio::time::timeout_at(deadline, instance.discover()).await else {
             break;
         };
@@ -143,7 +144,8 @@ fn standing(hello: &Hello) -> String {
 
 type CallResult = (Candidate, Result<Call, calls::CallError>);
 
-/// Calls all candidates, up to [`CALLS_MAX`] at a time. Results are in the order of the candidates.
+/// Calls all candidates, up to [`CALLS_MAX`] concurrently. Returns the results in the order of the
+/// candidates.
 async fn call_all(
     candidates: Vec<Candidate>,
     dry_run: &DryRun,

@@ -2,15 +2,15 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Open files that a large cluster needs: streams, candidates, HTTP.
-const OPEN_FILES_WANTED: u64 = 65_536;
+/// Number of open files that a large cluster needs: streams, candidates, HTTP.
+const OPEN_FILES_TARGET: u64 = 65_536;
 
 /// Raises the soft limit on open files as far as the hard limit allows.
 pub(crate) fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(OPEN_FILES_WANTED, |max| max.min(OPEN_FILES_WANTED));
-    if limit.current.is_some_and(|now| now < wanted) {
-        limit.current = Some(wanted);
+    let target = limit.maximum.map_or(OPEN_FILES_TARGET, |max| max.min(OPEN_FILES_TARGET));
+    if limit.current.is_some_and(|now| now < target) {
+        limit.current = Some(target);
         // On failure the lower limit stays, which is enough for a small cluster.
         let _ = setrlimit(Resource::Nofile, limit);
     }
@@ -18,5 +18,5 @@ pub(crate) fn raise_open_files() {
 
 /// Open files that this process may have.
 pub(crate) fn open_files() -> u64 {
-    getrlimit(Resource::Nofile).current.unwrap_or(OPEN_FILES_WANTED)
+    getrlimit(Resource::Nofile).current.unwrap_or(OPEN_FILES_TARGET)
 }

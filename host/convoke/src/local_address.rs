@@ -19,8 +19,8 @@ pub(crate) struct LocalAddress {
 /// Properties of an address that decide whether it is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traits {
-    /// Not the first of its network, or a network of its own beside a wider one, or deprecated:
-    /// typical of a virtual IP address, which moves from host to host.
+    /// Not the first address of its network, or in a network of its own within a wider one, or
+    /// deprecated: typical of a virtual IP address, which moves from host to host.
     pub(crate) is_secondary: bool,
     /// The system replaces it from time to time (RFC 8981, temporary addresses).
     pub(crate) is_temporary: bool,

@@ -9,8 +9,8 @@ use tracing_subscriber::filter::LevelFilter;
 /// Environment variable that sets the log filter, as in `CONVOKE_LOG=debug`.
 const FILTER: &str = "CONVOKE_LOG";
 
-/// Libraries whose failures are logged by their callers, in terms of Convoke. Their own lines are
-/// shown only when the filter is set.
+/// Libraries whose failures are logged by their callers. Their own lines are only logged if the
+/// filter is set.
 const SILENT: [&str; 2] = ["kube_client", "hickory_proto"];
 
 /// Starts logging; `to_stderr` is for commands that print their result to standard output.
@@ -32,7 +32,7 @@ fn filter(default: &str) -> Result<EnvFilter, String> {
         Err(std::env::VarError::NotUnicode(_)) => return Err(refused("a value that is not UTF-8")),
         _ => SILENT.iter().fold(default.to_owned(), |all, library| format!("{all},{library}=off")),
     };
-    // `EnvFilter` takes an unknown word for a target and would then log nothing.
+    // `EnvFilter` treats an unknown word as a target, and would then log nothing.
     let is_known = |directive: &str| {
         let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
         level.trim().parse::<LevelFilter>().is_ok()

@@ -1,9 +1,9 @@
 //! The Convoke member: start it on several hosts, and the members find each other, form a cluster
 //! and share data.
 //!
-//! This crate has the command line, the configuration and the connection to the operating system.
-//! What a member does is in the library crates: `wire`, `membership`, `grid`, `discovery`,
-//! `gateway`.
+//! This crate contains the command line, the configuration and the connection to the operating
+//! system. The functions of a member are in the library crates: `wire`, `membership`, `grid`,
+//! `discovery`, `gateway`.
 
 mod address_list;
 mod address_pattern;
@@ -89,7 +89,7 @@ fn start(mut given: CommandLine) -> Result<(), String> {
             Some(Command::Config(_)) => config::check(&settings).await,
         }
     });
-    // Remaining tasks are of no use any more.
+    // Remaining tasks are not needed any more.
     runtime.shutdown_background();
     done
 }

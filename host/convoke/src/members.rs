@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::output::say;
 use crate::settings::Settings;
 
-/// How long the member may take to answer, in milliseconds.
+/// Time limit of the member's response, in milliseconds.
 const ANSWER_MS_MAX: u64 = 3_000;
 /// Largest answer, in bytes: enough for a view of 10,000 members.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
-/// Like `println!`, but ends the command quietly when the reader has closed the pipe, as `head`
-/// does.
+/// Like `println!`, but exits silently if the reader has closed the pipe, as `head` does.
 macro_rules! say {
     ($($text:tt)*) => {
         $crate::output::write(format_args!("{}\n", format_args!($($text)*)))
@@ -12,16 +11,11 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// Exit code of a command whose output cannot be written: as a shell reports a process that was
-/// ended by `SIGPIPE`.
+/// Exit code of a command whose output cannot be written; a shell reports the same for a process
+/// that was ended by `SIGPIPE`.
 const UNWRITTEN: i32 = 141;
 
-/// A count with its noun, in the plural where needed.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-/// Prints; ends the process if that fails.
+/// Prints; exits the process if that fails.
 pub(crate) fn write(text: fmt::Arguments<'_>) {
     if let Err(error) = io::stdout().lock().write_fmt(text) {
         if error.kind() != io::ErrorKind::BrokenPipe {

@@ -1,4 +1,4 @@
-//! What the HTTP server reports of this member: `/status`, and the pages of a domain server.
+//! The status of this member for the HTTP server: `/status`, and the pages of a domain server.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -27,7 +27,7 @@ pub(crate) struct Status {
     pub(crate) grid: Grid,
     /// `None` when RESP is turned off.
     pub(crate) resp: Option<Arc<Server>>,
-    /// Set once it serves.
+    /// Set once the HTTP server runs.
     pub(crate) web: OnceLock<Weak<Web>>,
     /// True while this host has no usable address.
     pub(crate) is_addressless: AtomicBool,
@@ -42,17 +42,17 @@ impl Status {
 
     /// Whether all partitions have all their replicas.
     fn copies(&self) -> Value {
-        let (complete, wanted) = self.grid.progress();
+        let (complete, required) = self.grid.progress();
         json!({
             "safe": self.grid.is_safe(),
             "table": self.grid.table().map(|table| table.stamp.to_string()),
             "partitions": self.grid.partitions(),
-            "copies": { "complete": complete, "wanted": wanted },
+            "copies": { "complete": complete, "wanted": required },
             "lost": self.counters.lost_here.load(Ordering::Relaxed),
         })
     }
 
-    /// What this member stores, and whether all partitions have all their replicas.
+    /// The stored data, and whether all partitions have all their replicas.
     fn data(&self) -> Value {
         let table = self.grid.table();
         let me = self.grid.me();
@@ -129,7 +129,7 @@ fn health(member_state: &MemberState, member: &Member) -> Health {
 }
 
 impl Status {
-    /// Answers requests in progress, and accepts no further ones.
+    /// Completes requests in progress, and accepts no further ones.
     pub(crate) async fn finish_clients(&self) {
         let web = self.web.get().and_then(Weak::upgrade);
         let finish_web = async {
@@ -162,7 +162,7 @@ impl Node for Status {
             return Some("this host has no usable address".to_owned());
         }
         match &member_state.refusal {
-            // A cluster that another one refuses to merge with stays ready.
+            // A cluster that another cluster refuses to merge with stays ready.
             Some(JoinRefusal::Differs(_)) if member_state.view.is_some() => None,
             Some(why) => {
                 Some(format!("join refused: {}", describe::refusal(why, &member_state.me)))
@@ -254,8 +254,8 @@ impl Node for Status {
             view.members().iter().map(row).collect()
         });
         let problem = |mode: &ModeStatus| {
-            let words = mode.last_problem.as_ref().map(ToString::to_string);
-            words.or_else(|| mode.last_trap.clone()).unwrap_or_default()
+            let problem = mode.last_problem.as_ref().map(ToString::to_string);
+            problem.or_else(|| mode.last_trap.clone()).unwrap_or_default()
         };
         let modes = self.modes().into_iter().map(|mode| ModeRow {
             state: mode.state.to_string(),

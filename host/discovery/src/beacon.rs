@@ -43,7 +43,8 @@ impl BeaconCiphers {
         Self(Arc::new(make))
     }
 
-    /// For hosts that run no mode: seals nothing and rejects every datagram as malformed.
+    /// A cipher for hosts that run no mode: it seals nothing and rejects every datagram as
+    /// malformed.
     pub fn none() -> Self {
         Self::new(|_| Box::new(NoCipher))
     }

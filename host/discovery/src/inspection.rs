@@ -1,4 +1,4 @@
-//! What a component exports and imports, before anything is granted to it.
+//! The exports and imports of a component, before it is granted anything.
 
 use std::time::Duration;
 
@@ -31,25 +31,25 @@ pub struct Inspection {
 pub struct Permission {
     /// The interface, or the first of several, in the version that it was built for.
     pub interface: String,
-    /// What it could do with the permission, to be read after "may".
+    /// The permitted actions, as a phrase after "may".
     pub description: String,
-    /// How it is granted.
+    /// The grant that it needs.
     pub grant: PermissionGrant,
 }
 
-/// How a permission is granted.
+/// The grant that a permission needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PermissionGrant {
     /// Every mode has it.
     Always,
-    /// By an entry of `grant = { … }`.
+    /// An entry of `grant = { … }`.
     Entry {
         /// The capability, such as `dns`.
         capability: &'static str,
         /// An example of a pattern, such as `*.shop.example`.
         example: &'static str,
     },
-    /// By `wasi = "inert"`.
+    /// `wasi = "inert"`.
     InertWasi,
 }
 

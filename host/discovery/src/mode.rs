@@ -28,7 +28,7 @@ pub struct ModeSpec {
     pub grants: Grants,
 }
 
-/// What a running mode reports.
+/// Reports of a running mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModeEvent {
     /// A call of `discover` succeeded. Sent after each such call, even if the result did not

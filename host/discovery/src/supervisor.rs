@@ -128,7 +128,7 @@ enum Announcement {
 /// The doubt of a result while this member could not be announced.
 const UNANNOUNCED: &str = "this member could not announce itself yet";
 
-/// How long a leaving member waits for a running call.
+/// Time that a leaving member waits for a running call.
 const STOP_GRACE: Duration = Duration::from_millis(limits::WITHDRAW_MS_MAX);
 
 /// When one instance is called next.
@@ -500,7 +500,7 @@ async fn changed(local_addresses: &mut watch::Receiver<LocalAddresses>) {
     }
 }
 
-/// The next version of the mode; pending forever if there is none to come.
+/// The next version of the mode; never resolves if its file is not watched.
 async fn next(watch: &mut Option<Watch>) -> NewVersion {
     if let Some(watch) = watch
         && let Some(new_version) = watch.new_versions.recv().await

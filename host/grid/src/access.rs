@@ -1,5 +1,5 @@
-//! Access of an operation to the part of a map that contains its key: reads, edits, and the
-//! resulting records and events.
+//! Access of an operation to the part of a map that contains its key: reads and edits, which record
+//! changes and events.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,11 +22,11 @@ use crate::value::{HashEdit, Kind, Structure, StructureEdit};
 
 /// Maximum number of entries that one write may evict in its own partition.
 const EVICTIONS_PER_WRITE_MAX: usize = 64;
-/// Concurrent writes may together exceed a bound at which entries are evicted by this share of it:
+/// With concurrent writes, a map whose entries are evicted may exceed its bound by this fraction:
 /// one eighth.
 const OVER_SHARE: u64 = 8;
-/// An idle deadline is moved only by at least this part of the period, so that backups receive few
-/// updates; entries never expire early.
+/// An idle deadline is only moved if it changes by at least this fraction of the period, which
+/// limits updates to backups; entries never expire early.
 const IDLE_STEPS: u64 = 16;
 /// Maximum number of expired fields that one edit removes.
 const DUE_FIELDS_AT_ONCE: usize = 1_024;
@@ -38,7 +38,7 @@ const RECORDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Effects of an operation besides its reply.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// Records, encoded one after the other.
+    /// Consecutive encoded records.
     pub(crate) records: Vec<u8>,
     /// Offsets at which they may be divided into messages.
     cuts: Vec<usize>,
@@ -46,16 +46,17 @@ pub(crate) struct Changes {
     pub(crate) events: Vec<Event>,
     /// Changes of keys, for members that follow their map.
     pub(crate) followed: Vec<Change>,
-    /// The client on whose behalf an operation is executed now, if it is to be named.
+    /// The client that is named as the origin of the changes that the current operation makes, if
+    /// any.
     pub(crate) origin: Option<Origin>,
-    /// The last such client: of a transaction, there is only one.
+    /// The last such client; all operations of a transaction have the same.
     pub(crate) last_origin: Option<Origin>,
     /// Hashes of the keys that changed.
     pub(crate) changed: Vec<u32>,
-    /// Keys whose structure was changed, or whose stream was removed: a blocked operation may wait
-    /// for that.
+    /// Keys whose structure was changed, or whose stream was removed: blocked operations may wait
+    /// for these changes.
     pub(crate) filled: Vec<Box<[u8]>>,
-    /// Whether all keys were removed: a blocked operation may wait for that of a stream.
+    /// Whether all keys were removed: an operation that is blocked on a stream may wait for that.
     pub(crate) cleared: bool,
 }
 
@@ -68,7 +69,7 @@ impl Changes {
         }
     }
 
-    /// The records as messages, each with whether more follow.
+    /// The records as messages, each with a flag whether more follow.
     pub(crate) fn messages(&self) -> impl Iterator<Item = (&[u8], bool)> {
         let end = self.records.len();
         let starts = [0].into_iter().chain(self.cuts.iter().copied()).filter(move |s| *s < end);
@@ -85,8 +86,7 @@ impl Changes {
         }
     }
 
-    /// Reports a change to members that follow the map. The time of an access is not part of a
-    /// value.
+    /// Reports a change to members that follow the map, except for updates of the time of access.
     pub(crate) fn follow(&mut self, map: &Map, key: &[u8], edit: &Edit<'_>) {
         if !map.is_followed() || matches!(edit, Edit::Touch { .. }) {
             return;
@@ -124,13 +124,13 @@ pub(crate) struct Access<'p> {
     pub(crate) changes: &'p mut Changes,
     pub(crate) since_start: Duration,
     pub(crate) now_ms: u64,
-    /// Whether members may still have entries of the other side of a split to merge.
+    /// Whether members may still merge entries of the other side of a split.
     pub(crate) merging: bool,
-    /// Whether entries may be evicted here: not while a transaction holds locks, nor from the
-    /// copies that it works on.
+    /// Whether entries may be evicted: not while a transaction holds locks, nor from the copies
+    /// that it works on.
     pub(crate) may_evict: bool,
-    /// Since when a member has been missing that may bring entries back, in milliseconds of the
-    /// cluster's clock; [`u64::MAX`] when none is missing.
+    /// The earliest time since which a member is missing that may merge old entries, in
+    /// milliseconds of the cluster's clock; [`u64::MAX`] if none is missing.
     pub(crate) missing_since_ms: u64,
 }
 
@@ -144,8 +144,8 @@ impl Access<'_> {
         self.clock.next(self.since_start)
     }
 
-    /// Drops the entry if it has expired, and otherwise what has expired in it. Returns the expiry
-    /// of an entry that is still there.
+    /// Drops the entry if it has expired, or else its expired fields. Returns the expiry of the
+    /// remaining entry.
     fn drop_if_over(&mut self, hash: u32, key: &[u8]) -> Option<Expiry> {
         let entry = self.fragment.get(hash, key)?;
         let expiry = entry.expiry();
@@ -186,8 +186,7 @@ impl Access<'_> {
         left == 0
     }
 
-    /// Drops what has expired of an entry that was found to be due. Returns whether more may have
-    /// expired.
+    /// Drops an entry, or its fields, if they have expired. Returns whether more may have expired.
     pub(crate) fn drop_due(&mut self, hash: u32, key: &[u8]) -> bool {
         let Some(entry) = self.fragment.get(hash, key) else { return false };
         if entry.expiry().is_over(self.now_ms) {
@@ -199,7 +198,7 @@ impl Access<'_> {
         is_more
     }
 
-    /// Drops an expired entry and publishes the event; does nothing if the entry is gone.
+    /// Drops an expired entry and publishes the event; does nothing if the entry does not exist.
     pub(crate) fn expire(&mut self, hash: u32, key: &[u8]) {
         let Some(meta) = self.fragment.get(hash, key).map(|entry| entry.meta()) else { return };
         self.map.expired.fetch_add(1, Ordering::Relaxed);
@@ -207,7 +206,7 @@ impl Access<'_> {
         self.notify(Class::Expired, "expired", key);
     }
 
-    /// The entry of a key, which counts as a use.
+    /// The entry of a key; updates its usage statistics.
     pub(crate) fn read(&mut self, key: &[u8]) -> Option<Entry<'_>> {
         let hash = self.hasher.hash(key);
         if let Some(idle) = self.drop_if_over(hash, key).and_then(|expiry| expiry.idle) {
@@ -217,7 +216,7 @@ impl Access<'_> {
         self.fragment.use_entry(hash, key, self.now_ms, chance)
     }
 
-    /// The entry of a key, which does not count as a use.
+    /// The entry of a key, without updating its usage statistics.
     pub(crate) fn peek(&mut self, key: &[u8]) -> Option<Entry<'_>> {
         let hash = self.hasher.hash(key);
         self.drop_if_over(hash, key);
@@ -253,7 +252,7 @@ impl Access<'_> {
         }
     }
 
-    /// Changes a key, here and on the backups.
+    /// Applies an edit to a key, and records it for the backups.
     pub(crate) fn edit(&mut self, key: &[u8], edit: &Edit<'_>) -> Applied {
         let hash = self.hasher.hash(key);
         let applied = self.apply(hash, key, edit);
@@ -319,7 +318,7 @@ impl Access<'_> {
         there
     }
 
-    /// Drops a key that no copy can bring back, without a tombstone.
+    /// Drops a key that no other copy can restore, without a tombstone.
     pub(crate) fn drop_entry(&mut self, key: &[u8]) {
         let hash = self.hasher.hash(key);
         if self.fragment.get(hash, key).is_some() {
@@ -330,8 +329,8 @@ impl Access<'_> {
     /// Removes a key. Returns whether it existed.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let there = self.peek(key).is_some();
-        // A member may still merge an older value, so even the removal of a missing key is
-        // remembered.
+        // A member may still merge an older value, so a removal is remembered even if the key does
+        // not exist.
         if there || self.merging {
             self.edit(key, &Edit::Remove);
         }
@@ -379,7 +378,7 @@ impl Access<'_> {
         self.drop_if_over(hash, key);
         self.clock.observe(meta.version);
         let over = meta.expiry.is_over(self.now_ms);
-        if over || !self.fragment.wants(policy, (hash, key), &meta, removed, same_cluster) {
+        if over || !self.fragment.accepts(policy, (hash, key), &meta, removed, same_cluster) {
             return;
         }
         let version = meta.version;
@@ -411,7 +410,7 @@ impl Access<'_> {
         self.changes.push(&record);
     }
 
-    /// Gives up removals before this version, since there are too many.
+    /// Forgets removals before this version to limit memory; see [`RecordChange::Floor`].
     pub(crate) fn give_up_removals(&mut self, before: Version) {
         let version = self.now_versioned();
         let record = Record { map: &self.map.name, version, change: RecordChange::Floor(before) };
@@ -421,12 +420,11 @@ impl Access<'_> {
     }
 
     /// Evicts entries here until `needed` more bytes are within the bound of the map. The key
-    /// `spared` is not evicted; with `replaces`, its old value makes room.
+    /// `spared` is not evicted; with `replaces`, the size of its old value counts as free.
     ///
     /// # Errors
-    /// [`OpError::Full`] when there is not enough room, and nothing here may be evicted. Where
-    /// entries are evicted, concurrent writes may together exceed the bound slightly: see
-    /// [`OVER_SHARE`].
+    /// [`OpError::Full`] if there is not enough room and nothing here may be evicted. In maps with
+    /// eviction, concurrent writes may together exceed the bound slightly: see [`OVER_SHARE`].
     pub(crate) fn make_room(
         &mut self,
         spared: &[u8],
@@ -470,7 +468,7 @@ impl Access<'_> {
         let Some((hash, key)) = victim else { return false };
         self.map.evicted.fetch_add(1, Ordering::Relaxed);
         let written_ms = self.fragment.get(hash, &key).map_or(0, |e| e.version().ms());
-        // A missing member may hold the value before the last write.
+        // A missing member may have the value before the last write.
         let is_missed = written_ms >= self.missing_since_ms;
         self.apply(hash, &key, if is_missed { &Edit::Lapse } else { &Edit::Drop });
         self.notify(Class::Evicted, "evicted", &key);
@@ -489,7 +487,7 @@ impl Access<'_> {
         }
     }
 
-    /// An expiry this number of milliseconds from now.
+    /// An expiry in `ms` milliseconds from now.
     pub(crate) fn expiry_in(&self, ms: u64) -> Expiry {
         Expiry { deadline_ms: Some(self.now_ms.saturating_add(ms)), idle: None }
     }

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use crate::message::RemoteResult;
 use crate::topic::{SubscriptionInfo, TooManyNames};
 
-/// How long the result of a request is kept after its deadline, in milliseconds, for a caller that
-/// still polls.
+/// Time for which the result of a request is kept after its deadline, in milliseconds, for a caller
+/// that still polls.
 const KEPT_MS: u64 = 60_000;
 
 /// The answer of a member.
@@ -21,9 +21,9 @@ pub(crate) enum Answer {
     RemoteResult(RemoteResult),
     /// The member's subscriptions.
     Subscriptions(Result<SubscriptionInfo, TooManyNames>),
-    /// How many subscribers received the message.
+    /// Number of subscribers that received the message.
     Delivered(u64),
-    /// Ranges that the primary wants to merge.
+    /// Ranges that the primary requests for merging.
     Wants(Vec<(u64, u64)>),
     /// Whether the merge was accepted.
     Merged(bool),
@@ -69,8 +69,8 @@ impl Calls {
         id
     }
 
-    /// As [`Calls::poll`], but after the deadline the request stays open until `later`, for an
-    /// answer that is on its way.
+    /// Like [`Calls::poll`], but after the deadline the request stays open until `later`, since an
+    /// answer may be in transit.
     pub(crate) fn poll_and_keep(
         &self,
         id: u64,
@@ -93,7 +93,7 @@ impl Calls {
         self.inner.lock().calls.remove(&id).is_some_and(|call| call.progress.is_none())
     }
 
-    /// Handles an answer. It counts even after the deadline, unless that was reported already.
+    /// Handles an answer. It is accepted after the deadline unless the timeout has been reported.
     pub(crate) fn handle_answer(&self, from: MemberId, id: u64, answer: Answer) {
         let mut inner = self.inner.lock();
         if let Some(call) = inner.calls.get_mut(&id).filter(|call| call.to == from) {
@@ -105,8 +105,8 @@ impl Calls {
     }
 
     /// Handles that a member left the view, or that messages to it were lost.
-    pub(crate) fn handle_gone(&self, whom: MemberId) {
-        for call in self.inner.lock().calls.values_mut().filter(|call| call.to == whom) {
+    pub(crate) fn handle_gone(&self, member: MemberId) {
+        for call in self.inner.lock().calls.values_mut().filter(|call| call.to == member) {
             call.finish(Progress::Gone);
         }
     }

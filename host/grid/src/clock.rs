@@ -35,7 +35,8 @@ pub const FORWARD_US_MAX: i64 = 100_000;
 /// much as the coordinator's own clock is set back in that time. A delayed message makes this clock
 /// seem to be ahead.
 pub const BACK_US_MAX: i64 = 2_000;
-/// How far ahead of its own clock a member accepts the time of a primary, in milliseconds.
+/// Maximum difference by which the time of a primary may be ahead of a member's own clock, in
+/// milliseconds; the excess is ignored.
 pub const OBSERVED_AHEAD_MS_MAX: u64 = 1_000;
 
 /// Orders writes: 42 bits of milliseconds since 1970 (until 2109), 12 bits of counter, 10 bits of
@@ -46,16 +47,16 @@ pub const OBSERVED_AHEAD_MS_MAX: u64 = 1_000;
 pub struct Version(pub u64);
 
 impl Version {
-    /// Before all writes.
+    /// Less than the version of any write.
     pub const NONE: Self = Self(0);
 
-    /// Its time, in milliseconds since 1970.
+    /// The time of the version, in milliseconds since 1970.
     #[must_use]
     pub fn ms(self) -> u64 {
         self.0 >> (COUNTER_BITS + WRITER_BITS)
     }
 
-    /// The first version of that time, at most of the latest time of a version.
+    /// The first version with this time, which is limited to the latest time of a version.
     #[must_use]
     pub fn at(ms: u64) -> Self {
         Self(ms.min(VERSION_MS_MAX) << (COUNTER_BITS + WRITER_BITS))
@@ -98,7 +99,7 @@ impl Clock {
         self.reading(since_start).max(self.observed_ms.load(Ordering::Relaxed))
     }
 
-    /// A version greater than all that were assigned or observed.
+    /// A version greater than all versions assigned or observed.
     pub fn next(&self, since_start: Duration) -> Version {
         let now = Version::at(self.reading(since_start)).0;
         let step = |last: u64| now.max((last / STEP).saturating_add(1) * STEP) | self.writer;
@@ -121,8 +122,9 @@ impl Clock {
         Version(self.last.load(Ordering::Relaxed))
     }
 
-    /// Observes the time of a primary, so that entries that had expired there have expired here.
-    /// Accepted up to [`OBSERVED_AHEAD_MS_MAX`] ahead of this clock.
+    /// Observes the time of a primary, so that entries that have expired there also expire here.
+    /// The time may be up to [`OBSERVED_AHEAD_MS_MAX`] ahead of this clock; a later one is reduced
+    /// to that.
     pub fn observe_time(&self, since_start: Duration, ms: u64) {
         if ms > self.observed_ms.load(Ordering::Relaxed) {
             let most = self.reading(since_start).saturating_add(OBSERVED_AHEAD_MS_MAX);
@@ -130,8 +132,8 @@ impl Clock {
         }
     }
 
-    /// Takes over the time of the cluster that this member joins. Must be called only while the
-    /// member serves nothing. Returns the difference to the former time, in milliseconds.
+    /// Sets the clock to the time of the cluster that this member joins. Must be called only while
+    /// the member serves no data. Returns the difference to the former time, in milliseconds.
     pub fn set(&self, since_start: Duration, ms: u64) -> i64 {
         let before = self.now_ms(since_start);
         self.offset_us.store(offset_us(since_start, ms), Ordering::Relaxed);
@@ -174,8 +176,8 @@ impl Clock {
     }
 }
 
-/// The offset of a clock that reads `ms` now, counting the millisecond as finished: this clock must
-/// not be behind the one that it follows.
+/// The offset of a clock that reads `ms` now. The millisecond counts as finished, so that this
+/// clock is never behind the one that it follows.
 fn offset_us(since_start: Duration, ms: u64) -> i64 {
     let shown = i64::try_from(ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
     shown.saturating_add(999).saturating_sub(micros(since_start))
@@ -293,9 +295,9 @@ mod tests {
         let leader = Clock::new(Duration::from_micros(300), START, 0);
         let follower = Clock::new(Duration::from_micros(900), START - 5, 1);
         for us in (0..20_000).step_by(70) {
-            // Both processes started at different times, and both truncate to milliseconds.
-            let said = leader.now_ms(Duration::from_micros(us));
-            follower.synchronize(Duration::from_micros(us + 440), said);
+            // The processes started at different times, and both truncate to milliseconds.
+            let reading = leader.now_ms(Duration::from_micros(us));
+            follower.synchronize(Duration::from_micros(us + 440), reading);
             let now = Duration::from_micros(us + 10);
             let there = follower.now_ms(now + Duration::from_micros(440));
             assert!(there >= leader.now_ms(now), "{us}");

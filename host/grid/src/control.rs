@@ -1,12 +1,12 @@
-//! The coordinator's state, from which it makes tables.
+//! The coordinator's state, from which it computes tables.
 //!
 //! A new coordinator asks all members which table they follow, and continues the one that most of
-//! them follow. After that it asks only members that are new to it: a member without a table has
-//! just started; a member with another table was partitioned, or comes from another cluster. Absent
-//! members are replaced at once, without asking.
+//! them follow. Afterwards it only asks new members: a member without a table has just started; a
+//! member with another table was partitioned, or comes from another cluster. Absent members are
+//! replaced immediately, without asking.
 //!
-//! A table also lists missing members: those that were lost and may not know of removals since
-//! then. All primaries remember removals for that long. A member is missing until it has merged its
+//! A table also lists missing members: those that were lost and may lack removals since then. While
+//! a member is listed, all primaries remember removals. A member is listed until it has merged its
 //! data, for at most [`MISSING_MS_MAX`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,16 +19,17 @@ use crate::map::MapCatalog;
 use crate::plan::{Node, ReplicationGoal, plan};
 use crate::table::{MISSING_MAX, Missing, Table};
 
-/// How long members may take to report which table they follow, in milliseconds.
+/// Time limit for members to report which table they follow, in milliseconds.
 const GATHER_MS_MAX: u64 = 500;
 /// Interval at which members that have not reported are asked again, in milliseconds.
 const ASK_AGAIN_MS: u64 = 300;
-/// How long a member may have been unreachable before its loss was noticed, in milliseconds.
+/// Maximum time for which a member may have been unreachable before its loss was detected, in
+/// milliseconds.
 const UNNOTICED_MS_MAX: u64 = 10_000;
-/// How long a lost member is listed as missing, in milliseconds: a day.
+/// Maximum time for which a lost member is listed as missing, in milliseconds: a day.
 const MISSING_MS_MAX: u64 = 24 * 3_600_000;
 
-/// What the coordinator must do now.
+/// Actions that the coordinator must take.
 #[derive(Debug, Default)]
 pub(crate) struct Actions {
     /// Members to ask for their table.
@@ -140,7 +141,7 @@ impl Control {
         )
     }
 
-    /// Whether this member makes the tables.
+    /// Whether this member is the coordinator.
     pub(crate) fn is_coordinator(&self) -> bool {
         self.is_coordinator
     }
@@ -206,7 +207,7 @@ impl Control {
             && me.is_some_and(|me| known.is_none() || known == Some(me.generation))
     }
 
-    /// Members whose table must be known and that have not reported it.
+    /// Members that have not reported their table, which must be known.
     fn unknown(&self, table: Option<&Arc<Table>>) -> Vec<MemberId> {
         let current = table.filter(|table| self.is_current(table));
         self.nodes
@@ -306,10 +307,10 @@ impl Control {
         if !unknown.is_empty() && self.stale {
             self.gathering.get_or_insert(now);
         }
-        let patience = Duration::from_millis(GATHER_MS_MAX);
+        let limit = Duration::from_millis(GATHER_MS_MAX);
         let mut complete = true;
         if let Some(since) = self.gathering {
-            complete = unknown.is_empty() || now >= since + patience;
+            complete = unknown.is_empty() || now >= since + limit;
             let again = Duration::from_millis(ASK_AGAIN_MS);
             if unknown.is_empty() {
                 self.gathering = None;

@@ -1,4 +1,4 @@
-//! Changes, as the primary sends them to its backups.
+//! Changes as sent from the primary to its backups.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::hasher::KeyHasher;
 use crate::limits::KEY_BYTES_MAX;
 use crate::value::StructureEdit;
 
-/// A change of one key. Equal copies stay equal when it is applied to them.
+/// A change of one key. Applied to equal copies, it results in equal copies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Edit<'a> {
     /// Sets the value to these bytes.
@@ -24,10 +24,10 @@ pub(crate) enum Edit<'a> {
     },
     /// Removes the key and remembers the removal.
     Remove,
-    /// Drops the key without a trace, unless it was written since: it expired, or was evicted.
+    /// Drops the key without a tombstone, unless it was written since: it expired, or was evicted.
     Drop,
-    /// As [`Edit::Drop`], and remembers a removal with the version of the entry, so that an older
-    /// value of another copy does not come back.
+    /// Like [`Edit::Drop`], but leaves a tombstone with the version of the entry, so that an older
+    /// value in another copy is not restored.
     Lapse,
     /// Sets another expiry.
     Expire(Expiry),
@@ -66,8 +66,8 @@ pub(crate) enum RecordChange<'a> {
     Clear,
     /// Removals before this version are forgotten.
     Forget(Version),
-    /// The same because there are too many: an entry that old of a member that was partitioned
-    /// counts as removed if it does not exist here.
+    /// Like `Forget`, to limit memory. If a partitioned member has an entry before this version
+    /// that does not exist here, the entry counts as removed.
     Floor(Version),
 }
 

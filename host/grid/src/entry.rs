@@ -64,7 +64,7 @@ impl Expiry {
 pub struct Statistics {
     /// When the key was created, in milliseconds of the cluster's clock.
     pub created_ms: u64,
-    /// How many times the key was read.
+    /// Number of reads of the key.
     pub hits: u32,
 }
 
@@ -77,9 +77,9 @@ pub struct Meta {
     pub expiry: Expiry,
     /// Statistics, if its map has them.
     pub statistics: Option<Statistics>,
-    /// Whether an older value, or a removal, of this key would outlive this one. Then its expiry is
-    /// remembered like a removal: otherwise a copy that lacks this value would bring the older one
-    /// back.
+    /// Whether an older value, or a removal, of this key would outlive this value. In this case its
+    /// expiry leaves a tombstone, as otherwise a copy that lacks this value would restore the older
+    /// one.
     pub shadows: bool,
 }
 
@@ -117,7 +117,7 @@ impl Usage {
         self.set_seconds(seconds(now_ms));
     }
 
-    /// Sets when and how often it was used, as far as that is known.
+    /// Sets the time of the last use and the number of uses, if they are known.
     pub(crate) fn set(&mut self, now_ms: u64, idle_seconds: Option<u32>, often: Option<u8>) {
         if let Some(idle_seconds) = idle_seconds {
             self.set_seconds(seconds(now_ms).wrapping_sub(idle_seconds) & SECONDS_MASK);
@@ -131,7 +131,7 @@ impl Usage {
         seconds(now_ms).wrapping_sub(u32::from_le_bytes([a, b, c, 0])) & SECONDS_MASK
     }
 
-    /// How often it was used (logarithmic), decreased by one for each minute without use.
+    /// The number of uses (logarithmic), decreased by one for each minute without use.
     pub(crate) fn often_at(self, now_ms: u64) -> u8 {
         let decay = self.idle_seconds(now_ms) / 60 / OFTEN_DECAY_MINUTES;
         self.often.saturating_sub(u8::try_from(decay).unwrap_or(u8::MAX))
@@ -307,7 +307,7 @@ impl Plain {
         self.set(meta, self.kind(), &value);
     }
 
-    /// Takes back [`Plain::splice`] and [`Plain::append`]: restores the metadata, the bytes at an
+    /// Reverts [`Plain::splice`] and [`Plain::append`]: restores the metadata, the bytes at an
     /// index, and the length of the value.
     pub(crate) fn restore(&mut self, meta: &Meta, at: usize, bytes: &[u8], length: usize) {
         if self.value().len() > length {
@@ -452,7 +452,7 @@ impl Structured {
     }
 }
 
-/// A key that was removed, remembered for copies that lack the removal.
+/// A tombstone: a removed key, remembered for copies that lack the removal.
 #[derive(Clone, Debug)]
 pub(crate) struct Tombstone {
     hash: u32,

@@ -87,11 +87,11 @@ pub enum OpError {
     Malformed,
     /// This member has not joined a cluster yet; nothing was done.
     #[error(
-        "this member is in no cluster yet (its log and /health/ready say why); nothing was done"
+        "this member has not joined a cluster yet (see its log and /health/ready); nothing was done"
     )]
     NoCluster,
-    /// The value is no HyperLogLog.
-    #[error("the value is no HyperLogLog")]
+    /// The value is not a HyperLogLog.
+    #[error("the value is not a HyperLogLog")]
     NotAHyperLogLog,
     /// The value is a HyperLogLog whose registers cannot be decoded.
     #[error("the HyperLogLog is corrupt")]
@@ -102,23 +102,24 @@ pub enum OpError {
     /// The longest common subsequence would need too much memory.
     #[error("the values are too long for a common subsequence")]
     LcsTooLarge,
-    /// What is to be sorted by numbers is not a number.
-    #[error("an element, or what it is sorted by, is not a number")]
+    /// An element, or the value that it is sorted by, is not a number.
+    #[error("an element, or the value that it is sorted by, is not a number")]
     NotSortable,
-    /// The operation would read too many keys that are named by patterns.
+    /// The operation would read too many other keys.
     #[error("it would read more than {} other keys", crate::op::TRANSACTION_OPS_MAX)]
     TooManyKeys,
-    /// A value is compared only if it is plain.
+    /// The value is not plain, and only plain values can be compared.
     #[error("only plain values are compared")]
     NotAString,
-    /// What a digest is compared with cannot be one.
+    /// A digest to compare with is invalid.
     #[error("a digest has 16 hexadecimal digits")]
     NotADigest,
     /// A number is infinite.
     #[error("the value is infinite")]
     Infinite,
-    /// What was added, after the result was replaced by a bound, would not be a 64-bit integer.
-    #[error("what was added would overflow")]
+    /// The increment that was applied, after the result was limited to a bound, would not be a
+    /// 64-bit integer.
+    #[error("the increment would overflow")]
     AddedOverflow,
     /// There is no such member in the sorted set.
     #[error("there is no such member in the sorted set")]
@@ -159,7 +160,7 @@ pub enum StreamError {
         key: String,
         /// The group.
         group: String,
-        /// What wanted the group.
+        /// The use of the group.
         by: GroupUse,
     },
     /// The stream has a group with this name already.
@@ -185,13 +186,13 @@ pub enum StreamError {
     TooManyConsumers,
 }
 
-/// What an operation wanted of a group that does not exist. Protocols have a message for each.
+/// The use of a group that does not exist. Protocols have a different message for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GroupUse {
-    /// To read as one of its consumers.
+    /// Reading as one of its consumers.
     Read,
-    /// Its pending entries.
+    /// Listing its pending entries.
     Pending,
-    /// To change or describe it, in a stream that exists.
+    /// Changing or describing it, in an existing stream.
     Describe,
 }

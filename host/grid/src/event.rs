@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// Class of an event. Listeners choose among these.
+/// Class of an event, by which listeners select events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Class {
     /// For any type of value: removed, renamed, expiry set.

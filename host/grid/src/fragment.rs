@@ -1,8 +1,8 @@
 //! The part of one map that is in one partition.
 //!
-//! Plain values, structures and tombstones (removals that are remembered) are in three tables, each
-//! ordered by the hashes of the keys; a key is in at most one of them. On the primary and on
-//! backups alike, every change of an entry goes through [`Fragment::apply`].
+//! Plain values, structures and tombstones (remembered removals) are in three tables, each ordered
+//! by the hashes of the keys; a key is in at most one of them. On the primary and on backups, every
+//! change of an entry is made by [`Fragment::apply`].
 
 mod copy;
 #[cfg(test)]
@@ -37,7 +37,7 @@ const EVICTION_SAMPLES: usize = 8;
 /// Maximum number of slots that are visited for that.
 const EVICTION_SLOTS_MAX: usize = 256;
 
-/// RemoteResult of applying an edit.
+/// Result of applying an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
     /// The key was created.
@@ -56,14 +56,14 @@ pub(crate) struct Fragment {
     tombstones: Ordered<Tombstone>,
     /// All entries with a version up to this one were removed at once.
     cleared: Version,
-    /// Removals up to this version were given up, since there were too many.
+    /// Removals up to this version were forgotten, to limit memory.
     floor: Version,
     /// Each entry that expires is watched at its deadline or earlier.
     watched: BTreeSet<u64>,
     heap_bytes: usize,
     removal_bytes: usize,
     digest: u64,
-    /// What brings back what was here, while a step may be given up.
+    /// The undo log, while a step that may be undone is being executed.
     undo: Option<Box<Undo>>,
     /// Whether a stream was removed or replaced since [`Fragment::note_streams`].
     stream_ended: bool,
@@ -129,7 +129,7 @@ impl Fragment {
         self.cleared
     }
 
-    /// Removals up to this version were given up, since there were too many.
+    /// Removals up to this version were forgotten, to limit memory.
     pub(crate) fn floor(&self) -> Version {
         self.floor
     }
@@ -157,7 +157,7 @@ impl Fragment {
         self.stream_ended
     }
 
-    /// As [`Fragment::get`], and updates statistics: the usage of the entry, hits and misses.
+    /// Like [`Fragment::get`], and updates statistics: the usage of the entry, hits and misses.
     pub(crate) fn use_entry(
         &mut self,
         hash: u32,
@@ -183,7 +183,7 @@ impl Fragment {
         Some(Entry::Plain(entry))
     }
 
-    /// Sets when and how often an entry was used, as far as that is known.
+    /// Sets the time of the last use and the number of uses of an entry, if they are known.
     pub(crate) fn set_usage(
         &mut self,
         hash: u32,
@@ -199,8 +199,8 @@ impl Fragment {
         }
     }
 
-    /// Passes the bytes of a key to `take`. `None` if reading is not enough: the key has an idle
-    /// deadline, which must move, or it has expired.
+    /// Passes the bytes of a key to `take`. Returns `None` if the key has an idle deadline, which a
+    /// read must move, or has expired.
     pub(crate) fn get_plain(
         &mut self,
         hash: u32,
@@ -461,7 +461,7 @@ impl Fragment {
         self.digest ^= digest_term(hash, old, false) ^ digest_term(hash, new, false);
     }
 
-    /// Takes an entry of any type out, without a tombstone.
+    /// Removes and returns an entry of any type, without leaving a tombstone.
     pub(crate) fn take(&mut self, hash: u32, key: &[u8]) -> Option<Meta> {
         let (meta, taken) = if let Some(entry) = self.plain.remove(hash, |entry| entry.key() == key)
         {
@@ -497,7 +497,7 @@ impl Fragment {
         true
     }
 
-    /// Removes all entries, and remembers that.
+    /// Removes all entries, and records the version of that.
     pub(crate) fn clear(&mut self, version: Version) {
         *self = Self {
             cleared: version.max(self.cleared),
@@ -535,8 +535,8 @@ impl Fragment {
     /// Watches the first deadline of an entry and its elements, which was `old` before.
     fn watch(&mut self, hash: u32, old: Option<u64>, new: Option<u64>) {
         let Some(deadline) = new else { return };
-        // An entry whose lifetime was extended is found at its old deadline, and watched again from
-        // then on.
+        // An entry whose lifetime was extended is visited at its old deadline, and watched again
+        // from then on.
         if old.is_none_or(|old| deadline < old) {
             self.watched.insert(watch_mark(deadline, hash));
         }
@@ -549,8 +549,8 @@ impl Fragment {
         self.watch(hash, None, first_ms);
     }
 
-    /// Takes up to `max` keys that have expired, or have elements that have; a further call returns more. Each watched deadline
-    /// is visited once.
+    /// Adds up to `max` keys that have expired, or that have expired elements, to `due`; a further
+    /// call returns more. Each watched deadline is visited once.
     pub(crate) fn take_due(&mut self, now_ms: u64, max: usize, due: &mut Vec<(u32, Box<[u8]>)>) {
         let mut later = Vec::new();
         while due.len() < max
@@ -573,7 +573,7 @@ impl Fragment {
                 }
             }
         }
-        // Only now, as a new mark may be due at once, and would be visited again.
+        // Added afterwards: a new deadline may be due immediately, and would be visited again.
         self.watched.extend(later);
     }
 
@@ -625,7 +625,7 @@ impl Fragment {
         }
     }
 
-    /// The entry to evict, of a sample; never the one that is spared.
+    /// Selects the entry to evict from a sample; never the key `spared`.
     pub(crate) fn victim(
         &self,
         eviction: Eviction,

@@ -34,7 +34,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// `None` if it cannot be encoded.
+    /// Returns `None` if the place cannot be encoded.
     #[must_use]
     pub fn new(longitude: f64, latitude: f64) -> Option<Self> {
         let fits = |degrees: f64, max: f64| (-max..=max).contains(&degrees);
@@ -42,16 +42,16 @@ impl Place {
             .then_some(Self { longitude, latitude })
     }
 
-    /// The score of a member at this place: 52 bits.
+    /// The score of a member at this place: an integer of 52 bits.
     #[must_use]
     pub fn score(self) -> f64 {
         self.cell(STEPS_MAX, LATITUDE_MAX).bits() as f64
     }
 
-    /// The centre of the smallest box that a score stands for.
+    /// The centre of the smallest box that a score represents.
     #[must_use]
     pub fn of_score(score: f64) -> Self {
-        // As Redis computes it, also for scores that stand for no place.
+        // Computed as in Redis, also for scores that represent no place.
         let cell = Cell::of_bits((score as i64).cast_unsigned(), STEPS_MAX);
         let [west, south, east, north] = cell.edges();
         let middle = |low: f64, high: f64, max: f64| f64::midpoint(low, high).clamp(-max, max);
@@ -165,8 +165,8 @@ impl Cell {
         ]
     }
 
-    /// The box this many columns to the east and rows to the north; beyond an edge of the map it is
-    /// at the other edge.
+    /// The neighbour at this offset in columns (east) and rows (north); beyond an edge of the map
+    /// it is at the opposite edge.
     fn neighbour(self, east: i32, north: i32) -> Self {
         let mask = (1 << self.steps) - 1;
         Self {
@@ -176,7 +176,7 @@ impl Cell {
         }
     }
 
-    /// The scores of places in it: from the first to the second, which is exclusive.
+    /// The range of scores of places in the box; the end is exclusive.
     fn scores(self) -> (f64, f64) {
         let shift = 2 * (STEPS_MAX - self.steps);
         ((self.bits() << shift) as f64, ((self.bits() + 1) << shift) as f64)
@@ -270,7 +270,7 @@ impl Area {
         let [west, south, east, north] = self.edges();
         let mut steps = self.steps();
         let mut middle = self.centre.cell(steps, LATITUDE_MAX);
-        // The centre may be so near to an edge of its box that the next box is not far enough.
+        // If the centre is close to an edge of its box, the neighbour may not reach far enough.
         let is_covered = middle.neighbour(0, 1).edges()[3] >= north
             && middle.neighbour(0, -1).edges()[1] <= south
             && middle.neighbour(1, 0).edges()[2] >= east
@@ -291,7 +291,7 @@ impl Area {
         let mut cells: Vec<Cell> = Vec::with_capacity(around.len());
         for way in around.into_iter().filter(|way| is_needed(*way)) {
             let cell = middle.neighbour(way.0, way.1);
-            // Of a very large area, opposite neighbours are the same.
+            // In a very large area, opposite neighbours may be equal.
             if !cells.contains(&cell) {
                 cells.push(cell);
             }

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn patterns_match_as_documented() {
-        for (pattern, text, wanted) in [
+        for (pattern, text, expected) in [
             ("h?llo", "hello", true),
             ("h?llo", "hllo", false),
             ("h*llo", "heeeello", true),
@@ -171,7 +171,7 @@ mod tests {
             ("foo*", "foo", true),
             ("a\\", "a\\", true),
         ] {
-            assert_eq!(fits(pattern, text), wanted, "{pattern} {text}");
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
 
     }
 
-    /// The first byte is the length of the pattern; the text is behind it.
+    /// The first byte is the length of the pattern; the text follows the pattern.
     #[test]
     fn fuzz_glob() {
         let samples = [

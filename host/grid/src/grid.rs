@@ -1,4 +1,4 @@
-//! One member's grid: the type that the owner of this crate uses.
+//! The grid of one member: the main type of this crate.
 //!
 //! See [`Grid`] for the order in which to call its methods.
 
@@ -110,7 +110,7 @@ impl Grid {
         self.inner.shared.me
     }
 
-    /// Sets what this member's configuration left open to the values of its cluster, before the
+    /// Sets values that this member's configuration left open to those of its cluster, before the
     /// first view: the number of partitions, and the settings of maps that apply while this member
     /// coordinates. Until then, those of the oldest member apply, except for memory bounds.
     pub fn adopt_settings(&self, partitions: u16, catalog: &MapCatalog) {
@@ -174,8 +174,8 @@ impl Grid {
         self.inner.shared.clock.now_ms(self.inner.shared.now())
     }
 
-    /// Whether data is safe: every replica that is possible exists and is complete, and no member
-    /// has data left to merge.
+    /// Whether data is safe: all possible replicas exist and are complete, and no member has data
+    /// left to merge.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         let (copies, data_members) = self.shape();
@@ -193,7 +193,8 @@ impl Grid {
         self.inner.partitions.iter().any(|partition| partition.lock().leftover)
     }
 
-    /// The wanted number of copies besides the primary, and the number of members that store data.
+    /// The number of copies besides the primary according to the settings, and the number of
+    /// members that store data.
     fn shape(&self) -> (usize, usize) {
         let copies = self.inner.shared.maps.catalog().copies_max();
         let data_members = match self.inner.data_members.load(Ordering::Relaxed) {
@@ -203,15 +204,15 @@ impl Grid {
         (copies, data_members)
     }
 
-    /// Number of complete replicas, and of wanted replicas, over all partitions.
+    /// Number of complete replicas, and of required replicas, over all partitions.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
         let (copies, data_members) = self.shape();
         self.table().map_or((0, 0), |table| table.progress(copies, data_members))
     }
 
-    /// The digests of this member's copy of a partition, by the names of maps that are not empty.
-    /// `None` without a complete copy.
+    /// The digests of this member's copy of a partition, by map name, without empty maps. `None`
+    /// without a complete copy.
     #[must_use]
     pub fn digests(&self, partition: u16) -> Option<BTreeMap<String, u64>> {
         let shared = &self.inner.shared;
@@ -226,7 +227,7 @@ impl Grid {
         Some(digests.into_iter().map(|(map, digest)| ((*maps[map].name).into(), digest)).collect())
     }
 
-    /// Reads on this member that found their key, and that did not.
+    /// Number of reads on this member that found their key, and of those that did not.
     #[must_use]
     pub fn lookups(&self) -> (u64, u64) {
         let all = self.inner.partitions.iter().map(|partition| partition.lock().lookups());
@@ -350,18 +351,18 @@ impl Grid {
         }
     }
 
-    /// Announces a view that will be passed to [`Grid::handle_view`]. It returns at once, and must
-    /// be called before the view is shown to anyone: a client that has seen enough members, or one
-    /// that stores data, must not be refused for lack of them.
+    /// Announces a view that will be passed to [`Grid::handle_view`]. Returns immediately. Must be
+    /// called before the view is visible to clients: once a client sees enough members, or one that
+    /// stores data, its operations must not be refused for lack of them.
     pub fn expect_view(&self, view: &View) {
         let count = |members: usize| u32::try_from(members).unwrap_or(u32::MAX - 1);
         let shared = &self.inner.shared;
         let table = self.inner.table();
         let known = table.as_ref().and_then(|table| table.generation(shared.me));
         if known.is_some_and(|known| view.get(shared.me).is_some_and(|me| me.generation != known)) {
-            // This member was removed, or comes from another cluster, so others are the primaries
-            // of its partitions. It must not use the members of this view to renew its lease with
-            // the old table.
+            // This member was removed, or comes from another cluster, so that its partitions have
+            // other primaries. It must not renew its lease for the old table with members of this
+            // view.
             shared.lease.suspend();
         }
         shared.members.store(count(view.len()), Ordering::Relaxed);

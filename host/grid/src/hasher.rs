@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 pub struct KeyHasher(SipHasher13);
 
 impl KeyHasher {
-    /// With a secret that the members share.
+    /// Creates a hasher with a secret that all members share.
     #[must_use]
     pub fn new(secret: [u8; 16]) -> Self {
         Self(SipHasher13::new_with_key(&secret))

@@ -21,7 +21,7 @@ pub trait Host: Send + Sync + 'static {
     /// A random number.
     fn random(&self) -> u64;
 
-    /// Runs a task that waits for other members. It ends by itself.
+    /// Runs a task that waits for other members. Tasks end by themselves.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 
     /// Reports an event for operators. Called while locks are held: must not block, and must not
@@ -44,8 +44,8 @@ pub enum Report {
     Diverged,
     /// The settings of maps have changed to those of the oldest member.
     MapSettings,
-    /// No complete copy of these partitions is left. Their data is lost, except for what returning
-    /// members merge.
+    /// These partitions have no complete copy any more. Their data is lost, except for data that
+    /// returning members merge.
     Lost {
         /// The partitions.
         partitions: Vec<u16>,
@@ -72,7 +72,8 @@ pub enum Report {
         /// Duration in milliseconds.
         ms: u64,
     },
-    /// Too many removals had to be remembered for a missing member, and the oldest were given up.
+    /// Too many removals had to be remembered for a missing member, and the oldest ones were
+    /// forgotten.
     RemovalsGivenUp {
         /// Approximate number of them.
         count: usize,

@@ -1,5 +1,5 @@
-//! Items: entries and removals as members copy them to one another, and the summaries by which they
-//! find out which of them differ.
+//! Items: entries and removals as copied between members, and digests by which members detect
+//! differences.
 
 use std::ops::Range;
 
@@ -10,14 +10,14 @@ use crate::entry::{Expiry, KINDS_MAX, Meta};
 use crate::limits::KEY_BYTES_MAX;
 use crate::value::StructureEdit;
 
-/// Hashes from one to another (exclusive).
+/// A range of hashes; the end is exclusive.
 pub(crate) type HashRange = Range<u64>;
 
 /// All hashes.
 pub(crate) const ALL_HASHES: HashRange = 0..1 << 32;
 
-/// One entry or removal as it is sent to another member. A structure consists of several items, one
-/// after the other.
+/// An entry or removal as sent to another member. A structure consists of several consecutive
+/// items.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Item<'a> {
     /// A plain value.
@@ -44,7 +44,7 @@ pub(crate) enum Item<'a> {
         #[serde(borrow)]
         edit: StructureEdit<'a>,
     },
-    /// The next part of the structure before.
+    /// The next part of the preceding structure.
     More(#[serde(borrow)] StructureEdit<'a>),
     /// The key was removed.
     Removal {
@@ -57,7 +57,7 @@ pub(crate) enum Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// Its key; `None` for the next part of a structure.
+    /// The key; `None` for the next part of a structure.
     fn key(&self) -> Option<&'a [u8]> {
         match self {
             Self::Plain { key, .. } | Self::Structure { key, .. } | Self::Removal { key, .. } => {
@@ -101,7 +101,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// Summary of the copy that a member holds.
+/// Digests of the copy that a member has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Held<'a> {
     /// The name of the map.

@@ -1,16 +1,16 @@
 //! The lease: the right to serve partitions for a limited time, which the other members renew.
 //!
 //! A member that was paused, suspended or partitioned may have been replaced without noticing.
-//! Therefore no member serves by default: it holds a lease of [`LEASE_MS`], counted from the moment
-//! at which it *asked* for it, on a clock that includes the time in which the machine was
-//! suspended. Members are removed no sooner than that after they were last heard from, unless their
-//! process is known to be dead.
+//! Therefore a member serves only while it holds a lease of [`LEASE_MS`]. It is measured from the
+//! time of the *request*, on a clock that includes the time in which the machine was suspended.
+//! Members are removed no sooner than that after they were last heard from, unless their process is
+//! known to be dead.
 //!
-//! The lease is renewed by the coordinator's answer, or by the answers of as many members as form a
-//! majority together with this one. Once it has lapsed, it is renewed by the coordinator's answer,
-//! or the answers of all other members of the view; after [`LAPSED_MS_MAX`] a majority is enough,
-//! as the failure detector has decided by then which members belong together. A member that is
-//! alone needs no answers.
+//! The lease is renewed by the coordinator's answer, or by the answers of members that form a
+//! majority together with this one. A lapsed lease is renewed by the coordinator's answer, or the
+//! answers of all other members of the view; after [`LAPSED_MS_MAX`] a majority suffices, since by
+//! then the failure detector has determined the members that remain. A member that is alone needs
+//! no answers.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,14 +19,14 @@ use std::time::Duration;
 use convoke_membership::MemberId;
 use parking_lot::Mutex;
 
-/// Duration of a lease from the moment at which it was asked for, in milliseconds.
+/// Duration of a lease from the time of the request, in milliseconds.
 pub(crate) const LEASE_MS: u64 = 1_000;
 /// Interval of renewal, in milliseconds.
 const RENEW_MS: u64 = 250;
 /// Interval of renewal of a lapsed lease, in milliseconds.
 const RENEW_LAPSED_MS: u64 = 50;
-/// How long a member whose lease has lapsed waits for all other members, in milliseconds; then a
-/// majority is enough.
+/// Time that a member with a lapsed lease waits for all other members, in milliseconds; then a
+/// majority suffices.
 const LAPSED_MS_MAX: u64 = 3_000;
 /// Maximum number of requests without a final answer.
 const ASKED_MAX: usize = 32;
@@ -44,7 +44,7 @@ struct State {
     next_at: Duration,
     /// When the lease lapsed; `None` while it is held.
     lapsed_since: Option<Duration>,
-    /// It cannot be renewed before [`Lease::resume`].
+    /// Whether it cannot be renewed before [`Lease::resume`].
     is_suspended: bool,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Voters {
 
 /// The next action.
 pub(crate) enum Due {
-    /// Nothing.
+    /// No action.
     Nothing,
     /// Ask for renewal with this nonce: the coordinator only, or all members.
     Ask {

@@ -2,15 +2,15 @@
 //! backups.
 //!
 //! This crate guarantees:
-//! - An acknowledged write is on the backups that its map has. As many members may be lost at once
-//!   as there are backups, without losing any of it.
+//! - An acknowledged write is on all synchronous backups of its map: no data is lost if at most as
+//!   many members as there are backups are lost at once.
 //! - An unknown outcome is reported as [`OpError::Indeterminate`], never as success or as another
 //!   error.
 //! - A read never returns a value that a crash could undo.
-//! - Within one view, one member serves a partition at a time. The messages of a member that was
+//! - Within one view, one member serves a partition at a time. Messages of a member that was
 //!   partitioned are refused, and its data is merged, not dropped.
 //! - A transaction over several partitions is executed completely or not at all, and is never
-//!   visible in part.
+//!   partially visible.
 //! - Copies are compared and repaired.
 //!
 //! It uses no sockets, threads, clock or randomness of its own, and knows no client protocols.

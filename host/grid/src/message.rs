@@ -41,7 +41,7 @@ pub const FORMAT: u16 = 5;
 /// A message. The order of the variants is part of the format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Message<'a> {
-    /// Changes of a partition, for the copy with this number: a backup that has asked for a newer
+    /// Changes of a partition, for the copy with this number. A backup that has requested a newer
     /// copy refuses them.
     Records {
         partition: u16,
@@ -49,16 +49,16 @@ pub(crate) enum Message<'a> {
         copy: u64,
         /// The primary's time, so that entries that have expired there expire on the backup too.
         time_ms: u64,
-        /// Whether more records of the same step follow: all of them are applied at once.
+        /// Whether more records of the same step follow; all of them are applied at once.
         more: bool,
-        /// Records, one after the other.
+        /// Consecutive records.
         #[serde(borrow, with = "serde_bytes")]
         records: &'a [u8],
     },
     /// Sent periodically, so that a dead connection is noticed.
     KeepAlive,
-    /// Asks a primary to evict this many bytes of a map, because the sender's backups leave no
-    /// room.
+    /// Asks a primary to evict this many bytes of a map, because the sender's copies of its
+    /// entries take up the room.
     MakeRoom { map: &'a str, bytes: u64 },
     /// Invites a backup to ask for a copy.
     Invite { partition: u16, epoch: u64 },
@@ -94,7 +94,7 @@ pub(crate) enum Message<'a> {
         first: bool,
         /// Whether this is the last message of the part.
         last: bool,
-        /// Items, one after the other.
+        /// Consecutive items.
         #[serde(borrow, with = "serde_bytes")]
         items: &'a [u8],
     },
@@ -128,7 +128,7 @@ pub(crate) enum Message<'a> {
         #[serde(borrow)]
         op: Op<'a>,
     },
-    /// Withdraws an operation that may still be waiting.
+    /// Cancels an operation that may still be waiting.
     Cancel { id: u64 },
     /// The outcome of an operation.
     Answer { id: u64, version: Version, outcome: RemoteResult },
@@ -139,17 +139,17 @@ pub(crate) enum Message<'a> {
         #[serde(borrow)]
         held: Held<'a>,
     },
-    /// The ranges that the primary wants to merge.
+    /// The ranges that the primary requests for merging.
     MergeRanges { id: u64, ranges: Vec<(u64, u64)> },
     /// Items of these ranges.
     Merge {
         id: u64,
         partition: u16,
-        /// Whether the sender was a member of this very cluster.
+        /// Whether the sender was a member of this cluster.
         same_cluster: bool,
         #[serde(borrow)]
         map: &'a str,
-        /// Items, one after the other.
+        /// Consecutive items.
         #[serde(borrow, with = "serde_bytes")]
         items: &'a [u8],
     },
@@ -185,17 +185,17 @@ pub(crate) enum Message<'a> {
         #[serde(borrow, with = "serde_bytes")]
         payload: &'a [u8],
     },
-    /// How many subscribers received it.
+    /// Number of subscribers that received it.
     Delivered { id: u64, count: u64 },
     /// To all members: a query for their clients' subscriptions.
     Subscriptions { id: u64, query: SubscriptionQuery },
     /// The answer to [`Message::Subscriptions`].
     Subscribed { id: u64, found: Result<SubscriptionInfo, TooManyNames> },
-    /// To all members: the maps whose events the sender wants.
+    /// To all members: the maps whose events the sender subscribes to.
     Interest { maps: Vec<String> },
     /// Events of keys.
     Events(Vec<Event>),
-    /// To all members: a setting of the whole cluster.
+    /// To all members: a cluster-wide setting.
     Setting {
         #[serde(borrow)]
         name: &'a str,
@@ -203,7 +203,7 @@ pub(crate) enum Message<'a> {
         value: &'a str,
         version: Version,
     },
-    /// As [`Message::Publish`], on a shard topic.
+    /// Like [`Message::Publish`], on a shard topic.
     PublishShard {
         id: u64,
         #[serde(borrow, with = "serde_bytes")]
@@ -211,7 +211,7 @@ pub(crate) enum Message<'a> {
         #[serde(borrow, with = "serde_bytes")]
         payload: &'a [u8],
     },
-    /// To all members: the maps of which the sender wants to know each change; none to end that.
+    /// To all members: the maps of which the sender requests all changes; empty to stop.
     Follow { maps: Vec<String> },
     /// Changes of keys, to a member that follows their maps.
     Changes { changes: Vec<Change> },
@@ -226,7 +226,7 @@ pub(crate) struct MapStart<'a> {
     pub(crate) map: &'a str,
     /// All entries with a version up to this one were removed at once.
     pub(crate) cleared: Version,
-    /// Removals up to this version were given up.
+    /// Removals up to this version were forgotten.
     pub(crate) floor: Version,
     /// The ranges of hashes that differ.
     pub(crate) ranges: Vec<(u64, u64)>,
@@ -370,7 +370,7 @@ mod tests {
         messages.iter().map(encoding::encoded).collect()
     }
 
-    /// What is decoded has one encoding, which is decoded to the same.
+    /// A decoded message has one encoding, which is decoded to an equal message.
     #[test]
     fn fuzz_message() {
         convoke_harness::check!(&samples(), |bytes| {

@@ -1,21 +1,20 @@
-//! Bounds the nesting of operations and replies while they are decoded: both contain others of
-//! their kind, and a decoder that calls itself for each level would exhaust the stack.
+//! Bounds the nesting of operations and replies while they are decoded. Both types are recursive,
+//! and a recursive decoder would otherwise exhaust the stack.
 
 use std::cell::Cell;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// Levels of operations in operations, or of replies in replies, at most. Members make five at
-/// most.
+/// Maximum number of nested operations or replies. Members produce at most five levels.
 pub(crate) const NESTING_MAX: usize = 32;
 
 thread_local! {
-    /// Levels around what this thread is decoding.
+    /// Current nesting of the value that this thread is decoding.
     static LEVELS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// One level, for as long as it exists.
+/// One level of nesting, left on drop.
 struct Level;
 
 impl Level {
@@ -34,7 +33,7 @@ impl Drop for Level {
     }
 }
 
-/// Decodes what is one level deeper (`deserialize_with`).
+/// Decodes a nested value, one level deeper (for `deserialize_with`).
 pub(crate) fn deeper<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     decoder: D,
 ) -> Result<T, D::Error> {
@@ -82,7 +81,7 @@ mod tests {
             assert_eq!(decoded(&encoding::encoded(&op(levels))), fits.then(|| op(levels)));
             assert_eq!(decoded(&encoding::encoded(&reply(levels))), fits.then(|| reply(levels)));
         }
-        // What was refused leaves nothing behind.
+        // A rejected value leaves the level unchanged.
         assert!(decoded::<Op<'_>>(&encoding::encoded(&op(NESTING_MAX))).is_some());
     }
 

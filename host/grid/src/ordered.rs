@@ -12,16 +12,16 @@ pub(crate) trait Hashed {
     fn hash(&self) -> u32;
 }
 
-/// Initial number of slots beyond those that hashes scale to, for elements that are pushed over the
+/// Initial number of slots beyond those that hashes scale to, for elements that are pushed past the
 /// end. More are added when these are full.
 const SLACK: usize = 8;
 /// Slots of the smallest table.
 const SLOTS_MIN: usize = 4;
 /// Maximum number of elements for 100 slots.
 const LOAD_PERCENT_MAX: usize = 85;
-/// Slots that a search looks at one after the other, before it takes longer steps.
+/// Number of slots that a search visits one by one before its steps grow.
 const WALKED_MAX: usize = 8;
-/// By how much a full table grows: small steps, since memory is what counts.
+/// Growth of a full table, in percent: small steps, to save memory.
 const GROWTH_PERCENT: usize = 130;
 
 /// A hash table; see the [module](self).
@@ -91,10 +91,10 @@ impl<T: Hashed> Ordered<T> {
         None
     }
 
-    /// The first slot from the home of a hash on whose element does not come before: that is
-    /// empty, or for whose hash `is_before` does not hold. All slots behind it are such, as
-    /// elements are in order and each lies in an unbroken run from its home on. So a long run,
-    /// as there is while a table is built in the order of hashes, is searched and not walked.
+    /// The first slot at or after the home of a hash that is empty, or whose hash does not satisfy
+    /// `is_before`. This holds for all later slots as well, since elements are ordered and each is
+    /// in an uninterrupted run from its home. So a long run, as while a table is filled in the
+    /// order of hashes, can be searched in logarithmic time.
     fn after(&self, hash: u32, is_before: impl Fn(u32) -> bool) -> usize {
         let is_before = |slot: &Option<T>| slot.as_ref().is_some_and(|e| is_before(e.hash()));
         let home = self.home(hash).min(self.slots.len());
@@ -106,7 +106,7 @@ impl<T: Hashed> Ordered<T> {
                 return low + self.slots[low..end].partition_point(is_before);
             }
             low = probe + 1;
-            // One after the other at first: most runs are short.
+            // Linear at first: most runs are short.
             if low - home >= WALKED_MAX {
                 step *= 2;
             }
@@ -122,7 +122,7 @@ impl<T: Hashed> Ordered<T> {
         let slot = self.after(hash, |other| other <= hash);
         let free = match self.slots.iter().skip(slot).position(Option::is_none) {
             Some(distance) => slot + distance,
-            // The last elements are pushed beyond the end.
+            // The last elements are pushed past the end.
             None => {
                 self.slots.push(None);
                 self.slots.len() - 1
@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn hashes() -> impl Strategy<Value = u32> {
-        // Spread out, crowded at either end, and equal.
+        // Spread over the range, crowded at either end, and equal.
         prop_oneof![any::<u32>(), 0..40_u32, u32::MAX - 40..=u32::MAX, Just(7)]
     }
 
@@ -251,7 +251,7 @@ mod tests {
         static LOOKS: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// An element that counts how often it is looked at.
+    /// An element that counts comparisons.
     struct Counted(u32);
 
     impl Hashed for Counted {
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn built_in_the_order_of_hashes_it_takes_no_longer_than_in_any_other() {
-        // A copy of a table is built like this: all elements crowd at its low end at first.
+        // A copy is built in this order: all elements crowd at the low end at first.
         const COUNT: u32 = 50_000;
         let mut table = Ordered::default();
         for n in 0..COUNT {

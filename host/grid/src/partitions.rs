@@ -1,7 +1,7 @@
 //! All partitions of this member, each behind a lock.
 //!
-//! A thread locks one at a time. It passes [`Shared`](crate::shared::Shared) to a locked partition,
-//! from which no other partition can be reached.
+//! A thread locks one at a time, and passes [`Shared`](crate::shared::Shared) to it, from which no
+//! other partition can be reached.
 
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -16,7 +16,7 @@ use crate::partition::Partition;
 pub(crate) struct Partitions(OnceLock<Box<[Mutex<Partition>]>>);
 
 impl Partitions {
-    /// Creates this many partitions, unless their number is known already.
+    /// Creates `count` partitions, unless their number is known already.
     pub(crate) fn create(&self, count: u16, host: &dyn Host) {
         let new = |number| Mutex::new(Partition::new(number, host.random()));
         self.0.get_or_init(|| (0..count).map(new).collect());

@@ -1,8 +1,8 @@
-//! Planning: the next step from a table and the present members to a table with equal shares and
-//! all replicas.
+//! Planning: computes the next step from a table and the present members towards a table with equal
+//! shares and all replicas.
 //!
 //! `plan` is a pure function, called after each change of the view and each completed copy. It
-//! moves little: a member keeps a partition unless that is more than its share. No copy is dropped
+//! minimizes movement: a member keeps a partition unless it exceeds its share. No copy is dropped
 //! before its replacement is complete, and no member becomes primary without complete data.
 
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ pub struct Plan {
     pub lost: Vec<u16>,
 }
 
-/// The wanted replication.
+/// The required replication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicationGoal {
     /// Number of copies besides the primary.
@@ -167,8 +167,8 @@ fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec
     goals
 }
 
-/// Moves backups from members with too many copies to members with too few: the last places had
-/// little choice, since a member can have only one replica of a partition.
+/// Moves backups from members with too many copies to members with too few. This is needed because
+/// the choice for the last places is restricted: a member can have only one replica of a partition.
 fn even_out(goals: &mut [Vec<MemberId>], holders: &[&Node]) {
     let mut counts: HashMap<MemberId, usize> = holders.iter().map(|node| (node.id, 0)).collect();
     for member in goals.iter().flatten() {
@@ -439,7 +439,7 @@ mod tests {
                 match here {
                     None if comes => nodes.push(node(n, hosts)),
                     Some(at) if !comes && nodes.len() > 1 => {
-                        // One crash at a time, with all copies complete: nothing may be lost.
+                        // One crash at a time, with all copies complete, must not lose data.
                         converge(&mut table, &nodes, &replication);
                         let copied = copies > 0;
                         nodes.remove(at);

@@ -10,9 +10,9 @@ use crate::nesting;
 pub enum Reply {
     /// Success without a value.
     Done,
-    /// There is no such value.
+    /// The value does not exist.
     Nil,
-    /// There is no such list of values.
+    /// The list of values does not exist.
     NilList,
     /// A count, a length, or a flag (1 or 0).
     Integer(i64),
@@ -20,7 +20,7 @@ pub enum Reply {
     Double(f64),
     /// Bytes from clients, or derived from such.
     Bytes(Bytes),
-    /// A word defined by Convoke, such as the name of a type.
+    /// A keyword defined by Convoke, such as the name of a type.
     Word(String),
     /// Values in order.
     List(#[serde(deserialize_with = "nesting::deeper")] Vec<Self>),
@@ -60,7 +60,7 @@ impl Reply {
         Self::Integer(i64::from(yes))
     }
 
-    /// Its approximate length in bytes; `None` if that exceeds `most`.
+    /// Approximate length in bytes; `None` if it exceeds `most`.
     pub(crate) fn bytes_at_most(&self, most: usize) -> Option<usize> {
         match self {
             Self::Bytes(bytes) => {

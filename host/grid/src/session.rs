@@ -4,9 +4,9 @@
 //! Each direction has its own connection; when a newer one opens, the remaining data of the older
 //! one is ignored. The sender numbers its messages from one, and keeps them until the receiver has
 //! acknowledged them. On a new connection it continues after the last message that the receiver has
-//! processed, and learns again which messages were refused. A receiver that does not know the
-//! session (it removed the sender, and dropped its state) makes the sender start a new one.
-//! Messages that were on their way are lost then, and tasks that wait for them are woken.
+//! processed, and is informed again of refused messages. If the receiver does not know the session
+//! (since it removed the sender and dropped its state), the sender starts a new one. Messages in
+//! transit are then lost, and tasks that wait for them are woken.
 
 mod incoming;
 mod out_of_band;
@@ -158,8 +158,8 @@ impl Peer {
     }
 
     /// Ready when there are messages to open a connection for.
-    pub fn poll_wanted(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.outgoing.poll_wanted(context)
+    pub fn poll_connect(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.outgoing.poll_connect(context)
     }
 
     /// Ready when the open connection has something to send, or is closed.
@@ -189,7 +189,7 @@ impl Peer {
         self.incoming.handle_bytes(connection, bytes, each)
     }
 
-    /// Ends the session: messages on their way are lost.
+    /// Ends the session: messages in transit are lost.
     #[cfg(test)]
     fn reset(&self, fresh_session: u64) {
         self.outgoing.reset(fresh_session);
@@ -206,7 +206,7 @@ mod tests {
     use super::receipt::REFUSED_MAX;
     use super::*;
 
-    /// All bytes that the sender has for the connection now.
+    /// All bytes that the sender currently has for the connection.
     fn sent(peer: &Peer) -> Vec<Bytes> {
         let mut context = Context::from_waker(Waker::noop());
         let mut all = Vec::new();
@@ -248,7 +248,7 @@ mod tests {
             let mut got = Vec::new();
             let mut pushed = 0_u64;
             let mut connection = open(&sender, &receiver).expect("the session is resumed");
-            // Delivers bytes, of which a break may cut off the rest.
+            // Delivers bytes; a break may truncate them.
             let deliver = |connection: u64, bytes: &[u8], got: &mut Vec<Vec<u8>>| {
                 receiver.handle_bytes(connection, bytes, |message| {
                     got.push(message.to_vec());
@@ -284,7 +284,7 @@ mod tests {
                             &mut connection,
                             open(&sender, &receiver).expect("the session is resumed"),
                         );
-                        // The rest of the broken connection arrives late, and is ignored.
+                        // The rest of the broken connection arrives late and is ignored.
                         prop_assert!(deliver(broken, &all[cut..], &mut got).is_none());
                     }
                 }
@@ -393,7 +393,7 @@ mod tests {
         convoke_harness::check!(&samples, |bytes| {
             let Some(receipt) = Receipt::decode(bytes) else { return };
             assert_eq!(Receipt::decode(&receipt.encode()), Some(receipt.clone()));
-            // Whatever a receiver claims, the sender keeps what is not acknowledged.
+            // Whatever a receiver acknowledges, the sender keeps unacknowledged messages.
             let (sender, receiver) = pair();
             open(&sender, &receiver).unwrap();
             let last = [0; 3].map(|byte| sender.push(|bytes| bytes.push(byte)))[2];
@@ -410,7 +410,7 @@ mod tests {
         });
     }
 
-    /// The bytes of a connection: whole messages are processed, each once and in order.
+    /// Bytes of a connection: complete messages are processed exactly once and in order.
     #[test]
     fn fuzz_session() {
         let (sender, receiver) = pair();

@@ -1,8 +1,8 @@
 //! State of one member that its partitions use while they are locked.
 //!
-//! It has no way back to the partitions, nor to the state of the grid above them. So the code of a
-//! partition cannot lock another partition, nor that state, whose locks are taken before its own.
-//! Of a peer, a partition uses the outgoing half only, for the same reason.
+//! It has no reference to the partitions, nor to the state of the grid above them, so that code of
+//! a partition cannot lock another partition or that state, whose locks precede its own. For the
+//! same reason a partition only uses the outgoing half of a peer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::message::Message;
 use crate::session::{Peer, Sent};
 use crate::table::TableStamp;
 
-/// How long members of another branch may take to merge their data, in milliseconds.
+/// Time limit for members of another branch to merge their data, in milliseconds.
 const MERGE_MS: u64 = 60_000;
 
 /// See the [module](self).

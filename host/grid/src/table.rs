@@ -1,9 +1,10 @@
-//! The partition table: which members hold which partitions.
+//! The partition table: the assignment of partitions to members.
 //!
-//! Only the coordinator makes tables, and each member follows the newest table of its coordinator.
-//! Consecutive tables form a *branch*. A coordinator that takes over, or finds that two clusters
-//! have merged, starts its own branch from the table that most members follow. A member whose table
-//! is no ancestor of the new one was partitioned: its data must be merged and is not trusted.
+//! Only the coordinator computes tables, and each member follows the newest table of its
+//! coordinator. Consecutive tables form a *branch*. A coordinator that takes over, or detects that
+//! two clusters have merged, starts a new branch from the table that most members follow. If a
+//! member's table is not an ancestor of the new one, the member was partitioned: its data is not
+//! trusted and must be merged.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,7 +20,7 @@ pub const PARTITIONS: u16 = 271;
 pub const REPLICAS_MAX: usize = 16;
 /// Maximum number of branches that a table lists as its ancestors.
 const ANCESTORS_MAX: usize = 16;
-/// Maximum number of members that a table lists as missing, those missing longest first.
+/// Maximum number of members that a table lists as missing; those that have been missing longest.
 pub const MISSING_MAX: usize = 64;
 
 /// Identifies a table.
@@ -27,7 +28,7 @@ pub const MISSING_MAX: usize = 64;
 pub struct TableStamp {
     /// Increases with each branch.
     pub term: u64,
-    /// The member that makes the tables of this branch.
+    /// The member that computes the tables of this branch.
     pub author: MemberId,
     /// Increases with each table of the branch.
     pub version: u64,
@@ -42,7 +43,7 @@ impl fmt::Display for TableStamp {
 /// One replica of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
-    /// The member that has it, or is to have it.
+    /// The member that has it, or will have it.
     pub member: MemberId,
     /// Its role: 0 for the primary, 1 for the first backup, and so on. Maps with one backup have no
     /// entries at place 2.
@@ -105,7 +106,7 @@ impl Assignment {
 pub struct TableMember {
     /// Its id.
     pub id: MemberId,
-    /// How many times it had returned when it was added to the table; see
+    /// Number of times that it had returned when it was added to the table; see
     /// [`convoke_membership::Member::generation`].
     pub generation: u32,
 }
@@ -125,7 +126,7 @@ pub struct Table {
     /// Its identity.
     pub stamp: TableStamp,
     /// The author of the first table that this one descends from. It differs between clusters that
-    /// were never one.
+    /// were founded separately.
     pub lineage: MemberId,
     /// The last tables of the previous branches, latest first.
     pub ancestors: Vec<TableStamp>,
@@ -160,15 +161,15 @@ impl Table {
         self.members.iter().find(|known| known.id == id).map(|known| known.generation)
     }
 
-    /// Whether these are its members, each with its generation; true for an empty list, which means
-    /// that they are not known.
+    /// Whether these are its members, with their generations. True for an empty list, which means
+    /// that the members are not known.
     pub(crate) fn is_of(&self, members: &[(MemberId, u32)]) -> bool {
         let has = |(id, generation): &(MemberId, u32)| self.generation(*id) == Some(*generation);
         members.is_empty() || self.members.len() == members.len() && members.iter().all(has)
     }
 
-    /// The earliest time since which a member is missing that may bring entries back, in
-    /// milliseconds of the cluster's clock; `None` when none is missing.
+    /// The earliest time since which a member is missing that may merge old entries, in
+    /// milliseconds of the cluster's clock; `None` if none is missing.
     #[must_use]
     pub fn missing_since_ms(&self) -> Option<u64> {
         self.missing.iter().map(|missing| missing.since_ms).min()
@@ -195,14 +196,14 @@ impl Table {
     /// complete.
     #[must_use]
     pub fn is_safe(&self, copies: usize, data_members: usize) -> bool {
-        let wanted = (copies + 1).min(data_members);
+        let required = (copies + 1).min(data_members);
         self.partitions.iter().all(|assignment| {
-            assignment.replicas.len() == wanted
+            assignment.replicas.len() == required
                 && assignment.replicas.iter().all(Replica::is_complete)
         })
     }
 
-    /// Whether the primaries of all partitions are those of another table, and have been since.
+    /// Whether all partitions have had the same primaries since another table.
     #[must_use]
     pub(crate) fn has_primaries_of(&self, other: &Self) -> bool {
         let lead = |table: &Self| -> Vec<_> {
@@ -217,15 +218,15 @@ impl Table {
         self.missing.iter().all(|missing| self.generation(missing.id).is_none())
     }
 
-    /// Number of complete replicas and of wanted replicas, over all partitions.
+    /// Number of complete replicas and of required replicas, over all partitions.
     #[must_use]
     pub fn progress(&self, copies: usize, data_members: usize) -> (usize, usize) {
-        let wanted = (copies + 1).min(data_members);
+        let required = (copies + 1).min(data_members);
         let complete = |assignment: &Assignment| {
             let complete = assignment.replicas.iter().filter(|replica| replica.is_complete());
-            complete.count().min(wanted)
+            complete.count().min(required)
         };
-        (self.partitions.iter().map(complete).sum(), wanted * self.partitions.len())
+        (self.partitions.iter().map(complete).sum(), required * self.partitions.len())
     }
 
     /// The number of partitions of which each member is the primary.

@@ -1,4 +1,4 @@
-//! A process in which no time passes, for tests.
+//! A process for tests, whose clocks always read zero.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(crate) fn settings() -> GridSettings {
     GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) }
 }
 
-/// What the partitions of a member use, before its first view.
+/// The shared state of a member before its first view.
 pub(crate) fn shared(me: MemberId) -> Shared {
     Shared::new(me, Arc::new(Process), settings(), MapCatalog::default())
 }

@@ -22,29 +22,29 @@ pub const NAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A query about subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SubscriptionQuery {
-    /// How many clients subscribed to each of these topics by name.
+    /// Number of clients that subscribed to each of these topics by name.
     Counts(Vec<Bytes>),
     /// Topics to which clients subscribed by name: those that match a glob pattern, or all.
     Topics(Option<Bytes>),
     /// Patterns to which clients subscribed.
     Patterns,
-    /// As [`Self::Counts`], of shard topics.
+    /// Like [`Self::Counts`], for shard topics.
     ShardCounts(Vec<Bytes>),
-    /// As [`Self::Topics`], of shard topics.
+    /// Like [`Self::Topics`], for shard topics.
     ShardTopics(Option<Bytes>),
 }
 
 /// The answer to a [`SubscriptionQuery`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SubscriptionInfo {
-    /// In the order of the topics in the query.
+    /// Counts, in the order of the topics in the query.
     Counts(Vec<u64>),
     /// Distinct names.
     Names(BTreeSet<Bytes>),
 }
 
 impl SubscriptionInfo {
-    /// Adds the answer of another member. One of another kind adds nothing.
+    /// Adds the answer of another member; an answer of a different kind is ignored.
     ///
     /// # Errors
     /// When the names exceed [`NAMES_MAX`] or [`NAMES_BYTES_MAX`].
@@ -86,14 +86,14 @@ pub trait Subscriber: Send + Sync {
     fn deliver_shard(&self, _topic: &Bytes, _payload: &Bytes) {}
 }
 
-/// What a subscription matches.
+/// The topics that a subscription matches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TopicFilter {
     /// One topic.
     Named(Bytes),
     /// All topics that match a glob pattern.
     Pattern(Bytes),
-    /// One shard topic. Shard topics have names of their own, and no pattern matches them.
+    /// One shard topic. Shard topics have a separate namespace, and no pattern matches them.
     Shard(Bytes),
 }
 
@@ -160,7 +160,7 @@ impl Topics {
         }
     }
 
-    /// Delivers to the subscribers of this member; returns how many there were.
+    /// Delivers to the subscribers of this member; returns their number.
     pub(crate) fn deliver(&self, topic: &Bytes, payload: &Bytes) -> u64 {
         let inner = self.inner.read();
         let mut count = 0;
@@ -175,7 +175,7 @@ impl Topics {
         count
     }
 
-    /// Delivers to the subscribers of a shard topic on this member; returns how many there were.
+    /// Delivers to the subscribers of a shard topic on this member; returns their number.
     pub(crate) fn deliver_shard(&self, topic: &Bytes, payload: &Bytes) -> u64 {
         let inner = self.inner.read();
         let subscribers = inner.shards.get(topic).into_iter().flatten();

@@ -16,16 +16,16 @@ pub struct Config {
     ///
     /// Rule of thumb: three times [`Config::probe_rtt`], which leaves time for indirect probes.
     pub probe_period: Duration,
-    /// How long a direct reply to a probe may take before other members are asked to probe, too
-    /// (SWIM §3.1).
+    /// Time limit of a direct reply to a probe, after which other members are asked to probe as
+    /// well (SWIM §3.1).
     ///
     /// Must be smaller than [`Config::probe_period`].
     ///
     /// Rule of thumb: a high quantile of the network's round-trip time, plus the delays of a busy
     /// host. On a local network this is far above the average.
     pub probe_rtt: Duration,
-    /// How long a suspected member may take to refute the suspicion before it is declared down
-    /// (SWIM §4.2).
+    /// Time that a suspected member has to refute the suspicion before it is declared down (SWIM
+    /// §4.2).
     ///
     /// Must be at least two probe periods, so that the suspect learns of the suspicion in time to
     /// refute it. Together with [`Config::probe_period`] it must keep the detection of a loss
@@ -57,21 +57,21 @@ pub struct Config {
     ///
     /// Rule of thumb: 50 ms. Longer means fewer views while many members join, and slower joins.
     pub publish_period: Duration,
-    /// How long a starting member waits for an older one that it met and that is starting as
-    /// well, before it founds a cluster of its own.
+    /// Time that a starting member waits for an older starting member that it has found, before it
+    /// founds a cluster.
     ///
     /// Must be greater than [`Config::answer_wait`], so that a lost request is repeated at least
     /// once.
     ///
     /// Rule of thumb: three times [`Config::answer_wait`].
     pub founding_wait: Duration,
-    /// How long a request to another member may stay unanswered before it is repeated.
+    /// Time without an answer after which a request to another member is repeated.
     ///
     /// Must be greater than the round-trip time of a stream, including its handshake.
     ///
     /// Rule of thumb: 500 ms.
     pub answer_wait: Duration,
-    /// How long a new coordinator waits for the views of the other members before it publishes.
+    /// Time that a new coordinator waits for the views of the other members before it publishes.
     ///
     /// Must be smaller than [`Config::answer_wait`], so that members do not repeat requests to a
     /// coordinator that is taking over.
@@ -84,7 +84,7 @@ pub struct Config {
     ///
     /// Rule of thumb: 1 s. A healed split is noticed after about one period.
     pub recall_period: Duration,
-    /// How long a graceful leave waits for the other members to confirm it.
+    /// Time limit for the other members to confirm a graceful leave.
     ///
     /// Must be greater than [`Config::answer_wait`], so that a lost request is repeated at least
     /// once.

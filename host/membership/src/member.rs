@@ -6,15 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Addresses that a member may advertise, at most.
+/// Maximum number of addresses that a member may advertise.
 pub const ADDRESSES_MAX: usize = 8;
-/// Length of the name of a member or a group, in bytes, at most.
+/// Maximum length of the name of a member or a group, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// Length of the host of a [`Service`], in bytes, at most: the limit of a domain name (RFC 1035,
+/// Maximum length of the host of a [`Service`], in bytes: the limit of a domain name (RFC 1035,
 /// section 3.1).
 pub const HOST_BYTES_MAX: usize = 253;
-/// Length of the list of a member's modes, in bytes, at most.
+/// Maximum length of the list of a member's modes, in bytes.
 pub const MODES_BYTES_MAX: usize = 128;
 
 /// Identifies one process for as long as it runs: a UUID of version 7 (RFC 9562), so that ids sort
@@ -61,7 +61,7 @@ impl fmt::Debug for MemberId {
     }
 }
 
-/// Where clients find a service of a member.
+/// The address of a service of a member, for clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Service {
     /// The host that clients connect to, a name or an IP literal without brackets, at most
@@ -102,7 +102,7 @@ impl Service {
     }
 }
 
-/// What members know about each other.
+/// The description of a member that members exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
     /// Identifies the process.

@@ -31,10 +31,10 @@ use crate::swim::Health;
 use crate::terms::{DIFFERENCES_MAX, Difference, Terms};
 use crate::view::{Delta, Departure, Rank, View, ViewStamp};
 
-/// Departures that are sent with a view, at most; the most recent ones.
+/// Maximum number of departures that are sent with a view; the most recent ones.
 pub const DEPARTURES_MAX: usize = 64;
 
-/// Length of a packet, in bytes, at most.
+/// Maximum length of a packet, in bytes.
 pub const PACKET_BYTES_MAX: usize = 2_048;
 
 /// First byte of each datagram's payload: the version of its layout.
@@ -149,9 +149,9 @@ pub enum Message {
         /// Whether to reply.
         reply: bool,
     },
-    /// How members of earlier views departed, at most [`DEPARTURES_MAX`], the most recent last.
-    /// Sent before a [`Message::View`] over the same stream, since a view does not say why members
-    /// are gone.
+    /// Departures of members of earlier views, at most [`DEPARTURES_MAX`], the most recent last.
+    /// Sent before a [`Message::View`] over the same stream, since a view does not contain the
+    /// reasons.
     ///
     /// Not part of the first version of the protocol, whose members would close the stream when
     /// they receive it. See [`Message::is_supplement`].
@@ -173,7 +173,7 @@ pub enum Message {
     Unreachable {
         /// The member.
         id: MemberId,
-        /// How long none of the sender's calls has been answered, in milliseconds.
+        /// Time for which none of the sender's calls has been answered, in milliseconds.
         for_ms: u32,
     },
     /// To a member that asked to join: it is refused.
@@ -402,7 +402,7 @@ mod tests {
         }
     }
 
-    /// What must hold of any view.
+    /// Checks the invariants of a view.
     fn check(view: &View) {
         assert!((1..=MEMBERS_MAX).contains(&view.len()));
         assert!(view.members().is_sorted_by_key(|member| member.seniority()));

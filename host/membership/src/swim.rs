@@ -30,15 +30,16 @@ use crate::view::MEMBERS_MAX;
 
 /// A timer that fires this late shows that this process was starved or paused.
 const LATE_TIMER: Duration = Duration::from_millis(150);
-/// How long a process that was starved suspects no others.
+/// Time for which a process that was starved suspects no others.
 const RECOVERY: Duration = Duration::from_millis(1_000);
-/// How often a suspicion may be extended, at most, so that a lost member is detected eventually.
+/// Maximum number of times that a suspicion is extended, so that a lost member is detected
+/// eventually.
 const STRETCHES_MAX: u8 = 2;
-/// Suspects that are notified in one probe period, at most.
+/// Maximum number of suspects that are notified in one probe period.
 const SUSPECTS_NOTIFIED_MAX: usize = 8;
-/// Round-trip times that are kept until they are polled, at most.
+/// Maximum number of round-trip times that are kept until they are polled.
 const ROUND_TRIPS_MAX: usize = 64;
-/// Failed probes of this many different members in a row indicate that the fault is on this side.
+/// Number of different members in a row whose probes must fail to indicate a fault on this side.
 const UNHEALTHY_FAILED_PEERS: usize = 3;
 
 /// The identity in SWIM's packets: a process, and how often it rejoined.
@@ -64,7 +65,7 @@ impl foca::Identity for Identity {
     }
 }
 
-/// What one member knows of another's liveness; part of a full state.
+/// The liveness of one member as seen by another; part of a full state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     id: MemberId,
@@ -335,7 +336,7 @@ impl Swim {
     #[must_use]
     pub fn state(&self) -> Vec<Health> {
         let me = *self.foca.identity();
-        let mine =
+        let own =
             Health { id: me.id, generation: me.generation, incarnation: 0, state: Liveness::Alive };
         let others = self.foca.iter_membership_state().map(|member| Health {
             id: member.id().id,
@@ -347,7 +348,7 @@ impl Swim {
                 State::Down => Liveness::Down,
             },
         });
-        std::iter::once(mine).chain(others).take(MEMBERS_MAX).collect()
+        std::iter::once(own).chain(others).take(MEMBERS_MAX).collect()
     }
 
     /// Members that are suspected by this one, or by one that reported it.
@@ -632,7 +633,7 @@ mod tests {
         convoke_harness::check!(&samples, |bytes| {
             let (mut a, _) = pair();
             a.handle_packet(Duration::ZERO, bytes);
-            // What it causes is bounded, and can be carried out.
+            // Its effects are bounded and can be executed.
             for _ in 0..10 {
                 let Some(now) = a.poll_timeout() else { break };
                 a.handle_timeout(now);

@@ -11,22 +11,22 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Length of the name of a setting, or of its value, in bytes, at most.
+/// Maximum length of the name of a setting, or of its value, in bytes.
 pub const TERM_BYTES_MAX: usize = 64;
-/// Length of the name of a scope, in bytes, at most.
+/// Maximum length of the name of a scope, in bytes.
 pub const SCOPE_BYTES_MAX: usize = 128;
-/// Settings in one scope, at most.
+/// Maximum number of settings in one scope.
 pub const TERMS_OF_SCOPE_MAX: usize = 16;
-/// Scopes, at most.
+/// Maximum number of scopes.
 pub const SCOPES_MAX: usize = 1_026;
-/// Differences that are reported, at most.
+/// Maximum number of differences that are reported.
 pub const DIFFERENCES_MAX: usize = 8;
 
 /// The default scope: its settings apply in every scope that does not have them, except in
 /// [`Terms::GENERAL`].
 const DEFAULT_SCOPE: &str = "*";
 
-/// What happens if a newcomer, or another cluster, has a different value of a setting.
+/// The reaction to a different value of a setting in a newcomer or in another cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rule {
     /// All members need the same value: otherwise they do not join.
@@ -47,7 +47,7 @@ pub struct Term {
     pub value: String,
     /// Whether the operator set it; otherwise it is a default.
     pub is_set: bool,
-    /// What happens with a different value.
+    /// The reaction to a different value.
     pub rule: Rule,
 }
 
@@ -130,7 +130,7 @@ impl Terms {
         Some((&term.value, is_set || self.is_fixed))
     }
 
-    /// These terms as the terms of a cluster: with nothing left open.
+    /// These terms as the terms of a cluster, with all settings determined.
     #[must_use]
     pub fn fixed(&self) -> Self {
         Self { is_fixed: true, ..self.clone() }
@@ -285,15 +285,15 @@ pub(crate) mod tests {
     pub(crate) fn terms(lines: &[&str]) -> Terms {
         let mut scopes: Vec<Scope> = Vec::new();
         for line in lines {
-            let words: Vec<&str> = line.split(' ').collect();
-            let scope = if words[0] == "-" { Terms::GENERAL } else { words[0] };
-            let value = words[2].trim_end_matches('?').to_owned();
-            let rule = match words[1].as_bytes()[0] {
+            let parts: Vec<&str> = line.split(' ').collect();
+            let scope = if parts[0] == "-" { Terms::GENERAL } else { parts[0] };
+            let value = parts[2].trim_end_matches('?').to_owned();
+            let rule = match parts[1].as_bytes()[0] {
                 b'~' => Rule::Changing,
                 b'=' => Rule::Own,
                 _ => Rule::Same,
             };
-            let name = words[1].trim_start_matches(['~', '=']).to_owned();
+            let name = parts[1].trim_start_matches(['~', '=']).to_owned();
             let term = Term { name, value, is_set: !line.ends_with('?'), rule };
             match scopes.iter_mut().find(|known| known.name == scope) {
                 Some(known) => known.terms.push(term),

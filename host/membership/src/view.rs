@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::member::{Member, MemberId};
 
-/// Members in one view, at most.
+/// Maximum number of members in one view.
 pub const MEMBERS_MAX: usize = 10_000;
 
 /// Identifies one view and orders it among the views of its cluster.

@@ -65,6 +65,17 @@ pub fn excerpt(text: &str, chars_max: usize) -> String {
     line
 }
 
+/// A count with its noun, in the plural unless it is one. The plural of the noun has to be regular.
+///
+/// ```
+/// assert_eq!(convoke_text::counted(1, "member"), "1 member");
+/// assert_eq!(convoke_text::counted(0, "member"), "0 members");
+/// ```
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{escaped, excerpt, is_hidden};

@@ -97,7 +97,7 @@ pub enum OpenError {
     Own,
 }
 
-/// What is known of an opened datagram.
+/// The authenticated properties of an opened datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// The sender: a holder of the cluster's keys that uses this id.
@@ -358,8 +358,10 @@ fn open_in_place(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use data_encoding::HEXLOWER;
     use proptest::prelude::*;
+
+    use super::*;
     use std::collections::HashSet;
 
     const A: PeerId = PeerId([0xaa; 16]);
@@ -389,20 +391,19 @@ mod tests {
         let sender = PeerId(std::array::from_fn(|at| at as u8));
         let receiver = PeerId(std::array::from_fn(|at| 16 + at as u8));
         let mut sealer = DatagramSealer::new(&key(), sender);
-        let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
         let mut out = Vec::new();
         sealer
             .seal_with([0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5], receiver, b"hello", &mut out)
             .unwrap();
         assert_eq!(
-            hex(&out),
+            HEXLOWER.encode(&out),
             "02000102030405060708090a0b0c0d0e0fa0a1a2a3a4a5000000000000\
              aa830c95f2a9008903c762da5f1537c54416621fe6"
         );
         out.clear();
         sealer.seal_with([0xb0; SALT_BYTES], BROADCAST, b"", &mut out).unwrap();
         assert_eq!(
-            hex(&out),
+            HEXLOWER.encode(&out),
             "02000102030405060708090a0b0c0d0e0fb0b0b0b0b0b0000000000001\
              9f079dee36d908244a2baae41970b7e0"
         );

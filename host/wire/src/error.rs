@@ -1,4 +1,4 @@
-//! What can go wrong with a stream after its handshake.
+//! Errors of a stream after its handshake.
 
 use std::io;
 

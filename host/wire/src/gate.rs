@@ -29,15 +29,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Handshakes that may wait for their first message, at most.
+/// Maximum number of handshakes that may wait for their first message.
 pub const WAITING_MAX: usize = 256;
-/// Waiting handshakes of one [`Origin`], at most: half of all, so that one origin never fills the
-/// gate.
+/// Maximum number of waiting handshakes of one [`Origin`]: half of all, so that one origin never
+/// fills the gate.
 pub const WAITING_PER_ORIGIN_MAX: usize = WAITING_MAX / 2;
-/// Proved handshakes in progress, at most.
+/// Maximum number of proved handshakes in progress.
 pub const PROVED_MAX: usize = 256;
-/// How long the first message may take while more than half of [`WAITING_MAX`] handshakes are
-/// waiting, in milliseconds; [`HANDSHAKE_MS_MAX`] otherwise. Allows for one TCP retransmission.
+/// Time limit of the first message while more than half of [`WAITING_MAX`] handshakes are waiting,
+/// in milliseconds; otherwise it is [`HANDSHAKE_MS_MAX`]. Allows for one TCP retransmission.
 pub const CROWDED_MS_MAX: u64 = 500;
 
 /// The source of a connection, by which the gate is shared: an IPv4 address, or the /64 network of

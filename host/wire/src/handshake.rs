@@ -33,9 +33,9 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-/// How long a whole handshake may take, in milliseconds.
+/// Time limit of a handshake, in milliseconds.
 pub const HANDSHAKE_MS_MAX: u64 = 2_000;
-/// Bytes that are read from an initiator before it is authenticated, at most.
+/// Maximum number of bytes that are read from an initiator before it is authenticated.
 pub const HANDSHAKE_BYTES_MAX: usize = 256;
 /// The longest hello, in bytes.
 pub const HELLO_BYTES_MAX: usize = 2_048;

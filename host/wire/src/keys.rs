@@ -193,11 +193,9 @@ fn expand(prk: &hkdf::Prk, info: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use data_encoding::HEXLOWER;
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
+    use super::*;
 
     // The expected values come from an independent implementation (Python: hashlib, hmac, and
     // OpenSSL's Argon2id).
@@ -206,14 +204,14 @@ mod tests {
     fn keys_without_a_password_match_the_test_vectors() {
         let keys = ClusterKeys::derive("development", b"").unwrap();
         assert_eq!(
-            [&hex(keys.cluster()), &hex(keys.streams())],
+            [&HEXLOWER.encode(keys.cluster()), &HEXLOWER.encode(keys.streams())],
             [
                 "cd0a9f41d8c236fcd2e2ab9ee6adf5d8099f051ec707ff1342fdc1330db79a9f",
                 "c7a54f5f0942de831ebb3fc819dff649101799f29c329c2ebd380d490417a4e5",
             ]
         );
         assert_eq!(
-            [&hex(keys.gossip().bytes()), &hex(keys.beacons().bytes())],
+            [&HEXLOWER.encode(keys.gossip().bytes()), &HEXLOWER.encode(keys.beacons().bytes())],
             [
                 "7dba9682b4f3f2c877794a64cc5fff2747eaba1e1556bf2eaef52e50a5e437f7",
                 "6083d1612e9b0240fdbeec9b770c986f5c9f5d25be1c6df21a314f270d1489d3",
@@ -225,14 +223,14 @@ mod tests {
     fn keys_with_a_password_match_the_test_vectors() {
         let keys = ClusterKeys::derive("shop", b"correct horse battery staple").unwrap();
         assert_eq!(
-            [&hex(keys.cluster()), &hex(keys.streams())],
+            [&HEXLOWER.encode(keys.cluster()), &HEXLOWER.encode(keys.streams())],
             [
                 "e6cd23270654513b18f80d0bddc0dec84f117a56f81aa3d8c7104823c0c3c756",
                 "659b0db9aaceda9347a5e4073a1ade962ad73175158a3927410db0f69369889d",
             ]
         );
         assert_eq!(
-            [&hex(keys.gossip().bytes()), &hex(keys.beacons().bytes())],
+            [&HEXLOWER.encode(keys.gossip().bytes()), &HEXLOWER.encode(keys.beacons().bytes())],
             [
                 "ea87b2cf06141da11007bf999de26efee4832dd5c3172cdb2cf44bcad288ef04",
                 "c241316c37b60cd37e9d9ec177917371eefb48b2c14f98f97e9e5298c124de2d",

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
+
 /// A member's id: the 16 bytes of a UUID, generated at each start of a process.
 ///
 /// A new id at each start is required for security: datagram nonces count from zero under a key
@@ -15,13 +17,9 @@ pub const BROADCAST: PeerId = PeerId([0; 16]);
 /// Formats the id as a UUID: `7c1bd6ca-1574-4e38-9189-effcd4ccafd2`.
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, byte) in self.0.iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        let digits = HEXLOWER.encode(&self.0);
+        let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]);
+        f.write_str(&parts.join("-"))
     }
 }
 

@@ -411,7 +411,7 @@ mod tests {
         }
     }
 
-    /// What arrives on an established stream: only frames that were sent are received.
+    /// Bytes that arrive on an established stream: only frames that were sent are received.
     #[test]
     fn fuzz_stream() {
         let frames = [frame(1, "one"), frame(2, vec![2; 300]), frame(3, "")];
@@ -424,8 +424,8 @@ mod tests {
         });
     }
 
-    /// What a peer with the keys sends: any plaintext, in any records. The first byte is the length
-    /// of each record but the last.
+    /// Input of a peer that has the keys: arbitrary plaintext in arbitrary records. The first byte
+    /// is the length of each record but the last.
     #[test]
     fn fuzz_frames() {
         let plaintext = |frames: &[Frame]| {

@@ -1,13 +1,13 @@
 //! Replay protection with a sliding window.
 
-/// How far below the newest number an unseen one may be and still be accepted.
+/// Maximum distance below the newest number at which an unseen one is still accepted.
 pub const REPLAY_WINDOW: u64 = 1024;
 
 const WORDS: usize = (REPLAY_WINDOW / 64) as usize;
 
 /// A sliding window over one sender's counters (after RFC 6479).
 ///
-/// Invariant: the bit `n % REPLAY_WINDOW` stands for the one number `n` in `newest - REPLAY_WINDOW
+/// Invariant: the bit `n % REPLAY_WINDOW` represents the one number `n` in `newest - REPLAY_WINDOW
 /// + 1 ..= newest` that maps to it.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplayWindow {

@@ -40,9 +40,9 @@ impl Heard {
     /// Counts one call, and forgets members that were not heard for too long.
     pub(crate) fn tick(&mut self) {
         self.calls += 1;
-        let patience = CALLS_MAX + CALLS_PER_MEMBER * self.members.len() as u64;
+        let calls_max = CALLS_MAX + CALLS_PER_MEMBER * self.members.len() as u64;
         let calls = self.calls;
-        self.members.retain(|_, member| calls - member.heard_at_call <= patience);
+        self.members.retain(|_, member| calls - member.heard_at_call <= calls_max);
     }
 
     /// Records a beacon; it replaces what the member sent before.

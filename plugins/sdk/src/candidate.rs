@@ -88,7 +88,7 @@ impl Snapshot {
         Self { candidates, complete: false, look_again_ms: None }
     }
 
-    /// Declares that members that are not listed are gone.
+    /// Declares that members that are not listed have left.
     #[must_use]
     pub fn complete(mut self) -> Self {
         self.complete = true;

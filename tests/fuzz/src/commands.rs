@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use crate::Run;
 use crate::report::shown;
 use crate::server::{
-    ANSWER_MAX, Client, RESIDENT_MIB_MAX, Served, Value, is_silence, resident_mib,
+    ANSWER_MAX, Client, RESIDENT_MIB_MAX, Served, Value, is_timeout, resident_mib,
 };
 
 /// Commands of one connection.
@@ -15,12 +15,11 @@ const BATCH: usize = 200;
 /// Bytes of a command that are printed.
 const SHOWN_BYTES_MAX: usize = 120;
 
-/// Forms of commands. In lower case are arguments: `k` a key, `v` a value, `i` an
-/// integer, `f` a number, `n` a small count, `t` a time to live, `b` a time to block in
-/// seconds, `s` a score or the end of a range of scores, `l` the end of a range of names,
-/// `p` a pattern, `c` a cursor, `d` the ID of an entry of a stream, `g` a group or consumer, `m` a
-/// time to block in milliseconds. Upper case words are literals. `?` precedes an optional part, `*` a
-/// repeatable one.
+/// Forms of commands. Lower-case letters are arguments: `k` a key, `v` a value, `i` an integer, `f`
+/// a number, `n` a small count, `t` a time to live, `b` a blocking timeout in seconds, `m` one in
+/// milliseconds, `s` a score or the end of a range of scores, `l` the end of a lexicographical
+/// range, `p` a pattern, `c` a cursor, `d` the ID of a stream entry, `g` a group or consumer.
+/// Upper-case args are literals. `?` precedes an optional part, `*` a repeatable one.
 const FORMS: &[&str] = &[
     // Generic
     "COPY k k ?DB n ?REPLACE",
@@ -240,7 +239,7 @@ const FORMS: &[&str] = &[
     "ZSCORE k v",
     "ZUNION n k *k ?WEIGHTS *f ?AGGREGATE SUM ?WITHSCORES",
     "ZUNIONSTORE k n k *k ?WEIGHTS *f",
-    // Places
+    // Geo
     "GEOADD k ?NX ?CH f f v",
     "GEODIST k v v ?KM",
     "GEOHASH k *v",
@@ -289,7 +288,7 @@ const FORMS: &[&str] = &[
     "XTRIM k MAXLEN i",
     "XTRIM k ?ACKED MAXLEN ~ n ?LIMIT i",
     "XTRIM k ?DELREF MINID d",
-    // What is about the server
+    // Server and connection
     "PUBLISH v v",
     "PUBSUB CHANNELS ?p",
     "PUBSUB NUMSUB *v",
@@ -517,7 +516,7 @@ fn key(random: &mut StdRng) -> Vec<u8> {
             vec![b'K'; length]
         }
         1 => vec![0, 255, b'\r', b'\n'],
-        // Of one slot.
+        // Keys of one slot.
         2..60 => format!("{{t}}k{}", random.random_range(0..KEYS)).into_bytes(),
         _ => format!("k{}", random.random_range(0..KEYS)).into_bytes(),
     }
@@ -572,10 +571,10 @@ fn argument(random: &mut StdRng, kind: &str) -> Option<Vec<u8>> {
     Some(text.into_bytes())
 }
 
-/// A command of a random form, occasionally with too many, too few or wrong words.
+/// A command of a random form, occasionally with too many, too few or invalid arguments.
 pub(crate) fn command(random: &mut StdRng) -> Vec<Vec<u8>> {
     let form = of(random, FORMS);
-    let mut words: Vec<Vec<u8>> = Vec::new();
+    let mut args: Vec<Vec<u8>> = Vec::new();
     for part in form.split(' ') {
         let (mut times, kind) = match (part.strip_prefix('?'), part.strip_prefix('*')) {
             (Some(kind), _) => (random.random_range(0..2), kind),
@@ -586,59 +585,60 @@ pub(crate) fn command(random: &mut StdRng) -> Vec<Vec<u8>> {
             times = 300;
         }
         for _ in 0..times {
-            let word = argument(random, kind).unwrap_or_else(|| kind.as_bytes().to_vec());
-            words.push(word);
+            let arg = argument(random, kind).unwrap_or_else(|| kind.as_bytes().to_vec());
+            args.push(arg);
         }
     }
     if random.random_bool(0.04) {
-        let at = random.random_range(0..=words.len());
+        let at = random.random_range(0..=args.len());
         match random.random_range(0..3) {
-            0 if at < words.len() && words.len() > 1 => drop(words.remove(at)),
-            1 => words.insert(at.max(1), value(random)),
-            _ if at < words.len() && at > 0 => {
-                words[at] = of(random, INTEGERS).as_bytes().to_vec();
+            0 if at < args.len() && args.len() > 1 => drop(args.remove(at)),
+            1 => args.insert(at.max(1), value(random)),
+            _ if at < args.len() && at > 0 => {
+                args[at] = of(random, INTEGERS).as_bytes().to_vec();
             }
             _ => {}
         }
     }
-    // Nothing that blocks indefinitely: blocking commands have a timeout, or are refused.
-    if may_block_indefinitely(&words) {
+    // Commands that block indefinitely are not sent: blocking commands get a timeout, others are
+    // rejected.
+    if may_block_indefinitely(&args) {
         return vec![b"PING".to_vec()];
     }
-    words
+    args
 }
 
 /// Whether it may be a command that blocks longer than the time limit of a command.
-fn may_block_indefinitely(words: &[Vec<u8>]) -> bool {
-    let name = words[0].to_ascii_uppercase();
+fn may_block_indefinitely(args: &[Vec<u8>]) -> bool {
+    let name = args[0].to_ascii_uppercase();
     let at = match &name[..] {
         b"BLMPOP" | b"BZMPOP" => 1,
         b"BLPOP" | b"BRPOP" | b"BZPOPMIN" | b"BZPOPMAX" | b"BLMOVE" | b"BRPOPLPUSH" => {
-            words.len() - 1
+            args.len() - 1
         }
         b"XREAD" | b"XREADGROUP" => {
-            let block = words.iter().position(|word| word.eq_ignore_ascii_case(b"BLOCK"));
-            let ms = block.and_then(|at| str::from_utf8(words.get(at + 1)?).ok()?.parse().ok());
+            let block = args.iter().position(|arg| arg.eq_ignore_ascii_case(b"BLOCK"));
+            let ms = block.and_then(|at| str::from_utf8(args.get(at + 1)?).ok()?.parse().ok());
             return ms.is_some_and(|ms: i64| ms == 0 || ms > 1_000);
         }
-        // Suppresses the answers to the client.
-        b"CLIENT" => return words.get(1).is_some_and(|word| word == b"REPLY" || word == b"PAUSE"),
+        // These commands suppress the answers to the client.
+        b"CLIENT" => return args.get(1).is_some_and(|arg| arg == b"REPLY" || arg == b"PAUSE"),
         b"WAIT" => 2,
         _ => return false,
     };
-    let seconds = words.get(at).and_then(|word| str::from_utf8(word).ok()?.trim().parse().ok());
+    let seconds = args.get(at).and_then(|arg| str::from_utf8(arg).ok()?.trim().parse().ok());
     seconds.is_some_and(|seconds: f64| seconds == 0.0 || seconds > 1.0)
 }
 
 /// A command as a line.
-pub(crate) fn line(words: &[Vec<u8>]) -> String {
-    let word = |word: &Vec<u8>| {
-        let shown = &word[..word.len().min(SHOWN_BYTES_MAX)];
+pub(crate) fn line(args: &[Vec<u8>]) -> String {
+    let arg = |arg: &Vec<u8>| {
+        let shown = &arg[..arg.len().min(SHOWN_BYTES_MAX)];
         let cut =
-            if shown.len() < word.len() { format!("…({})", word.len()) } else { String::new() };
+            if shown.len() < arg.len() { format!("…({})", arg.len()) } else { String::new() };
         format!("{}{cut}", shown.escape_ascii())
     };
-    words.iter().map(word).collect::<Vec<_>>().join(" ")
+    args.iter().map(arg).collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn random(run: &mut Run) {
@@ -654,22 +654,26 @@ pub(crate) fn random(run: &mut Run) {
                 break;
             }
             run.report.count();
-            let words = command(&mut run.random);
-            done.push(line(&words));
+            let args = command(&mut run.random);
+            done.push(line(&args));
             let recent = |done: &[String]| done[done.len().saturating_sub(30)..].join("\n    ");
-            let answer = client.call(&words);
+            let answer = client.call(&args);
             run.report.take_panics(|| recent(&done));
             match answer {
                 Ok(Value::Error(text)) if text.is_empty() => {
                     run.report.add("an error without a text", "", &recent(&done));
                 }
                 Ok(_) => {}
-                Err(error) if is_silence(&error) => {
+                Err(error) if is_timeout(&error) => {
                     let text = format!("no answer in {ANSWER_MAX:?}");
-                    let kind = format!("hang in {}", String::from_utf8_lossy(&words[0]));
+                    let kind = format!("hang in {}", String::from_utf8_lossy(&args[0]));
                     run.report.add(&kind, &text, &recent(&done));
                     if !served.answers() {
-                        run.report.add("hang of the server", "PING is not answered", &line(&words));
+                        run.report.add(
+                            "server does not answer",
+                            "PING is not answered",
+                            &line(&args),
+                        );
                         return;
                     }
                     break;
@@ -683,7 +687,7 @@ pub(crate) fn random(run: &mut Run) {
             }
         }
         if !served.answers() {
-            run.report.add("hang of the server", "PING is not answered", &done.join("\n    "));
+            run.report.add("server does not answer", "PING is not answered", &done.join("\n    "));
             return;
         }
         let resident = resident_mib();
@@ -708,12 +712,12 @@ mod tests {
 
     #[test]
     fn no_command_blocks_indefinitely() {
-        let words = |text: &str| text.split(' ').map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
-        assert!(may_block_indefinitely(&words("BLPOP k 0")));
-        assert!(may_block_indefinitely(&words("BLMPOP 1e309 1 k LEFT")));
-        assert!(!may_block_indefinitely(&words("BLPOP k 0.01")));
-        assert!(!may_block_indefinitely(&words("BLPOP k nan")));
-        assert!(!may_block_indefinitely(&words("LPOP k 0")));
+        let args = |text: &str| text.split(' ').map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
+        assert!(may_block_indefinitely(&args("BLPOP k 0")));
+        assert!(may_block_indefinitely(&args("BLMPOP 1e309 1 k LEFT")));
+        assert!(!may_block_indefinitely(&args("BLPOP k 0.01")));
+        assert!(!may_block_indefinitely(&args("BLPOP k nan")));
+        assert!(!may_block_indefinitely(&args("LPOP k 0")));
     }
 
     #[test]

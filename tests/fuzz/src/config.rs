@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use crate::Run;
 use crate::report::shown;
 
-/// How long a check may take.
+/// Time limit of a check.
 const CHECK_MAX: Duration = Duration::from_secs(10);
 
 /// Polling interval of the process.
@@ -150,7 +150,7 @@ fn file(random: &mut StdRng, last: &[u8]) -> (&'static str, Vec<u8>) {
 
 pub(crate) fn files(run: &mut Run) {
     let binary = binary();
-    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let mut last = Vec::new();
     while run.has_time() {
         run.report.count();

@@ -31,11 +31,11 @@ struct Pair {
     grids: [Grid; 2],
     processes: [Arc<Process>; 2],
     ids: [MemberId; 2],
-    /// Of the connections from the one to the other, by the sender.
+    /// Connection ids, by the index of the sender.
     connections: [Option<u64>; 2],
-    /// Messages that were delivered.
+    /// Messages that were delivered, from which mutations copy.
     seen: Vec<Vec<u8>>,
-    /// What was changed, to find the cause.
+    /// The mutations, for the report of a finding.
     log: Vec<String>,
 }
 
@@ -170,7 +170,7 @@ fn step(run: &mut Run, pair: &mut Pair, runtime: &tokio::runtime::Runtime, rate:
     let at = random.random_range(0..2);
     match random.random_range(0..6) {
         0 => {
-            // Time passes for both, more or less.
+            // Time advances by up to two ticks.
             let passed = random.random_range(0..2 * TICK_MS);
             pair.processes[0].advance(passed);
             pair.processes[1].advance(passed);

@@ -10,12 +10,12 @@ use rand::rngs::StdRng;
 
 use crate::Run;
 use crate::report::shown;
-use crate::server::{RESIDENT_MIB_MAX, Served, leave_nothing, resident_mib};
+use crate::server::{RESIDENT_MIB_MAX, Served, reset_on_close, resident_mib};
 
 /// Time without input after which an incomplete exchange is abandoned.
-const SILENCE: Duration = Duration::from_millis(3);
+const IDLE_MAX: Duration = Duration::from_millis(3);
 
-/// How long a whole request may take.
+/// Time limit of a request.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 const METHODS: [&str; 8] = ["GET", "PUT", "DELETE", "POST", "HEAD", "PATCH", "OPTIONS", "get"];
@@ -54,7 +54,7 @@ fn request(random: &mut StdRng) -> Vec<u8> {
     let method = METHODS[random.random_range(0..METHODS.len())];
     let mut path = PATHS[random.random_range(0..PATHS.len())].to_owned();
     if random.random_bool(0.05) {
-        // At the limits of a key and of a head.
+        // Lengths at the limits of a key and of the request head.
         let length = [16_383, 16_384, 16_385, 65_000, 66_000][random.random_range(0..5)];
         path.push_str(&"k".repeat(length));
     }
@@ -83,8 +83,8 @@ pub(crate) fn requests(run: &mut Run) {
             mutate(&mut run.random, &mut bytes, &last);
         }
         let sent = TcpStream::connect(served.http).and_then(|mut stream| {
-            leave_nothing(&stream)?;
-            stream.set_read_timeout(Some(SILENCE))?;
+            reset_on_close(&stream)?;
+            stream.set_read_timeout(Some(IDLE_MAX))?;
             stream.set_write_timeout(Some(ANSWER_MAX))?;
             let _ = stream.write_all(&bytes);
             let mut answer = [0; 4096];

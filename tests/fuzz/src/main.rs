@@ -1,11 +1,12 @@
 //! `fuzz TARGET SECONDS [SEED]`: random and mutated input, for `SECONDS` seconds.
 //!
-//! Each target checks that no input makes the code panic, hang or use unbounded memory, and some
-//! compare answers with a model. Findings are printed with their seed and input; the exit code is 1
-//! then. With the profile `fuzz`, integer overflows and debug assertions panic.
+//! Each target checks that no input makes the code panic, hang or use unbounded memory; some also
+//! compare answers with a model. Findings are printed with their seed and input, and the exit code
+//! is then 1. With the profile `fuzz`, integer overflows and debug assertions panic.
 //!
-//! These are whole members, or large parts of one. Each decoder has a harness beside it
-//! (`convoke-harness`). `cargo xtask fuzz` runs all of both, each in a separate process.
+//! The targets run whole members, or large parts of one. Each decoder has its own harness
+//! (`convoke-harness`). `cargo xtask fuzz` runs all targets and harnesses, each in a separate
+//! process.
 
 mod commands;
 mod config;
@@ -39,7 +40,7 @@ impl Run {
     }
 }
 
-/// A name, what it covers, and its code.
+/// The name of a target, what it covers, and its function.
 type Target = (&'static str, &'static str, fn(&mut Run));
 
 /// Every target.
@@ -54,14 +55,14 @@ const TARGETS: &[Target] = &[
 ];
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if words == ["--list"] {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args == ["--list"] {
         for (name, ..) in TARGETS {
             println!("{name}");
         }
         return ExitCode::SUCCESS;
     }
-    let Some((target, seconds, seed)) = read(&words) else {
+    let Some((target, seconds, seed)) = read(&args) else {
         eprintln!("usage: fuzz TARGET SECONDS [SEED]");
         for (name, what, _) in TARGETS {
             eprintln!("  {name:<15} {what}");
@@ -78,8 +79,8 @@ fn main() -> ExitCode {
     if run.report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn read(words: &[String]) -> Option<(Target, u64, u64)> {
-    let (name, seconds, seed) = match words {
+fn read(args: &[String]) -> Option<(Target, u64, u64)> {
+    let (name, seconds, seed) = match args {
         [name, seconds] => (name, seconds, None),
         [name, seconds, seed] => (name, seconds, Some(seed)),
         _ => return None,

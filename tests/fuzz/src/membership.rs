@@ -6,7 +6,7 @@ use convoke_harness::{mutate, noise};
 use convoke_membership::membership::Output;
 use convoke_membership::terms::{Rule, Scope, Term};
 use convoke_membership::{
-    Config, Hello, Member, MemberId, Membership, Message, Reach, Standing, Terms, View,
+    Config, Hello, Member, MemberId, MemberStatus, Membership, Message, Reach, Terms, View,
 };
 use rand::RngExt as _;
 
@@ -62,7 +62,7 @@ impl Pair {
         pair
     }
 
-    /// Lets time pass, and delivers what is sent.
+    /// Advances the time, and delivers packets and messages.
     fn work(&mut self, steps: usize) {
         for _ in 0..steps {
             self.now += Duration::from_millis(20);
@@ -106,7 +106,7 @@ pub(crate) fn messages(run: &mut Run) {
         Message::Merge { view, terms: terms() }.encode(),
         Message::Leave.encode(),
     ];
-    let hello = Hello { member: member(id(4), 4), standing: Standing::Starting }.encode();
+    let hello = Hello { member: member(id(4), 4), standing: MemberStatus::Starting }.encode();
     while run.has_time() {
         let Some(mut pair) = caught(|| Pair::new(run.random.random())) else {
             run.report.take_panics(|| "two members that join".to_owned());
@@ -145,7 +145,7 @@ pub(crate) fn messages(run: &mut Run) {
                 let mut outputs = 0;
                 while pair.one.poll_output().is_some() {
                     outputs += 1;
-                    assert!(outputs < OUTPUTS_MAX, "there is no end to what is to be done");
+                    assert!(outputs < OUTPUTS_MAX, "outputs do not end");
                 }
             });
             let input = || format!("kind {kind}, from {} {}, {}", from.id, from.age, shown(&bytes));

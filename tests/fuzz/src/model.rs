@@ -8,12 +8,12 @@ use rand::rngs::StdRng;
 
 use crate::Run;
 use crate::commands::line;
-use crate::server::{Client, Served, Value, is_silence};
+use crate::server::{Client, Served, Value, is_timeout};
 
 /// Commands of one model.
 const STEPS: usize = 400;
 
-/// Bytes of a value that grows.
+/// Maximum length of a value that a command extends.
 const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const KEYS: usize = 6;
@@ -88,8 +88,8 @@ fn ok() -> Expected {
     Expected::Exactly(Value::Word("OK".to_owned()))
 }
 
-/// As Redis: from and to, counted from the end when negative, both within; none when
-/// nothing is left.
+/// The elements from `from` to `to`, both inclusive; negative positions count from the end, as in
+/// Redis. `None` if the range is empty.
 fn range(from: i64, to: i64, length: usize) -> Option<(usize, usize)> {
     let length = i64::try_from(length).ok()?;
     let place = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
@@ -131,8 +131,8 @@ impl Model {
         self.held.remove(key).is_some()
     }
 
-    /// Removes an empty value.
-    fn tidy(&mut self, key: &[u8]) {
+    /// Removes the value if it is empty.
+    fn remove_if_empty(&mut self, key: &[u8]) {
         let is_empty = match self.held.get(key) {
             Some(Held::List(list)) => list.is_empty(),
             Some(Held::Hash(hash)) => hash.is_empty(),
@@ -145,35 +145,35 @@ impl Model {
     }
 
     /// Executes a command and returns the answer.
-    fn apply(&mut self, words: &[Vec<u8>]) -> Expected {
-        let key = words[1].clone();
-        let expected = self.step(words).unwrap_or_else(|error| error);
-        self.tidy(&key);
+    fn apply(&mut self, args: &[Vec<u8>]) -> Expected {
+        let key = args[1].clone();
+        let expected = self.step(args).unwrap_or_else(|error| error);
+        self.remove_if_empty(&key);
         expected
     }
 
-    fn step(&mut self, words: &[Vec<u8>]) -> Result<Expected, Expected> {
-        let key = words[1].clone();
-        let name = str::from_utf8(&words[0]).expect("commands are text");
+    fn step(&mut self, args: &[Vec<u8>]) -> Result<Expected, Expected> {
+        let key = args[1].clone();
+        let name = str::from_utf8(&args[0]).expect("commands are text");
         let number = |at: usize| -> Result<i64, Expected> {
-            let text = str::from_utf8(&words[at]).map_err(|_| Expected::Error("ERR"))?;
+            let text = str::from_utf8(&args[at]).map_err(|_| Expected::Error("ERR"))?;
             text.parse().map_err(|_| Expected::Error("ERR"))
         };
         Ok(match name {
             "SET" => {
                 self.remove(&key);
-                self.held.insert(key, Held::Bytes(words[2].clone()));
+                self.held.insert(key, Held::Bytes(args[2].clone()));
                 ok()
             }
             "GET" => bytes(self.plain(&key)?.map(|value| &value[..])),
             "STRLEN" => count(self.plain(&key)?.map_or(0, |value| value.len())),
             "APPEND" => {
                 if let Some(value) = self.plain(&key)? {
-                    value.extend_from_slice(&words[2]);
+                    value.extend_from_slice(&args[2]);
                     count(value.len())
                 } else {
-                    self.held.insert(key, Held::Bytes(words[2].clone()));
-                    count(words[2].len())
+                    self.held.insert(key, Held::Bytes(args[2].clone()));
+                    count(args[2].len())
                 }
             }
             "GETRANGE" => {
@@ -185,7 +185,7 @@ impl Model {
             }
             "SETRANGE" => {
                 let offset = usize::try_from(number(2)?).map_err(|_| Expected::Error("ERR"))?;
-                let patch = &words[3];
+                let patch = &args[3];
                 let before = self.plain(&key)?.map_or(0, |value| value.len());
                 if patch.is_empty() {
                     return Ok(count(before));
@@ -215,14 +215,14 @@ impl Model {
             "DEL" => integer(i64::from(self.remove(&key))),
             "EXISTS" => integer(i64::from(self.held.contains_key(&key))),
             "TYPE" => {
-                let word = match self.held.get(&key) {
+                let arg = match self.held.get(&key) {
                     None => "none",
                     Some(Held::Bytes(_)) => "string",
                     Some(Held::List(_)) => "list",
                     Some(Held::Hash(_)) => "hash",
                     Some(Held::Set(_)) => "set",
                 };
-                Expected::Exactly(Value::Word(word.to_owned()))
+                Expected::Exactly(Value::Word(arg.to_owned()))
             }
             "EXPIRE" => {
                 let seconds = number(2)?;
@@ -244,7 +244,7 @@ impl Model {
                 let _ = self.list(&key)?;
                 let slot = self.held.entry(key).or_insert_with(|| Held::List(VecDeque::new()));
                 let Held::List(list) = slot else { return Err(Expected::Error(WRONG)) };
-                for element in &words[2..] {
+                for element in &args[2..] {
                     if name == "LPUSH" {
                         list.push_front(element.clone());
                     } else {
@@ -280,7 +280,7 @@ impl Model {
                 let at = number(2)?;
                 let Some(all) = self.list(&key)? else { return Ok(Expected::Error("ERR")) };
                 let Some(at) = index(at, all.len()) else { return Ok(Expected::Error("ERR")) };
-                all[at] = words[3].clone();
+                all[at] = args[3].clone();
                 ok()
             }
             "LTRIM" => {
@@ -299,7 +299,7 @@ impl Model {
                 let most = usize::try_from(wanted.unsigned_abs()).unwrap_or(usize::MAX);
                 let most = if wanted == 0 { usize::MAX } else { most };
                 let mut places: Vec<usize> =
-                    (0..all.len()).filter(|&at| all[at] == words[3]).collect();
+                    (0..all.len()).filter(|&at| all[at] == args[3]).collect();
                 if wanted < 0 {
                     places.reverse();
                 }
@@ -316,25 +316,25 @@ impl Model {
                 let _ = self.hash(&key)?;
                 let slot = self.held.entry(key).or_insert_with(|| Held::Hash(BTreeMap::new()));
                 let Held::Hash(hash) = slot else { return Err(Expected::Error(WRONG)) };
-                let new = hash.insert(words[2].clone(), words[3].clone()).is_none();
+                let new = hash.insert(args[2].clone(), args[3].clone()).is_none();
                 integer(i64::from(new))
             }
-            "HGET" => bytes(self.hash(&key)?.and_then(|hash| hash.get(&words[2])).map(|v| &v[..])),
+            "HGET" => bytes(self.hash(&key)?.and_then(|hash| hash.get(&args[2])).map(|v| &v[..])),
             "HDEL" => {
-                let gone = self.hash(&key)?.and_then(|hash| hash.remove(&words[2]));
+                let gone = self.hash(&key)?.and_then(|hash| hash.remove(&args[2]));
                 integer(i64::from(gone.is_some()))
             }
             "HLEN" => count(self.hash(&key)?.map_or(0, |hash| hash.len())),
             "HINCRBY" => {
                 let by = number(3)?;
-                let before = match self.hash(&key)?.and_then(|hash| hash.get(&words[2])) {
+                let before = match self.hash(&key)?.and_then(|hash| hash.get(&args[2])) {
                     None => 0,
                     Some(value) => strict(value).ok_or(Expected::Error("ERR"))?,
                 };
                 let after = before.checked_add(by).ok_or(Expected::Error("ERR"))?;
                 let slot = self.held.entry(key).or_insert_with(|| Held::Hash(BTreeMap::new()));
                 if let Held::Hash(hash) = slot {
-                    hash.insert(words[2].clone(), after.to_string().into_bytes());
+                    hash.insert(args[2].clone(), after.to_string().into_bytes());
                 }
                 integer(after)
             }
@@ -346,15 +346,15 @@ impl Model {
                 let _ = self.set(&key)?;
                 let slot = self.held.entry(key).or_insert_with(|| Held::Set(BTreeSet::new()));
                 let Held::Set(set) = slot else { return Err(Expected::Error(WRONG)) };
-                count(words[2..].iter().filter(|member| set.insert((*member).clone())).count())
+                count(args[2..].iter().filter(|member| set.insert((*member).clone())).count())
             }
             "SREM" => {
                 let set = self.set(&key)?;
-                integer(i64::from(set.is_some_and(|set| set.remove(&words[2]))))
+                integer(i64::from(set.is_some_and(|set| set.remove(&args[2]))))
             }
             "SISMEMBER" => {
                 let set = self.set(&key)?;
-                integer(i64::from(set.is_some_and(|set| set.contains(&words[2]))))
+                integer(i64::from(set.is_some_and(|set| set.contains(&args[2]))))
             }
             "SCARD" => count(self.set(&key)?.map_or(0, |set| set.len())),
             "SMEMBERS" => Expected::AnyOrder(match self.set(&key)? {
@@ -437,7 +437,7 @@ const OFFSETS: &[i64] =
 
 fn command(random: &mut StdRng) -> Vec<Vec<u8>> {
     let form = FORMS[random.random_range(0..FORMS.len())];
-    let word = |part: &str, random: &mut StdRng| match part {
+    let arg = |part: &str, random: &mut StdRng| match part {
         "k" => format!("m{}", random.random_range(0..KEYS)),
         "v" if random.random_bool(0.2) => EDGES[random.random_range(0..EDGES.len())].to_string(),
         "v" if random.random_bool(0.05) => String::new(),
@@ -448,7 +448,7 @@ fn command(random: &mut StdRng) -> Vec<Vec<u8>> {
         "t" => ["1000", "90000", "0", "-1", "-100"][random.random_range(0..5)].to_owned(),
         other => other.to_owned(),
     };
-    form.split(' ').map(|part| word(part, random).into_bytes()).collect()
+    form.split(' ').map(|part| arg(part, random).into_bytes()).collect()
 }
 
 pub(crate) fn compared(run: &mut Run) {
@@ -468,11 +468,11 @@ pub(crate) fn compared(run: &mut Run) {
                 break;
             }
             run.report.count();
-            let words = command(&mut run.random);
-            done.push(line(&words));
+            let args = command(&mut run.random);
+            done.push(line(&args));
             let input = |done: &[String]| done.join("\n    ");
-            let expected = model.apply(&words);
-            let answer = client.call(&words);
+            let expected = model.apply(&args);
+            let answer = client.call(&args);
             run.report.take_panics(|| input(&done));
             match answer {
                 Ok(answer) if expected.fits(&answer) => {}
@@ -482,15 +482,15 @@ pub(crate) fn compared(run: &mut Run) {
                         .map(|text| text.chars().take(400).collect())
                         .collect();
                     let text = format!("expected {}, answered {}", shown[0], shown[1]);
-                    let kind = format!("{} differs", String::from_utf8_lossy(&words[0]));
+                    let kind = format!("{} differs", String::from_utf8_lossy(&args[0]));
                     let about = done
                         .iter()
-                        .filter(|line| line.split(' ').nth(1) == str::from_utf8(&words[1]).ok());
+                        .filter(|line| line.split(' ').nth(1) == str::from_utf8(&args[1]).ok());
                     let about: Vec<String> = about.cloned().collect();
                     run.report.add(&kind, &text, &input(&about));
                     break;
                 }
-                Err(error) if is_silence(&error) => {
+                Err(error) if is_timeout(&error) => {
                     run.report.add("hang", "no answer", &input(&done));
                     return;
                 }
@@ -524,10 +524,10 @@ mod tests {
     #[test]
     fn empty_values_are_removed() {
         let mut model = Model::default();
-        let words = |text: &str| text.split(' ').map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
-        assert!(model.apply(&words("RPUSH k v")).fits(&Value::Integer(1)));
-        assert!(model.apply(&words("GET k")).fits(&Value::Error("WRONGTYPE x".to_owned())));
-        assert!(model.apply(&words("LPOP k")).fits(&Value::Bytes(b"v".to_vec())));
-        assert!(model.apply(&words("EXISTS k")).fits(&Value::Integer(0)));
+        let args = |text: &str| text.split(' ').map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
+        assert!(model.apply(&args("RPUSH k v")).fits(&Value::Integer(1)));
+        assert!(model.apply(&args("GET k")).fits(&Value::Error("WRONGTYPE x".to_owned())));
+        assert!(model.apply(&args("LPOP k")).fits(&Value::Bytes(b"v".to_vec())));
+        assert!(model.apply(&args("EXISTS k")).fits(&Value::Integer(0)));
     }
 }

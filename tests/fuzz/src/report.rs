@@ -6,7 +6,7 @@ use std::panic;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// The number of distinct findings after which a target ends.
+/// Maximum number of distinct findings of a target; it ends when it is reached.
 const FINDINGS_MAX: usize = 20;
 
 /// Bytes of an input that are printed.
@@ -25,7 +25,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Nothing yet. Panics of all threads are collected from now on.
+    /// An empty report; from now on, panics of all threads are collected.
     pub(crate) fn new(target: &'static str, seed: u64) -> Self {
         panic::set_hook(Box::new(|info| {
             let place = info.location().map_or("nowhere".to_owned(), ToString::to_string);
@@ -52,7 +52,7 @@ impl Report {
         self.found.len() >= FINDINGS_MAX
     }
 
-    /// One finding. Only the first of each `kind` is printed.
+    /// Adds a finding. Only the first one of each `kind` is printed.
     pub(crate) fn add(&mut self, kind: &str, text: &str, input: &str) {
         if !self.found.insert(kind.to_owned()) {
             return;
@@ -71,8 +71,8 @@ impl Report {
         );
     }
 
-    /// Adds the panics since the last check, as caused by `input`. True when there were
-    /// some.
+    /// Adds the panics since the last check as findings caused by `input`. Returns true if there
+    /// were any.
     pub(crate) fn take_panics(&mut self, input: impl FnOnce() -> String) -> bool {
         let panics = std::mem::take(&mut *lock());
         if panics.is_empty() {

@@ -8,10 +8,10 @@ use rand::RngExt as _;
 use crate::Run;
 use crate::commands::command;
 use crate::report::shown;
-use crate::server::{Client, RESIDENT_MIB_MAX, Served, encode, is_silence, resident_mib};
+use crate::server::{Client, RESIDENT_MIB_MAX, Served, encode, is_timeout, resident_mib};
 
 /// Time without input after which a connection with invalid requests is abandoned.
-const SILENCE: Duration = Duration::from_millis(3);
+const IDLE_MAX: Duration = Duration::from_millis(3);
 
 /// Inline requests, and headers that announce large lengths.
 const SEEDS: [&[u8]; 8] = [
@@ -43,10 +43,10 @@ pub(crate) fn bytes(run: &mut Run) {
         let sent = Client::connect(served.resp).and_then(|mut client| {
             // The connection may be closed before everything is sent.
             let _ = client.send(&bytes);
-            client.drain(SILENCE)
+            client.drain(IDLE_MAX)
         });
         if let Err(error) = sent
-            && !is_silence(&error)
+            && !is_timeout(&error)
             && error.kind() == std::io::ErrorKind::ConnectionRefused
         {
             run.report.add("no more connections", &error.to_string(), &shown(&bytes));

@@ -19,22 +19,22 @@ use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// How often a member drives its grid.
+/// Interval at which a member's grid is ticked.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Worker threads of the member.
 const WORKERS: usize = 2;
 
-/// How long a command may take.
+/// Time limit of a command.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// Resident memory of this process, in MiB: more is a finding.
+/// Limit of the resident memory of this process, in MiB; exceeding it is a finding.
 pub(crate) const RESIDENT_MIB_MAX: u64 = 3_000;
 
-/// Partitions: few, so that keys meet.
+/// Number of partitions; low, so that keys share partitions.
 const PARTITIONS: u16 = 7;
 
-/// The process of a grid.
+/// Clocks, randomness and tasks of a grid (its `Host`).
 pub(crate) struct Process {
     started: Instant,
     /// Offset of all clocks, in milliseconds.
@@ -79,7 +79,7 @@ pub(crate) fn grid_settings() -> GridSettings {
     GridSettings { partitions: Some(PARTITIONS), min_members: 1, hasher: KeyHasher::new([7; 16]) }
 }
 
-/// A member of this age.
+/// A member with this id and age.
 pub(crate) fn member(id: MemberId, age: u64) -> Member {
     Member {
         id,
@@ -179,7 +179,7 @@ impl Served {
         Self { resp, http, runtime: Some(runtime) }
     }
 
-    /// Whether it still answers a new client.
+    /// Whether a new client is still answered.
     pub(crate) fn answers(&self) -> bool {
         let Ok(mut client) = Client::connect(self.resp) else { return false };
         matches!(client.call(&[b"PING"]), Ok(Value::Word(word)) if word == "PONG")
@@ -227,14 +227,14 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
         stream.set_nodelay(true)?;
-        leave_nothing(&stream)?;
+        reset_on_close(&stream)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
         stream.set_write_timeout(Some(ANSWER_MAX))?;
         Ok(Self { stream, input: VecDeque::new() })
     }
 
-    pub(crate) fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> io::Result<Value> {
-        self.send(&encode(words))?;
+    pub(crate) fn call<W: AsRef<[u8]>>(&mut self, args: &[W]) -> io::Result<Value> {
+        self.send(&encode(args))?;
         self.receive()
     }
 
@@ -312,23 +312,23 @@ impl Client {
 }
 
 /// Lets a connection close without the TIME_WAIT state.
-pub(crate) fn leave_nothing(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_linger(Some(Duration::ZERO))
 }
 
 /// A request: an array of bulk strings.
-pub(crate) fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        let word = word.as_ref();
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
+pub(crate) fn encode<W: AsRef<[u8]>>(args: &[W]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        let arg = arg.as_ref();
+        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        bytes.extend_from_slice(arg);
         bytes.extend_from_slice(b"\r\n");
     }
     bytes
 }
 
 /// Whether an error is a timeout.
-pub(crate) fn is_silence(error: &io::Error) -> bool {
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

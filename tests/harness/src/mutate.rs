@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 /// Bytes at boundaries of encoded lengths and numbers.
 const EDGES: [u8; 9] = [0, 1, 0x7f, 0x80, 0x81, 0xfe, 0xff, b'\r', b'\n'];
 
-/// Changes of one input, at most.
+/// Maximum number of changes to one input.
 const CHANGES_MAX: usize = 6;
 
 /// Random bytes, at most `length_max` of them.

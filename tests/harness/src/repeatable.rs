@@ -12,26 +12,26 @@ use crate::{mutate, noise};
 /// Inputs of a harness in one test, in addition to its samples.
 pub const INPUTS: usize = 384;
 
-/// Length of an input of random bytes, at most. Mutations of a sample are as long as the sample is.
+/// Maximum length of an input of random bytes. Mutations of a sample may be as long as the sample.
 pub const BYTES_MAX: usize = 512;
 
 /// One input in this many is random bytes. The others are mutated samples.
 const NOISE_ONE_IN: u32 = 4;
 
-/// Runs of a harness to shrink the input of a finding, at most.
+/// Maximum number of runs that shrinking an input may take.
 const SHRINKING_RUNS_MAX: usize = 10_000;
 
-/// The variable that names another seed.
+/// Environment variable with another seed.
 const SEED: &str = "CONVOKE_FUZZ_SEED";
 
-/// The variable that names another number of inputs.
+/// Environment variable with another number of inputs.
 const COUNT: &str = "CONVOKE_FUZZ_INPUTS";
 
 /// An engine of bolero whose inputs are the same in every run: the samples, then mutated samples and
 /// random bytes, which follow from a seed.
 ///
-/// (The engine that bolero has for tests takes its seeds from the operating system, and knows no
-/// samples other than files.)
+/// Bolero's own engine for tests takes its seeds from the operating system, and reads samples from
+/// files only.
 #[derive(Clone, Debug)]
 pub struct Repeatable {
     samples: Vec<Vec<u8>>,
@@ -89,8 +89,8 @@ where
     }
 }
 
-/// An input that fails as well, from which no piece can be removed. (The shrinking of bolero leaves
-/// slices as they are.)
+/// Shrinks a failing input: returns one that also fails and from which no piece can be removed.
+/// Bolero does not shrink byte slices.
 fn shrunk(mut input: Vec<u8>, mut fails: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
     let mut runs = 0;
     let mut piece = input.len();

@@ -1,10 +1,10 @@
-//! Samples as files: what libFuzzer starts with.
+//! Samples written to files, as the initial corpus of libFuzzer.
 
 use std::env;
 use std::fs;
 use std::path::Path;
 
-/// The variable that names the folder to which [`write_samples`] writes.
+/// Environment variable with the folder to which [`write_samples`] writes.
 pub const SAMPLES: &str = "CONVOKE_FUZZ_SAMPLES";
 
 /// Writes each sample to a file in the folder that [`SAMPLES`] names, if it is set.

@@ -49,7 +49,7 @@ impl Client {
         u32::try_from(self.at).expect("few members")
     }
 
-    /// Connects, if it has no connection. Returns false if that fails.
+    /// Connects, unless it is connected. Returns false on failure.
     pub(super) async fn connect(&mut self) -> bool {
         if self.stream.is_some() {
             return true;
@@ -91,10 +91,10 @@ impl Client {
     ///
     /// # Errors
     /// If there is no answer; the outcome is unknown then.
-    pub(super) async fn command(&mut self, words: &[&[u8]], wait: Duration) -> io::Result<Value> {
+    pub(super) async fn command(&mut self, args: &[&[u8]], wait: Duration) -> io::Result<Value> {
         let exchange = async {
             let stream = self.stream.as_mut().ok_or(ErrorKind::NotConnected)?;
-            stream.write_all(&encode(words)).await?;
+            stream.write_all(&encode(args)).await?;
             loop {
                 let decoded = decode(&self.input);
                 let decoded = decoded.map_err(|why| io::Error::new(ErrorKind::InvalidData, why))?;
@@ -116,7 +116,7 @@ impl Client {
     }
 }
 
-/// Size of elements of sets, which must be the same for `SADD` and `SREM`.
+/// Width of set elements, which must be equal in `SADD` and `SREM`.
 const ELEMENT_WIDTH: usize = 16;
 
 /// The request of an action; values are padded to `width` bytes.
@@ -125,7 +125,7 @@ pub(super) fn request(key: &str, action: &Action, width: usize) -> Vec<Vec<u8>> 
     let element = |value: u64| format!("{value:>ELEMENT_WIDTH$}");
     let seconds = |ms: u64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
     let key = key.to_owned();
-    let words = match action {
+    let args = match action {
         Action::Set { value, ttl_ms: None } => vec!["SET".to_owned(), key, text(*value)],
         Action::Set { value, ttl_ms: Some(ttl) } => {
             vec!["SET".to_owned(), key, text(*value), "PX".to_owned(), ttl.to_string()]
@@ -143,20 +143,20 @@ pub(super) fn request(key: &str, action: &Action, width: usize) -> Vec<Vec<u8>> 
             vec!["BLPOP".to_owned(), key, seconds(*timeout_ms)]
         }
         Action::PopMany { count, timeout_ms } => {
-            let words = ["BLMPOP", &seconds(*timeout_ms), "1", &key, "LEFT", "COUNT"];
-            let words = words.map(str::to_owned).into_iter();
-            words.chain([count.to_string()]).collect()
+            let args = ["BLMPOP", &seconds(*timeout_ms), "1", &key, "LEFT", "COUNT"];
+            let args = args.map(str::to_owned).into_iter();
+            args.chain([count.to_string()]).collect()
         }
         Action::Move { to, timeout_ms } => {
-            let words = ["BLMOVE", &key, to, "LEFT", "RIGHT", &seconds(*timeout_ms)];
-            words.map(str::to_owned).into()
+            let args = ["BLMOVE", &key, to, "LEFT", "RIGHT", &seconds(*timeout_ms)];
+            args.map(str::to_owned).into()
         }
         Action::List => ["LRANGE", &key, "0", "-1"].map(str::to_owned).into(),
         Action::Add { value } => vec!["SADD".to_owned(), key, element(*value)],
         Action::Remove { value } => vec!["SREM".to_owned(), key, element(*value)],
         Action::Members => vec!["SMEMBERS".to_owned(), key],
     };
-    words.into_iter().map(String::into_bytes).collect()
+    args.into_iter().map(String::into_bytes).collect()
 }
 
 /// How long an action may block.
@@ -240,19 +240,19 @@ fn read(action: &Action, value: &Value) -> Option<Answer> {
 mod tests {
     use super::*;
 
-    fn words(action: &Action) -> String {
-        let words = request("k", action, 1);
-        let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
-        words.join(" ")
+    fn args(action: &Action) -> String {
+        let args = request("k", action, 1);
+        let args: Vec<_> = args.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
+        args.join(" ")
     }
 
     #[test]
     fn actions_become_requests() {
         let many = Action::PopMany { count: 3, timeout_ms: 1_050 };
-        assert_eq!(words(&many), "BLMPOP 1.050 1 k LEFT COUNT 3");
-        assert_eq!(words(&Action::Set { value: 1, ttl_ms: Some(7) }), "SET k 1 PX 7");
+        assert_eq!(args(&many), "BLMPOP 1.050 1 k LEFT COUNT 3");
+        assert_eq!(args(&Action::Set { value: 1, ttl_ms: Some(7) }), "SET k 1 PX 7");
         let over = Action::Move { to: "l".to_owned(), timeout_ms: 10 };
-        assert_eq!(words(&over), "BLMOVE k l LEFT RIGHT 0.010");
+        assert_eq!(args(&over), "BLMOVE k l LEFT RIGHT 0.010");
         assert_eq!(request("k", &Action::Push { value: 5 }, 3)[2], b"  5");
     }
 

@@ -1,8 +1,8 @@
 //! Clock faults, by a small library that is preloaded into members.
 //!
-//! libfaketime is not used, since it moves the monotonic clock along with the wall clock: a stepped
-//! wall clock must not affect the monotonic one, and on a suspended machine the monotonic clock is
-//! stopped while the wall clock continues.
+//! libfaketime is not used, because it moves the monotonic clock along with the wall clock. A step
+//! of the wall clock must not affect the monotonic one; on a suspended machine the monotonic clock
+//! stops while the wall clock continues.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -12,7 +12,7 @@ use std::process::Command;
 /// The library's source.
 const SOURCE: &str = include_str!("clock.c");
 
-/// The variable that names the file of offsets.
+/// Environment variable with the path of the file of offsets.
 pub(super) const VARIABLE: &str = "CHAOS_CLOCK";
 
 /// Builds the library in `folder`.

@@ -19,10 +19,10 @@ use crate::lab::{Host, Lab};
 use crate::member::Member;
 use crate::{Cluster, http};
 
-/// Until the data is safe again, on a busy machine.
+/// Time limit until the data is safe again, on a busy machine.
 pub(super) const SAFE_MAX: Duration = Duration::from_secs(90);
 
-/// Until a member that leaves has ended.
+/// Time limit until a leaving member has exited.
 const LEAVE_MAX: Duration = Duration::from_secs(45);
 
 /// Polling interval.
@@ -40,7 +40,7 @@ pub(super) struct Shape {
     pub(super) backups: Option<u8>,
 }
 
-/// How to reach a member.
+/// The address of a member, and the host to connect from.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) host: Option<Host>,
@@ -171,7 +171,7 @@ impl Fleet {
         slot.is_paused = false;
     }
 
-    /// Kills a member, like a crash.
+    /// Kills a member with SIGKILL.
     pub(super) fn kill(&mut self, index: usize) {
         if let Some(mut member) = self.slots[index].member.take() {
             member.kill();

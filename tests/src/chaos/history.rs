@@ -8,11 +8,11 @@ use std::io::{self, BufRead, ErrorKind, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// The client id of operations of the run itself, before or after the clients.
+/// The client id of operations that the run itself executes, before or after the clients.
 pub const RUN: u32 = u32::MAX;
 
-/// The number that the `n`th client (from zero) gives its first values: no two
-/// clients write equal ones.
+/// The first value of a client; ranges of clients do not overlap, so all written values are
+/// distinct.
 #[must_use]
 pub fn first_value(client: u32) -> u64 {
     u64::from(client + 1) << 40
@@ -316,8 +316,8 @@ pub struct Header {
     pub members: u32,
     /// Configured worker threads of each member.
     pub workers: u32,
-    /// When the last reads began, after the data was safe again, in nanoseconds; 0
-    /// when the run ended before.
+    /// The time at which the final reads began, after the data was safe again, in nanoseconds; 0 if
+    /// the run ended before.
     pub settled: u64,
 }
 

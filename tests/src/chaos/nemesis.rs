@@ -11,25 +11,25 @@ use super::random::Random;
 use super::stop::Stop;
 use super::workload::nanos;
 
-/// Milliseconds that a member is paused, from least to most.
+/// Range of the duration of a pause, in ms.
 const PAUSE_MS: (u64, u64) = (200, 8_000);
 
-/// Milliseconds that a lost member stays away.
+/// Range of the downtime of a lost member, in ms.
 const DOWN_MS: (u64, u64) = (0, 3_000);
 
-/// Milliseconds of an outage that is too short for a member to be removed.
+/// Range of an outage that is too short for a member to be removed, in ms.
 const OUTAGE_MS: (u64, u64) = (100, 700);
 
-/// Milliseconds of a split.
+/// Range of the duration of a split, in ms.
 const SPLIT_MS: (u64, u64) = (3_000, 9_000);
 
-/// Milliseconds that a link is slow, late or loses packets.
-const WEATHER_MS: (u64, u64) = (1_500, 6_000);
+/// Range of the duration of loss, delay or a rate limit, in ms.
+const IMPAIRMENT_MS: (u64, u64) = (1_500, 6_000);
 
-/// Seconds by which clocks are wrong.
+/// Offsets of clocks, in seconds.
 const CLOCK_S: [i64; 6] = [3_600, -3_600, 600, -600, 30, -30];
 
-/// Milliseconds that the other side of a connection is paused while it is cut.
+/// Range of the time that the other side of a cut connection is paused, in ms.
 const CUT_MS: (u64, u64) = (250, 600);
 
 /// One fault.
@@ -112,7 +112,7 @@ pub(super) fn choose(random: &mut Random, profile: Profile, abilities: Abilities
         };
     }
     loop {
-        let weather = random.between(WEATHER_MS.0, WEATHER_MS.1);
+        let weather = random.between(IMPAIRMENT_MS.0, IMPAIRMENT_MS.1);
         let down = random.between(DOWN_MS.0, DOWN_MS.1);
         // Short pauses are as likely as long ones.
         let pause = random.between(PAUSE_MS.0, PAUSE_MS.1);
@@ -181,7 +181,7 @@ impl Nemesis<'_> {
         Ok(())
     }
 
-    /// The coordinator, more often than the others.
+    /// A random member; the coordinator is chosen more often than the others.
     fn target(&mut self) -> usize {
         if self.random.percent(35)
             && let Some(coordinator) = self.fleet.coordinator()

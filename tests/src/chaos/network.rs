@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::lab::Host;
 
-/// How packets are dropped.
+/// The tool that drops packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filter {
     Nft,
@@ -14,7 +14,7 @@ enum Filter {
     None,
 }
 
-/// How they are delayed or limited.
+/// The tool that delays or limits packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shaper {
     Netem,
@@ -108,9 +108,9 @@ impl Network {
             Filter::Iptables(program) => {
                 run(host, &[program, "-w", "-F", "INPUT"], "")?;
                 for rule in rules {
-                    let words = iptables(*rule);
+                    let args = iptables(*rule);
                     let mut all = vec![program, "-w", "-A", "INPUT", "-i", "eth0"];
-                    all.extend(words.iter().map(String::as_str));
+                    all.extend(args.iter().map(String::as_str));
                     all.extend(["-j", "DROP"]);
                     run(host, &all, "")?;
                 }
@@ -127,7 +127,7 @@ impl Network {
             let _ = run(host, &["tc", "qdisc", "del", "dev", "eth0", "root"], "");
             return Ok(());
         };
-        let words = match (self.shaper, shape) {
+        let args = match (self.shaper, shape) {
             (Shaper::Netem, Shape::Rate(mbit)) => format!("netem rate {mbit}mbit"),
             (Shaper::Netem, Shape::Delay(ms)) => format!("netem delay {ms}ms {}ms", ms.div_ceil(4)),
             (Shaper::Tbf, Shape::Rate(mbit)) => {
@@ -136,7 +136,7 @@ impl Network {
             (shaper, shape) => return Err(format!("{shaper:?} cannot do {shape:?}")),
         };
         let mut all = vec!["tc", "qdisc", "replace", "dev", "eth0", "root"];
-        all.extend(words.split(' '));
+        all.extend(args.split(' '));
         run(host, &all, "")
     }
 
@@ -167,32 +167,32 @@ fn nft(rules: &[Rule]) -> String {
 }
 
 fn iptables(rule: Rule) -> Vec<String> {
-    let words = match rule {
+    let args = match rule {
         Rule::From(v4, _) => format!("-s {v4}"),
         Rule::Loss(percent) => {
             format!("-m statistic --mode random --probability {}", percent as f64 / 100.0)
         }
         Rule::Resets => "-p tcp --tcp-flags RST RST".to_owned(),
     };
-    words.split(' ').map(str::to_owned).collect()
+    args.split(' ').map(str::to_owned).collect()
 }
 
 /// Runs a program on a host.
-fn run(host: &Host, words: &[&str], input: &str) -> Result<(), String> {
+fn run(host: &Host, args: &[&str], input: &str) -> Result<(), String> {
     let mut command = Command::new("ip");
-    command.args(["netns", "exec", host.namespace()]).args(words);
+    command.args(["netns", "exec", host.namespace()]).args(args);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("`ip` cannot be started: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that exits early reports the reason itself.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child.wait_with_output().map_err(|error| format!("{words:?}: {error}"))?;
+    let output = child.wait_with_output().map_err(|error| format!("{args:?}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(format!("`{}` failed: {}", words.join(" "), complaint.trim()))
+    Err(format!("`{}` failed: {}", args.join(" "), complaint.trim()))
 }
 
 #[cfg(test)]

@@ -31,31 +31,31 @@ const FLEETS_PER_SPLIT: u64 = 4;
 /// Faults in one round.
 const FAULTS_MAX: u64 = 4;
 
-/// How long clients work before the first fault, between two, and after the last.
+/// Time that clients run before the first fault, between two faults, and after the last one.
 const GAP: Duration = Duration::from_millis(700);
 
-/// Keys that were deleted in earlier rounds and are still checked.
+/// Maximum number of deleted keys of earlier rounds that are still checked.
 const DELETED_MAX: usize = 3_000;
 
-/// Registers of a round that are kept unchanged and checked in the next one.
+/// Maximum number of registers of a round that are kept unchanged and checked in the next one.
 const KEPT_MAX: usize = 300;
 
 /// Requests in one pipeline when all keys are read at the end of a round.
-const AT_ONCE: usize = 100;
+const PIPELINE: usize = 100;
 
-/// How long the final reads may take: they are not refused when the data is safe.
+/// Time limit of the final reads; members do not refuse them once the data is safe.
 const LAST_READS_MAX: Duration = Duration::from_secs(30);
 
 /// Delay between two attempts.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Violations of one round that are printed in full; all are counted.
+/// Maximum number of violations of one round that are printed; all are counted.
 const PRINTED_MAX: usize = 4;
 
 /// Log lines by which members report that replicas differed.
 const DIFFERS: &[&str] = &["differs from its primary"];
 
-/// The options of a run.
+/// Options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// No round is started after this time.
@@ -73,7 +73,7 @@ pub struct Options {
     pub backups: Option<u8>,
     /// The folder for files of failed rounds.
     pub folder: PathBuf,
-    /// Whether files of other rounds are kept there as well.
+    /// Whether files of successful rounds are kept as well.
     pub keeps: bool,
 }
 
@@ -188,7 +188,7 @@ impl Machine {
             .map_err(|error| error.to_string())
             .and_then(|folder| super::clock::build(folder.path()).map(drop));
         if let Err(why) = &has_clocks {
-            println!("chaos: SKIPPED: no wrong clocks and no suspends: {why}");
+            println!("chaos: SKIPPED: clock faults and suspends: {why}");
         }
         Self { has_network, has_clocks: has_clocks.is_ok() }
     }
@@ -252,12 +252,12 @@ impl Run<'_> {
         }
         let can_drop = fleet.network().is_some_and(super::network::Network::can_drop);
         if profile == Profile::Split && !can_drop {
-            println!("chaos: SKIPPED: splits, since nothing here drops packets");
+            println!("chaos: SKIPPED: splits: no tool to drop packets");
             profile = Profile::Strong;
         }
         self.summary.clusters += 1;
         println!(
-            "chaos: cluster {number}: {members} members, {workers} workers asked for, {}",
+            "chaos: cluster {number}: {members} members, {workers} workers configured, {}",
             profile.name()
         );
         let mut legacy = Legacy::default();
@@ -427,7 +427,7 @@ impl Run<'_> {
         let place = &fleet.places()[index];
         let deadline = Instant::now() + LAST_READS_MAX;
         let mut connection: Option<Client> = None;
-        for some in requests.chunks(AT_ONCE) {
+        for some in requests.chunks(PIPELINE) {
             let mut left: Vec<&(String, Action)> = some.iter().collect();
             while !left.is_empty() {
                 let member = u32::try_from(index).expect("few members");
@@ -675,7 +675,7 @@ fn timeline(fleet: &Fleet, history: &History, start: Instant) -> String {
         let _ = writeln!(page, "  {fault}");
     }
     let from = history.faults.first().map_or(0, |fault| fault.from) as f64 / 1e9 - 1.0;
-    page.push_str("members shown, by time, member, size of its view:\n");
+    page.push_str("views by time, member and size:\n");
     for (at, label, size) in fleet.views(start) {
         if at >= from {
             let _ = writeln!(page, "  {at:>11.6} {label} {size}");

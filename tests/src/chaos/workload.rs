@@ -31,13 +31,13 @@ const DELETED_EACH: usize = 20;
 /// Elements of a set that one client leaves in it.
 const SET_ELEMENTS_MAX: usize = 40;
 
-/// Milliseconds that a client waits after an operation, at most.
+/// Maximum number of milliseconds that a client waits after an operation.
 const PAUSE_MS_MAX: u64 = 9;
 
 /// Values of one client in one round, as bits.
 const VALUE_BITS: u32 = 20;
 
-/// Bytes of values.
+/// Lengths of values, in bytes.
 const WIDTHS: [usize; 8] = [16, 16, 16, 64, 64, 300, 2_000, 20_000];
 
 /// Time to live of keys, in milliseconds.
@@ -173,7 +173,7 @@ async fn all(round: Arc<Round>, places: Arc<Vec<Place>>) -> Vec<Operation> {
 /// A key with a time to live, as its only writer knows it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lifetime {
-    /// Set when it is not written any more, because its last outcome is unknown.
+    /// Whether it is no longer written, because its last outcome is unknown.
     is_lost: bool,
 }
 

@@ -14,7 +14,7 @@ const DURATION_MAX: Duration = Duration::from_secs(120);
 /// One round with these faults. Network faults are skipped where they cannot be injected.
 #[track_caller]
 fn round(seed: u64, profile: Profile, steps: Vec<Step>, backups: Option<u8>) -> Summary {
-    let folder = TempDir::new().expect("a folder for temporary files").keep();
+    let folder = TempDir::new().expect("a temporary folder").keep();
     let options = Options {
         duration: DURATION_MAX,
         rounds_max: Some(1),

@@ -29,11 +29,11 @@ impl Clients {
     pub(crate) fn find() -> Option<Self> {
         if let Some(folder) = env::var_os(VARIABLE) {
             let folder = PathBuf::from(folder);
-            assert!(are_in(&folder), "{VARIABLE} names {}: they are not there", folder.display());
+            assert!(are_in(&folder), "{VARIABLE} names {}: not found", folder.display());
             return Some(Self { folder });
         }
         let Some(folder) = below_target(Path::new("clients")).find(|folder| are_in(folder)) else {
-            skip("real clients are not installed: run `cargo xtask test`");
+            skip("client libraries are not installed: run `cargo xtask test`");
             return None;
         };
         Some(Self { folder })

@@ -109,7 +109,7 @@ impl Process {
 
     /// Its exit status, if it has ended.
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("it is our own child")
+        self.child.try_wait().expect("it is a child process")
     }
 }
 

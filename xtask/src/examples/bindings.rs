@@ -1,5 +1,5 @@
-//! What a project in C or Go has instead of a binding generator: its folder
-//! `bindings`, made here from our WIT and kept in its template.
+//! Generated bindings for templates in C and Go, whose authors need no binding generator: the
+//! folder `bindings` of a template, generated from `wit/`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,16 +13,16 @@ use crate::Result;
 use crate::process::run;
 use crate::workspace::Workspace;
 
-/// The world of a template's `wit` folder.
+/// The name of the world in a template's `wit` folder.
 pub(super) const WORLD: &str = "mode";
 
-/// The module whose functions language runtimes ask for, as they call it.
+/// The WASI module that language runtimes import.
 const WASI: &str = "wasi_snapshot_preview1";
 
-/// Generated files by their path in `bindings`.
+/// Generated files by their path below `bindings`.
 pub(super) type Bindings = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Reads the world of a template, and the packages of ours it is made of.
+/// Parses the world of a template with the packages of `wit/` that it uses.
 pub(super) fn world(workspace: &Workspace, template: &Path) -> Result<(Resolve, WorldId)> {
     let wit = workspace.root.join("wit");
     let mut packages = vec![wit.join("discovery"), wit.join("host")];
@@ -41,7 +41,7 @@ pub(super) fn world(workspace: &Workspace, template: &Path) -> Result<(Resolve, 
     Ok((resolve, world))
 }
 
-/// Runs a generator.
+/// Runs a generator and collects its files.
 pub(super) fn generate(
     generator: &mut dyn WorldGenerator,
     resolve: &mut Resolve,
@@ -52,7 +52,7 @@ pub(super) fn generate(
     Ok(files.iter().map(|(name, bytes)| (PathBuf::from(name), bytes.to_vec())).collect())
 }
 
-/// Writes what differs from the bindings a folder has.
+/// Writes the files that are missing or differ.
 pub(super) fn write(folder: &Path, bindings: &Bindings) -> Result<()> {
     for (name, bytes) in bindings {
         let file = folder.join(name);
@@ -67,7 +67,7 @@ pub(super) fn write(folder: &Path, bindings: &Bindings) -> Result<()> {
     Ok(())
 }
 
-/// Fails when a folder's bindings are not these.
+/// Returns an error if a file is missing or differs.
 pub(super) fn check(folder: &Path, bindings: &Bindings) -> Result<()> {
     for (name, bytes) in bindings {
         let file = folder.join(name);
@@ -81,7 +81,8 @@ pub(super) fn check(folder: &Path, bindings: &Bindings) -> Result<()> {
     Ok(())
 }
 
-/// Wraps a core module that may ask for WASI, as its author would.
+/// Makes a component of a core module that may import WASI, with `convoke plugin component`, as an
+/// author of a mode would.
 pub(super) fn make_component(workspace: &Workspace, core: &Path, component: &Path) -> Result<()> {
     if let Some(folder) = component.parent() {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -90,8 +91,8 @@ pub(super) fn make_component(workspace: &Workspace, core: &Path, component: &Pat
     run(convoke.args(["plugin", "component"]).args([core, component]))
 }
 
-/// The files below folders, links followed, hidden ones and those of `skipped`
-/// folders left out.
+/// All files below `folders`, without hidden ones and those in folders named in `skipped`. Links
+/// are followed.
 pub(super) fn sources(folders: &[PathBuf], skipped: &[&str]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = folders.to_vec();
@@ -108,12 +109,12 @@ pub(super) fn sources(folders: &[PathBuf], skipped: &[&str]) -> Result<Vec<PathB
 }
 
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
-    let in_words = |error: std::io::Error| format!("{}: {error}", folder.display());
-    let entries = fs::read_dir(folder).map_err(in_words)?;
+    let cannot_read = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(cannot_read)?;
     let mut paths = entries
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<Vec<_>>>()
-        .map_err(in_words)?;
+        .map_err(cannot_read)?;
     paths.sort();
     Ok(paths)
 }
@@ -122,7 +123,7 @@ fn read_text(file: &Path) -> Result<String> {
     fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// The adapter that stands for WASI, from its text.
+/// Assembles the adapter that replaces WASI from its text form.
 pub(super) fn write_inert(workspace: &Workspace) -> Result<()> {
     let folder = workspace.root.join("host/convoke/templates/inert");
     write(&folder, &Bindings::from([(format!("{WASI}.wasm").into(), inert(&folder)?)]))
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_inert_adapter_is_what_its_text_says() {
+    fn the_inert_adapter_matches_its_text() {
         let folder = Workspace::here().root.join("host/convoke/templates/inert");
         let made = inert(&folder).expect("well formed");
         let made = Bindings::from([(format!("{WASI}.wasm").into(), made)]);

@@ -1,8 +1,7 @@
-//! The example in C: the compiler it takes, its component, its tests.
+//! The example in C: its compiler, its component and its tests.
 //!
-//! Debian's packages are unpacked, not installed: nothing outside of `target`
-//! changes, and no root is needed. A clang with wasm32 that `WASM_CC` names, with
-//! the `WASI_SYSROOT` beside it, is used as it is.
+//! The compiler's Debian packages are unpacked below `target`, not installed, so no root is needed.
+//! A clang with wasm32 that `WASM_CC` names, with its `WASI_SYSROOT`, is used instead if given.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,7 +16,7 @@ use crate::{Result, debian};
 
 const NAME: &str = "address-file";
 
-/// What Debian 12 and its successors call the parts of the compiler.
+/// The packages of the compiler in Debian 12 and later.
 const PACKAGES: &[&str] = &[
     "clang-19",
     "lld-19",
@@ -36,7 +35,7 @@ fn template(workspace: &Workspace) -> PathBuf {
     workspace.root.join("host/convoke/templates/c")
 }
 
-/// Writes the bindings that a project in C has.
+/// Writes the generated bindings of the C template.
 pub(crate) fn bindings(workspace: &Workspace) -> Result<()> {
     bindings::write(&template(workspace).join("bindings"), &generated(workspace)?)
 }
@@ -47,7 +46,7 @@ fn generated(workspace: &Workspace) -> Result<Bindings> {
     bindings::generate(generator.as_mut(), &mut resolve, world)
 }
 
-/// Leaves `target/examples/address-file.wasm`.
+/// Builds `target/examples/address-file.wasm`.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let component = super::output(workspace, NAME);
     let sources = bindings::sources(&[example(workspace)], &["build", "tests", "README.md"])?;
@@ -56,12 +55,12 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     }
     let folder = super::tools(workspace).join("build").join(NAME);
     let mut make = make(workspace, &folder)?;
-    Compiler::find(workspace)?.drive(&mut make);
+    Compiler::find(workspace)?.configure(&mut make);
     run(make.arg("core"))?;
     bindings::make_component(workspace, &folder.join(format!("{NAME}.core.wasm")), &component)
 }
 
-/// Its parser and its calls, with this machine's own compiler.
+/// Runs the native tests of the example and of the template with the installed C compiler.
 pub(crate) fn test(workspace: &Workspace) -> Result<()> {
     for (project, name) in [(example(workspace), NAME), (template(workspace), "template-c")] {
         let folder = super::tools(workspace).join("build").join(name);
@@ -74,10 +73,11 @@ fn make(workspace: &Workspace, folder: &Path) -> Result<Command> {
     make_in(&example(workspace), folder)
 }
 
-/// `make` for a project, building elsewhere: the checkout stays as it is.
+/// Returns `make` for a project, with build output in `folder`, so that the checkout stays
+/// unchanged.
 fn make_in(project: &Path, folder: &Path) -> Result<Command> {
     if find("make").is_none() {
-        return Err("there is no `make` here, which the examples in C and Go need".to_owned());
+        return Err("make is not installed; the examples in C and Go need it".to_owned());
     }
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut make = Command::new("make");
@@ -90,11 +90,11 @@ fn make_in(project: &Path, folder: &Path) -> Result<Command> {
     Ok(make)
 }
 
-/// A clang that has wasm32.
+/// A clang with the target wasm32.
 enum Compiler {
-    /// The operator's own, named by `WASM_CC` or part of `WASI_SDK_PATH`.
+    /// Given by the user with `WASM_CC` or `WASI_SDK_PATH`.
     Named,
-    /// Unpacked in this folder.
+    /// Debian's, unpacked in this folder.
     Unpacked(PathBuf),
 }
 
@@ -108,12 +108,12 @@ impl Compiler {
         Ok(Self::Unpacked(folder))
     }
 
-    fn drive(&self, make: &mut Command) {
+    fn configure(&self, make: &mut Command) {
         let Self::Unpacked(folder) = self else { return };
         let usr = folder.join("usr");
         let path = env::var_os("PATH").unwrap_or_default();
         let paths = [usr.join("bin")].into_iter().chain(env::split_paths(&path));
-        // Clang looks for its linker by name.
+        // Clang finds its linker (`wasm-ld`) on PATH.
         make.env("PATH", env::join_paths(paths).unwrap_or(path.clone()));
         make.env("LD_LIBRARY_PATH", join(&libraries(&usr)));
         make.env("WASM_CC", "clang-19").env("WASI_SYSROOT", usr);
@@ -135,13 +135,13 @@ fn join(paths: &[PathBuf]) -> OsString {
     env::join_paths(paths).unwrap_or_default()
 }
 
-/// Fetches and unpacks the packages below a folder.
+/// Downloads and unpacks the packages below a folder.
 fn fetch(folder: &Path) -> Result<()> {
     for program in ["apt-get", "dpkg-deb"] {
         if find(program).is_none() {
             return Err(format!(
-                "the example in C takes a clang with wasm32: there is no {program} to fetch \
-                 Debian's with; set WASI_SDK_PATH to a WASI SDK, or WASM_CC and WASI_SYSROOT"
+                "the example in C needs a clang with wasm32, and {program} is not installed to \
+                 download Debian's; set WASI_SDK_PATH to a WASI SDK, or WASM_CC and WASI_SYSROOT"
             ));
         }
     }

@@ -12,7 +12,7 @@ use crate::process::{cargo, run};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::Workspace;
 
-/// All that the mode may ask for: what HTTP is made of, and the log.
+/// All interfaces that the mode may import: those of HTTP, and the log.
 const IMPORTS: [&str; 8] = [
     "convoke:discovery/types",
     "convoke:host/log",
@@ -24,7 +24,7 @@ const IMPORTS: [&str; 8] = [
     "wasi:io/streams",
 ];
 
-/// Leaves `target/examples/consul.wasm`.
+/// Builds `target/examples/consul.wasm`.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let mut build = cargo(workspace);
     build
@@ -33,7 +33,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
         .arg("--target-dir")
         .arg(&workspace.plugins_target)
         .args(["--package", "convoke-mode-consul"]);
-    Toolchain::find()?.drive(&mut build);
+    Toolchain::find()?.configure(&mut build);
     run(&mut build)?;
     let component = output(workspace, "consul");
     if let Some(folder) = component.parent() {
@@ -43,18 +43,18 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     make_component(&core, &component)
 }
 
-/// That the component asks for HTTP and nothing else. Its other tests are native, among
-/// those of the modes' workspace.
+/// Checks that the component imports nothing but HTTP and the log. Its other tests are native and
+/// run with the modes' workspace.
 pub(crate) fn test(workspace: &Workspace) -> Result<()> {
-    let asked = imports(&output(workspace, "consul"))?;
-    if asked == IMPORTS {
+    let imported = imports(&output(workspace, "consul"))?;
+    if imported == IMPORTS {
         Ok(())
     } else {
-        Err(format!("consul.wasm imports {asked:?}; expected {IMPORTS:?}"))
+        Err(format!("consul.wasm imports {imported:?}; expected {IMPORTS:?}"))
     }
 }
 
-/// The interfaces that a component asks for, sorted, without their versions.
+/// The interfaces that a component imports, sorted, without their versions.
 fn imports(component: &Path) -> Result<Vec<String>> {
     let shown = component.display();
     let bytes = fs::read(component).map_err(|error| format!("{shown}: {error}"))?;

@@ -1,4 +1,4 @@
-//! The example in Go: its component, by a stock Go, and its tests.
+//! The example in Go: its component, built with the standard Go toolchain, and its tests.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,11 +13,11 @@ use crate::workspace::Workspace;
 
 const NAME: &str = "http-list";
 
-/// Go's module of a project, as its bindings name it.
+/// The Go module of a project, as the bindings import it.
 const MODULE: &str = "mode";
 
-/// The type of a mode as a custom section, which a project appends to what Go
-/// makes: Go has no way to add one.
+/// File with the custom section that contains a mode's component type. Projects append it to Go's
+/// output, since Go cannot emit custom sections.
 const COMPONENT_TYPE: &str = "component-type.section";
 
 fn example(workspace: &Workspace) -> PathBuf {
@@ -28,7 +28,7 @@ fn template(workspace: &Workspace) -> PathBuf {
     workspace.root.join("host/convoke/templates/go")
 }
 
-/// Writes the bindings that a project in Go has.
+/// Writes the generated bindings of the Go template.
 pub(crate) fn bindings(workspace: &Workspace) -> Result<()> {
     present()?;
     bindings::write(&template(workspace).join("bindings"), &generated(workspace)?)
@@ -62,10 +62,10 @@ fn generated(workspace: &Workspace) -> Result<Bindings> {
     Ok(generated)
 }
 
-/// The generator makes a program of its own that leans on a library; a project has
-/// both in its folder `bindings`, and the mode itself in `strategy`. What the host
-/// hands over while a mode looks is the collector's again after the look: the
-/// generator only sees to arguments.
+/// Adapts generated Go code to a project's layout. The generator emits a standalone program that
+/// imports a library; in a project, both are packages below `bindings`, and the mode is the package
+/// `strategy`. Results of host functions that are called within an exported function are pinned;
+/// this unpins them when the call returns, because the generator only unpins arguments.
 fn in_project(text: &str) -> String {
     let exported = "export_convoke_discovery_strategy";
     text.replace(
@@ -80,22 +80,22 @@ fn in_project(text: &str) -> String {
 }
 
 fn format(text: &str) -> Result<String> {
-    let in_words = |error: std::io::Error| format!("gofmt: {error}");
+    let failed = |error: std::io::Error| format!("gofmt: {error}");
     let mut gofmt = Command::new("gofmt")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(in_words)?;
-    // It reads all before it writes, so neither waits for the other.
-    gofmt.stdin.take().map_or(Ok(()), |mut to| to.write_all(text.as_bytes())).map_err(in_words)?;
-    let output = gofmt.wait_with_output().map_err(in_words)?;
+        .map_err(failed)?;
+    // gofmt reads all input before it writes, so this cannot deadlock.
+    gofmt.stdin.take().map_or(Ok(()), |mut to| to.write_all(text.as_bytes())).map_err(failed)?;
+    let output = gofmt.wait_with_output().map_err(failed)?;
     if !output.status.success() {
-        return Err("gofmt refuses what the generator made".to_owned());
+        return Err("gofmt rejects the generated code".to_owned());
     }
     String::from_utf8(output.stdout).map_err(|error| error.to_string())
 }
 
-/// A custom section of a core module: its kind, its size, its name, its content.
+/// A custom section of a core module: id 0, size, name, content.
 fn custom_section(name: &str, content: &[u8]) -> Vec<u8> {
     let mut body = leb128(name.len());
     body.extend(name.as_bytes());
@@ -119,7 +119,7 @@ fn leb128(mut number: usize) -> Vec<u8> {
     }
 }
 
-/// Leaves `target/examples/http-list.wasm`.
+/// Builds `target/examples/http-list.wasm`.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     present()?;
     let component = super::output(workspace, NAME);
@@ -132,8 +132,8 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     bindings::make_component(workspace, &folder.join(format!("{NAME}.core.wasm")), &component)
 }
 
-/// Its tests and the template's; and whether the template has the bindings of our
-/// WIT, which takes gofmt to tell.
+/// Runs the tests of the example and of the template, and checks that the template's bindings match
+/// `wit/` (which needs gofmt).
 pub(crate) fn test(workspace: &Workspace) -> Result<()> {
     present()?;
     bindings::check(&template(workspace).join("bindings"), &generated(workspace)?)?;
@@ -147,11 +147,12 @@ pub(crate) fn test(workspace: &Workspace) -> Result<()> {
 fn present() -> Result<()> {
     match find("go").and(find("gofmt")).and(find("make")) {
         Some(_) => Ok(()),
-        None => Err("the example in Go takes Go 1.24 or newer, and make".to_owned()),
+        None => Err("the example in Go needs Go 1.24 or later, and make".to_owned()),
     }
 }
 
-/// `make` for a project, building elsewhere: the checkout stays as it is.
+/// Returns `make` for a project, with build output in `folder`, so that the checkout stays
+/// unchanged.
 fn make(project: &Path, folder: &Path) -> Result<Command> {
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut make = Command::new("make");

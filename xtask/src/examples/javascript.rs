@@ -1,4 +1,4 @@
-//! The example in JavaScript, and the template: componentize-js, the component, tests.
+//! The example and the template in JavaScript: componentize-js, the component, tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,8 +17,8 @@ fn template(workspace: &Workspace) -> PathBuf {
     workspace.root.join("host/convoke/templates/javascript")
 }
 
-/// Leaves `target/examples/cloud.wasm`. The Makefile knows when the tools and the
-/// component are older than what they are made from.
+/// Builds `target/examples/cloud.wasm`. The Makefile rebuilds tools and component if they are
+/// outdated.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let mut make = make(&example(workspace))?;
     make.arg(format!("TOOLS={}", super::tools(workspace).display()));
@@ -26,7 +26,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     run(&mut make)
 }
 
-/// What needs no host, by this machine's own Node.js.
+/// Runs the native tests of the example and of the template with the installed Node.js.
 pub(crate) fn test(workspace: &Workspace) -> Result<()> {
     for project in [example(workspace), template(workspace)] {
         run(make(&project)?.arg("test"))?;
@@ -38,7 +38,7 @@ fn make(project: &Path) -> Result<Command> {
     for program in ["make", "node", "npm"] {
         if find(program).is_none() {
             return Err(format!(
-                "the example in JavaScript takes {program}, and there is none here"
+                "the example in JavaScript needs {program}, which is not installed"
             ));
         }
     }

@@ -1,5 +1,4 @@
-//! The modes of `plugins/examples`, one in each language: their tools, their
-//! components, their own tests.
+//! The example modes in `plugins/examples`, one per language: their tools, components and tests.
 
 mod bindings;
 mod c;
@@ -14,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::Result;
-use crate::binaries::{PROCESS_TESTS_PER_CORE, TESTS_PER_CORE, side_by_side};
+use crate::binaries::{PROCESS_TESTS_PER_CORE, TESTS_PER_CORE, limit_parallel_tests};
 use crate::process::{cargo, run};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::Workspace;
 
-/// What each language takes.
+/// An example and its steps.
 struct Example {
     name: &'static str,
     build: fn(&Workspace) -> Result<()>,
@@ -34,22 +33,22 @@ const EXAMPLES: &[Example] = &[
     Example { name: "http-list (Go)", build: go::build, test: go::test },
 ];
 
-/// Suites that run components, here with those of the examples; and how many of their
-/// tests run side by side, for each core.
+/// Host suites that also run the examples' components: package, suite, and tests that run in
+/// parallel per core.
 const SUITES: &[(&str, &str, usize)] = &[
     ("convoke-mode-kit", "conformance", TESTS_PER_CORE),
     ("convoke-tests", "plugins", PROCESS_TESTS_PER_CORE),
 ];
-/// Says to them that the examples are there.
+/// Environment variable that makes these suites use the examples.
 const VARIABLE: &str = "CONVOKE_EXAMPLES";
 
-/// Builds each example and runs its own tests, and then what the host's tests do with
-/// them. Reports all that fails.
+/// Builds each example and runs its own tests, and then the host suites that use them. Reports all
+/// failures.
 pub(crate) fn test(workspace: &Workspace) -> Result<()> {
     let mut failed = Vec::new();
     let servers = thread::scope(|scope| {
-        // Beside the examples, whose compilers leave the network alone.
-        let servers = scope.spawn(|| servers::bring(workspace));
+        // In parallel with the examples: their compilers use the processor, this the network.
+        let servers = scope.spawn(|| servers::download(workspace));
         for example in EXAMPLES {
             println!("xtask: example {}", example.name);
             if let Err(error) = (example.build)(workspace).and_then(|()| (example.test)(workspace))
@@ -71,7 +70,7 @@ pub(crate) fn test(workspace: &Workspace) -> Result<()> {
         let mut test = cargo(workspace);
         test.args(["test", "--release", "--workspace", "--no-fail-fast", "--test", suite]);
         test.env(VARIABLE, "1");
-        side_by_side(&mut test, tests_per_core);
+        limit_parallel_tests(&mut test, tests_per_core);
         if let Err(error) = run(&mut test) {
             failed.push(format!("{package} {suite}: {error}"));
         }
@@ -79,29 +78,29 @@ pub(crate) fn test(workspace: &Workspace) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
-/// Builds each example, for a bench.
+/// Builds all examples, for a bench.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     EXAMPLES.iter().try_for_each(|example| (example.build)(workspace))
 }
 
-/// Writes what projects in C and Go have in place of a binding generator.
+/// Writes the generated bindings of the templates in C and Go, and the adapter that replaces WASI.
 pub(crate) fn write_bindings(workspace: &Workspace) -> Result<()> {
     bindings::write_inert(workspace)?;
     c::bindings(workspace)?;
     go::bindings(workspace)
 }
 
-/// Where the tools of the languages are kept.
+/// The folder of the languages' tools.
 fn tools(workspace: &Workspace) -> PathBuf {
     workspace.target.join("examples-tools")
 }
 
-/// Where a component goes.
+/// The path of an example's component.
 fn output(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.target.join("examples").join(format!("{name}.wasm"))
 }
 
-/// Whether `output` is younger than all that it is made from.
+/// Whether `output` is newer than all of `sources`.
 fn is_fresh(output: &Path, sources: &[PathBuf]) -> bool {
     let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let Some(made) = modified(output) else { return false };

@@ -1,4 +1,4 @@
-//! The example in Python, and the template: componentize-py, the component, tests.
+//! The example and the template in Python: componentize-py, the component, tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,8 +17,8 @@ fn template(workspace: &Workspace) -> PathBuf {
     workspace.root.join("host/convoke/templates/python")
 }
 
-/// Leaves `target/examples/etcd.wasm`. The Makefile knows when the tools and the
-/// component are older than what they are made from.
+/// Builds `target/examples/etcd.wasm`. The Makefile rebuilds tools and component if they are
+/// outdated.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let mut make = make(&example(workspace))?;
     make.arg(format!("VENV={}", super::tools(workspace).join("venv").display()));
@@ -26,7 +26,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     run(&mut make)
 }
 
-/// What needs no host, by this machine's own Python.
+/// Runs the native tests of the example and of the template with the installed Python.
 pub(crate) fn test(workspace: &Workspace) -> Result<()> {
     for project in [example(workspace), template(workspace)] {
         run(make(&project)?.arg("test"))?;
@@ -37,7 +37,7 @@ pub(crate) fn test(workspace: &Workspace) -> Result<()> {
 fn make(project: &Path) -> Result<Command> {
     for program in ["make", "python3"] {
         if find(program).is_none() {
-            return Err(format!("the example in Python takes {program}, and there is none here"));
+            return Err(format!("the example in Python needs {program}, which is not installed"));
         }
     }
     let mut make = Command::new("make");

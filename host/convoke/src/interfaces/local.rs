@@ -11,7 +11,7 @@ use crate::local_address::{LocalAddress, Traits, is_link_local};
 
 /// Changes within this time are handled together, in milliseconds.
 const SETTLE_MS: u64 = 150;
-/// How often the addresses are polled, in milliseconds, on systems without notifications.
+/// Interval at which the addresses are polled on systems without notifications, in milliseconds.
 const LOOK_MS: u64 = 5_000;
 
 /// The addresses of all interfaces that are up, in the system's order for each interface.

@@ -22,9 +22,9 @@ pub(crate) struct Choice {
     pub(crate) primary: LocalAddress,
     /// All addresses to bind, advertise and use for multicast; includes the primary.
     pub(crate) all: Vec<LocalAddress>,
-    /// Why, for the log.
+    /// The reason, for the log.
     pub(crate) reason: String,
-    /// The addresses that were not chosen and why, for the log.
+    /// The other addresses, with the reasons why they were not chosen, for the log.
     pub(crate) others: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Choice {
     }
 }
 
-/// What the choice depends on.
+/// The input of the choice.
 #[derive(Debug)]
 pub(crate) struct Preferences {
     /// The patterns of `--interfaces`, in order.
@@ -54,7 +54,7 @@ pub(crate) fn system_route(to: IpAddr) -> Option<IpAddr> {
 }
 
 impl Preferences {
-    /// Whether the operator expressed no preference.
+    /// Whether the operator configured no preference.
     pub(crate) fn is_empty(&self) -> bool {
         self.patterns.is_empty() && self.listed.is_empty()
     }
@@ -117,7 +117,7 @@ fn choose_by_patterns(patterns: &[Pattern], have: &[LocalAddress]) -> Result<Cho
     let mut all: Vec<LocalAddress> = Vec::new();
     for pattern in patterns {
         let mut matching: Vec<_> = have.iter().filter(|a| pattern.matches(a)).cloned().collect();
-        // Of the addresses of one interface, those that other hosts can dial come first.
+        // Among the addresses of one interface, those that other hosts can dial come first.
         matching.sort_by_key(|a| (rank(a, have).0, a.traits.is_secondary));
         // All of 127.0.0.0/8 is loopback, though the system lists only 127.0.0.1.
         if let (Pattern::Exact(IpAddr::V4(ip)), true) = (pattern, matching.is_empty())
@@ -153,7 +153,7 @@ fn choose_by_patterns(patterns: &[Pattern], have: &[LocalAddress]) -> Result<Cho
             ip = primary.ip,
         ));
     }
-    // All link-local addresses are taken to be on the interface of the primary (see `zone`).
+    // All link-local addresses are assumed to be on the interface of the primary (see `zone`).
     all.retain(|address| *address == primary || !is_link_local(address.ip));
     let others = unchosen(have, &all);
     Ok(Choice { primary, all, reason: format!("matches --interfaces {}", list.join(",")), others })
@@ -195,10 +195,11 @@ fn choose_by_rank(
     Ok(Choice { primary: primary.clone(), all, reason, others })
 }
 
-/// In the documentation prefix (RFC 3849), which no host uses: the default route leads there.
+/// An address in the documentation prefix (RFC 3849), which no host uses: its route is the default
+/// route.
 const DOCUMENTATION_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
-/// Whether both are loopback, or neither is: only such addresses are bound together.
+/// Whether both are loopback, or neither is; only such addresses are bound together.
 fn fits(primary: &LocalAddress, other: &LocalAddress) -> bool {
     primary.ip.is_loopback() == other.ip.is_loopback()
 }
@@ -220,7 +221,7 @@ fn leads_to<'a>(
     };
     let sources: Vec<&LocalAddress> = listed.sample().filter_map(source).collect();
     let count = |own: &LocalAddress| sources.iter().filter(|source| **source == own).count();
-    // On a tie, the first one.
+    // On a tie, the first one is chosen.
     have.iter().rev().filter(|own| count(own) > 0).max_by_key(|own| count(own))
 }
 
@@ -265,14 +266,14 @@ mod tests {
     }
 
     /// A route lookup on a system without routes.
-    fn nowhere(_: IpAddr) -> Option<IpAddr> {
+    fn no_route(_: IpAddr) -> Option<IpAddr> {
         None
     }
 
     fn choose(patterns: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
         let preferences =
             Preferences { patterns: patterns.to_vec(), listed: AddressList::default() };
-        preferences.choose(have, &nowhere)
+        preferences.choose(have, &no_route)
     }
 
     fn listing(list: &str) -> Preferences {
@@ -288,7 +289,7 @@ mod tests {
     #[test]
     fn the_member_list_decides_among_several_addresses() {
         let chosen = |list: &str| {
-            let choice = listing(list).choose(&machine(), &nowhere).unwrap();
+            let choice = listing(list).choose(&machine(), &no_route).unwrap();
             (choice.primary.ip.to_string(), choice.reason)
         };
         let named = |ip: &str| (ip.to_owned(), "it is in the member list".to_owned());
@@ -297,7 +298,8 @@ mod tests {
         assert_eq!(chosen("localhost, 192.168.7.9"), named("192.168.7.9"));
         assert_eq!(chosen("10.1.2.0/24,192.168.7.9"), named("10.1.2.3"));
         assert_eq!(chosen("[fd00::2]"), named("fd00::2"));
-        // None of this host's addresses is listed: chosen as without a list, and never loopback.
+        // If none of this host's addresses is listed, the choice is the same as without a list, and
+        // never loopback.
         for list in ["203.0.113.5", "127.0.0.1,203.0.113.5", "fe80::1%eth1"] {
             assert_eq!(chosen(list).0, "10.1.2.3", "{list}");
         }
@@ -309,7 +311,7 @@ mod tests {
         have.push(address("eth1", 4, "fe80::1"));
         have.push(address("eth1", 4, "fe80::9"));
         let chosen = |list: &str| {
-            let choice = listing(list).choose(&have, &nowhere).unwrap();
+            let choice = listing(list).choose(&have, &no_route).unwrap();
             (choice.primary.to_string(), choice.to_bind())
         };
         let bound = |ip: &str, others: &[&str]| {
@@ -419,7 +421,7 @@ mod tests {
         let by = |own: &'static str| move |_: IpAddr| Some(own.parse().unwrap());
         assert_eq!(ips(&preferences.choose(&have, &by("10.9.0.7")).unwrap()), ["10.9.0.7"]);
         assert_eq!(ips(&preferences.choose(&have, &by("10.0.0.7")).unwrap()), ["10.0.0.7"]);
-        assert_eq!(ips(&preferences.choose(&have, &nowhere).unwrap()), ["10.0.0.7"]);
+        assert_eq!(ips(&preferences.choose(&have, &no_route).unwrap()), ["10.0.0.7"]);
     }
 
     #[test]
@@ -427,9 +429,9 @@ mod tests {
         let preferences = listing("");
         let lo = || address("lo", 1, "127.0.0.1/8");
         let before = vec![lo(), address("eth0", 2, "10.0.0.7"), address("eth1", 3, "10.9.0.7")];
-        let first = preferences.choose(&before, &nowhere).unwrap();
+        let first = preferences.choose(&before, &no_route).unwrap();
         let again = |have: &[LocalAddress], first: &Choice| {
-            preferences.choose_again(have, &nowhere, first).map(|choice| ips(&choice))
+            preferences.choose_again(have, &no_route, first).map(|choice| ips(&choice))
         };
         let more = [lo(), address("eth0", 2, "10.0.0.5"), address("eth0", 2, "10.0.0.7")];
         assert_eq!(again(&more, &first).unwrap(), ["10.0.0.7", "10.0.0.5"]);
@@ -442,22 +444,22 @@ mod tests {
         // No address is left that other hosts could dial.
         assert_eq!(again(&[lo(), address("docker0", 5, "172.17.0.1")], &first), None);
         let there = Preferences { patterns: vec!["eth0".parse().unwrap()], ..listing("") };
-        assert!(there.choose_again(&elsewhere, &nowhere, &first).is_none());
+        assert!(there.choose_again(&elsewhere, &no_route, &first).is_none());
         // A link-local address ranks below loopback, and is still reachable for other hosts.
         let on_link = listing("fe80::7%eth0");
         let zoned = [lo(), address("eth0", 2, "fe80::7")];
-        let first = on_link.choose(&zoned, &nowhere).unwrap();
+        let first = on_link.choose(&zoned, &no_route).unwrap();
         assert_eq!(ips(&first), ["fe80::7"]);
-        assert_eq!(on_link.choose_again(&[lo()], &nowhere, &first).map(|c| ips(&c)), None);
+        assert_eq!(on_link.choose_again(&[lo()], &no_route, &first).map(|c| ips(&c)), None);
         assert_eq!(
-            on_link.choose_again(&zoned, &nowhere, &first).map(|c| ips(&c)).unwrap(),
+            on_link.choose_again(&zoned, &no_route, &first).map(|c| ips(&c)).unwrap(),
             ["fe80::7"]
         );
         // A member on loopback stays on loopback.
         let on_loopback =
             Preferences { patterns: vec!["127.0.0.1".parse().unwrap()], ..listing("") };
-        let first = on_loopback.choose(&before, &nowhere).unwrap();
-        let choice = on_loopback.choose_again(&other, &nowhere, &first).unwrap();
+        let first = on_loopback.choose(&before, &no_route).unwrap();
+        let choice = on_loopback.choose_again(&other, &no_route, &first).unwrap();
         assert_eq!(ips(&choice), ["127.0.0.1"]);
     }
 

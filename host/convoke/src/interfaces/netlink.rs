@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::local_address::Traits;
 
-/// How long the kernel may take to list the addresses, in milliseconds.
+/// Time limit for the kernel to list the addresses, in milliseconds.
 const LIST_MS_MAX: u64 = 500;
 
 type Messages = futures_util::stream::BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>;

@@ -1,4 +1,5 @@
-//! How well an address of this host suits a member when the operator names none.
+//! Ranks the addresses of this host by their suitability for a member, if the operator has chosen
+//! none.
 
 use std::net::IpAddr;
 

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The index of that interface; 0 while there is none. A process runs one member, so there is one.
+/// The index of that interface, or 0 if there is none. Global, since a process runs one member.
 static INTERFACE: AtomicU32 = AtomicU32::new(0);
 
 /// Sets the interface of link-local addresses.

@@ -1,5 +1,5 @@
-//! Accepts connections on the member port. Unauthenticated peers are bounded in number, bytes and
-//! time, and share the room fairly; see [`HandshakeGate`].
+//! Accepts connections on the member port. The number, bytes and time of unauthenticated peers are
+//! limited, and each origin gets a fair share; see [`HandshakeGate`].
 
 use std::collections::HashSet;
 use std::io;
@@ -20,12 +20,12 @@ use super::state::{Counters, MemberState, increment};
 
 /// Callers whose refusal was logged; each is logged once.
 const LOGGED_MAX: usize = 256;
-/// Pause after the system fails to accept a connection, as when no descriptor is left, in
+/// Pause after the system failed to accept a connection, for example for lack of descriptors, in
 /// milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
-/// Connections with a handshake or a refusal in progress, and so descriptors, at most. Higher than
-/// what the gate admits: a handshake that the gate drops ends when its task next runs, so silent
-/// callers never fill the system's accept queue.
+/// Maximum number of connections with a handshake or a refusal in progress, which bounds the open
+/// descriptors. Higher than the gate's limit: a handshake that the gate drops ends only when its
+/// task next runs, and silent peers must not fill the system's accept queue meanwhile.
 const CALLERS_MAX: usize = 2 * (WAITING_MAX + PROVED_MAX);
 
 /// Accepts connections at all addresses of the member port.
@@ -137,7 +137,7 @@ fn log_refusal(
         HandshakeError::Credentials => "credentials",
         HandshakeError::Version { .. } => "version",
         HandshakeError::Dropped => "crowd",
-        // Port scans and health checks connect and hang up; that is not worth a line.
+        // Not logged: port scans and health checks connect and disconnect immediately.
         HandshakeError::Closed | HandshakeError::Io(_) => return,
         _ => "other",
     };

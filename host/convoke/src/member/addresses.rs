@@ -1,6 +1,6 @@
-//! Follows the addresses of this host while the member runs: DHCP assigns another one, an interface
-//! is replaced, a virtual address comes and goes. Listens on the current addresses and advertises
-//! them.
+//! Follows the addresses of this host while the member runs: DHCP may assign another one, an
+//! interface may be replaced, a virtual address may move. Listens on the current addresses and
+//! advertises them.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -58,7 +58,7 @@ pub(crate) struct AddressWatcher {
     public: Vec<SocketAddr>,
     ports: Ports,
     users: AddressUsers,
-    /// Whether it was logged that this host has a network address now.
+    /// Whether it has been logged that this host now has a network address.
     is_network_noted: bool,
     /// Listeners by address; empty for the listeners from the start, which are kept.
     listening: HashMap<IpAddr, Listening>,
@@ -69,7 +69,7 @@ pub(crate) struct AddressWatcher {
 struct Listening(Vec<JoinHandle<()>>);
 
 impl Listening {
-    /// Returns when nothing listens any more: the address may come back at once.
+    /// Returns when no socket listens any more, since the address may be used again immediately.
     async fn close(self) {
         for task in &self.0 {
             task.abort();
@@ -99,7 +99,7 @@ pub(crate) fn advertised(public: &[SocketAddr], bound: &[SocketAddr]) -> Vec<Soc
 }
 
 impl AddressWatcher {
-    /// For a member that already listens on `choice`.
+    /// Creates the state of a member that already listens on `choice`.
     pub(crate) fn new(
         preferences: Preferences,
         choice: Choice,
@@ -112,7 +112,7 @@ impl AddressWatcher {
         Self { preferences, choice, public, ports, users, is_network_noted: false, listening }
     }
 
-    /// Runs for as long as the process does.
+    /// Runs until the process exits.
     pub(crate) async fn run(mut self, mut changes: Changes) {
         let mut tries_left = 0;
         loop {
@@ -139,8 +139,8 @@ impl AddressWatcher {
         }
     }
 
-    /// Applies the host's current addresses. `gone` were removed in the meantime, even if they are
-    /// back. Returns whether all chosen addresses are in use.
+    /// Applies the host's current addresses. `gone` have been removed since the last call, even if
+    /// they exist again. Returns whether all chosen addresses are in use.
     async fn look(&mut self, have: &[LocalAddress], gone: &HashSet<IpAddr>) -> bool {
         let choice = self.preferences.choose_again(have, &system_route, &self.choice);
         let is_lost = choice.is_none();
@@ -181,9 +181,9 @@ impl AddressWatcher {
             closed.push(ip);
         }
         let (bound, opened) = self.bind();
-        let is_whole = self.is_bound(&self.choice);
+        let all_bound = self.is_bound(&self.choice);
         if bound.is_empty() {
-            return is_whole;
+            return all_bound;
         }
         let advertised_addresses = advertised(&self.public, &bound);
         let here =
@@ -193,7 +193,7 @@ impl AddressWatcher {
         let used = bound.iter().map(SocketAddr::ip).collect();
         let input = Input::Addresses { advertised_addresses, used, closed, opened };
         let _ = self.users.driver.send(input).await;
-        is_whole
+        all_bound
     }
 
     /// Listens on the chosen addresses that are not in use yet. Returns the addresses that this

@@ -53,7 +53,7 @@ pub(super) async fn start_alone(
     let ports = ClientPorts { http, resp, pages: Pages::Member };
     serve_clients(settings, ports, &grid, &state_receiver, &counters, changed);
     info!(
-        "no discovery and no member port, as --no-cluster asks\n\n{}\n",
+        "no discovery and no member port because of --no-cluster\n\n{}\n",
         describe::blocks(&view, me.id)
     );
     let http_address = SocketAddr::new(choice.primary.ip, http_port);

@@ -1,10 +1,10 @@
 //! Calls the candidates that modes report.
 //!
-//! A candidate that answers as a member is handed to the membership core; any other is counted and
+//! A candidate that answers as a member is passed to the membership core; any other is counted and
 //! logged once. When every mode has completed a lookup and every candidate is decided (see
 //! [`candidates`](super::candidates)), this member may found a cluster. A mode that lacks a grant,
-//! is stopped, has crashed or returned an incomplete result has not completed a lookup: this member
-//! waits for it without a time limit.
+//! is stopped, has crashed or returned an incomplete result has not completed a lookup; it is
+//! awaited without a time limit.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -29,10 +29,11 @@ use super::rate_limit::RateLimiter;
 use super::state::{Counters, MemberState, increment};
 use crate::limits;
 
-/// Connections being opened at once, at most. Each takes [`calls::CONNECT_MS_MAX`] where nothing
-/// answers: 65,536 candidates take about 7 s.
+/// Maximum number of connections that are being opened. Where nothing answers, each takes
+/// [`calls::CONNECT_MS_MAX`]: 65,536 candidates take about 7 s.
 const DIALS_MAX: usize = 4_096;
-/// The share of this process's descriptors that they may use: one in this many.
+/// Divisor of this process's limit of descriptors: connections that are being opened may use that
+/// share.
 const DIALS_SHARE: u64 = 4;
 /// No more connections are opened while this many handshakes are in progress.
 const HANDSHAKES_MAX: usize = 256;
@@ -42,7 +43,7 @@ const LOOK_MS: u64 = 10;
 /// Addresses whose refusal was logged; each is logged once.
 const LOGGED_MAX: usize = 1_024;
 
-/// What the task needs to call candidates.
+/// The context of the task that calls candidates.
 pub(crate) struct CandidateCaller {
     pub(crate) modes: Vec<String>,
     pub(crate) events: mpsc::Receiver<ModeEvent>,
@@ -64,7 +65,8 @@ struct CallerState {
     awaited: HashSet<String>,
     first_round_done: bool,
     logged: HashSet<(SocketAddr, &'static str)>,
-    /// The first candidate that was undecided for too long, the reason, and how many there are.
+    /// The first candidate that was undecided for too long, the reason, and the number of such
+    /// candidates.
     given_up: Option<(SocketAddr, String, usize)>,
     started: Instant,
     first_round: usize,
@@ -81,7 +83,8 @@ impl CallerState {
     }
 }
 
-/// Connections that may be opening at once in a process with this many descriptors.
+/// Number of connections that may be opened concurrently in a process with this limit of
+/// descriptors.
 fn dials_max(open_files: u64) -> usize {
     let share = usize::try_from(open_files / DIALS_SHARE).unwrap_or(DIALS_MAX);
     share.clamp(1, DIALS_MAX)
@@ -155,8 +158,8 @@ impl CandidateCaller {
                     };
                 }
             }
-            // An operator must fix it, and the log says so. A mode without a completed lookup stays
-            // awaited: members found by other modes may be joined, but no cluster is founded.
+            // The mode has logged what an operator must fix. A mode without a completed lookup is
+            // still awaited: members found by other modes may be joined, but no cluster is founded.
             ModeEvent::Stopped { .. } => {}
         }
     }
@@ -252,7 +255,7 @@ impl CandidateCaller {
             return;
         }
         let kind = match (error, then) {
-            // One failure is not worth a line: a member may be stopping, or busy for a moment.
+            // A single failure is not logged: a member may be stopping, or briefly busy.
             (_, NextStep::Again { tries: 1 }) => return,
             (_, NextStep::Again { .. }) => "undecided",
             (CallError::Handshake(HandshakeError::Credentials), _) => "credentials",

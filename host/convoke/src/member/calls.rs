@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::interfaces::zone;
 
-/// How long a connection may take to open, in milliseconds: a few are enough on a local network,
-/// and a host that is gone never answers.
+/// Time limit for opening a connection, in milliseconds. Local networks need a few milliseconds,
+/// and a lost host never answers.
 pub(crate) const CONNECT_MS_MAX: u64 = 400;
 /// Retries of a call whose connection is closed during the handshake.
 const RETRIES_MAX: u32 = 6;
@@ -41,7 +41,7 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    /// What it says about a member that was known to be at this address.
+    /// The conclusion about a member that was known to be at this address.
     pub(crate) fn found(&self) -> AtAddress {
         match self {
             Self::Refused => AtAddress::Refused,
@@ -85,8 +85,8 @@ impl CallError {
     }
 }
 
-/// Whether the connection was never tried, since this process or host lacked resources:
-/// descriptors, ports, buffers, or entries of the neighbour table.
+/// Whether no connection was attempted, since this process or host lacked resources: descriptors,
+/// ports, buffers, or entries of the neighbour table.
 fn is_local_failure(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
     code.is_some_and(|code| {
@@ -103,8 +103,9 @@ fn is_local_failure(error: &io::Error) -> bool {
     })
 }
 
-/// Calls, and retries when the peer closes the connection during the handshake: a process that dies
-/// closes its streams before its listening socket, which accepts connections for a moment longer.
+/// Calls, and retries if the peer closes the connection during the handshake: the kernel of a
+/// process that dies closes its streams before its listening socket, which may still accept
+/// connections.
 pub(crate) async fn call_surely(
     address: SocketAddr,
     keys: &Arc<ClusterKeys>,

@@ -1,4 +1,4 @@
-//! The candidates that modes report: when to call each, and which have not been decided yet.
+//! The candidates that modes report: the schedule of calls, and the candidates that are undecided.
 //!
 //! A candidate is unverified. It is called when it is first reported, and again after a growing
 //! wait while it is not in the view; it is forgotten when no mode reports it any more.
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::interfaces::zone;
 
-/// Candidates of all modes together, at most.
+/// Maximum number of candidates of all modes together.
 const CANDIDATES_MAX: usize = 4 * 65_536;
 /// First wait before a candidate is called again.
 const WAIT_MIN: Duration = Duration::from_millis(1_000);
@@ -31,12 +31,12 @@ const WAIT_MIN_OF_MANY: Duration = Duration::from_secs(15);
 const WAIT_MAX_OF_MANY: Duration = Duration::from_secs(120);
 /// More candidates than this count as many.
 const MANY: usize = 256;
-/// How long undecided candidates keep a member from founding a cluster, in milliseconds, from the
-/// first undecided call on. Long enough for a member that was paused or whose handshake slots were
-/// all taken; a program that accepts and never responds must not block forever.
+/// Time for which undecided candidates keep a member from founding a cluster, in milliseconds, from
+/// the first undecided call. Long enough for a member that was paused, or whose handshake slots
+/// were all in use; a program that accepts connections and never responds must not block forever.
 pub(super) const UNDECIDED_MS_MAX: u64 = 15_000;
-/// The same for a candidate that closes each connection, in milliseconds, from the first time on. A
-/// proxy without a backend does so permanently, a member only for a moment.
+/// The same for a candidate that closes each connection, in milliseconds, from the first time that
+/// it does. A proxy without a backend does so permanently, a member only briefly.
 pub(super) const CUT_OFF_MS_MAX: u64 = 3_000;
 /// First wait before an undecided candidate is called again, in milliseconds; doubled each time.
 const AGAIN_MS_MIN: u64 = 100;
@@ -52,13 +52,13 @@ pub(super) enum CallResult {
     Own,
     /// There is certainly no member of this cluster.
     NoMember,
-    /// Something is there that may be a member.
+    /// A process that may be a member.
     Undecided,
-    /// As `Undecided`; it closed the connection.
+    /// Like `Undecided`; the process closed the connection.
     CutOff,
 }
 
-/// What happens next with a candidate.
+/// The next step for a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextStep {
     /// The candidate is decided.
@@ -83,7 +83,7 @@ pub(super) struct Due {
 struct Candidate {
     /// The modes that report it, as a bit set.
     modes: u32,
-    /// Fingerprint that shows a new process at an old address.
+    /// Fingerprint of the attributes, which changes if another process uses the address.
     attributes: u64,
     next_at: Instant,
     wait: Duration,
@@ -346,7 +346,7 @@ mod tests {
         let mut candidates = found(now, &[1, 2]);
         while poll(&mut candidates, now).is_some() {}
         candidates.take(now, address(1), CallResult::Undecided, 1.0);
-        // A later call to the second one does not get a period of its own.
+        // A later call to the second candidate does not restart the period.
         let late = now + Duration::from_millis(UNDECIDED_MS_MAX);
         let then = candidates.take(late, address(2), CallResult::Undecided, 1.0);
         assert_eq!((then, candidates.unanswered()), (NextStep::GivenUp, 1));

@@ -9,13 +9,13 @@ use crate::interfaces::{self, Choice, Preferences, zone};
 use crate::local_address::LocalAddress;
 use crate::settings::Settings;
 
-/// What the choice among this host's addresses depends on.
+/// The input of the choice among this host's addresses.
 pub(super) fn preferences(settings: &Settings) -> Preferences {
     let mut listed = AddressList::default();
     for mode in settings.modes.iter().filter(|mode| mode.plugin.is_none()) {
         match mode.name.as_str() {
             "tcpip" => listed.add(&mode.argument),
-            // There, loopback stands for this member's own address.
+            // With this mode, loopback means this member's own address.
             "domain" if !builtin::is_loopback(&mode.argument) => listed.add(&mode.argument),
             _ => {}
         }

@@ -38,7 +38,7 @@ pub(super) fn serve_clients(
     let port = ports.resp.as_ref().map_or(0, |resp| resp.port);
     let server =
         resp::server(grid.clone(), Arc::clone(&pubsub), clients, state_receiver.clone(), port);
-    // It is kept by the tasks below, also if no client can connect.
+    // The tasks below keep the server, even if no client can connect.
     let scripts = Arc::clone(&server);
     let serve = |port: RespPort| {
         port.serve(&server);

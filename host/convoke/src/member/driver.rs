@@ -1,5 +1,5 @@
-//! Drives the membership core: owns its UDP sockets, streams and clock. It runs on a thread of its
-//! own, so that WebAssembly guests cannot delay it.
+//! Drives the membership core: owns its UDP sockets, streams and clock. Runs on a separate thread,
+//! so that WebAssembly guests cannot delay it.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -28,18 +28,18 @@ use super::state::{Counters, MemberState, increment};
 use crate::describe;
 use crate::settings::agreed;
 
-/// Largest UDP payload that is read, in bytes. A longer one was not sent by a member.
+/// Maximum UDP payload that is read, in bytes; members send no longer ones.
 const DATAGRAM_READ_BYTES: usize = 2_048;
-/// Datagrams from senders not heard before that are opened in one turn, at most: each costs a key
-/// derivation. One datagram is enough to get to know a member, so the rest are dropped.
+/// Maximum number of datagrams from unknown senders that are opened in one turn: each costs a key
+/// derivation. The rest are dropped; one datagram makes a sender known.
 const UNKNOWN_PER_TURN_MAX: usize = 32;
-/// Each member keeps streams to this many members after it in the view, so that each is watched by
-/// as many: when a process dies, its streams break at once.
+/// Number of members after it in the view to which each member keeps streams open, so that each is
+/// watched by as many: when a process dies, its streams break immediately.
 const WATCHED: usize = 3;
-/// How long a connection may take to open, in milliseconds, when the question is whether the member
-/// is reachable at all, and not how quickly it answers.
+/// Time limit for opening a connection, in milliseconds, to determine whether the member can be
+/// reached at all.
 const PATIENT_MS_MAX: u64 = 3_000;
-/// How long pending messages may take to go out when this member leaves, in milliseconds.
+/// Time limit for sending pending messages when this member leaves, in milliseconds.
 const FLUSH_MS_MAX: u64 = 300;
 
 /// Everything that the driver needs to run.
@@ -383,7 +383,7 @@ impl Running {
                 warn!(coordinator = %coordinator.address(), "the other members removed this one (it was partitioned, paused or too slow); rejoining");
             }
             Event::TakingOver { from } => {
-                info!(from = %from.address(), "the coordinator is gone; this member is the oldest remaining one and takes over");
+                info!(from = %from.address(), "the coordinator was lost; this member is the oldest remaining one and takes over");
             }
             Event::SuspectAnswered(member) => {
                 info!(member = %member.address(), "a suspected member answered; it stays in the cluster");
@@ -443,7 +443,7 @@ impl Running {
                 warn!(by = %by.address(), losses, again_in_s = whole_seconds(retry), "join refused for now: this member was lost repeatedly, and must first answer every connection attempt for a while");
             }
             Event::Unreachable(member) => {
-                warn!(member = %member.address(), "removing a member: it can connect to others, but no member can connect to it any more at {}. Check whether its address is gone or a firewall blocks it", describe::addresses(&member));
+                warn!(member = %member.address(), "removing a member: it can connect to others, but no member can connect to it any more at {}. Check whether its address was removed or a firewall blocks it", describe::addresses(&member));
             }
             Event::PairPartitioned { stays, goes } => {
                 warn!(member = %goes.address(), other = %stays.address(), "removing a member: {} at {} and {} at {} cannot connect to each other, though others can reach both; the first may rejoin once they can. Check the firewalls between their hosts", goes.name, describe::addresses(&goes), stays.name, describe::addresses(&stays));
@@ -516,7 +516,7 @@ impl Running {
     }
 }
 
-/// A wait in seconds, rounded up: rounded down, half a second would be none.
+/// A wait in seconds, rounded up, so that half a second does not become zero.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -1,4 +1,4 @@
-//! A look for members without joining.
+//! Looking for members without joining.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::public;
 use crate::interfaces::Choice;
 use crate::settings::Settings;
 
-/// What a dry run needs to look for members without joining.
+/// The context of a dry run, which looks for members without joining.
 pub(crate) struct DryRun {
     pub(crate) choice: Choice,
     pub(crate) me: Member,

@@ -1,4 +1,4 @@
-//! Who this member is, to other members and to modes.
+//! The identity of this member, for other members and for modes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use convoke_membership::{Member, MemberId, Message, Reach};
 
 use super::calls::Call;
 
-/// Inputs that may be queued for the driver, at most.
+/// Maximum number of inputs queued for the driver.
 pub(crate) const INPUTS_MAX: usize = 1_024;
 
 /// An input of the driver.
@@ -15,7 +15,7 @@ pub(crate) enum Input {
     Connected { call: Box<Call>, called: bool },
     /// A message arrived over a stream.
     Message { from: Box<Member>, message: Message },
-    /// A stream ended. `fault` says why, unless it was closed in order.
+    /// A stream ended. `fault` is the reason, unless it was closed in order.
     LinkEnded { id: MemberId, serial: u64, fault: Option<String> },
     /// A call ended.
     Reached { id: MemberId, reach: Reach },

@@ -22,9 +22,9 @@ const KIND_MEMBERSHIP: u8 = 1;
 const KIND_SUPPLEMENT: u8 = 2;
 /// Messages that may wait for one stream, or for one to open.
 const QUEUE_MESSAGES_MAX: usize = 256;
-/// Streams to one member, at most: both sides may have called at the same moment.
+/// Maximum number of streams to one member: both sides may have connected at the same time.
 const LINKS_PER_MEMBER_MAX: usize = 3;
-/// Dials in progress, at most.
+/// Maximum number of dials in progress.
 const CALLS_MAX: usize = 64;
 /// Delay between the calls to two addresses of a member, in milliseconds: time for the first to
 /// answer on a local network. All of them together, plus [`calls::CONNECT_MS_MAX`], fit into the
@@ -42,8 +42,8 @@ struct Link {
     _reader: Reader,
 }
 
-/// The task that reads a stream. It is aborted with its link: it would never end by itself if the
-/// peer's host is gone.
+/// The task that reads a stream. It is aborted with its link, since it would never end if the
+/// peer's host is lost.
 struct Reader(AbortHandle);
 
 impl Drop for Reader {
@@ -62,8 +62,8 @@ struct Caller {
 }
 
 impl Caller {
-    /// Calls all addresses, each a little later than the one before, so that several silent ones
-    /// take no longer than one: a second opinion must arrive in time.
+    /// Calls all addresses concurrently, each a little later than the previous one, so that several
+    /// unresponsive addresses take no longer than one: a second opinion has a deadline.
     async fn reach(&self, member: &Member) -> Reach {
         let mut calls = JoinSet::new();
         for (number, address) in (0..).zip(member.addresses.iter().copied()) {
@@ -92,13 +92,13 @@ impl Caller {
     }
 
     /// Whether the member that answered is the one that was called.
-    async fn identify(&self, meant: MemberId, call: Call) -> AtAddress {
+    async fn identify(&self, expected: MemberId, call: Call) -> AtAddress {
         let id = call.hello.member.id;
         if id == self.me {
             return AtAddress::Caller;
         }
         let _ = self.inputs.send(Input::Connected { call: Box::new(call), called: true }).await;
-        if id == meant { AtAddress::Member } else { AtAddress::OtherProcess }
+        if id == expected { AtAddress::Member } else { AtAddress::OtherProcess }
     }
 }
 
@@ -186,7 +186,8 @@ impl Links {
     pub(crate) fn add(&mut self, hello: &Hello, stream: SealedStream<TcpStream>) {
         let id = hello.member.id;
         let links = self.open.entry(id).or_default();
-        // The newest stream is preferred: an older one may lead to an address that is gone.
+        // The newest stream is preferred: an older one may lead to an address that no longer
+        // exists.
         links.truncate(LINKS_PER_MEMBER_MAX - 1);
         self.serial += 1;
         let serial = self.serial;

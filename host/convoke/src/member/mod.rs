@@ -60,12 +60,12 @@ use resp::RespPort;
 pub(crate) use signals::Signals;
 use state::{Counters, MemberState};
 
-/// How long a leaving member may take to hand over its data, in milliseconds. Orchestrators
-/// commonly send SIGKILL after 30 s.
+/// Time limit for a leaving member to hand over its data, in milliseconds. Orchestrators commonly
+/// send SIGKILL after 30 s.
 const HAND_OVER_MS_MAX: u64 = 25_000;
-/// How long the graceful leave may take after the data is handed over, in milliseconds.
+/// Time limit of the graceful leave after the data is handed over, in milliseconds.
 const LEAVE_MS_MAX: u64 = 3_000;
-/// Snapshots of modes that may be queued, at most.
+/// Maximum number of queued snapshots of modes.
 const MODE_EVENTS_MAX: usize = 64;
 
 /// Runs a member until it is asked to leave.
@@ -86,7 +86,7 @@ pub(crate) async fn run(settings: Settings, mut signals: Signals) -> Result<(), 
     Ok(())
 }
 
-/// What runs in this process.
+/// The tasks of this process.
 enum Running {
     Clustered(Clustered),
     Alone,

@@ -77,8 +77,7 @@ pub(crate) async fn load(
     let mut loaded: Vec<LoadedMode> = Vec::new();
     for mode in &settings.modes {
         let mut spec = spec(settings, choice, mode)?;
-        // The names of several instances of one mode are numbered, so that log lines tell them
-        // apart.
+        // Several instances of one mode get numbered names, which distinguishes them in the log.
         let namesakes = loaded.iter().filter(|l| l.name().split('#').next() == Some(&mode.name));
         let number = namesakes.count() + 1;
         if number > 1 {
@@ -105,9 +104,9 @@ async fn refused(
     if unlinkable.grant.is_none() {
         return unlinkable.to_string();
     }
-    let wanted =
+    let needed =
         host.rehearse_ungranted(spec, local).await.ok().and_then(|rehearsal| rehearsal.needed);
-    wanted.map_or(unlinkable.clone(), |grants| unlinkable.with_needed_grants(grants)).to_string()
+    needed.map_or(unlinkable.clone(), |grants| unlinkable.with_needed_grants(grants)).to_string()
 }
 
 /// The configured modes, as other members see them.

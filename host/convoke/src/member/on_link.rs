@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 /// The maximum size of the neighbour table on Linux; absent in containers.
 const TABLE_ENTRIES: &str = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
-/// That size by default.
+/// The default size of the neighbour table.
 const TABLE_ENTRIES_DEFAULT: u32 = 1_024;
 /// An unused address is dropped after three requests, one a second.
 const FORGOTTEN_AFTER_S: u32 = 3;
@@ -51,7 +51,7 @@ impl OnLink {
 pub(super) struct Slots {
     /// Time between two addresses.
     interval: Duration,
-    /// How much idle time may be caught up on.
+    /// The idle time that may be compensated by a burst.
     burst: Duration,
     next: Option<Instant>,
     /// The last address and its time.
@@ -59,15 +59,15 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// As fast as this host's neighbour table allows.
+    /// Limits the rate by the size of this host's neighbour table.
     pub(super) fn of_this_host() -> Self {
         let entries = fs::read_to_string(TABLE_ENTRIES).ok();
         let entries = entries.and_then(|text| text.trim().parse().ok());
         Self::of_table(entries.unwrap_or(TABLE_ENTRIES_DEFAULT))
     }
 
-    /// A quarter of the table at once, then at a rate that keeps it below seven eighths: it has
-    /// other entries, too.
+    /// Allows a quarter of the table at once, then a rate that keeps it below seven eighths, since
+    /// the table has other entries as well.
     fn of_table(entries: u32) -> Self {
         let burst = (entries / 4).max(1);
         let per_second = (entries * 5 / 8 / FORGOTTEN_AFTER_S).max(1);

@@ -23,7 +23,7 @@ pub(crate) struct MemberPort {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) sockets: Vec<UdpSocket>,
-    /// Ports before it that were in use.
+    /// Lower ports that were in use.
     pub(crate) taken: Vec<u16>,
 }
 
@@ -89,7 +89,8 @@ pub(crate) fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSock
     Ok((listener, UdpSocket::from_std(socket.into())?))
 }
 
-/// Listens on an address; with SO_REUSEADDR, so that the port of a process that just ended is free.
+/// Listens on an address, with SO_REUSEADDR: the port of a process that has just exited can be
+/// used.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -97,8 +98,8 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Listens on all of these, and on the loopback address of each family that is not among them, if
-/// possible: `localhost` is 127.0.0.1 for some clients and ::1 for others.
+/// Listens on all of these and, if possible, on the loopback addresses of both families:
+/// `localhost` is 127.0.0.1 for some clients and ::1 for others.
 fn listen_on_all(hosts: &[IpAddr], port: u16) -> io::Result<Vec<TcpListener>> {
     let listen_on = |host: &IpAddr| listen(SocketAddr::new(*host, port));
     let mut listeners = hosts.iter().map(listen_on).collect::<io::Result<Vec<_>>>()?;

@@ -13,7 +13,7 @@ use crate::settings::{PublicAddress, Settings};
 /// modes.
 const RETRY_MS: u64 = 1_000;
 
-/// Why there are no addresses.
+/// The reason why there are no addresses.
 #[derive(Debug)]
 enum Missing {
     /// The name cannot be resolved now, with the error of the system's resolver.

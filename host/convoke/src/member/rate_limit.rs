@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Connections opened in a second, at most: the scan of a range of unused addresses must not look
-/// like an attack to the network.
+/// Maximum number of connections opened per second: scanning a range of unused addresses must not
+/// look like an attack on the network.
 pub(super) const OPENED_PER_SECOND_MAX: u32 = 16_384;
 /// Connections that may be opened at once after idle time.
 pub(super) const OPENED_AT_ONCE_MAX: u32 = 2_048;

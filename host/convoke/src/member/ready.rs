@@ -25,10 +25,10 @@ pub(super) async fn log_ready(
         async { member_state.wait_for(|member_state| member_state.view.is_some()).await.is_ok() };
     tokio::pin!(in_a_cluster);
     // Doubled each time, so that the line does not appear every few seconds.
-    let mut patience_ms = SLOW_START_MS;
+    let mut delay_ms = SLOW_START_MS;
     loop {
-        let patience = tokio::time::sleep(Duration::from_millis(patience_ms));
-        patience_ms = patience_ms.saturating_mul(2);
+        let delay = tokio::time::sleep(Duration::from_millis(delay_ms));
+        delay_ms = delay_ms.saturating_mul(2);
         tokio::select! {
             here = &mut in_a_cluster => {
                 if here {
@@ -37,7 +37,7 @@ pub(super) async fn log_ready(
                 }
                 return;
             }
-            () = patience => {
+            () = delay => {
                 let waiting: Vec<String> = status
                     .modes
                     .get()

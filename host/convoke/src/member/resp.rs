@@ -72,8 +72,8 @@ impl RespPort {
     }
 }
 
-/// The server of a member. It runs scripts for other members, also if RESP is turned off: `port` is
-/// 0 then.
+/// The server of a member. It also runs scripts for other members, even if RESP is turned off;
+/// `port` is then 0.
 pub(crate) fn server(
     grid: Grid,
     pubsub: Arc<PubSub>,

@@ -1,13 +1,13 @@
-//! Fair scheduling of the driver's work: datagrams, inputs and timers all make progress, however
-//! many of one kind are waiting.
+//! Fair scheduling of the driver's work: datagrams, inputs and timers all make progress, regardless
+//! of the number of each that is waiting.
 //!
-//! Input from the network goes before timers: after a pause, a reply that has already arrived must
-//! not be treated as missing. So a due timer waits while there is more input, but not forever,
-//! since any peer can keep a socket full.
+//! Input from the network precedes timers: after a pause, a reply that has already arrived must not
+//! be treated as missing. So a due timer waits while there is more input, but not forever, since
+//! any peer can keep a socket full.
 
-/// Datagrams handled in one turn, at most.
+/// Maximum number of datagrams handled in one turn.
 pub(super) const DATAGRAMS_PER_TURN_MAX: usize = 64;
-/// Inputs handled in one turn, at most.
+/// Maximum number of inputs handled in one turn.
 pub(super) const INPUTS_PER_TURN_MAX: usize = 64;
 /// Datagrams and inputs handled while a timer is due, before it fires anyway. More than the receive
 /// buffer of a socket holds, so that everything that arrived during a pause is handled first.
@@ -28,7 +28,7 @@ pub(super) trait Work {
 /// Schedules the work.
 #[derive(Default)]
 pub(super) struct Turns {
-    /// Handled since a timer became due.
+    /// Number of datagrams and inputs handled since a timer became due.
     taken: usize,
 }
 
@@ -55,7 +55,7 @@ impl Turns {
 mod tests {
     use super::*;
 
-    /// What was done, in order.
+    /// The actions so far, in order.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Done {
         Datagram,
@@ -63,7 +63,7 @@ mod tests {
         Timers,
     }
 
-    /// Work with a number of waiting items, and perhaps a due timer.
+    /// Work with a number of waiting items, and optionally a due timer.
     struct Waiting {
         datagrams: usize,
         inputs: usize,
@@ -123,7 +123,7 @@ mod tests {
         }
         let before = flood.done.iter().position(|done| *done == Done::Timers);
         assert_eq!(before, Some(BEFORE_TIMERS_MAX));
-        // The next timer waits as long, and no longer.
+        // The next timer waits equally long.
         flood.is_due = true;
         flood.done.clear();
         while flood.is_due {

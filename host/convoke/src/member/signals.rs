@@ -25,8 +25,8 @@ impl Signals {
         })
     }
 
-    /// Waits for a further signal, not one that belongs to the first: wrappers forward a signal
-    /// that the whole process group received as well.
+    /// Waits for another signal. Duplicates of the first one are ignored: a wrapper process may
+    /// forward a signal that the whole process group received as well.
     pub(super) async fn another(&mut self, first: Instant) {
         loop {
             self.next().await;

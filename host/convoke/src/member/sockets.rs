@@ -14,11 +14,11 @@ use crate::interfaces::{source_to, zone};
 /// Destinations whose route is cached; the cache is cleared when it is full.
 const ROUTES_MAX: usize = 4_096;
 
-/// Has at least one socket.
+/// The sockets; at least one.
 pub(crate) struct Sockets {
     sockets: Vec<UdpSocket>,
     addresses: Vec<SocketAddr>,
-    /// By destination IP: the index of the socket with the route to it.
+    /// For each destination IP, the index of the socket that has the route to it.
     routes: HashMap<IpAddr, Option<usize>>,
     /// The socket to poll first, so that none is starved.
     turn: usize,
@@ -30,8 +30,8 @@ impl Sockets {
         Ok(Self { sockets, addresses, routes: HashMap::new(), turn: 0 })
     }
 
-    /// Closes the sockets of some addresses and adds others. Sockets from the start are kept: they
-    /// work again when their address is back.
+    /// Closes the sockets of some addresses and adds others. Sockets from the start are kept, since
+    /// they work again when their address is restored.
     pub(crate) fn change(&mut self, closed: &[IpAddr], opened: Vec<UdpSocket>) {
         let mut kept = Vec::new();
         for (socket, address) in self.sockets.drain(..).zip(self.addresses.drain(..)) {

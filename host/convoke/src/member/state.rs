@@ -12,12 +12,12 @@ pub(crate) struct MemberState {
     pub(crate) me: Member,
     /// `None` while it starts, and after it has left.
     pub(crate) view: Option<View>,
-    /// Its hello for handshakes, encoded.
+    /// The encoded hello for handshakes.
     pub(crate) hello: Arc<[u8]>,
     /// Members that are suspected now.
     pub(crate) suspects: Arc<[MemberId]>,
     pub(crate) leaving: bool,
-    /// Why the other members refuse this one.
+    /// The reason why the other members refuse this one.
     pub(crate) refusal: Option<JoinRefusal>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Counters {
     pub(crate) round_trips: Histogram,
     /// Partitions that lost all complete replicas, since the start of the process.
     pub(crate) lost_partitions: AtomicU64,
-    /// The same, in the lineage of partition tables that this member follows now.
+    /// The same for the current lineage of partition tables only.
     pub(crate) lost_here: AtomicU64,
 }
 

@@ -1,22 +1,22 @@
 //! Writes the text format of Prometheus, version 0.0.4.
 //!
-//! Written here and not by the crate `prometheus-client`, which writes OpenMetrics only: the
-//! family of a counter would lose its `_total` (`# TYPE convoke_members_lost counter`), the bounds
-//! of buckets would be spelt differently (`le="1.0"` for `le="1"`), which makes them other
-//! time series, and clients that read 0.0.4 only could not read it. Most values live in other
-//! crates or change with the maps and modes, so a registry would be filled again for each request.
+//! The crate `prometheus-client` is not used: it only writes OpenMetrics. There, the family of a
+//! counter has no `_total` (`# TYPE convoke_members_lost counter`), and bounds of buckets are
+//! written differently (`le="1.0"` instead of `le="1"`), which makes them other time series;
+//! clients that only support 0.0.4 could not read it. A registry would also have to be filled for
+//! each request, since most values are in other crates or change with the maps and modes.
 
 use std::fmt::{Display, Write as _};
 
-/// What all names start with.
+/// The prefix of all names.
 const PREFIX: &str = "convoke_";
 
-/// How the values of a metric relate in time.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
-    /// Goes up and down.
+    /// A value that may increase and decrease.
     Gauge,
-    /// Only increases while the process runs.
+    /// A value that only increases while the process runs.
     Counter,
 }
 
@@ -76,7 +76,7 @@ impl Exposition {
         self.sample(&format!("{name}_count"), None, total);
     }
 
-    /// The whole text.
+    /// The complete text.
     pub(super) fn finish(self) -> String {
         self.0
     }

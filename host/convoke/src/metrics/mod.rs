@@ -1,4 +1,4 @@
-//! What `/metrics` reports, in the order in which it does.
+//! The contents of `/metrics`, in the order of the output.
 
 mod exposition;
 
@@ -14,7 +14,7 @@ use crate::member::state::{Counters, MemberState};
 use Kind::{Counter, Gauge};
 use exposition::{Exposition, Kind};
 
-/// Where the values are.
+/// The sources of the values.
 pub(crate) struct Sources<'a> {
     pub(crate) member_state: &'a MemberState,
     pub(crate) is_ready: bool,
@@ -134,7 +134,7 @@ fn clients(text: &mut Exposition, resp: &Server) {
 
 fn data(text: &mut Exposition, sources: &Sources<'_>) {
     let Sources { grid, counters, .. } = sources;
-    let (complete, wanted) = grid.progress();
+    let (complete, required) = grid.progress();
     for (kind, name, help, value) in [
         (
             Gauge,
@@ -149,7 +149,7 @@ fn data(text: &mut Exposition, sources: &Sources<'_>) {
             load(&counters.lost_partitions),
         ),
         (Gauge, "data_copies_complete", "Partition replicas that are complete.", complete as u64),
-        (Gauge, "data_copies_wanted", "Partition replicas that are required.", wanted as u64),
+        (Gauge, "data_copies_wanted", "Partition replicas that are required.", required as u64),
     ] {
         text.value(kind, name, help, value);
     }
@@ -188,7 +188,7 @@ mod tests {
     use crate::settings::{CommandLine, Settings};
     use convoke_membership::{Member, MemberId};
 
-    /// What a member reports that is alone and has a map of this name. Needs a runtime.
+    /// The report of a single member with a map of this name. Needs a runtime.
     fn reported(map: &str) -> String {
         let given = CommandLine::read(["convoke".into()]).unwrap();
         let settings = Settings::resolve(given).unwrap();

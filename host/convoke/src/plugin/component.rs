@@ -1,4 +1,4 @@
-//! `convoke plugin component`: turns a core module into a component, for toolchains that do not.
+//! `convoke plugin component`: makes a component from a core module, for toolchains that cannot.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::output::say;
 use wit_component::ComponentEncoder;
 
-/// The adapter for WASI preview 1: it answers the calls of language runtimes inside the component.
-/// Its source is beside it.
+/// The adapter for WASI preview 1, which implements the calls of language runtimes within the
+/// component. Its source is in the same folder.
 const INERT: &[u8] = include_bytes!("../../templates/inert/wasi_snapshot_preview1.wasm");
 /// The import module of WASI preview 1.
 const FIRST_WASI: &str = "wasi_snapshot_preview1";

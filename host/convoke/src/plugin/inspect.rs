@@ -1,4 +1,4 @@
-//! `convoke plugin inspect`: what a component exports and imports.
+//! `convoke plugin inspect`: prints the exports and imports of a component.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ fn report(name: &str, file: &Path, found: &Inspection) -> String {
     text
 }
 
-/// The TOML that loads the component, to paste into a configuration.
+/// The TOML that loads the component, to be copied into a configuration.
 fn toml(name: &str, file: &Path, found: &Inspection) -> String {
     let mut text = format!(
         "[[discovery]]\nmode = {name:?}\nplugin = {:?}\ndigest = \"{}\"   # omit it to reload the file when it changes\n",

@@ -26,7 +26,7 @@ pub(super) fn create(args: &NewArgs) -> Result<(), String> {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if !sound {
         return Err(format!(
-            "{name:?} is not a name for a mode; expected a small letter, then small letters, digits and hyphens, at most {NAME_BYTES_MAX}"
+            "{name:?} is not a name for a mode; expected a lower-case letter, then lower-case letters, digits and hyphens, at most {NAME_BYTES_MAX}"
         ));
     }
     let folder = Path::new(name);
@@ -34,8 +34,8 @@ pub(super) fn create(args: &NewArgs) -> Result<(), String> {
         return Err(format!("{name} already exists; choose another name, or move it away"));
     }
     let files = files(args.lang);
-    // Created under a temporary name and then renamed, so that no incomplete project is left
-    // behind.
+    // Created under a temporary name and then renamed, so that a failure leaves no incomplete
+    // project.
     let unfinished = PathBuf::from(format!(".{name}.unfinished"));
     let written = files
         .iter()

@@ -8,17 +8,18 @@ use convoke_discovery::{
     Backend, CallError, DiscoveryHost, Fakes, ImportProblem, Instance, LoadError, LocalMember,
     ModeSpec, Snapshot, Source, limits,
 };
+use convoke_text::counted;
 
 use super::{grants, mode_name, pairs};
 use crate::member::{DryRun, beacons, modes, probing};
-use crate::output::{counted, say};
+use crate::output::say;
 use crate::settings::{Settings, TryArgs, toml_error};
 
 /// Largest file of fakes, in bytes.
 const FAKES_BYTES_MAX: u64 = 4 << 20;
-/// Longest wait between two lookups: an operator is waiting.
+/// Maximum wait between two lookups; short, since an operator is waiting.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Candidates printed for one lookup, and likewise dropped candidates, at most.
+/// Maximum number of candidates, and of dropped candidates, that are printed for one lookup.
 const LINES_MAX: usize = 200;
 
 pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), String> {
@@ -80,7 +81,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
     failed.map_or(Ok(()), Err)
 }
 
-/// Why the component cannot be loaded, and which options would allow it.
+/// The reason why the component cannot be loaded, with the options that would allow it.
 fn refusal(error: &LoadError) -> String {
     let LoadError::Unlinkable(unlinkable) = error else { return error.to_string() };
     let options = unlinkable.problems.iter().filter_map(|problem| match problem {
@@ -97,7 +98,7 @@ fn refusal(error: &LoadError) -> String {
     }
 }
 
-/// The wait that the host would make, without jitter.
+/// The wait between lookups that the host would use, without jitter.
 fn asked(again: Option<Duration>) -> Duration {
     again.unwrap_or(Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT)).clamp(
         Duration::from_millis(limits::LOOK_AGAIN_MS_MIN),
@@ -133,8 +134,8 @@ fn read_fakes(path: &Path) -> Result<Fakes, String> {
         .map_err(|error| format!("{}: {error}", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8", path.display()))?;
     toml::from_str(&text).map_err(|error| {
-        let (line, words) = toml_error(&text, &error);
-        format!("{}:{}: {words}", path.display(), line.unwrap_or(1))
+        let (line, message) = toml_error(&text, &error);
+        format!("{}:{}: {message}", path.display(), line.unwrap_or(1))
     })
 }
 
@@ -171,7 +172,7 @@ fn report(number: u32, snapshot: &Snapshot, took: Duration, instance: &Instance)
         say!("  incomplete, so a member would not found a cluster on this lookup: {doubt}");
     }
     if snapshot.complete {
-        say!("  complete: members that are not listed are gone");
+        say!("  complete: members that are not listed have left");
     }
     match snapshot.look_again {
         Some(wait) => say!("  next lookup in {}", time(asked(Some(wait)))),

@@ -1,4 +1,5 @@
-//! Addresses that the operator sets: the multicast group, and what others connect to.
+//! Addresses that the operator configures: the multicast group, and the addresses that others
+//! connect to.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -15,8 +16,8 @@ pub(crate) struct PublicAddress {
     pub(crate) port: Option<u16>,
 }
 
-/// The address that clients connect to for a service, where it differs from the member's address
-/// and the port of the listener.
+/// The address that clients connect to for a service, if it differs from the member's address and
+/// the port of the listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientAddress {
     host: Option<String>,
@@ -35,7 +36,7 @@ impl ClientAddress {
     }
 }
 
-/// A multicast group; `from` says where it was given.
+/// Parses a multicast group; `from` names the source of the setting, for errors.
 pub(super) fn multicast_group(text: &str, from: &str) -> Result<IpAddr, SettingsError> {
     let literal = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     match literal.parse::<IpAddr>() {
@@ -46,7 +47,8 @@ pub(super) fn multicast_group(text: &str, from: &str) -> Result<IpAddr, Settings
     }
 }
 
-/// The address that other members connect to; `from` says where it was given.
+/// Parses the address that other members connect to; `from` names the source of the setting, for
+/// errors.
 pub(super) fn public_address(text: &str, from: &str) -> Result<PublicAddress, SettingsError> {
     let malformed = || {
         SettingsError(format!(
@@ -67,7 +69,7 @@ pub(super) fn public_address(text: &str, from: &str) -> Result<PublicAddress, Se
     Ok(PublicAddress { host: host.to_owned(), port: port.transpose()? })
 }
 
-/// The address that clients connect to; `from` says where it was given.
+/// Parses the address that clients connect to; `from` names the source of the setting, for errors.
 pub(super) fn client_address(text: &str, from: &str) -> Result<ClientAddress, SettingsError> {
     let malformed = || {
         SettingsError(format!(

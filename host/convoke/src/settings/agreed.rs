@@ -15,7 +15,7 @@ use serde::de::value::Error;
 use super::maps::{DEFAULT_MAP, catalog};
 use super::tables::MapEntry;
 
-/// Partitions of a cluster, at most.
+/// Maximum number of partitions of a cluster.
 pub(super) const PARTITIONS_MAX: u16 = 16_384;
 
 const PARTITIONS: &str = "partitions";
@@ -23,8 +23,8 @@ const PARTITIONS: &str = "partitions";
 /// versions.
 const DATA_FORMAT: &str = "data-format";
 
-/// The terms of this member: its settings, which of them its operator set, and whether its map
-/// settings are being changed.
+/// The terms of this member: its settings, which of them the operator configured, and whether its
+/// map settings are being changed.
 pub(super) fn terms(
     partitions: u16,
     is_set: bool,
@@ -127,7 +127,7 @@ pub(crate) fn differences(differences: &[Difference], cluster: &str) -> String {
     differences.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// What to do about differences; `there` says where a setting may be removed.
+/// The advice about differences; `there` names the place where a setting may be removed.
 pub(crate) fn remedy(differences: &[Difference], there: &str) -> String {
     let of_maps = differences.iter().all(|difference| difference.scope != Terms::GENERAL);
     let change = if of_maps {
@@ -148,7 +148,7 @@ pub(crate) fn taken(own: &Terms, cluster: &Terms) -> String {
     taken.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Each setting with its value and how it applies in a cluster.
+/// Each setting with its value and its rule in a cluster.
 pub(crate) fn lines(terms: &Terms) -> impl Iterator<Item = String> {
     terms.scopes().iter().flat_map(|scope| {
         let line = |term: &Term| {

@@ -6,9 +6,9 @@ use super::error::SettingsError;
 
 /// Default number of member ports that are tried.
 pub(super) const START_PORT_RANGE: u16 = 100;
-/// Worker threads, at most.
+/// Maximum number of worker threads.
 const WORKERS_MAX: u16 = 256;
-/// Worker threads by default, at most.
+/// Maximum number of worker threads by default.
 const DEFAULT_WORKERS_MAX: usize = 16;
 
 /// The number of worker threads. The default is the number of cores minus one: the kernel's network processing takes about one

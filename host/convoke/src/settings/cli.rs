@@ -112,10 +112,10 @@ fn without_port_variable(command: clap::Command) -> clap::Command {
     command.mut_args(reset).mut_subcommands(without_port_variable)
 }
 
-/// Environment variables that look like a misspelt variable of ours, with the one that is probably
-/// meant.
+/// Environment variables that are probably misspelt variables of Convoke, with the variable that is
+/// probably intended.
 pub(super) fn misspelt(variables: impl Iterator<Item = String>) -> Vec<(String, String)> {
-    /// Edits from one to the other, at most.
+    /// Maximum edit distance of a suggestion.
     const EDITS_MAX: usize = 2;
     let command = command();
     let ours: Vec<&str> =
@@ -147,7 +147,7 @@ pub(crate) struct CommandLine {
     pub(super) matches: ArgMatches,
 }
 
-/// Text to print instead of starting, with the exit code.
+/// Text to print instead of starting a member, with the exit code.
 #[derive(Debug)]
 pub(crate) struct EarlyExit {
     pub(crate) text: String,
@@ -171,13 +171,13 @@ impl CommandLine {
     }
 }
 
-/// Where an option was set; `None` if it was not set, or does not exist.
+/// The source of an option; `None` if it is not set, or does not exist.
 fn source(matches: &ArgMatches, id: &str) -> Option<ValueSource> {
     let inner = matches.subcommand().map_or(matches, |(_, matches)| matches);
     inner.try_contains_id(id).ok().and_then(|_| inner.value_source(id))
 }
 
-/// Where an option was given.
+/// The source of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// In the file, or nowhere.

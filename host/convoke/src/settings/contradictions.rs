@@ -1,6 +1,6 @@
-//! Settings from several sources that contradict each other: either the source with the higher
-//! precedence wins and the log says so, or the start is refused. The command line takes precedence
-//! over the environment, which takes precedence over the file.
+//! Contradictory settings from several sources: either the source with the higher precedence wins,
+//! which is logged, or the start is refused. The command line takes precedence over the
+//! environment, which takes precedence over the file.
 
 use std::cmp::Ordering;
 
@@ -13,14 +13,14 @@ use super::modes::ModeSettings;
 use super::options::Options;
 use super::sources::{Given, Sources};
 
-/// The setting that says how to find members; a file has two forms of it.
+/// The setting that determines how members are found; a file has two forms of it.
 fn way(sources: &Sources<'_>) -> Option<Given<'static>> {
     let discovery = || sources.given("discovery").map(|found| Given::in_file(found.key));
     sources.given("cluster-mode").or_else(discovery)
 }
 
-/// Whether the member runs without a cluster. A source with higher precedence that says how to find
-/// members overrides `no-cluster`.
+/// Whether the member runs without a cluster. A source with higher precedence that determines how
+/// members are found overrides `no-cluster`.
 pub(super) fn no_cluster(sources: &Sources<'_>, is_set: bool, notes: &mut Vec<String>) -> bool {
     let (Some(none), Some(way)) = (sources.given("no-cluster"), way(sources)) else {
         return is_set;
@@ -101,7 +101,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Reports modes that a file describes but does not use, since its own `cluster-mode` names others.
+/// Reports modes that a file configures but does not use, since its `cluster-mode` names others.
 pub(super) fn unused(
     sources: &Sources<'_>,
     file: &Options,
@@ -170,7 +170,7 @@ pub(super) fn group(
         }
     }
     for mode in modes.iter_mut().filter(|mode| built_in(mode) && !mode.argument.is_empty()) {
-        // Set on the command line or in the environment if it is there, otherwise in the file.
+        // On the command line or in the environment if it is there, otherwise in the file.
         let is_in = |texts: &[String]| texts.iter().any(|text| text.ends_with(&mode.argument));
         let in_file = file.cluster_mode.as_deref().is_some_and(is_in);
         let is_merged = merged.cluster_mode.as_deref().is_some_and(is_in);
@@ -206,7 +206,7 @@ pub(super) fn group(
                 }
             }
         }
-        // Unchanged, so that the mode can quote it as it was written if it refuses it.
+        // Unchanged, so that the mode quotes the original text if it rejects it.
         if !is_overruled {
             continue;
         }
@@ -216,7 +216,7 @@ pub(super) fn group(
     Ok(())
 }
 
-/// Group and port of an argument; empty where it has none.
+/// Group and port of an argument; empty if missing.
 fn parts(argument: &str) -> [String; 2] {
     let Some(HostPort { host, port, .. }) = HostPort::split(argument) else {
         return [argument.trim_matches(['[', ']']).to_owned(), String::new()];
@@ -239,7 +239,7 @@ mod tests {
             ("[ff02::1]", ["ff02::1", ""]),
             ("[ff02::1]:3000", ["ff02::1", "3000"]),
             ("[ff02::1%eth0]:3000", ["ff02::1%eth0", "3000"]),
-            // Malformed, and so for the mode to refuse.
+            // Malformed; the mode rejects it.
             ("[ff02::1", ["ff02::1", ""]),
         ] {
             assert_eq!(parts(argument), [group, port], "{argument}");

@@ -18,24 +18,24 @@ const PARTITIONS: u16 = 271;
 const RESP_PORT: u16 = 6379;
 const CLIENTS_MAX: u32 = 10_000;
 
-/// What a member stores.
+/// Settings of the stored data.
 #[derive(Debug)]
 pub(crate) struct DataSettings {
     pub(crate) partitions: u16,
     pub(crate) min_members: u32,
     pub(crate) catalog: MapCatalog,
-    /// Those settings on which members must agree.
+    /// Those of these settings on which members must agree.
     pub(crate) terms: Terms,
 }
 
-/// What clients may do.
+/// Settings of access by clients.
 #[derive(Debug)]
 pub(crate) struct ClientSettings {
     /// `None` when RESP is turned off.
     pub(crate) resp_port: Option<u16>,
     pub(crate) password: Zeroizing<Vec<u8>>,
     read_only_password: Zeroizing<Vec<u8>>,
-    /// Keyspace notifications that are published until a client changes them.
+    /// Keyspace notifications that are published unless a client changes the setting.
     pub(crate) notifications: EventMask,
     pub(crate) clients_max: u32,
     pub(crate) idle: Option<Duration>,
@@ -153,14 +153,14 @@ mod tests {
 
     #[test]
     fn invalid_settings_are_refused_by_name() {
-        for (text, words) in [
+        for (text, fragment) in [
             ("[a]\nbackups = 7", "[maps.\"a\"]: backups is more than 6"),
             ("[a]\neviction = \"lru\"", "set memory-mib as well"),
             ("[a]\nmerge = \"best\"", "unknown variant `best`"),
             ("[a]\nbackup = 1", "unknown field `backup`"),
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.contains(words), "{text}: {error}");
+            assert!(error.contains(fragment), "{text}: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How far a misspelt word is from a known one.
+//! The edit distance between a misspelt word and a known one.
 
 /// Edit distance of two words (Levenshtein).
 pub(super) fn distance(a: &str, b: &str) -> usize {

@@ -31,7 +31,8 @@ pub(super) fn read(path: &Path) -> Result<(Options, Option<String>), SettingsErr
     for entry in &mut file.discovery {
         let file = entry.plugin.as_mut().filter(|plugin| !Reference::is_one(plugin));
         if let Some(plugin) = file {
-            // Both are UTF-8, unless the directory's name is not; then the file is not found.
+            // Both are UTF-8 unless the directory's name is not, in which case the file is not
+            // found.
             *plugin = folder.join(&*plugin).to_string_lossy().into_owned();
         }
     }
@@ -65,7 +66,7 @@ pub(crate) fn describe_toml_error(text: &str, error: &toml::de::Error) -> (Optio
     (line, excerpt(error.message(), usize::MAX))
 }
 
-/// What a Hazelcast file depends on besides its text.
+/// The environment of a Hazelcast file, which its contents depend on.
 fn surroundings(path: &Path) -> Surroundings {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

@@ -1,4 +1,4 @@
-//! The settings of maps, as the `[maps]` tables give them.
+//! The settings of maps, from the `[maps]` tables.
 
 use std::collections::BTreeMap;
 

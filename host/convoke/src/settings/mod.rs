@@ -1,8 +1,8 @@
-//! Resolves the settings: command line over environment over file over default. All of them are
-//! checked before anything starts.
+//! Resolves the settings: the command line takes precedence over the environment, the file and the
+//! defaults. All settings are checked before anything starts.
 //!
-//! A setting is named in [`options::Options`] and nowhere else as a thing that can be given. From
-//! there, [`Settings::resolve`] checks it and gives it its default.
+//! [`options::Options`] declares every setting; [`Settings::resolve`] checks them and applies
+//! defaults.
 
 mod addresses;
 pub(crate) mod agreed;
@@ -48,7 +48,7 @@ use contradictions::Resolved;
 use sources::Sources;
 use tables::OneOrMore;
 
-/// Read if it exists and no other file is given.
+/// The file that is read if it exists and no other file is given.
 const DEFAULT_FILE: &str = "convoke.toml";
 
 const MC_PORT: u16 = 2904;
@@ -94,7 +94,7 @@ pub(crate) struct Settings {
     pub(crate) no_cluster: bool,
     /// Threads that serve clients and other members.
     pub(crate) workers: u16,
-    /// Directory of what modes store.
+    /// Directory of the modes' stores.
     pub(crate) state_directory: Option<PathBuf>,
     /// Whether this member is a domain server, which listens on its start port only.
     pub(crate) domain_server: bool,
@@ -102,7 +102,7 @@ pub(crate) struct Settings {
     pub(crate) clients: ClientSettings,
     /// The file that was read, for the log.
     pub(crate) file: Option<PathBuf>,
-    /// Its keys that the command line or the environment overrides.
+    /// Keys of the file that the command line or the environment overrides.
     pub(crate) overridden: Vec<String>,
     /// A warning about the file.
     pub(crate) warning: Option<String>,

@@ -11,11 +11,11 @@ use super::tables::Discovery;
 
 /// The modes in this binary.
 pub(crate) const BUILT_IN: &[&str] = &["multicast", "tcpip", "dns", "kubernetes", "domain"];
-/// Stands for the mode that fits the environment.
+/// The name that selects a mode by the environment.
 const AUTO: &str = "auto";
-/// Where Kubernetes mounts the token of a pod's service account.
+/// The path where Kubernetes mounts the token of a pod's service account.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-/// Modes of one member, at most.
+/// Maximum number of modes of one member.
 const MODES_MAX: usize = 32;
 
 /// One mode to run.
@@ -23,17 +23,17 @@ const MODES_MAX: usize = 32;
 pub(crate) struct ModeSettings {
     pub(crate) name: String,
     pub(crate) argument: String,
-    /// Where its component is; `None` for a built-in mode.
+    /// The source of its component; `None` for a built-in mode.
     pub(crate) plugin: Option<Plugin>,
     pub(crate) digest: Option<Digest>,
     pub(crate) settings: Vec<(String, String)>,
-    /// Why `auto` chose this mode.
+    /// The reason why `auto` chose this mode.
     pub(crate) chosen: Option<&'static str>,
     /// `None` when a built-in mode has no `grant` of its own: it then gets what its argument needs.
     pub(crate) grants: Option<Grants>,
 }
 
-/// Where the component of a mode that is not built in is.
+/// The source of a component that is not built in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plugin {
     File(PathBuf),
@@ -71,7 +71,7 @@ impl fmt::Display for Plugin {
     }
 }
 
-/// What `auto` depends on.
+/// The input of the choice of `auto`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Environment {
     in_pod: bool,
@@ -85,8 +85,7 @@ impl Environment {
         Self { in_pod: has_variable && Path::new(POD_TOKEN).is_file() }
     }
 
-    /// Replaces `auto` by the mode that it stands for, with the reason; any other mode is
-    /// unchanged.
+    /// Replaces `auto` by the chosen mode, with the reason; other modes are returned unchanged.
     fn choose(
         self,
         name: String,
@@ -114,8 +113,8 @@ impl Environment {
     }
 }
 
-/// The modes that `cluster-mode` names. One that the file describes is taken from there, with the
-/// argument that `cluster-mode` gives it.
+/// The modes that `cluster-mode` names. If the file configures a mode of that name, that
+/// configuration is used, with the argument from `cluster-mode`.
 pub(super) fn resolve(
     texts: &[String],
     entries: &[Discovery],

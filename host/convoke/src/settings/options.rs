@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::{Discovery, MapEntry, OneOrMore};
 
-/// Above the position that clap gives to any option.
+/// A display order after that of any other option.
 const LAST: usize = 998;
 
 /// The settings of one source, or of several. Each is `None` unless it was given; an unknown key of
@@ -121,7 +121,7 @@ pub(crate) struct Options {
     /// File that contains the client password
     #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLIENT_PASSWORD_FILE")]
     pub(crate) client_password_file: Option<PathBuf>,
-    // In files only, as are the tables.
+    // Only in files, like the tables.
     #[arg(skip)]
     pub(crate) client_read_only_password: Option<String>,
     #[arg(skip)]
@@ -174,7 +174,7 @@ fn port() -> RangedI64ValueParser<u16> {
 }
 
 impl Options {
-    /// These settings, and those of `below` that are not given here.
+    /// Merges these settings with those of `below`, which has lower precedence.
     pub(super) fn over(mut self, below: &Self) -> Self {
         // A secret and the file that contains it are one setting.
         let is_given =
@@ -188,7 +188,7 @@ impl Options {
         }
         // Tables are in files only, and there is one file.
         let (discovery, maps) = (below.discovery, below.maps);
-        // The compiler refuses it when a setting is missing.
+        // The macro does not compile if a setting is missing.
         macro_rules! first_given {
             ($($setting:ident)*) => {
                 Self { $($setting: self.$setting.take().or(below.$setting),)* discovery, maps }

@@ -1,4 +1,4 @@
-//! Reads files whole, with a bound on their size.
+//! Reads files with a limit on their size.
 
 use std::io::Read as _;
 use std::os::unix::fs::FileTypeExt as _;
@@ -9,10 +9,10 @@ use super::error::SettingsError;
 
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: usize = 1 << 20;
-/// How long to wait for the writer of a pipe, in seconds.
+/// Time to wait for the writer of a pipe, in seconds.
 const PIPE_WAIT_S: u64 = 10;
 
-/// Reads a whole configuration file.
+/// Reads a configuration file.
 pub(super) fn read_text(path: &Path) -> Result<String, SettingsError> {
     let unreadable = |why: String| SettingsError(format!("{}: {why}", path.display()));
     let bytes = read_bounded(path, FILE_BYTES_MAX)
@@ -27,7 +27,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, SettingsError> {
 /// Decodes a file by its byte order mark or its XML declaration (XML 1.0, appendix F), otherwise as
 /// UTF-8. `None` when it is not in that encoding.
 fn decode(bytes: Vec<u8>) -> Option<String> {
-    /// Length of a declaration, in bytes, at most.
+    /// Maximum length of a declaration, in bytes.
     const DECLARATION_BYTES_MAX: usize = 256;
     let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
     let start = &bytes[..bytes.len().min(DECLARATION_BYTES_MAX)];

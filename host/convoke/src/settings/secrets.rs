@@ -15,7 +15,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Largest password file, in bytes: a password, and a trailing line break.
 const PASSWORD_FILE_BYTES_MAX: usize = BYTE_ORDER_MARK.len() + PASSWORD_BYTES_MAX + 2;
 
-/// Of a secret and a file that contains it, keeps the one from the command line when the other is
+/// Of a secret and a file that contains it, keeps the one from the command line if the other one is
 /// from the environment.
 pub(super) fn pick_source(
     sources: &Sources<'_>,

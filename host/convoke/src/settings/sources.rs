@@ -1,4 +1,4 @@
-//! Where a setting was given. The command line takes precedence over the environment, which takes
+//! The source of a setting. The command line takes precedence over the environment, which takes
 //! precedence over the file.
 
 use std::path::Path;

@@ -1,9 +1,9 @@
-//! Accepts other spellings of option names: `--start-port`, and as in Payara `--startPort`,
+//! Accepts other spellings of option names: `--start-port`, and Payara's `--startPort`,
 //! `--startport`, `--clustermode`.
 
 use std::ffi::OsString;
 
-/// Payara's names that are not another spelling of ours.
+/// Payara's names that are not just other spellings of Convoke's.
 const OTHER_NAMES: [(&str, &str); 5] = [
     ("hzconfigfile", "config"),
     ("hzpublicaddress", "public-address"),
@@ -12,7 +12,7 @@ const OTHER_NAMES: [(&str, &str); 5] = [
     ("clustermode", "cluster-mode"),
 ];
 
-/// Payara's options about backups on other hosts.
+/// Advice for Payara's options about backups on other hosts.
 const ON_HOSTS: &str = "backups are kept on other hosts whenever there are any: remove it";
 const NO_APPLICATIONS: &str =
     "applications run in other processes and connect as clients over RESP or HTTP: remove it";

@@ -100,31 +100,34 @@ fn the_source_with_higher_precedence_wins_and_is_reported() {
         let notes = settings.notes.join("; ").replace(&file, "FILE");
         (settings, notes)
     };
-    let (settings, said) = notes("no-cluster = true", &["--cluster-mode", "tcpip:10.0.0.1"]);
+    let (settings, notes_text) = notes("no-cluster = true", &["--cluster-mode", "tcpip:10.0.0.1"]);
     assert!(!settings.no_cluster);
     assert_eq!(
-        said,
+        notes_text,
         "--cluster-mode overrides no-cluster in FILE: this member looks for a cluster"
     );
-    let (settings, said) = notes("[[discovery]]\nmode = \"multicast\"", &["--no-cluster"]);
+    let (settings, notes_text) = notes("[[discovery]]\nmode = \"multicast\"", &["--no-cluster"]);
     assert!(settings.no_cluster);
     assert_eq!(
-        said,
+        notes_text,
         "--no-cluster overrides discovery in FILE: this member runs without a cluster"
     );
     let both = ["--no-cluster", "--cluster-mode", "tcpip:10.0.0.1"];
-    let (settings, said) = notes("", &both);
-    assert!(settings.no_cluster && said.starts_with("--no-cluster overrides --cluster-mode"));
-    let (_, said) = notes("lite = true\nmin-members = 3", &[]);
-    assert!(said.starts_with("lite is set, so min-members in FILE has no effect"), "{said}");
-    let (_, said) = notes("min-members = 3", &["--no-cluster"]);
-    assert!(said.contains("every write is refused"), "{said}");
-    let (_, said) = notes("resp-port = 0\nredis-cluster = true", &[]);
-    assert_eq!(said, "resp-port in FILE is 0: redis-cluster in FILE has no effect");
-    let (_, said) = notes("cluster-mode = \"tcpip:10.0.0.1\"", &["--mc-port", "3000"]);
-    assert_eq!(said, "--mc-port has no effect: no configured mode uses multicast");
-    let (_, said) = notes("", &["--auto-bind-range", "9"]);
-    assert_eq!(said, "--auto-bind-range has no effect without auto-bind-http");
+    let (settings, notes_text) = notes("", &both);
+    assert!(settings.no_cluster && notes_text.starts_with("--no-cluster overrides --cluster-mode"));
+    let (_, notes_text) = notes("lite = true\nmin-members = 3", &[]);
+    assert!(
+        notes_text.starts_with("lite is set, so min-members in FILE has no effect"),
+        "{notes_text}"
+    );
+    let (_, notes_text) = notes("min-members = 3", &["--no-cluster"]);
+    assert!(notes_text.contains("every write is refused"), "{notes_text}");
+    let (_, notes_text) = notes("resp-port = 0\nredis-cluster = true", &[]);
+    assert_eq!(notes_text, "resp-port in FILE is 0: redis-cluster in FILE has no effect");
+    let (_, notes_text) = notes("cluster-mode = \"tcpip:10.0.0.1\"", &["--mc-port", "3000"]);
+    assert_eq!(notes_text, "--mc-port has no effect: no configured mode uses multicast");
+    let (_, notes_text) = notes("", &["--auto-bind-range", "9"]);
+    assert_eq!(notes_text, "--auto-bind-range has no effect without auto-bind-http");
     assert_eq!(notes("min-members = 3\nauto-bind-range = 9", &["--resp-port", "0"]).1, "");
 }
 
@@ -211,7 +214,7 @@ fn contradictory_settings_are_refused() {
 #[test]
 fn a_password_file_with_higher_precedence_is_reported_as_overriding() {
     let secret = std::env::temp_dir().join(format!("convoke-secret-{}", std::process::id()));
-    // A password of the largest size, and a line break.
+    // A password of the maximum length, and a line break.
     std::fs::write(&secret, format!("{}\r\n", "s".repeat(PASSWORD_BYTES_MAX))).unwrap();
     let option = secret.display().to_string();
     let settings = with_file(

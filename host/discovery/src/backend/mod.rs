@@ -20,7 +20,7 @@ pub use kubernetes::{FakePod, FakePods};
 pub use lan::Lan;
 pub(crate) use lan::LanSocket;
 
-/// What implements the capabilities of all modes of a host.
+/// The implementation of the capabilities of all modes of a host.
 #[derive(Clone, Debug, Default)]
 pub enum Backend {
     /// Sockets, servers and files of the system.

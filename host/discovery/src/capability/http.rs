@@ -206,7 +206,7 @@ impl WasiHttpHooks for Hooks {
                 let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
                 return Err(Error::HttpResponseHeaderSectionSize(Some(bytes)));
             }
-            // Counts as under way until its body has been read or dropped.
+            // Counts as in progress until its body has been read or dropped.
             let answer = answer.map(|body| {
                 body.map_frame(move |frame| {
                     let _ = &permit;
@@ -386,11 +386,11 @@ fn error_code_of(error: &ClientError) -> Error {
         }
         cause = error.source();
     }
-    let mut words = error.to_string();
+    let mut message = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        words = format!("{words}: {error}");
+        message = format!("{message}: {error}");
         cause = error.source();
     }
-    Error::InternalError(Some(escaped(&words, 300)))
+    Error::InternalError(Some(escaped(&message, 300)))
 }

@@ -36,8 +36,8 @@ use mode::Mode;
 pub(crate) use view::Grant;
 use view::{Capability, Context, View};
 
-/// From one line for each capability: the [`TABLE`], the fields that hold its state, and the
-/// [`View`] that lends them to it.
+/// Generates, from one line per capability, the [`TABLE`], the fields with the state of each, and
+/// the [`View`] through which it borrows them.
 macro_rules! capabilities {
     ($($name:ident: $C:ty,)*) => {
         /// All interfaces of this host.

@@ -41,7 +41,7 @@ pub(crate) struct Mode {
 #[derive(Debug)]
 struct NeededGrants {
     grants: Grants,
-    /// What was denied, such as `dns a.example`.
+    /// Denied targets, such as `dns a.example`.
     added: HashSet<String>,
 }
 
@@ -91,7 +91,7 @@ pub(crate) enum Phase {
     Active,
     /// It is being stopped: waits in the host end early.
     Stopping,
-    /// Its last call, `withdraw`, in which waits are allowed again.
+    /// Its last call (`withdraw`) runs; waits are allowed again.
     Withdrawing,
 }
 
@@ -136,7 +136,7 @@ impl Mode {
         }
     }
 
-    /// What the rehearsal recorded.
+    /// The result of the rehearsal.
     pub(crate) fn rehearsed(&self) -> Rehearsal {
         let mut noted =
             self.rehearsal.as_ref().map_or_else(Rehearsal::default, |r| lock(r).clone());

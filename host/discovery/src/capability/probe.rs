@@ -177,8 +177,8 @@ async fn resolve(mode: &Mode, target: &Target, until: Instant) -> Result<Vec<Soc
         found.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>()).ok()
     };
     let resolver = mode.resolvers.get(&mode.grants.dns.servers);
-    // Both concurrently: a server that does not respond costs each of them all the time
-    // available.
+    // Concurrently: with a server that does not respond, each of them may use all of the available
+    // time.
     let (system, own) = tokio::join!(
         timeout_at(until, system),
         timeout_at(until, resolver.addresses(host, until)),

@@ -1,4 +1,4 @@
-//! What a capability is, and what it gets from the store that holds it.
+//! The traits of a capability, and of a store that provides its state.
 //!
 //! A capability does not know the store. It works on a [`Context`], which borrows what one call
 //! needs, and can be linked with any store that is a [`View`] of it.
@@ -11,13 +11,13 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use super::caller::Caller;
 use crate::grant::Grants;
 
-/// One interface of `convoke:host`. A type without values stands for it.
+/// One interface of `convoke:host`, represented by a type without values.
 pub(crate) trait Capability: Sized + 'static {
     /// The interface without its version: `convoke:host/multicast`.
     const INTERFACE: &'static str;
-    /// How it is granted; `None` if every mode has it.
+    /// The grant that it needs; `None` if every mode has it.
     const GRANT: Option<Grant>;
-    /// What a mode can do with it, to be read after "may".
+    /// The permitted actions, as a phrase after "may".
     const DESCRIPTION: &'static str;
 
     /// The state that the instances of one mode share, one after the other.
@@ -29,7 +29,7 @@ pub(crate) trait Capability: Sized + 'static {
     fn add_to_linker<T: View<Self>>(linker: &mut Linker<T>) -> wasmtime::Result<()>;
 }
 
-/// How a capability is granted.
+/// The grant of a capability.
 #[derive(Clone, Copy)]
 pub(crate) struct Grant {
     /// Whether any pattern of the capability is granted; the scope is checked at each call.
@@ -46,7 +46,7 @@ pub(crate) trait View<C: Capability>: Send + 'static {
     fn view(&mut self) -> Context<'_, C>;
 }
 
-/// What one call of the capability `C` works on.
+/// The context of one call of the capability `C`.
 pub(crate) struct Context<'a, C: Capability> {
     pub(crate) caller: &'a Caller,
     pub(crate) shared: &'a C::Shared,

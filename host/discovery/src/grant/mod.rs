@@ -22,7 +22,7 @@ pub use multicast::MulticastGrant;
 pub use probe::ProbeGrant;
 pub use store::StoreGrant;
 
-/// What one mode may do. The default grants nothing.
+/// The permissions of one mode. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     /// Names that may be looked up.

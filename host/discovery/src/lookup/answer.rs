@@ -8,7 +8,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use super::fault::Fault;
 use crate::limits;
 
-/// What a server knows about a name.
+/// The meaning of a response.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
     /// Records of the queried type, of the name itself or of the name it is an alias of.
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn error_codes_become_faults_with_a_text() {
-        for (code, words) in [
+        for (code, text) in [
             (ResponseCode::ServFail, "it failed (SERVFAIL)"),
             (ResponseCode::Refused, "it refuses to answer (REFUSED)"),
             (ResponseCode::NotImp, "it does not support the query (NOTIMP)"),
@@ -206,7 +206,7 @@ mod tests {
             let mut message = response(&[], None);
             message.metadata.response_code = code;
             let fault = read(&message).unwrap_err().to_string();
-            assert!(fault.starts_with(words), "{fault}");
+            assert!(fault.starts_with(text), "{fault}");
         }
     }
 

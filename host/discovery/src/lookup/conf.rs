@@ -72,12 +72,12 @@ impl Conf {
                 continue;
             }
             let (keyword, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-            let mut words = rest.split_whitespace();
+            let mut values = rest.split_whitespace();
             match keyword {
-                "nameserver" => conf.add_server(words.next().unwrap_or_default()),
-                "domain" => search = Some(domains(words.take(1))),
-                "search" => search = Some(domains(words)),
-                "options" => words.for_each(|option| conf.set(option)),
+                "nameserver" => conf.add_server(values.next().unwrap_or_default()),
+                "domain" => search = Some(domains(values.take(1))),
+                "search" => search = Some(domains(values)),
+                "options" => values.for_each(|option| conf.set(option)),
                 _ => {}
             }
         }
@@ -134,13 +134,13 @@ impl Conf {
 }
 
 /// Parses search domains into absolute names; invalid names are skipped.
-fn domains<'a>(words: impl Iterator<Item = &'a str>) -> Vec<Name> {
+fn domains<'a>(values: impl Iterator<Item = &'a str>) -> Vec<Name> {
     let name = |word: &str| {
         let mut name = Name::from_ascii(word).ok()?;
         name.set_fqdn(true);
         Some(name)
     };
-    words.filter_map(name).take(limits::SEARCH_DOMAINS_MAX).collect()
+    values.filter_map(name).take(limits::SEARCH_DOMAINS_MAX).collect()
 }
 
 #[cfg(test)]

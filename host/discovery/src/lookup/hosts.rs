@@ -15,9 +15,9 @@ impl Hosts {
         let mut hosts: HashMap<String, Vec<IpAddr>> = HashMap::new();
         for line in text.lines() {
             let line = line.split('#').next().unwrap_or_default();
-            let mut words = line.split_whitespace();
-            let Some(Ok(ip)) = words.next().map(str::parse::<IpAddr>) else { continue };
-            for name in words {
+            let mut fields = line.split_whitespace();
+            let Some(Ok(ip)) = fields.next().map(str::parse::<IpAddr>) else { continue };
+            for name in fields {
                 let known = hosts.entry(name.to_ascii_lowercase()).or_default();
                 if !known.contains(&ip) && known.len() < limits::LOOKUP_ADDRESSES_MAX {
                     known.push(ip);

@@ -157,13 +157,13 @@ impl Resolver {
         let mut failed = None;
         while let Some((srv, host, found)) = resolved.next().await {
             // A host that does not resolve now may resolve soon.
-            let nowhere = Found { addresses: Vec::new(), ttl_s: MISSING_HOST_TTL_S };
+            let unresolved = Found { addresses: Vec::new(), ttl_s: MISSING_HOST_TTL_S };
             let found = found.unwrap_or_else(|error| {
                 service.unusable.push(Unusable::Host(host.clone(), error.to_string()));
                 if !matches!(error, LookupError::Negative(_)) {
                     failed.get_or_insert(format!("its host {host}: {error}"));
                 }
-                nowhere
+                unresolved
             });
             service.ttl_s = service.ttl_s.min(found.ttl_s);
             let (port, priority, weight) = (srv.port, srv.priority, srv.weight);
@@ -272,9 +272,9 @@ impl Resolver {
             kinds.iter().map(|&kind| self.records(name.clone(), kind, set, until)).collect();
         let mut results = Vec::with_capacity(kinds.len());
         // Each query has its own deadline.
-        let mut patience = until + Duration::from_millis(limits::LOOKUP_SPARE_MS);
+        let mut deadline = until + Duration::from_millis(limits::LOOKUP_SPARE_MS);
         while results.len() < kinds.len() {
-            let result = match timeout_at(patience, asked.next()).await {
+            let result = match timeout_at(deadline, asked.next()).await {
                 Ok(Some(result)) => result,
                 _ => Err(LookupError::Temporary(
                     "the query for the other address type was not answered".into(),
@@ -283,7 +283,7 @@ impl Resolver {
             if result.is_ok() {
                 // Some servers never answer queries of one of the two types.
                 let other = Duration::from_millis(limits::OTHER_KIND_MS_MAX);
-                patience = patience.min(Instant::now() + other);
+                deadline = deadline.min(Instant::now() + other);
             }
             results.push(result);
         }

@@ -36,7 +36,7 @@ pub(super) struct Server {
     backed_off_until: Mutex<Option<Instant>>,
 }
 
-/// How queries are sent.
+/// Options of a query.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueryOptions {
     /// Use TCP only.
@@ -237,5 +237,66 @@ async fn receive(socket: &UdpSocket, id: u16, question: &Query) -> Result<Messag
         if let Some(message) = decoded(&buffer[..length], id, question) {
             return message;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::rr::rdata::A;
+    use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+    use super::*;
+
+    const ID: u16 = 0x1234;
+
+    fn question() -> Query {
+        Query::query(Name::from_ascii("a.test.").unwrap(), RecordType::A)
+    }
+
+    fn response(questions: &[Query], code: ResponseCode) -> Message {
+        let mut message = Message::new(ID, MessageType::Response, OpCode::Query);
+        message.metadata.response_code = code;
+        for question in questions {
+            message.add_query(question.clone());
+        }
+        message
+    }
+
+    /// A datagram or a TCP message of a server: accepted only as a response to this query.
+    #[test]
+    fn fuzz_dns_response() {
+        let mut found = response(&[question()], ResponseCode::NoError);
+        let address = RData::A(A::new(10, 0, 0, 1));
+        found.add_answer(Record::from_rdata(question().name().clone(), 30, address));
+        let mut edns = response(&[question()], ResponseCode::BADVERS);
+        edns.set_edns(Edns::new());
+        let mut truncated = response(&[question()], ResponseCode::NoError);
+        truncated.metadata.truncation = true;
+        let samples = [
+            found,
+            edns,
+            truncated,
+            response(&[question()], ResponseCode::NXDomain),
+            response(&[], ResponseCode::FormErr),
+            response(&[question(), question()], ResponseCode::NoError),
+        ]
+        .map(|message| message.to_vec().unwrap());
+        let accepted = |bytes: &Vec<u8>| decoded(bytes, ID, &question()).is_some();
+        assert_eq!(samples.iter().filter(|bytes| accepted(bytes)).count(), 5);
+        convoke_harness::check!(&samples, |bytes| {
+            let question = question();
+            match decoded(bytes, ID, &question) {
+                Some(Ok(message)) => {
+                    assert_eq!(message.metadata.message_type, MessageType::Response);
+                    assert!(message.queries.len() <= 1);
+                    let is_answer = Answer::read(&message, &question).is_ok();
+                    assert!(!(is_answer && lacks_edns(&message)));
+                }
+                Some(Err(fault)) => assert!(!fault.to_string().is_empty()),
+                None => {}
+            }
+            let other = decoded(bytes, !ID, &question);
+            assert!(other.is_none() || bytes[..2] == (!ID).to_be_bytes());
+        });
     }
 }

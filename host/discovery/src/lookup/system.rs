@@ -76,7 +76,7 @@ fn system() -> Resolver {
 fn text(path: &str, bytes_max: u64) -> String {
     let mut bytes = Vec::new();
     if let Ok(file) = File::open(path) {
-        // What was read before an error is used.
+        // The part that was read before an error is used.
         let _ = file.take(bytes_max + 1).read_to_end(&mut bytes);
     }
     if bytes.len() as u64 > bytes_max {

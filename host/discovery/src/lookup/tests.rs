@@ -18,8 +18,8 @@ use super::resolver::Resolver;
 use crate::grant::DnsServer;
 use crate::limits;
 
-/// What a server responds to one message; `None` for no response. The flag is true for a query
-/// over TCP.
+/// Computes a server's response to one message; `None` for no response. The flag is true for a
+/// query over TCP.
 type Script = Arc<dyn Fn(&Message, bool) -> Option<Message> + Send + Sync>;
 
 /// A scripted server, and the queries it received.
@@ -143,21 +143,21 @@ fn zone(lines: &'static str) -> impl Fn(&Message, bool) -> Option<Message> + Sen
         let mut answer = reply(message);
         let mut exists = false;
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let data = match words[1] {
-                "A" => RData::A(words[2].parse::<Ipv4Addr>().unwrap().into()),
-                "AAAA" => RData::AAAA(words[2].parse::<std::net::Ipv6Addr>().unwrap().into()),
-                "CNAME" => RData::CNAME(CNAME(name(words[2]))),
-                "SRV" => RData::SRV(SRV::new(10, 1, words[2].parse().unwrap(), name(words[3]))),
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let data = match fields[1] {
+                "A" => RData::A(fields[2].parse::<Ipv4Addr>().unwrap().into()),
+                "AAAA" => RData::AAAA(fields[2].parse::<std::net::Ipv6Addr>().unwrap().into()),
+                "CNAME" => RData::CNAME(CNAME(name(fields[2]))),
+                "SRV" => RData::SRV(SRV::new(10, 1, fields[2].parse().unwrap(), name(fields[3]))),
                 other => panic!("{other}"),
             };
             let kind = data.record_type();
-            if name(words[0]) != *question.name() {
+            if name(fields[0]) != *question.name() {
                 continue;
             }
             exists = true;
             if kind == question.query_type() || kind == RecordType::CNAME {
-                answer.add_answer(Record::from_rdata(name(words[0]), 30, data));
+                answer.add_answer(Record::from_rdata(name(fields[0]), 30, data));
             }
         }
         if !exists {
@@ -429,19 +429,19 @@ async fn nxdomain_and_nodata_are_reported_differently() {
     let server =
         Scripted::start(zone("_x._tcp.test SRV 1 a.test\nalias.test CNAME gone.test")).await;
     let resolver = resolver(&[&server]);
-    let words = async |name| missed(&resolver, name).await.to_string();
+    let error_text = async |name| missed(&resolver, name).await.to_string();
     let at = server.at;
     assert_eq!(
-        words("gone.test").await,
+        error_text("gone.test").await,
         format!("the name does not exist in DNS (NXDOMAIN), according to {at}")
     );
     let no_address =
         format!("the name exists in DNS, but has no A or AAAA record (NODATA), according to {at}");
-    assert_eq!(words("_x._tcp.test").await, no_address);
+    assert_eq!(error_text("_x._tcp.test").await, no_address);
     let alias = format!(
         "the name is an alias (CNAME) of gone.test., which does not exist in DNS (NXDOMAIN), according to {at}"
     );
-    assert_eq!(words("alias.test").await, alias);
+    assert_eq!(error_text("alias.test").await, alias);
 }
 
 #[tokio::test]
@@ -543,14 +543,14 @@ async fn unusable_service_records_are_reported_with_the_reason() {
         .map(|place| place.port)
         .collect();
     assert_eq!(usable, [6_902]);
-    let words: Vec<String> = service.unusable.iter().map(Unusable::to_string).collect();
+    let texts: Vec<String> = service.unusable.iter().map(Unusable::to_string).collect();
     let expected = [
         "the target \".\" means that the service is not available (RFC 2782)".to_owned(),
         "port 0 at a.test is not a valid port".to_owned(),
         "10.0.0.5 is not a host name".to_owned(),
         format!("gone.test: the name does not exist in DNS (NXDOMAIN), according to {}", server.at),
     ];
-    assert_eq!(words, expected);
+    assert_eq!(texts, expected);
 }
 
 #[tokio::test]
@@ -585,7 +585,7 @@ async fn a_link_local_server_needs_an_existing_interface() {
         zone: zone.map(str::to_owned),
         port: 53,
     };
-    for (zone, words) in [
+    for (zone, text) in [
         (None, "[fe80::1]:53: cannot be reached: a link-local address needs an interface"),
         (
             Some("nosuch0"),
@@ -595,7 +595,7 @@ async fn a_link_local_server_needs_an_existing_interface() {
         let conf = Conf { servers: vec![at(zone)], ..Conf::default() };
         let error =
             missed(&Resolver::new(conf, Hosts::default()), "members.test").await.to_string();
-        assert!(error.starts_with(words), "{error}");
+        assert!(error.starts_with(text), "{error}");
     }
 }
 

@@ -84,7 +84,8 @@ async fn evaluate(expression: &str) -> u16 {
     reported(&opened(&guest).await.discover().await.unwrap())
 }
 
-/// What `(call $function (i32.const 0x900))` left `offset` bytes behind 0x900.
+/// An expression for the value that `(call $function (i32.const 0x900))` stores `offset` bytes
+/// after 0x900.
 fn value_after(function: &str, offset: u32) -> String {
     format!(
         "(block (result i32) (call {function} (i32.const 0x900)) (i32.load offset={offset} (i32.const 0x900)))"

@@ -1,4 +1,4 @@
-//! What is rejected before any code of a mode runs, and the error texts.
+//! Files that are rejected before any code of a mode runs, and the error texts.
 
 use std::fs;
 use std::path::Path;

@@ -15,7 +15,7 @@ use convoke_discovery::{
 
 use crate::guest::Guest;
 
-/// How long a test waits for an expected event.
+/// Time limit for an expected event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn config() -> HostConfig {

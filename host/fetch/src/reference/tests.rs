@@ -130,7 +130,7 @@ fn a_user_is_rejected_and_not_shown() {
     }
 }
 
-/// What is accepted is on one line, has no user, and is the same reference when it is read again.
+/// An accepted reference is on one line, has no user, and is equal when it is parsed again.
 #[test]
 fn fuzz_reference() {
     let samples = [

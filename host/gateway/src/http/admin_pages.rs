@@ -83,8 +83,8 @@ fn render(overview: &Overview) -> String {
     let _ = write!(
         page,
         "<p>{}, {}, view {}</p>",
-        plural(members.len(), "member"),
-        plural(groups, "group"),
+        convoke_text::counted(members.len(), "member"),
+        convoke_text::counted(groups, "group"),
         if view.is_empty() { "not available yet" } else { view }
     );
     page.push_str(
@@ -143,10 +143,6 @@ fn render(overview: &Overview) -> String {
          <a href=\"/metrics\">metrics</a>.</p></body></html>\n",
     );
     page
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// Formats a duration with its two largest units, such as `3 h 12 min`.

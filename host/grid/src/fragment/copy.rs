@@ -1,4 +1,4 @@
-//! Comparing a fragment with a copy on another member, and copying it there.
+//! Compares a fragment with a copy on another member, and copies differing ranges.
 
 use super::{Fragment, digest_term};
 use crate::clock::Version;
@@ -85,7 +85,8 @@ impl Fragment {
             if given >= bytes {
                 return u64::from(next);
             }
-            // All items of one hash together, so that a range can end between any two hashes.
+            // All items of one hash are in the same message, so that a range can end between any
+            // two hashes.
             while let Some(entry) = entries.next_if(|entry| entry.hash() == next) {
                 given += entry.bytes() + 16;
                 give(entry, each);
@@ -181,9 +182,9 @@ impl Fragment {
     }
 
     /// Whether an entry of another cluster, or of the other side of a split, replaces the entry
-    /// here. With `same_cluster`, it comes from a member of this cluster that was partitioned: a
-    /// removal of all entries here applies to it too.
-    pub(crate) fn wants(
+    /// here. With `same_cluster`, it comes from a member of this cluster that was partitioned: then
+    /// a removal of all entries here applies to it as well.
+    pub(crate) fn accepts(
         &self,
         policy: MergePolicy,
         (hash, key): (u32, &[u8]),
@@ -278,7 +279,7 @@ mod tests {
                 }
                 _ => Edit::Put { kind: 0, value: key, expiry: Expiry::NEVER },
             };
-            // An edit that does not fit is not one that a primary makes.
+            // Primaries only make edits that fit; others are ignored.
             let _ = fragment.apply(map, NOW_MS, hash(key), key, Version(*version), &edit);
         }
     }
@@ -354,19 +355,19 @@ mod tests {
         let map = map();
         let mut fragment = Fragment::default();
         fill(&mut fragment, &map, &[(1, 3), (2, 3), (2, 0)], &mut 10);
-        let wants = |policy, key: u16, version| {
+        let accepts = |policy, key: u16, version| {
             let key = key.to_be_bytes();
             let meta = Meta { version: Version(version), ..Meta::default() };
-            fragment.wants(policy, (hash(&key), &key), &meta, false, true)
+            fragment.accepts(policy, (hash(&key), &key), &meta, false, true)
         };
         for policy in [MergePolicy::LastWriter, MergePolicy::PutIfAbsent, MergePolicy::HigherHits] {
-            assert!(wants(policy, 9, 1), "a key that does not exist here is taken");
-            assert!(!wants(policy, 2, 13), "a later removal wins");
-            assert!(wants(policy, 2, 14), "a value written after the removal is taken");
-            assert!(!wants(policy, 1, 11), "the same version is not taken again");
+            assert!(accepts(policy, 9, 1), "a key that does not exist here is taken");
+            assert!(!accepts(policy, 2, 13), "a later removal wins");
+            assert!(accepts(policy, 2, 14), "a value written after the removal is taken");
+            assert!(!accepts(policy, 1, 11), "the same version is not taken again");
         }
-        assert!(wants(MergePolicy::LastWriter, 1, 12));
-        assert!(!wants(MergePolicy::PutIfAbsent, 1, 12));
-        assert!(!wants(MergePolicy::Discard, 9, 99));
+        assert!(accepts(MergePolicy::LastWriter, 1, 12));
+        assert!(!accepts(MergePolicy::PutIfAbsent, 1, 12));
+        assert!(!accepts(MergePolicy::Discard, 9, 99));
     }
 }

@@ -1,4 +1,4 @@
-//! Harnesses of what changes a fragment: records of a primary, and items of a copy.
+//! Harnesses of the inputs that change a fragment: records of a primary, and items of a copy.
 
 use super::*;
 use crate::edit::Record;
@@ -11,7 +11,7 @@ use crate::{KEY_BYTES_MAX, VALUE_BYTES_MAX, encoding};
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
-/// Bytes of the items between two cuts of a copy: small, so that there are many.
+/// Bytes of the items between two cuts of a copy; small, for many cuts.
 const COPY_BYTES: usize = 64;
 
 fn map() -> std::sync::Arc<Map> {
@@ -39,8 +39,8 @@ fn key_of(at: usize) -> &'static [u8] {
     [&b"list"[..], b"hash", b"set", b"zset"][at]
 }
 
-/// What holds of a fragment, whatever was applied to it: a copy of it is equal, and its counters
-/// are those of its contents.
+/// Checks invariants of a fragment after any input: a copy of it is equal, and its counters match
+/// its contents.
 fn check(fragment: &Fragment) {
     let map = map();
     let mut copy = Fragment::default();
@@ -131,8 +131,7 @@ fn record_samples() -> Vec<Vec<u8>> {
     samples
 }
 
-/// Records, one after the other. A record that does not fit changes nothing that a copy would not
-/// repair.
+/// Consecutive records. A rejected record leaves a fragment that a copy would repair.
 #[test]
 fn fuzz_record() {
     convoke_harness::check!(&record_samples(), |bytes| {
@@ -183,7 +182,7 @@ fn a_part_of_an_edit_that_does_not_fit_is_counted() {
     assert_eq!(fragment.len(), 0);
 }
 
-/// Edits that are taken back leave a fragment as it was.
+/// Undoing edits restores the fragment.
 #[test]
 fn fuzz_undo() {
     let before = record_samples().concat();
@@ -192,7 +191,7 @@ fn fuzz_undo() {
         let load = |fragment: &mut Fragment, mut rest: &[u8]| {
             while let Some((record, behind)) = Record::decode(rest) {
                 rest = behind;
-                // Only changes of keys are part of a step, and all of them fit.
+                // A step only consists of changes of keys, all of which fit.
                 let RecordChange::Key(key, _) = &record.change else { continue };
                 if fragment.apply_record(&map, NOW_MS, hash(key), &record).is_err() {
                     return false;

@@ -1,9 +1,8 @@
 //! The undo log of a step, with which its edits are rolled back.
 //!
-//! While a fragment records, each edit leaves what undoes it: a copy of a plain value, or of the
-//! bytes of it that are overwritten, the inverse edit of a structure, which is as small as the edit,
-//! or the removed entry itself. Statistics,
-//! and when an entry was used last, stay as they are.
+//! While a fragment records, each edit adds its inverse to the log: a copy of a plain value or of
+//! its overwritten bytes, the inverse edit of a structure, which is as small as the edit, or the
+//! removed entry itself. Statistics and the time of the last use are not restored.
 
 use super::Fragment;
 use crate::clock::Version;
@@ -13,7 +12,7 @@ use crate::entry::{Entry, Meta, Plain, Structured};
 use crate::ordered::Hashed as _;
 use crate::value::StructureEdit;
 
-/// An entry that was taken out.
+/// An entry that was removed from the fragment.
 #[derive(Debug)]
 pub(super) enum RemovedEntry {
     Plain(Plain),
@@ -24,17 +23,16 @@ pub(super) enum RemovedEntry {
 #[derive(Debug, Default)]
 pub(super) struct Undo(Vec<(u32, Box<[u8]>, Previous)>);
 
-/// What was at a key before an edit.
+/// The state of a key before an edit.
 #[derive(Debug)]
 enum Previous {
-    /// Nothing, or a removal with this version.
+    /// No entry, or a removal with this version.
     Absent(Option<Version>),
     Entry(RemovedEntry),
-    /// A structure: what was known of it, and the edits that bring it back, encoded one after the
-    /// other.
+    /// A structure: its metadata, and the encoded edits that restore it.
     Structure(Meta, Vec<u8>),
-    /// A plain value of which a part is overwritten: what was known of it, the index of that part,
-    /// its bytes, and the length of the whole value.
+    /// A plain value of which a part is overwritten: its metadata, the index and the bytes of that
+    /// part, and the length of the value.
     Part {
         meta: Meta,
         at: usize,
@@ -44,14 +42,14 @@ enum Previous {
 }
 
 impl Undo {
-    /// Keeps an entry that was taken out.
+    /// Adds an entry that was removed.
     pub(super) fn keep(&mut self, hash: u32, key: &[u8], taken: RemovedEntry) {
         self.0.push((hash, key.into(), Previous::Entry(taken)));
     }
 }
 
-/// Start and end of what an edit overwrites in a plain value of this length; `None` if it changes
-/// more than its bytes.
+/// Start and end of the bytes that an edit overwrites in a plain value of this length; `None` if it
+/// changes more than that.
 fn overwritten(edit: &Edit<'_>, length: usize) -> Option<(usize, usize)> {
     match edit {
         Edit::Append(_) => Some((length, length)),
@@ -64,7 +62,7 @@ fn overwritten(edit: &Edit<'_>, length: usize) -> Option<(usize, usize)> {
 }
 
 impl Fragment {
-    /// Begins to record what undoes each edit.
+    /// Starts to record the inverse of each edit.
     pub(crate) fn record_undo(&mut self) {
         self.undo = Some(Box::default());
     }
@@ -74,12 +72,12 @@ impl Fragment {
         self.undo = None;
     }
 
-    /// Records what undoes an edit, before it is applied.
+    /// Records the inverse of an edit, before the edit is applied.
     pub(super) fn remember(&mut self, hash: u32, key: &[u8], edit: &Edit<'_>) {
         let removes = matches!(edit, Edit::Remove | Edit::Drop | Edit::Lapse);
         let before = match self.get(hash, key) {
             None => Previous::Absent(self.removed_at(hash, key)),
-            // The entry itself is kept when it is taken out.
+            // The removed entry itself is added to the log.
             Some(_) if removes => return,
             Some(Entry::Plain(entry)) => {
                 let (meta, usage) = (entry.meta(), entry.usage);
@@ -181,7 +179,7 @@ impl Fragment {
         self.watch(hash, first_ms, new_first_ms);
     }
 
-    /// Adds a structure as it was; the key must not exist.
+    /// Restores a removed structure; the key must not exist.
     pub(super) fn add_structured(&mut self, entry: Structured) {
         let (hash, meta, first_ms) = (entry.hash(), entry.meta, entry.first_ms());
         self.heap_bytes += entry.bytes();
@@ -203,7 +201,7 @@ mod tests {
         HashEdit, ListEdit, Score, SetEdit, SortedSetEdit, StreamEdit, StreamId, Structure,
     };
 
-    /// All that a fragment holds, in a form that can be compared.
+    /// The contents of a fragment, in a form that can be compared.
     fn shown(fragment: &Fragment) -> (Vec<String>, Vec<String>, u64, usize, usize) {
         let entry = |entry: Entry<'_>| {
             let value = match &entry {
@@ -225,7 +223,7 @@ mod tests {
         )
     }
 
-    /// Applies a random edit that fits what is there.
+    /// Applies a random edit that fits the existing value.
     fn change(fragment: &mut Fragment, map: &Map, version: u64, step: (u8, u8, u8)) {
         let (key, what, more) = step;
         let key = [key % 5];
@@ -360,7 +358,7 @@ mod tests {
             apply(&mut fragment, &steps);
             fragment.undo_edits();
             prop_assert_eq!(shown(&fragment), expected);
-            // It goes on as before.
+            // The fragment can be used as before.
             apply(&mut fragment, &after);
         }
     }

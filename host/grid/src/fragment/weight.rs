@@ -1,4 +1,4 @@
-//! The memory that fragments take, in the counters of their maps.
+//! Counts the memory of fragments, per map.
 
 use std::sync::atomic::Ordering;
 

@@ -15,17 +15,16 @@ use crate::op::{ANSWER_BYTES_MAX, Effect, MapOp, Op, TransactionId, TransactionO
 use crate::tracking::Origin;
 use crate::{OpError, Reply};
 
-/// Why a transaction does not go on.
+/// The reason why a transaction does not continue.
 #[derive(Debug)]
 pub(super) enum AttemptError {
-    /// This member is not the primary of the home partition any more.
+    /// This member is no longer the primary of the home partition.
     NotPrimary,
-    /// An older one has a lock: another attempt may succeed once these keys are free.
+    /// An older transaction holds locks: another attempt may succeed once these keys are unlocked.
     Conflict(u16, Arc<Map>, Vec<Box<[u8]>>),
-    /// A partition has another primary, which knows nothing of the locks: another attempt may
-    /// succeed.
+    /// A partition has a new primary, which does not have the locks: another attempt may succeed.
     LocksLost,
-    /// It cannot be done.
+    /// The transaction fails permanently.
     Failed(OpError),
 }
 
@@ -35,13 +34,13 @@ impl From<OpError> for AttemptError {
     }
 }
 
-/// What executing something in one partition came to.
+/// A request to one partition that is being executed.
 pub(super) type Executing = Pin<Box<dyn Future<Output = Result<Done, AttemptError>> + Send>>;
 
 /// Replies of one partition.
 pub(super) struct Done {
     partition: u16,
-    /// It has changed something, so far.
+    /// Whether it has changed anything so far.
     changes: bool,
     pub(super) replies: Vec<Reply>,
 }
@@ -50,12 +49,12 @@ pub(super) struct Done {
 pub(super) struct Transaction {
     inner: Arc<Inner>,
     id: TransactionId,
-    /// Since start, when its client asked for it.
+    /// The time at which the client requested it, since start.
     started: Duration,
     /// Partitions that were asked to execute something, and whether they changed anything.
     partitions: BTreeMap<u16, bool>,
     maps: Vec<Arc<Map>>,
-    /// It changes nothing, and so need not survive anything.
+    /// Whether it changes nothing, so that no decision has to be stored.
     only_reads: bool,
     /// The client that is named as the origin of the changes.
     origin: Option<Origin>,
@@ -126,8 +125,8 @@ impl Transaction {
         ops.into_iter().map(with).collect()
     }
 
-    /// Begins to lock keys in one partition and execute operations there. In the home partition
-    /// something is to be executed first.
+    /// Starts to lock keys in one partition and to execute operations there. The home partition
+    /// must be the first one.
     pub(super) fn begin(
         &mut self,
         partition: u16,
@@ -169,7 +168,7 @@ impl Transaction {
         let here = inner.shared.me;
         Box::pin(async move {
             let owned = owned?;
-            // Only the primary of the home partition may run it.
+            // A transaction may only run at the primary of its home partition.
             if is_home && inner.primary(partition) != Some(here) {
                 return Err(AttemptError::NotPrimary);
             }
@@ -182,7 +181,7 @@ impl Transaction {
                 },
                 Ok(_) => Err(OpError::Malformed.into()),
                 Err(OpError::Conflict) => Err(AttemptError::Conflict(partition, map, keys)),
-                // Nothing of it has happened, nor will it.
+                // It has had no effect, and never will.
                 Err(OpError::Indeterminate) => Err(OpError::Unavailable.into()),
                 Err(error) => Err(error.into()),
             }
@@ -199,7 +198,7 @@ impl Transaction {
         Ok(self.end(done))
     }
 
-    /// The replies of something that was begun.
+    /// The replies of a completed request.
     pub(super) fn end(&mut self, done: Done) -> Vec<Reply> {
         if let Some(changes) = self.partitions.get_mut(&done.partition) {
             *changes = done.changes;
@@ -207,8 +206,7 @@ impl Transaction {
         done.replies
     }
 
-    /// Waits for all that was begun, so that nothing of it is on its way any more when the
-    /// transaction goes on.
+    /// Waits for all started requests, so that none is in progress when the transaction continues.
     pub(super) async fn end_all(
         &mut self,
         begun: Vec<Executing>,
@@ -218,7 +216,7 @@ impl Transaction {
         for done in join_all(begun).await {
             match done {
                 Ok(done) => replies.push(self.end(done)),
-                // A failure counts for more than a conflict, which another attempt may not meet.
+                // A failure takes precedence over a conflict, which may not occur again.
                 Err(new @ AttemptError::Failed(_)) => stop = Some(new),
                 Err(new) => _ = stop.get_or_insert(new),
             }
@@ -234,7 +232,7 @@ impl Transaction {
         &mut self,
         reply: Reply,
     ) -> Result<Result<Reply, OpError>, AttemptError> {
-        // As a client could receive it.
+        // The reply must not be longer than a client can receive.
         if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() {
             return Err(OpError::AnswerTooLong.into());
         }
@@ -255,7 +253,7 @@ impl Transaction {
             Err(OpError::Conflict) => return Err(AttemptError::NotPrimary),
             Err(error) => return Err(error.into()),
         };
-        // From here on it may be found committed.
+        // From here on, other members may find it committed.
         self.partitions.clear();
         if let Some(ticket) = ticket {
             let done =
@@ -266,7 +264,7 @@ impl Transaction {
             }
         }
         if inner.shared.members_here() < inner.shared.settings.min_members {
-            // The other members may go on without this one, and without this decision.
+            // The other members may continue without this one, and without this decision.
             return Ok(Err(OpError::Indeterminate));
         }
         inner.commit_here(id, &participants);
@@ -277,13 +275,14 @@ impl Transaction {
         Ok(Ok(reply))
     }
 
-    /// Makes sure that what was read was there at one time: all locks were held at once. Locks
-    /// that are not prepared end with the primary that holds them.
+    /// Verifies that all values that were read existed at the same time, i.e. that all locks were
+    /// held at once. Locks that are not prepared are lost with their primary.
     async fn validate(&mut self) -> Result<(), AttemptError> {
         let (home, id) = (self.id.home, self.id);
         let others: Vec<u16> =
             self.partitions.keys().copied().filter(|number| *number != home).collect();
-        // One other partition was locked last, while the home partition was locked all the time.
+        // With one other partition: it was locked last, while the home partition was locked
+        // throughout.
         if others.len() > 1 {
             let begun = others.into_iter().map(|number| self.begin(number, vec![], vec![]));
             let begun = begun.collect();
@@ -301,7 +300,7 @@ impl Transaction {
         }
     }
 
-    /// Releases all locks; what was executed is dropped.
+    /// Releases all locks; all executed operations are discarded.
     pub(super) fn abort(&mut self) {
         let (inner, id) = (Arc::clone(&self.inner), self.id);
         let now = inner.shared.now();
@@ -314,7 +313,7 @@ impl Transaction {
             }
         }
         for number in others {
-            // If it does not arrive, that primary asks what became of the transaction.
+            // If the message is lost, that primary requests the outcome itself.
             let inner = Arc::clone(&inner);
             self.inner.shared.host.spawn(Box::pin(async move {
                 inner.ask_once(number, TransactionOp::Abort(id)).await;

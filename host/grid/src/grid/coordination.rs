@@ -1,4 +1,4 @@
-//! Tables, which the coordinator makes and all members follow; and the lease.
+//! Tables, which the coordinator computes and all members follow; and the lease.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,11 +12,11 @@ use crate::lease::{Due, Voters};
 use crate::message::Message;
 use crate::table::{Table, TableStamp};
 
-/// How far the coordinator's clock approaches its machine's clock with each pulse, in milliseconds.
+/// Maximum step of the coordinator's clock towards its machine's clock per pulse, in milliseconds.
 const CLOCK_STEP_MS: u64 = 1;
 
 impl Grid {
-    /// Does what the coordinator has to do now.
+    /// Executes the due actions of the coordinator.
     pub(super) fn coordinate(&self) {
         let shared = &self.inner.shared;
         let now = shared.now();
@@ -238,7 +238,7 @@ impl Grid {
         }
     }
 
-    /// Renews the lease if that is due.
+    /// Requests renewal of the lease, if it is due.
     pub(super) fn renew(&self, now: Duration) {
         let shared = &self.inner.shared;
         let voters = self.voters();
@@ -301,12 +301,12 @@ impl Grid {
         }
     }
 
-    /// Hands over all partitions. Completes when this member has no data that others need. The
+    /// Hands over all partitions. Completes once no other member depends on this member's data. The
     /// caller must set a deadline.
     pub fn leave(&self) -> Later<()> {
         let grid = self.clone();
         let me = self.me();
-        // All members know this, so that leaving members do not wait for one another.
+        // All members are notified, so that several leaving members do not wait for each other.
         self.inner.control.lock().handle_leaving(me);
         self.inner.shared.send_all(&Message::Leaving);
         self.coordinate();
@@ -314,7 +314,7 @@ impl Grid {
             let holds = |table: &Arc<Table>| table.partitions.iter().any(|a| a.of(me).is_some());
             let others = grid.inner.control.lock().others_store();
             let holds = grid.table().as_ref().is_some_and(holds);
-            // Requests are answered, and the answers acknowledged.
+            // Requests are answered, and these answers acknowledged.
             let partitions = &grid.inner.partitions;
             let retired = || partitions.iter().all(|partition| partition.lock().has_retired());
             let sent = || grid.peers().iter().all(|peer| peer.backlog() == 0);

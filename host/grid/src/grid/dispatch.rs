@@ -1,4 +1,4 @@
-//! What the messages of other members lead to. Here their bounds are checked.
+//! Handles the messages of other members, and checks their bounds.
 
 use convoke_membership::MemberId;
 
@@ -28,7 +28,7 @@ impl Grid {
         self.process_message(from, bytes).unwrap_or(Verdict::Malformed)
     }
 
-    /// As [`Grid::handle_message`]; `None` when the message is malformed.
+    /// Like [`Grid::handle_message`]; `None` if the message is malformed.
     fn process_message(&self, from: MemberId, bytes: &[u8]) -> Option<Verdict> {
         let shared = &self.inner.shared;
         let message = Message::decode(bytes)?;
@@ -141,7 +141,7 @@ impl Grid {
             Message::Incomplete { partition, epoch, member } => {
                 self.handle_copy(partition, epoch, member, None);
             }
-            // These are sent out of band only.
+            // Only valid as out-of-band messages.
             Message::Renew { .. } | Message::Renewed { .. } => return None,
             Message::DataMerged { stamp, generation } => {
                 self.handle_settled(from, stamp, generation);
@@ -164,7 +164,7 @@ impl Grid {
                 self.inner.calls.handle_answer(from, id, Answer::Delivered(count));
             }
             Message::Subscriptions { id, query } => {
-                // A member that does not read its answers gets no more of them.
+                // A member that does not read its answers gets no further ones.
                 if shared.peer(from).is_some_and(|peer| !peer.is_full()) {
                     let found = self.inner.topics.query(&query);
                     shared.send(from, &Message::Subscribed { id, found });
@@ -193,7 +193,7 @@ impl Grid {
         let shared = &self.inner.shared;
         match shared.maps.open(held.map) {
             Ok(map) if partition.serving_primary().is_some() => {
-                let ranges = partition.wanted(&map, held);
+                let ranges = partition.ranges_to_merge(&map, held);
                 shared.send(from, &Message::MergeRanges { id, ranges });
             }
             _ => {

@@ -1,4 +1,4 @@
-//! Listeners to events of keys, here and on other members.
+//! Listeners for events of keys, on this and on other members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub trait Listener: Send + Sync {
     fn handle_event(&self, event: &Event);
 }
 
-/// The map that a local listener listens to, and the listener.
+/// A local listener, and its map.
 pub(super) type Own = (String, Arc<dyn Listener>);
 
 /// Listeners, here and on other members.

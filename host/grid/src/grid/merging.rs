@@ -1,5 +1,5 @@
-//! Merging, on the side that offers: data of another table is sent to the current primaries before
-//! it is dropped.
+//! The offering side of merges: data of another table is sent to the current primaries before it is
+//! dropped.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ impl Grid {
         }));
     }
 
-    /// Offers all leftover data once. What fails is offered again with the next try.
+    /// Offers all leftover data once. Data that could not be merged is offered again by the next
+    /// attempt.
     async fn merge_all(&self) {
         let inner = &self.inner;
         for number in 0..self.partitions() {

@@ -1,4 +1,4 @@
-//! Transactions whose operations are chosen one after the other, each by the replies before it.
+//! Transactions whose operations depend on the replies of previous ones.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,23 +14,23 @@ use crate::map::Map;
 use crate::op::{MapOp, Op, SeveralOp, TransactionId};
 use crate::{OpError, Reply};
 
-/// How old a transaction is: of two that need the same keys, the older one is preferred. Each
-/// attempt of a transaction keeps its age.
+/// The age of a transaction: of two that need the same keys, the older one takes precedence. All
+/// attempts of a transaction have the same age.
 #[derive(Clone, Copy, Debug)]
 pub struct TransactionAge {
     started: Version,
     now: Duration,
 }
 
-/// Why an attempt ends. Nothing of it has happened.
+/// The reason why an attempt ended. It had no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AbortReason {
     /// This member is not the primary of the home partition.
     NotPrimary,
-    /// Another transaction has the keys, or a primary was lost: try again after
+    /// Another transaction has locked the keys, or a primary was lost: try again after
     /// [`OpenTransaction::give_up`].
     Retry,
-    /// It cannot be done.
+    /// The transaction fails permanently.
     Failed(OpError),
 }
 
@@ -39,10 +39,10 @@ pub struct OpenTransaction {
     transaction: Transaction,
     inner: Arc<Inner>,
     age: TransactionAge,
-    wanted: Option<ConflictingKeys>,
+    conflict: Option<ConflictingKeys>,
 }
 
-/// Keys of one partition that another transaction has.
+/// Keys of one partition that another transaction has locked.
 struct ConflictingKeys {
     partition: u16,
     map: Arc<Map>,
@@ -57,13 +57,12 @@ impl Grid {
         TransactionAge { started: self.inner.shared.clock.next(now), now }
     }
 
-    /// Opens a transaction over keys of these maps, in any partitions. It is run by the primary of
-    /// a home partition, which this member must be.
+    /// Opens a transaction over keys of these maps, in any partitions. This member must be the
+    /// primary of the home partition, and runs it.
     ///
-    /// Each operation locks its keys; no other client sees what it changes before the transaction
-    /// is committed, and nothing of it remains if it is not: when it is dropped, when this member
-    /// is lost, or when keys cannot be locked.
-    ///
+    /// Each operation locks its keys. Changes are not visible to other clients until the
+    /// transaction is committed. They are discarded if it is dropped, if this member is lost, or if
+    /// keys cannot be locked.
     /// # Errors
     /// [`OpError::Conflict`] if this member runs too many of them.
     pub fn open_transaction(
@@ -77,15 +76,16 @@ impl Grid {
         let attempt = inner.running.attempts.fetch_add(1, Ordering::Relaxed);
         let id = TransactionId { started: age.started, member: inner.shared.me, attempt, home };
         let transaction = Transaction::open(&inner, id, age.now, maps);
-        Ok(OpenTransaction { transaction, inner, age, wanted: None })
+        Ok(OpenTransaction { transaction, inner, age, conflict: None })
     }
 }
 
 impl OpenTransaction {
     /// Executes an operation on keys.
     ///
-    /// # Errors An error of the operation itself is a [`Reply::Failed`]. After an [`AbortReason`],
-    /// nothing else can be executed.
+    /// # Errors
+    /// An [`AbortReason`], after which nothing else can be executed. An error of the operation
+    /// itself is returned as [`Reply::Failed`].
     pub async fn execute(&mut self, map: &str, op: &Op<'_>) -> Result<Reply, AbortReason> {
         let ops = [MapOp { map, op: op.clone() }];
         let done = spanning::execute(&mut self.transaction, &[], &ops, true).await;
@@ -96,10 +96,12 @@ impl OpenTransaction {
         }
     }
 
-    /// Commits: all that was executed happens, also if this member is lost now.
+    /// Commits all executed operations; once this returns, their effects survive the loss of this
+    /// member.
     ///
-    /// # Errors [`AbortReason`] if nothing of it happens. The inner error is
-    /// [`OpError::Indeterminate`]: it is not known whether it has.
+    /// # Errors
+    /// [`AbortReason`] if the transaction has no effect. The inner error is
+    /// [`OpError::Indeterminate`]: it is unknown whether it has been committed.
     pub async fn commit(&mut self) -> Result<Result<(), OpError>, AbortReason> {
         match self.transaction.commit(Reply::Done).await {
             Ok(done) => Ok(done.map(|_| ())),
@@ -107,18 +109,18 @@ impl OpenTransaction {
         }
     }
 
-    /// Releases all locks, and waits until keys that could not be locked are free.
+    /// Releases all locks, and waits until the keys that could not be locked are unlocked.
     ///
     /// # Errors
-    /// [`OpError::Conflict`] if the transaction has had its time.
+    /// [`OpError::Conflict`] if the time limit of the transaction has passed.
     pub async fn give_up(mut self) -> Result<(), OpError> {
         self.transaction.abort();
         let deadline = self.age.now + Duration::from_millis(LOCK_MS_MAX);
         if self.inner.shared.now() >= deadline {
             return Err(OpError::Conflict);
         }
-        if let Some(ConflictingKeys { partition, map, keys }) = self.wanted.take() {
-            // An operation that does nothing: it is answered when the keys are free.
+        if let Some(ConflictingKeys { partition, map, keys }) = self.conflict.take() {
+            // A read of the keys is used to wait: it is answered once they are unlocked.
             let keys = keys.iter().map(|key| &**key).collect();
             let op = Op::Several(SeveralOp::Exist(keys));
             if let Ok(owned) = self.inner.own(&map, partition, &op, self.inner.shared.now()) {
@@ -133,7 +135,7 @@ impl OpenTransaction {
             attempt::AttemptError::NotPrimary => AbortReason::NotPrimary,
             attempt::AttemptError::LocksLost => AbortReason::Retry,
             attempt::AttemptError::Conflict(partition, map, keys) => {
-                self.wanted = Some(ConflictingKeys { partition, map, keys });
+                self.conflict = Some(ConflictingKeys { partition, map, keys });
                 AbortReason::Retry
             }
             attempt::AttemptError::Failed(error) => AbortReason::Failed(error),

@@ -1,4 +1,4 @@
-//! Topics, events of keys, and settings of the whole cluster.
+//! Topics, events of keys, and cluster-wide settings.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -21,9 +21,9 @@ use crate::topic::{
 };
 use crate::{OpError, Peer, Version};
 
-/// How long a member may take to answer a query for subscriptions, in milliseconds.
+/// Time limit for a member to answer a query for subscriptions, in milliseconds.
 pub const SUBSCRIPTIONS_MS_MAX: u64 = 1_000;
-/// Maximum number of settings of the whole cluster.
+/// Maximum number of cluster-wide settings.
 const SETTINGS_MAX: usize = 64;
 
 impl Inner {
@@ -35,15 +35,15 @@ impl Inner {
         self.listeners.deliver(events);
         let others = self.listeners.others.read();
         for (member, maps) in others.iter() {
-            let wanted: Vec<_> =
+            let selected: Vec<_> =
                 events.iter().filter(|event| maps.contains(&event.map)).cloned().collect();
-            let Some(peer) = self.shared.peer(*member).filter(|_| !wanted.is_empty()) else {
+            let Some(peer) = self.shared.peer(*member).filter(|_| !selected.is_empty()) else {
                 continue;
             };
             if peer.is_full() {
-                self.events_dropped.fetch_add(wanted.len() as u64, Ordering::Relaxed);
+                self.events_dropped.fetch_add(selected.len() as u64, Ordering::Relaxed);
             } else {
-                peer.push(|bytes| Message::Events(wanted).encode(bytes));
+                peer.push(|bytes| Message::Events(selected).encode(bytes));
             }
         }
     }
@@ -67,14 +67,14 @@ impl Inner {
 
     /// Updates which maps have listeners.
     pub(super) fn refresh_interest(&self) {
-        let mut wanted: BTreeSet<String> = self.listeners.own_maps().into_iter().collect();
-        wanted.extend(self.listeners.others.read().values().flatten().cloned());
-        for map in &wanted {
+        let mut listened: BTreeSet<String> = self.listeners.own_maps().into_iter().collect();
+        listened.extend(self.listeners.others.read().values().flatten().cloned());
+        for map in &listened {
             // Creates the map, so that its first event is published too.
             let _ = self.shared.maps.open(map);
         }
         for map in self.shared.maps.all() {
-            map.listened.store(wanted.contains(&*map.name), Ordering::Relaxed);
+            map.listened.store(listened.contains(&*map.name), Ordering::Relaxed);
         }
     }
 
@@ -111,7 +111,7 @@ impl Grid {
         self.publish_to(topic, payload, false)
     }
 
-    /// As [`Grid::publish`], on a shard topic.
+    /// Like [`Grid::publish`], on a shard topic.
     ///
     /// # Errors
     /// As [`Grid::publish`].
@@ -160,7 +160,7 @@ impl Grid {
         self.inner.events_dropped.load(Ordering::Relaxed)
     }
 
-    /// Publishes to the subscribers of this member only; returns how many received it.
+    /// Publishes to the subscribers of this member only; returns the number that received it.
     pub fn publish_here(&self, topic: &Bytes, payload: &Bytes) -> u64 {
         self.inner.topics.deliver(topic, payload)
     }
@@ -258,15 +258,16 @@ impl Grid {
         }))
     }
 
-    /// The value of a setting of the whole cluster as last set; before that, this member's own
-    /// value.
+    /// The value of a cluster-wide setting as last set, or this member's own value if it has not
+    /// been set.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<String> {
         let shared = self.inner.settings.lock().get(name).map(|(value, _)| value.clone());
         shared.or_else(|| self.inner.own_settings.lock().get(name).cloned())
     }
 
-    /// Sets this member's own value of a setting, which applies until one is set for all members.
+    /// Sets this member's own value of a setting, which applies until the setting is set for all
+    /// members.
     pub fn set_own_setting(&self, name: &str, value: &str) {
         let mut own = self.inner.own_settings.lock();
         if own.len() < SETTINGS_MAX || own.contains_key(name) {

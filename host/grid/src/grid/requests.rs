@@ -1,4 +1,4 @@
-//! Requests that the grid routes to the primary of a partition, and does not know: scripts.
+//! Requests that the grid routes to the primary of a partition without interpreting them: scripts.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,16 +8,16 @@ use super::state::{Grid, Inner};
 use crate::partition::{Executed, Slot};
 use crate::{OpError, Reply};
 
-/// The reply of a request, once there is one; `None` if this member is not the primary any more and
-/// nothing was done.
+/// The future reply of a request; `None` if this member is no longer the primary and nothing was
+/// done.
 pub type Running = Pin<Box<dyn Future<Output = Option<Result<Reply, OpError>>> + Send>>;
 
 /// Runs a request.
 pub(super) type Runner = Box<dyn Fn(u16, Vec<u8>) -> Running + Send + Sync>;
 
 impl Grid {
-    /// Sets what runs requests ([`Op::Request`](crate::Op::Request)) that members of the cluster
-    /// send to this member as the primary of a partition. It can be set once.
+    /// Sets the function that runs requests ([`Op::Request`](crate::Op::Request)) which other
+    /// members send to this member as the primary of a partition. Can be set once.
     pub fn run_requests_with(&self, run: impl Fn(u16, Vec<u8>) -> Running + Send + Sync + 'static) {
         let _ = self.inner.requests.set(Box::new(run));
     }

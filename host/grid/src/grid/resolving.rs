@@ -1,5 +1,5 @@
-//! What becomes of transactions over several partitions: decisions are looked up in their home
-//! partitions, and applied in all others.
+//! Resolves transactions over several partitions whose outcome is open: their decisions are looked
+//! up in their home partitions and applied in all others.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::Reply;
 use crate::op::{Decision, Op, TransactionId, TransactionOp};
 use crate::partition::Unresolved;
 
-/// Tries to apply a decided transaction in one partition, before that is left to the next tick.
+/// Attempts to apply a decided transaction in one partition, before this is left to the next tick.
 const COMMIT_TRIES_MAX: usize = 3;
 
 impl Inner {
-    /// Finds out what became of a transaction, and does what follows from it.
+    /// Looks up the outcome of a transaction, and applies it.
     pub(super) fn resolve(self: &Arc<Self>, partition: u16, unresolved: Unresolved) {
         let inner = Arc::clone(self);
         self.shared.host.spawn(Box::pin(async move {
@@ -54,20 +54,20 @@ impl Inner {
         }
     }
 
-    /// Sends a step to the primary of a partition, whichever member that is.
+    /// Sends a step to the current primary of a partition.
     pub(super) async fn ask_once(
         self: &Arc<Self>,
         partition: u16,
         step: TransactionOp<'_>,
     ) -> Option<Reply> {
-        // Any map: the step names its own.
+        // Any map can be used, since the step contains the names of its maps.
         let map = self.shared.maps.at(0)?;
         let op = Op::Transaction(step);
         let owned = self.own(&map, partition, &op, self.shared.now()).ok()?;
         route(Arc::clone(self), owned).await.ok()
     }
 
-    /// Applies a transaction that is decided, in all its partitions. What cannot be reached is
+    /// Applies a decided transaction in all its partitions. Partitions that cannot be reached are
     /// left to the home partition's primary, which tries again.
     pub(super) async fn finish_transaction(
         self: &Arc<Self>,
@@ -88,7 +88,8 @@ impl Inner {
         }
     }
 
-    /// Applies a decided transaction in those of its partitions that this member leads, at once.
+    /// Applies a decided transaction immediately in those of its partitions whose primary is this
+    /// member.
     pub(super) fn commit_here(self: &Arc<Self>, id: TransactionId, participants: &[u16]) {
         let now = self.shared.now();
         if !self.may_serve(now) {

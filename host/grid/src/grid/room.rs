@@ -1,4 +1,4 @@
-//! Room in maps that have a memory bound: entries are evicted here, and by other primaries.
+//! Makes room in maps with a memory bound: evicts entries here, and asks other primaries to evict.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::message::Message;
 const EVICTIONS_OF_PARTITION_MAX: usize = 16_384;
 
 impl Inner {
-    /// Evicts from a map until `needed` more bytes fit. Other primaries are asked to evict what
-    /// this member only has copies of.
+    /// Evicts from a map until `needed` more bytes fit. Other primaries are asked to evict entries
+    /// that this member only has copies of.
     pub(super) fn make_room(&self, map: &Arc<Map>, needed: impl FnOnce() -> usize) {
         let Some(max) = map.settings().evicts_at() else { return };
         let needed = needed() as u64;
@@ -27,8 +27,8 @@ impl Inner {
     }
 
     /// Evicts from partitions of which this member is the primary, until `is_enough` or nothing is
-    /// left to evict. It takes one entry at a time from each partition, so that none is emptied for
-    /// the others.
+    /// left to evict. Evicts one entry at a time from each partition in turn, to distribute the
+    /// evictions.
     pub(super) fn evict(&self, map: &Arc<Map>, is_enough: impl Fn() -> bool) {
         let count = self.partitions.len();
         let start = self.shared.host.random() as usize % count.max(1);

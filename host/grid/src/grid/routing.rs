@@ -1,4 +1,4 @@
-//! Routing of operations: executing them here, or on another member that is the primary.
+//! Routing of operations: they are executed here, or sent to the primary.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::partition::ticket::{Ticket, TicketState, is_received};
 use crate::partition::{Executed, Slot};
 use crate::{OpError, Reply};
 
-/// How long a write waits for other members to make room in a map at its bound, in milliseconds;
+/// Time that a write waits for other members to make room in a map at its bound, in milliseconds;
 /// then it is refused.
 const ROOM_MS_MAX: u64 = 1_000;
-/// How long an operation waits for locked keys, in milliseconds; then it is refused. Shorter than
-/// its client waits.
+/// Time that an operation waits for locked keys, in milliseconds; then it is refused. Shorter than
+/// the time that its client waits.
 const QUEUE_MS_MAX: u64 = 4_000;
 /// Maximum number of operations of one member that are blocked here.
 const BLOCKED_MAX: usize = 100_000;
@@ -43,7 +43,7 @@ pub enum Started {
 pub(super) struct Owned {
     map: Arc<Map>,
     partition: u16,
-    /// Its encoding.
+    /// The encoded operation.
     op: Vec<u8>,
     effect: Effect,
     started: Duration,
@@ -80,7 +80,7 @@ impl Owned {
         postcard::from_bytes(&self.op).map_err(|_| OpError::Malformed)
     }
 
-    /// The error when it is unknown whether the operation was executed.
+    /// The error for an operation that may have been executed or not.
     fn unknown_outcome(&self) -> OpError {
         if self.effect == Effect::Reads { OpError::Unavailable } else { OpError::Indeterminate }
     }
@@ -127,8 +127,8 @@ impl Grid {
         }
     }
 
-    /// Starts a transaction, here if this member leads its home partition. Room for it is taken
-    /// first: once it runs, it cannot be refused any more.
+    /// Starts a transaction, here if this member is the primary of its home partition. A slot for
+    /// it is reserved first: once it runs, it cannot be refused any more.
     fn start_transaction(&self, map: &Arc<Map>, home: u16, op: &Op<'_>, now: Duration) -> Started {
         let inner = &self.inner;
         let owned = match self.own(map, home, op, now) {
@@ -157,8 +157,8 @@ impl Grid {
         self.inner.own(map, partition, op, started)
     }
 
-    /// Reads the bytes of a key, which are passed to `take`, if this member can answer at once.
-    /// `None` when [`Grid::start`] must be used.
+    /// Passes the bytes of a key to `take`, if this member can answer immediately. Otherwise
+    /// returns `None`, and [`Grid::start`] must be used.
     pub fn get_here(
         &self,
         map: &Map,
@@ -177,8 +177,8 @@ impl Grid {
         partition.lock().get(&inner.shared, map, now_ms, key, take)
     }
 
-    /// Executes an operation once it has an element to return, so that its reply is not nil; or
-    /// returns nil after `wait`.
+    /// Executes an operation once it has an element to return, so that its reply is not nil; after
+    /// `wait` it returns nil.
     pub fn block(
         &self,
         map: &Arc<Map>,
@@ -189,8 +189,8 @@ impl Grid {
         self.block_until(map, partition, op, wait, Arc::default())
     }
 
-    /// As [`Grid::block`]; also returns nil once `unblock` is set. An operation that is being
-    /// executed then is completed, and its reply is returned.
+    /// Like [`Grid::block`], but also returns nil once `unblock` is set. An operation that is
+    /// already being executed is completed, and its reply is returned.
     pub fn block_until(
         &self,
         map: &Arc<Map>,
@@ -205,7 +205,7 @@ impl Grid {
         }
     }
 
-    /// Handles an operation that another member asks for.
+    /// Handles an operation requested by another member.
     pub(super) fn handle_ask(
         &self,
         from: MemberId,
@@ -225,7 +225,7 @@ impl Grid {
         if !inner.may_serve(now) {
             return inner.answer(from, id, RemoteResult::NotPrimary);
         }
-        // A member that does not read its answers gets no more of them.
+        // A member that does not read its answers gets no further ones.
         if inner.shared.peer(from).is_none_or(|peer| peer.is_full()) {
             return inner.answer(from, id, RemoteResult::Done(Err(OpError::Busy)));
         }
@@ -274,8 +274,8 @@ impl Grid {
         }
     }
 
-    /// Handles that a member withdraws an operation. The answer is what was executed by then, or
-    /// nil.
+    /// Handles the cancellation of an operation by another member. The answer is the result if it
+    /// was executed already, and otherwise nil.
     pub(super) fn handle_cancel(&self, from: MemberId, id: u64) {
         if let Some(slot) = self.inner.blocked.lock().get(&(from, id)) {
             slot.close();
@@ -309,7 +309,7 @@ impl Inner {
         })
     }
 
-    /// Whether a full map may soon have room for an operation, because other members are asked to
+    /// Whether a full map may soon have room for an operation, since other members were asked to
     /// evict.
     fn may_find_room(
         &self,
@@ -365,7 +365,7 @@ impl Inner {
         match executed {
             Executed::NotPrimary => self.answer(to, id, RemoteResult::NotPrimary),
             Executed::Queued(slot) => {
-                // So that it can be withdrawn.
+                // Registered, so that it can be cancelled.
                 self.blocked.lock().insert((to, id), Arc::clone(&slot));
                 let inner = Arc::clone(self);
                 self.shared.host.spawn(Box::pin(async move {
@@ -395,7 +395,8 @@ impl Inner {
     }
 }
 
-/// The reply, if it fits in one message; otherwise an error. A write was executed all the same.
+/// The reply, if it fits in one message; otherwise an error. The error does not mean that a write
+/// was not executed.
 fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpError> {
     match reply {
         Ok(reply) if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() => {
@@ -409,8 +410,8 @@ fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpEr
     }
 }
 
-/// Waits for an operation that is queued for locks. It fails when its time has passed and it was
-/// not executed.
+/// Waits for an operation that is queued for locks. It fails if its time limit passes before it is
+/// executed.
 async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Executed {
     let timer = inner.calls.begin(inner.shared.me, since + Duration::from_millis(QUEUE_MS_MAX));
     let mut is_late = false;
@@ -419,7 +420,7 @@ async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Exec
             is_late = true;
             slot.close();
         }
-        // An operation that is being executed right now is still awaited.
+        // An operation that is being executed is awaited.
         slot.poll(context.waker())
     })
     .await;
@@ -427,8 +428,8 @@ async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Exec
     executed.unwrap_or(Executed::Done(Err(OpError::Conflict), None))
 }
 
-/// Waits for an operation that is queued for locks here. Routes it again if this member is not the
-/// primary any more.
+/// Waits for an operation that is queued for locks here. Routes it again if this member is no
+/// longer the primary.
 async fn after_queue(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<Reply, OpError> {
     let waiting = Blocked(slot);
     match wait_in_queue(&inner, &waiting.0, owned.started).await {
@@ -448,7 +449,7 @@ async fn after_run(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<R
     }
 }
 
-/// Waits until all members that must have the changes have them.
+/// Waits until all required backups have the changes.
 pub(super) async fn await_replication(
     inner: Arc<Inner>,
     ticket: Ticket,
@@ -475,7 +476,7 @@ pub(super) async fn await_replication(
         if !waits && is_received(&ticket.needs) {
             return Poll::Ready(true);
         }
-        // At first only a receipt can be missing; most writes return here once.
+        // Most writes return here after one wait: initially, only the receipt is missing.
         if std::mem::take(&mut is_first) && waits {
             return Poll::Pending;
         }
@@ -501,8 +502,8 @@ pub(super) async fn await_replication(
     }
 }
 
-/// Executes an operation on the primary of its partition, and again elsewhere as long as it
-/// certainly was not executed.
+/// Executes an operation on the primary of its partition, and retries on other members as long as
+/// it was certainly not executed.
 pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
     let deadline = owned.started + Duration::from_millis(OP_MS_MAX);
     let room_until =
@@ -578,7 +579,7 @@ async fn wait_for_change(inner: &Arc<Inner>, partition: u16) {
     .await;
 }
 
-/// The result of asking another member.
+/// The result of a request to another member.
 enum AskResult {
     Done(Result<Reply, OpError>),
     /// It was not executed; another member may be the primary.
@@ -587,7 +588,7 @@ enum AskResult {
     Unknown,
 }
 
-/// Asks one member. With `unblock`, the operation may block there.
+/// Sends a request to one member. With `unblock`, the operation may block there.
 async fn ask(
     inner: &Arc<Inner>,
     owned: &Owned,
@@ -624,7 +625,7 @@ async fn ask(
             .await;
         match waited {
             Progress::Late => {
-                // If it was executed meanwhile, the answer is on its way.
+                // If it was executed before this arrives, the answer is in transit.
                 inner.shared.send(primary, &Message::Cancel { id: call.id });
                 poll_fn(|context| inner.calls.poll(call.id, context)).await
             }
@@ -646,7 +647,7 @@ async fn ask(
     }
 }
 
-/// A request that is withdrawn when its task is dropped.
+/// A request that is cancelled when its task is dropped.
 struct OpenCall<'a> {
     inner: &'a Arc<Inner>,
     id: u64,
@@ -685,7 +686,7 @@ async fn block(
             return Ok(Reply::Nil);
         }
         if now >= deadline {
-            // Only the primary knows whether there was an element, and it has not answered yet.
+            // Only the primary knows whether an element was returned, and it has not answered yet.
             return match route(inner, owned).await {
                 Ok(Reply::NilList) => Ok(Reply::Nil),
                 reply => reply,
@@ -720,7 +721,7 @@ async fn block(
                                 is_late = true;
                                 blocked.0.close();
                             }
-                            // An operation that is being executed right now is still awaited.
+                            // An operation that is being executed is awaited.
                             blocked.0.poll(context.waker())
                         })
                         .await;
@@ -874,7 +875,7 @@ mod tests {
         grid.expect_view(&alone);
         grid.handle_view(&alone);
         assert_eq!(ask(), Poll::Ready(Err(OpError::NoDataMember)));
-        // The view is shown to clients before the grid follows it, and meanwhile.
+        // Clients may see the view before the grid has handled it.
         grid.expect_view(&both);
         assert!(ask().is_pending());
         grid.handle_view(&alone);

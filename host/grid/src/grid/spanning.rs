@@ -1,7 +1,7 @@
-//! Operations whose keys lie in several partitions, as parts that each lie in one.
+//! Operations on keys of several partitions, split into parts that each concern one partition.
 //!
-//! A part that fails has changed nothing, so parts that can fail come before those that cannot.
-//! Where one fails after another has changed something, the whole transaction is given up.
+//! A part that fails has changed nothing, so parts that may fail are executed first. If a part
+//! fails after another one has changed something, the whole transaction is aborted.
 
 mod sorting;
 mod values;
@@ -26,14 +26,15 @@ pub(super) async fn execute(
     let partitions: Vec<Option<u16>> = ops.iter().map(|op| one_of(transaction, &op.op)).collect();
     let is_spanning = partitions.iter().any(Option::is_none);
     let mut parts: BTreeMap<u16, PartitionBatch<'_>> = BTreeMap::new();
-    // The home partition is always among them: it holds the first lock and the decision.
+    // The home partition is always included: it is locked first and stores the decision.
     parts.entry(transaction.home()).or_default();
     for watched in watched {
         let partition = transaction.partition_of(watched.key);
         parts.entry(partition).or_default().watched.push(watched.clone());
     }
     if is_spanning {
-        // The home's keys are locked first, all at once, while the transaction may wait for any.
+        // The home partition's keys are locked first and all at once: only for its first locks may a
+        // transaction wait for any other one.
         let keys = ops.iter().flat_map(|op| {
             let other = op.op.other_map().map(|map| (map, op.op.keys()));
             [(op.map, op.op.keys())].into_iter().chain(other)
@@ -94,20 +95,20 @@ pub(super) async fn execute(
     }
 }
 
-/// What a transaction does in one partition.
+/// The operations of a transaction in one partition.
 #[derive(Default)]
 struct PartitionBatch<'a> {
     watched: Vec<WatchedKey<'a>>,
     ops: Vec<MapOp<'a>>,
-    /// Where the replies belong.
+    /// The positions of the replies.
     places: Vec<usize>,
 }
 
-/// Why an operation has no reply.
+/// The reason why an operation has no reply.
 enum Failure {
-    /// It changed nothing; the others may go on.
+    /// It changed nothing; other operations may continue.
     Refused(OpError),
-    /// The whole transaction does not go on.
+    /// The whole transaction is aborted.
     Abort(AttemptError),
 }
 
@@ -118,7 +119,7 @@ impl From<OpError> for Failure {
 }
 
 impl Failure {
-    /// The operation has changed something before, so the transaction cannot go on without it.
+    /// The failure of an operation after it has changed something: it aborts the transaction.
     fn after_changes(self) -> Self {
         match self {
             Self::Refused(error) => Self::Abort(AttemptError::Failed(error)),
@@ -127,8 +128,8 @@ impl Failure {
     }
 }
 
-/// The partition that all keys of an operation lie in, if there is one, one map has them, and these
-/// are all that it uses.
+/// The partition of an operation whose keys are all in one partition and one map, and that uses
+/// nothing else; `None` for other operations.
 fn one_of(transaction: &Transaction, op: &Op<'_>) -> Option<u16> {
     if op.has_unnamed_keys() || op.other_map().is_some() {
         return None;
@@ -154,7 +155,7 @@ async fn part(
     }
 }
 
-/// Executes a part that is about one key.
+/// Executes a part that concerns one key.
 async fn at_key(
     transaction: &mut Transaction,
     map: &str,
@@ -164,7 +165,7 @@ async fn at_key(
     part(transaction, transaction.partition_of(key), map, Op::Key(key, op)).await
 }
 
-/// Executes a part that brings a value to a key, or takes it from there.
+/// Executes a part that transfers a value to a key, or removes it from there.
 async fn transfer(
     transaction: &mut Transaction,
     map: &str,
@@ -174,8 +175,8 @@ async fn transfer(
     part(transaction, transaction.partition_of(key), map, Op::Transfer(key, op)).await
 }
 
-/// Executes one part in each partition that has any of these keys, all at once. Returns the
-/// places of the keys in each partition, and its reply.
+/// Executes one part concurrently in each partition that has any of these keys. Returns the
+/// positions of the keys in each partition, and its reply.
 async fn in_each<'a>(
     transaction: &mut Transaction,
     map: &str,
@@ -245,7 +246,7 @@ async fn sorted_sets(
     Ok(replies.into_iter().map(scored_members).collect())
 }
 
-/// The reply for each key, in their order; all partitions are asked at once.
+/// The reply for each key, in their order; all partitions are queried concurrently.
 async fn of_keys<'a>(
     transaction: &mut Transaction,
     map: &str,
@@ -268,7 +269,7 @@ async fn of_keys<'a>(
             replies[at] = reply;
         }
     }
-    // The first that failed, in the order of the keys, as Redis reports it.
+    // Reports the first failure in the order of the keys, as Redis does.
     for reply in &replies {
         if let Reply::Failed(error) = reply {
             return Err(error.clone().into());
@@ -349,7 +350,7 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
                 return Ok(Reply::flag(false));
             }
             if at_key(transaction, map, from, contains()).await? == Reply::flag(false) {
-                // A key of another type is an error all the same.
+                // A key of another type is nevertheless an error.
                 at_key(transaction, map, to, contains()).await?;
                 return Ok(Reply::flag(false));
             }
@@ -505,7 +506,7 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
         }
         SeveralOp::ReadStreams { streams, count } => {
             let keys: Vec<&[u8]> = streams.iter().map(|read| read.key).collect();
-            // As in Redis, a key of another type prevents all.
+            // As in Redis, a key of another type makes the whole operation fail.
             let check = |key| Op::Key(key, KeyOp::Stream(StreamOp::Length));
             of_keys(transaction, map, &keys, check).await?;
             let read = |streams| SeveralOp::ReadStreams { streams, count: *count };
@@ -513,7 +514,7 @@ async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply
         }
         SeveralOp::ReadGroup { group, consumer, streams, count, acknowledged } => {
             let keys: Vec<&[u8]> = streams.iter().map(|read| read.key).collect();
-            // A missing group prevents all.
+            // A missing group makes the whole operation fail.
             let check = |key| Op::Key(key, KeyOp::Stream(StreamOp::CheckGroup(group)));
             of_keys(transaction, map, &keys, check).await?;
             let (count, acknowledged) = (*count, *acknowledged);

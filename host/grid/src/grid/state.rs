@@ -1,4 +1,4 @@
-//! The grid, and its state beside the partitions: what all files of this module share.
+//! The grid and its shared state.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -39,7 +39,7 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 ///    counts, so it may be called by the thread of the membership.
 /// 3. [`Grid::tick`] every [`TICK_MS`](super::TICK_MS) milliseconds.
 /// 4. For each of [`Grid::peers`], as long as it is in the view, a task that sends to it: it waits
-///    for [`Peer::poll_wanted`], opens a connection, and names [`Peer::session`] and
+///    for [`Peer::poll_connect`], opens a connection, and names [`Peer::session`] and
 ///    [`Peer::acknowledged`]. The receiver passes these to [`Grid::handle_opened`] and sends back
 ///    the receipt, which the sender passes to [`Grid::handle_resumed`]. If that returns `true`, the
 ///    sender sends what [`Peer::poll_send`] returns, and calls [`Peer::handle_closed`] when the
@@ -67,20 +67,20 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// [`Peer::handle_closed`]: crate::Peer::handle_closed
 /// [`Peer::poll_out_of_band`]: crate::Peer::poll_out_of_band
 /// [`Peer::poll_send`]: crate::Peer::poll_send
-/// [`Peer::poll_wanted`]: crate::Peer::poll_wanted
+/// [`Peer::poll_connect`]: crate::Peer::poll_connect
 /// [`Peer::session`]: crate::Peer::session
 #[derive(Clone)]
 pub struct Grid {
     pub(super) inner: Arc<Inner>,
 }
 
-/// What the clones of a grid share.
+/// The state that all clones of a grid share.
 pub(super) struct Inner {
-    /// Held while a table is adopted, one at a time. Taken before `control`.
+    /// Held while a table is being adopted, which excludes other adoptions. Taken before `control`.
     pub(super) adopting: Mutex<()>,
     /// Taken before the lock of a partition.
     pub(super) control: Mutex<Control>,
-    /// A locked partition uses `shared`, and nothing else of this.
+    /// A locked partition may only use `shared`.
     pub(super) partitions: Partitions,
     /// Its locks may be taken while a partition is locked.
     pub(super) shared: Shared,
@@ -91,13 +91,12 @@ pub(super) struct Inner {
     pub(super) expected: RwLock<Vec<(MemberId, u32)>>,
     /// Number of members in the view that store data; [`u32::MAX`] before the first view.
     pub(super) data_members: AtomicU32,
-    /// Number of connections that other members have opened so far, from which each gets its
-    /// number.
+    /// Number of connections that other members have opened so far; each gets the next number.
     pub(super) connections: AtomicU64,
-    /// Milliseconds to add to the deadlines of data from before this member took over the clock of
+    /// Milliseconds to add to the deadlines of data from before this member adopted the clock of
     /// this cluster.
     pub(super) shift_ms: AtomicI64,
-    /// Whether the data of this member comes from this very cluster.
+    /// Whether the data of this member is from this cluster.
     pub(super) is_same_cluster: AtomicBool,
     pub(super) calls: Calls,
     pub(super) topics: Topics,

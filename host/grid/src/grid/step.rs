@@ -1,4 +1,4 @@
-//! Steps: operations of one partition that are chosen one after the other.
+//! Steps: sequences of operations in one partition that depend on each other's replies.
 
 use std::sync::Arc;
 
@@ -12,24 +12,23 @@ use crate::{OpError, Reply};
 pub enum StepResult<R> {
     /// It was executed.
     Done {
-        /// What `work` returned.
+        /// The return value of `work`.
         result: R,
-        /// What has to complete before the result is sent to anyone; it may return
-        /// [`OpError::Indeterminate`]. `None` if all backups have what it depends on.
+        /// Must complete before the result is sent to a client; may return
+        /// [`OpError::Indeterminate`]. `None` if all backups have the required changes.
         replicated: Option<Later<Result<Reply, OpError>>>,
     },
-    /// Nothing has happened: this member may not execute it, or `work` returned `None`.
+    /// It had no effect: this member may not execute it, or `work` returned `None`.
     NotExecuted,
 }
 
 impl Grid {
-    /// Executes operations on keys of one partition as one step, which `work` chooses one after the
-    /// other. All of them reach a backup, or none. While `work` runs, nothing else is executed in
-    /// the partition, so it must be short, must not wait, and must not call the grid.
+    /// Executes operations on keys of one partition as one step. `work` chooses them, one after the
+    /// other. Backups receive either all or none of them. No other operation is executed in the
+    /// partition meanwhile, so `work` must be short, must not wait, and must not call the grid.
     ///
-    /// If `work` returns `None`, all that the operations changed is undone: it can be attempted
-    /// again with [`Grid::open_transaction`], which locks keys of several partitions, and may take
-    /// its time.
+    /// If `work` returns `None`, all changes are undone. The step can then be attempted with
+    /// [`Grid::open_transaction`], which locks keys of several partitions and may take longer.
     pub fn step<R>(
         &self,
         map: &Arc<Map>,

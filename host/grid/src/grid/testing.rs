@@ -1,4 +1,4 @@
-//! A grid in a process in which no time passes, for tests.
+//! A grid for tests, whose clocks always read zero.
 
 use std::sync::Arc;
 

@@ -14,14 +14,14 @@ const PAUSE_MS: u64 = 1_000;
 /// Maximum number of additional sweeps in one tick, over all partitions with many expired entries.
 const CROWDED_SWEEPS_MAX: usize = 10;
 /// Interval of messages to other members that keep connections alive, in milliseconds, so that a
-/// dead connection is noticed.
+/// broken connection is detected.
 pub const ALIVE_MS: u64 = 1_000;
 /// Interval at which the copies of one partition are compared, in milliseconds.
 const CHECK_MS: u64 = 30_000;
 /// Interval at which old removals are forgotten, in milliseconds.
 const FORGET_MS: u64 = 10_000;
-/// Minimum time for which removals are remembered, in milliseconds: much longer than it takes to
-/// notice that a member is missing. While one is missing, all removals since then are kept; see
+/// Minimum time for which removals are remembered, in milliseconds: much longer than the detection
+/// of a missing member takes. While a member is missing, all removals since then are kept; see
 /// [`crate::control`].
 const REMOVAL_MS: u64 = 60_000;
 /// Maximum number of bytes of removals that this member remembers.

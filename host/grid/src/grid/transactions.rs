@@ -1,4 +1,4 @@
-//! Runs transactions over several partitions: two-phase commit, whose decision is stored in the
+//! Runs transactions over several partitions with two-phase commit; the decision is stored in the
 //! home partition. See `docs/transactions.md`.
 
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use crate::op::{
 use crate::partition::{Executed, Slot};
 use crate::{OpError, encoding};
 
-/// Transactions that one member runs at a time, at most.
+/// Maximum number of transactions that one member runs at a time.
 const RUNNING_MAX: usize = 10_000;
-/// What a transaction has not locked by then, in milliseconds, it does not lock: it is refused,
-/// within the time that its client waits.
+/// Time limit for locking all keys of a transaction, in milliseconds, after which it is refused;
+/// shorter than the time that its client waits.
 pub(super) const LOCK_MS_MAX: u64 = 4_000;
 
 impl Grid {
-    /// Starts a transaction: operations on any keys of any maps, executed as one step. With
-    /// `batch` the reply is a list with one for each, of which some may be errors; without it
+    /// Starts a transaction: operations on any keys of any maps, executed as one step. With `batch`
+    /// the reply is a list with one reply per operation, some of which may be errors; without it
     /// there is one operation, and its reply is returned.
     ///
-    /// No client sees a part of what it does, and all of it happens or nothing, whichever member is
-    /// lost meanwhile. It takes one round trip and one write on backups more than a write in
-    /// one partition, so those go to [`Grid::start`].
+    /// A transaction is atomic and isolated, even if members are lost meanwhile. It takes one round
+    /// trip and one write on backups more than a write in one partition, for which [`Grid::start`]
+    /// should be used.
     pub fn transact(
         &self,
         watched: Vec<WatchedKey<'_>>,
@@ -41,7 +41,7 @@ impl Grid {
             let of_ops = ops.iter().flat_map(|op| op.op.keys());
             of_ops.chain(watched.iter().map(|watched| watched.key))
         };
-        // A partition that this member leads saves the way to another.
+        // Prefers a partition whose primary is this member, which saves a round trip.
         let is_here = |key: &&[u8]| self.inner.primary(self.partition_of(key)) == Some(self.me());
         let Some(key) = keys().find(is_here).or_else(|| keys().next()) else {
             return Started::Now(Err(OpError::Malformed));
@@ -57,7 +57,7 @@ impl Grid {
 }
 
 impl Inner {
-    /// A step of a transaction that this member was asked for.
+    /// Executes a step of a transaction on behalf of another member.
     pub(super) fn transact(
         self: &Arc<Self>,
         map: &Arc<Map>,
@@ -83,7 +83,7 @@ impl Inner {
         self.at(partition, |partition| partition.execute(&self.shared, map, now, op))
     }
 
-    /// Counts a transaction that this member runs, if it may run another one.
+    /// Reserves one of the transactions that this member may run.
     pub(super) fn count_running(&self) -> Result<(), OpError> {
         if self.running.count.fetch_add(1, Ordering::Relaxed) < RUNNING_MAX {
             return Ok(());
@@ -112,7 +112,7 @@ impl Inner {
             inner.running.count.fetch_sub(1, Ordering::Relaxed);
             filled.fill(executed);
         });
-        // It begins before any operation that is started later: those find its keys locked.
+        // Polled once: it must lock its keys before any operation that is started later.
         if running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             self.shared.host.spawn(running);
         }
@@ -120,7 +120,7 @@ impl Inner {
     }
 }
 
-/// Attempts a transaction until it is done, fails, or has no time left.
+/// Attempts a transaction until it completes, fails, or reaches its time limit.
 async fn run(
     inner: &Arc<Inner>,
     home: u16,
@@ -158,7 +158,7 @@ async fn run(
             }
             AttemptError::LocksLost => {}
             AttemptError::Conflict(partition, map, keys) => {
-                // An operation that does nothing: it is answered when the keys are free.
+                // A read of the keys is used to wait: it is answered once they are unlocked.
                 let keys = keys.iter().map(|key| &**key).collect();
                 let op = Op::Several(SeveralOp::Exist(keys));
                 if let Ok(owned) = inner.own(&map, partition, &op, now) {

@@ -1,10 +1,10 @@
-//! Ends a blocked operation before its time.
+//! Cancellation of blocked operations.
 
 use std::task::Waker;
 
 use parking_lot::Mutex;
 
-/// Ends the blocked operations that it was passed to, as if their time had passed: see
+/// Ends the blocked operations that it was passed to, as if their timeout had passed: see
 /// [`Grid::block`](crate::Grid::block).
 #[derive(Debug, Default)]
 pub struct Unblock(Mutex<State>);
@@ -32,7 +32,7 @@ impl Unblock {
         self.0.lock().is_set
     }
 
-    /// As [`Unblock::is_set`]; otherwise the task is woken once they are.
+    /// Like [`Unblock::is_set`]; if false, `waker` is woken once they are to end.
     pub(super) fn poll(&self, waker: &Waker) -> bool {
         let mut state = self.0.lock();
         if !state.is_set && !state.wakers.iter().any(|other| other.will_wake(waker)) {

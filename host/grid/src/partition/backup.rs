@@ -29,7 +29,7 @@ impl Partition {
         }
     }
 
-    /// Becomes a backup, or stays one.
+    /// Becomes a backup, or remains one.
     pub(super) fn become_backup(
         &mut self,
         shared: &Shared,
@@ -54,13 +54,13 @@ impl Partition {
             _ => None,
         };
         let had_all = match &self.role {
-            Role::Backup(role) => role.is_whole,
+            Role::Backup(role) => role.has_all_writes,
             Role::Primary(_) => true,
             Role::Idle => false,
         };
         let counts = assignment.of(shared.me).is_some_and(Replica::is_complete);
-        let (state, is_whole) = (BackupState::Unasked, had_all && counts);
-        self.role = Role::Backup(BackupRole { primary, place, state, is_whole, before });
+        let (state, has_all_writes) = (BackupState::Unasked, had_all && counts);
+        self.role = Role::Backup(BackupRole { primary, place, state, has_all_writes, before });
         if self.epoch != assignment.epoch {
             self.step.clear();
         }
@@ -68,7 +68,7 @@ impl Partition {
         self.ask(shared);
     }
 
-    /// Asks the primary for a copy, unless there is data to merge first.
+    /// Requests a copy from the primary, unless there is data to merge first.
     pub(crate) fn ask(&mut self, shared: &Shared) {
         if self.leftover {
             return;
@@ -105,16 +105,16 @@ impl Partition {
             && !matches!(role.state, BackupState::Unasked)
         {
             role.state = BackupState::Unasked;
-            role.is_whole = false;
+            role.has_all_writes = false;
             self.step.clear();
             self.ask(shared);
         }
     }
 
-    /// Handles an invitation of the primary to ask for a copy.
+    /// Handles the primary's invitation to request a copy.
     pub(crate) fn handle_invite(&mut self, shared: &Shared, from: MemberId, epoch: u64) {
         if self.backup_of(from, epoch).is_some() {
-            // Even if the copy is complete: the primary does not know that.
+            // Even if the copy is complete, since the primary does not know that.
             self.ask(shared);
         }
     }
@@ -212,7 +212,7 @@ impl Partition {
         let BackupState::Copying(copying) = &role.state else { return };
         if copying.ranges.is_empty() {
             role.state = BackupState::Synced;
-            role.is_whole = true;
+            role.has_all_writes = true;
             shared.send(from, &Message::Synced { partition, epoch, ask });
         } else {
             // Some parts were not accepted: the copy is requested again later.
@@ -220,9 +220,9 @@ impl Partition {
         }
     }
 
-    /// Handles records of the primary. They count only for the copy that this member asked for
-    /// last, once it has started. Others are refused, so that the primary does not count them as
-    /// received.
+    /// Handles records of the primary. They are only accepted for the copy that this member
+    /// requested last, once it has started. Others are refused, so that the primary does not count
+    /// them as received.
     pub(crate) fn handle_records(
         &mut self,
         shared: &Shared,
@@ -233,15 +233,16 @@ impl Partition {
     ) -> Verdict {
         let counts = match &self.role {
             Role::Backup(role) if role.primary == from && self.epoch == epoch => {
-                let is_whole = matches!(role.state, BackupState::Copying(_) | BackupState::Synced);
-                is_whole && copy == self.asks
+                let is_expected =
+                    matches!(role.state, BackupState::Copying(_) | BackupState::Synced);
+                is_expected && copy == self.asks
             }
-            // The last records of a former primary, to a member that stays a backup.
+            // The last records of a former primary, for a member that remains a backup.
             Role::Backup(BackupRole { before, state, .. }) => {
                 matches!(state, BackupState::Unasked | BackupState::Asked(_))
                     && *before == Some((from, epoch, copy))
             }
-            // The last records of a former primary, to the member that takes over.
+            // The last records of a former primary, for the member that takes over.
             Role::Primary(role) => {
                 role.awaits == Some(from) && epoch + 1 == self.epoch && copy == self.asks
             }
@@ -273,7 +274,7 @@ impl Partition {
         Verdict::Processed
     }
 
-    /// Applies one record. Returns whether it fits.
+    /// Applies one record. Returns false if it does not fit.
     fn apply(&mut self, shared: &Shared, record: &Record<'_>) -> bool {
         let Ok(map) = shared.maps.open(record.map) else { return false };
         shared.clock.observe(record.version);
@@ -348,7 +349,7 @@ mod tests {
                 primary,
                 place: 1,
                 state,
-                is_whole: false,
+                has_all_writes: false,
                 before: None,
             });
             assert_eq!(partition.handle_chunk(&shared, primary, 3, &map, &part, &items), taken);

@@ -38,7 +38,8 @@ impl Partition {
                     self.waiters.push(waiter);
                 }
             }
-            // An element that was moved to another list may serve further operations.
+            // An element that was moved to another list may allow further operations to be
+            // executed.
             filled = std::mem::take(&mut self.changes.filled);
             is_cleared = false;
         }
@@ -76,14 +77,14 @@ impl Partition {
                 return None;
             }
             let reply = op.execute(access);
-            // The key holds another type now, so the operation keeps waiting.
+            // The key now has another type, so the operation keeps waiting.
             let is_other = reply == Err(OpError::WrongType) && !op.reports_wrong_type(access);
             (!is_other).then_some(reply)
         });
         let Some(reply) = reply.filter(|reply| !is_nothing(reply)) else { return false };
         let mut needs = self.replicate(shared, &waiter.map, now);
         if needs.is_empty() {
-            // What it read may not be on all backups yet.
+            // The value that it read may not be on all backups yet.
             needs = self.settling(&waiter.map, 0, true);
         }
         let ticket = self.ticket(needs);
@@ -101,14 +102,14 @@ impl Partition {
         slot: &Arc<Slot>,
     ) -> Option<Executed> {
         let executed = if self.serving_primary().is_some() && self.skips_waiter(shared, map, op) {
-            // It is tried again when the locks are released.
+            // It is retried when the locks are released.
             Executed::Done(Ok(Reply::Nil), None)
         } else {
             self.execute(shared, map, now, op)
         };
         match executed {
-            // It does not matter that the state may not be settled: if it is undone, another member
-            // is the primary, and is asked.
+            // The state may not be replicated yet, which does not matter here: if it is undone,
+            // there is another primary, which is asked.
             Executed::Done(reply, _) if is_nothing(&reply) => {
                 if !self.waiters.make_room() {
                     return Some(Executed::Done(Err(OpError::Busy), None));

@@ -1,4 +1,4 @@
-//! Synchronization of the backups by the primary: copies are sent, compared and repaired.
+//! Synchronization of the backups by the primary: sends, compares and repairs copies.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -23,7 +23,7 @@ const CHUNK_BYTES: usize = 128 * 1024;
 const PART_BYTES: usize = 1024 * 1024;
 
 impl Partition {
-    /// Invites all backups that have not asked for a copy yet.
+    /// Invites all backups that have not requested a copy yet.
     pub(super) fn invite(&self) {
         let Role::Primary(role) = &self.role else { return };
         for link in role.links.iter().filter(|link| matches!(link.state, LinkState::Expected)) {
@@ -32,7 +32,7 @@ impl Partition {
         }
     }
 
-    /// Invites backups that did not keep up, once they do.
+    /// Invites backups that could not keep up, once they can.
     pub(super) fn invite_again(&mut self) {
         let Role::Primary(role) = &mut self.role else { return };
         for link in role.links.iter_mut().filter(|link| link.is_behind) {
@@ -44,8 +44,8 @@ impl Partition {
         }
     }
 
-    /// Handles a backup's request for a copy, and answers what differs. Returns whether a complete
-    /// copy became incomplete.
+    /// Handles a backup's request for a copy, and answers with the differing ranges. Returns
+    /// whether a complete copy became incomplete.
     pub(crate) fn handle_ask(
         &mut self,
         shared: &Shared,
@@ -83,7 +83,7 @@ impl Partition {
         let Some(link) = role.link(from).filter(|link| link.place == place) else { return false };
         let message = Message::SyncStart { partition, epoch, ask, maps: starts };
         link.peer.push(|bytes| message.encode(bytes));
-        // A complete backup asks only if its copy is incomplete after all.
+        // A complete backup only asks if its copy has become incomplete.
         let incomplete = matches!(link.state, LinkState::Synced);
         link.invalidated |= incomplete;
         link.is_behind = false;

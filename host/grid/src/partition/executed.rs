@@ -1,4 +1,4 @@
-//! What came of executing an operation, now or later.
+//! Results of executing operations, immediately or later.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -9,8 +9,8 @@ use super::ticket::Ticket;
 use crate::{OpError, Reply};
 
 /// Receives the outcome of a blocked operation. The operation is executed only after its slot is
-/// claimed, and a claimed slot is filled or released. Otherwise an element that was removed for a
-/// client that has gone would be lost.
+/// claimed, and a claimed slot is filled or released. Otherwise an element could be removed for a
+/// client that has disconnected, and would be lost.
 #[derive(Default)]
 pub(crate) struct Slot {
     inner: Mutex<SlotInner>,
@@ -19,7 +19,7 @@ pub(crate) struct Slot {
 #[derive(Default)]
 struct SlotInner {
     state: SlotState,
-    /// The task does not wait any more; takes effect unless the slot is claimed.
+    /// The task no longer waits; takes effect unless the slot is claimed.
     is_closing: bool,
     waker: Option<Waker>,
 }
@@ -35,7 +35,8 @@ enum SlotState {
 }
 
 impl Slot {
-    /// Whether the operation may be executed now. [`Slot::fill`] or [`Slot::release`] must follow.
+    /// Claims the slot. Returns whether the operation may be executed now; if so, [`Slot::fill`] or
+    /// [`Slot::release`] must follow.
     pub(crate) fn claim(&self) -> bool {
         let mut inner = self.inner.lock();
         let is_free = matches!(inner.state, SlotState::Waiting) && !inner.is_closing;
@@ -50,8 +51,8 @@ impl Slot {
         self.end_claim(SlotState::Filled(outcome));
     }
 
-    /// Releases a slot whose operation had no element to return. Returns whether a task still
-    /// waits.
+    /// Releases a slot whose operation had no element to return. Returns whether a task is still
+    /// waiting.
     pub(super) fn release(&self) -> bool {
         self.end_claim(SlotState::Waiting);
         !self.is_closed()
@@ -74,7 +75,7 @@ impl Slot {
         inner.is_closing || matches!(inner.state, SlotState::Closed)
     }
 
-    /// The outcome; `None` when the slot was closed before.
+    /// The outcome; `None` if the slot was closed before it was claimed.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Option<Executed>> {
         let mut inner = self.inner.lock();
         match std::mem::replace(&mut inner.state, SlotState::Closed) {

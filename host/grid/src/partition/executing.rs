@@ -37,7 +37,7 @@ impl Partition {
         self.execute_unlocked(shared, map, now, op)
     }
 
-    /// As [`Partition::execute`], ignoring locks.
+    /// Like [`Partition::execute`], ignoring locks.
     pub(super) fn execute_unlocked(
         &mut self,
         shared: &Shared,
@@ -86,7 +86,7 @@ impl Partition {
         if self.serving_primary().is_some_and(is_full) { Err(OpError::Busy) } else { Ok(()) }
     }
 
-    /// Whether another owner holds a key of an operation.
+    /// Whether another owner holds the lock on a key of an operation.
     pub(super) fn is_held(
         &mut self,
         shared: &Shared,
@@ -101,7 +101,7 @@ impl Partition {
         })
     }
 
-    /// Reads the bytes of a key, if this member is the serving primary, the value is plain and on
+    /// Returns the bytes of a key, if this member is the serving primary, the value is plain and on
     /// all backups, and reading it moves no deadline.
     pub(crate) fn get(
         &mut self,

@@ -1,5 +1,5 @@
-//! Locks of transactions over several partitions: the state of those that are open in one of them,
-//! and the operations that wait.
+//! Locks of transactions over several partitions: open transactions of one partition, and
+//! operations that wait for them.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -14,19 +14,19 @@ use crate::map::Map;
 use crate::op::TransactionId;
 use crate::shared::Shared;
 
-/// Operations of one partition that wait for the locks of transactions, at most.
+/// Maximum number of operations of one partition that wait for the locks of transactions.
 pub(super) const QUEUED_MAX: usize = 10_000;
-/// Bytes of those operations, at most.
+/// Maximum size of those operations, in bytes.
 pub(super) const QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes of the entries that all open transactions of one member have locked, at most: a
+/// Maximum size of the entries that all open transactions of one member have locked, in bytes: a
 /// transaction works on copies of them.
 pub(super) const COPIED_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// After this time, in milliseconds, a primary asks the home partition what became of a
-/// transaction, and again each time it has passed.
+/// Interval at which a primary asks the home partition for the outcome of an open transaction, in
+/// milliseconds.
 pub(super) const RESOLVE_MS: u64 = 500;
 
-/// A key as locks know it: the index of its map, and its hash. Two keys with one hash share a
-/// lock.
+/// The identity of a lock: the index of the map, and the hash of the key. Keys with equal hashes
+/// share a lock.
 pub(super) type LockKey = (usize, u32);
 
 /// Open transactions of one partition at its primary, and operations that wait for them.
@@ -34,48 +34,49 @@ pub(super) type LockKey = (usize, u32);
 pub(super) struct Transactions {
     pub(super) locks: HashMap<LockKey, TransactionId>,
     pub(super) open: BTreeMap<TransactionId, Open>,
-    /// First come, first served, key by key.
+    /// Served in order of arrival, separately for each key.
     pub(super) queue: VecDeque<Queued>,
     pub(super) queued_bytes: usize,
-    /// How many queued operations name a key.
+    /// Number of queued operations by key.
     pub(super) queued_keys: HashMap<LockKey, u32>,
-    /// How many queued operations are about all keys.
-    pub(super) queued_whole: usize,
-    /// A blocked operation found a key locked: it is to be tried again.
+    /// Number of queued operations that concern all keys.
+    pub(super) queued_for_all_keys: usize,
+    /// Whether a blocked operation found a key locked and must be retried.
     pub(super) skipped_waiter: bool,
 }
 
-/// A transaction that has executed something here.
+/// A transaction that has executed operations in this partition.
 pub(super) struct Open {
     pub(super) locks: Vec<LockKey>,
     /// Copies of the locked keys, by the index of the map.
     pub(super) copies: BTreeMap<usize, Fragment>,
-    /// Memory for those.
+    /// The memory of these copies.
     pub(super) room: Room,
-    /// What it did to them.
+    /// The changes made to the copies.
     pub(super) changes: Changes,
-    /// Where it is prepared.
+    /// The internal map that it is prepared in.
     pub(super) store: Arc<Map>,
-    /// It is in the store, or on its way there.
+    /// Whether it is prepared, or its preparation is in progress.
     pub(super) is_prepared: bool,
-    /// This primary took it over: there are no copies to go on with.
+    /// Whether this primary took it over, so that there are no copies to continue with.
     pub(super) is_recovered: bool,
-    /// It is to be committed here and in these partitions. Set in its home partition only.
+    /// The partitions in which it is to be committed, including this one. Only set in the home
+    /// partition.
     pub(super) participants: Option<Vec<u16>>,
-    /// When the home partition is asked next what became of it, since start.
+    /// The time at which the home partition is asked next for its outcome, since start.
     pub(super) resolve_at: Duration,
-    /// Somebody finds that out now.
+    /// Whether its outcome is being looked up.
     pub(super) is_resolving: bool,
 }
 
-/// Memory that the copies of a transaction take, given back when they are dropped.
+/// Memory of the copies of a transaction, returned on drop.
 pub(super) struct Room {
     pub(super) all: Arc<AtomicUsize>,
     pub(super) bytes: usize,
 }
 
 impl Room {
-    /// Takes more. Returns whether it is within the bound.
+    /// Reserves more bytes. Returns whether the total is within the bound.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         let before = self.all.fetch_add(bytes, atomic::Ordering::Relaxed);
         self.bytes += bytes;
@@ -95,22 +96,22 @@ pub(super) struct Queued {
     /// Encoded.
     pub(super) op: Vec<u8>,
     pub(super) keys: Vec<LockKey>,
-    pub(super) is_whole: bool,
+    pub(super) concerns_all: bool,
     pub(super) slot: Arc<Slot>,
 }
 
-/// What an operation may do about locked keys.
+/// How an operation may proceed if its keys are locked.
 pub(super) enum Admission {
     Execute,
     Wait,
     Refuse,
 }
 
-/// A transaction whose outcome this primary has to find out.
+/// A transaction whose outcome is to be resolved.
 pub(crate) enum Unresolved {
-    /// The home partition knows it.
+    /// To be looked up in its home partition.
     Ask(TransactionId),
-    /// This is its home, it is decided, and not all partitions may have committed.
+    /// Decided in this home partition; some partitions may not have committed.
     Finish(TransactionId, Vec<u16>),
 }
 
@@ -120,24 +121,26 @@ impl Transactions {
         self.locks.is_empty() && self.queue.is_empty()
     }
 
-    /// Whether a key is locked, or an operation on it waits already.
+    /// Whether a key is locked, or another operation waits for it.
     pub(crate) fn concerns(&self, map: &Map, hash: u32) -> bool {
         let key = (map.index, hash);
         !self.is_idle()
             && (self.locks.contains_key(&key)
-                || self.queued_whole > 0
+                || self.queued_for_all_keys > 0
                 || self.queued_keys.contains_key(&key))
     }
 
-    pub(super) fn concerns_any(&self, keys: &[LockKey], is_whole: bool) -> bool {
+    pub(super) fn concerns_any(&self, keys: &[LockKey], concerns_all: bool) -> bool {
         let concerned =
             |key: &LockKey| self.locks.contains_key(key) || self.queued_keys.contains_key(key);
-        self.queued_whole > 0 || (is_whole && !self.is_idle()) || keys.iter().any(concerned)
+        self.queued_for_all_keys > 0
+            || (concerns_all && !self.is_idle())
+            || keys.iter().any(concerned)
     }
 
     pub(super) fn push(&mut self, queued: Queued) {
         self.queued_bytes += queued.op.len();
-        self.queued_whole += usize::from(queued.is_whole);
+        self.queued_for_all_keys += usize::from(queued.concerns_all);
         for key in &queued.keys {
             *self.queued_keys.entry(*key).or_default() += 1;
         }
@@ -146,13 +149,13 @@ impl Transactions {
 
     pub(super) fn take_queue(&mut self) -> VecDeque<Queued> {
         self.queued_bytes = 0;
-        self.queued_whole = 0;
+        self.queued_for_all_keys = 0;
         self.queued_keys.clear();
         std::mem::take(&mut self.queue)
     }
 
-    /// Forgets everything: this member is not the primary any more. Operations that wait are to
-    /// be sent to the next one.
+    /// Clears all state: this member is no longer the primary. Waiting operations are to be sent to
+    /// the next one.
     pub(crate) fn reset(&mut self) {
         for queued in self.take_queue() {
             if queued.slot.claim() {
@@ -162,15 +165,15 @@ impl Transactions {
         *self = Self::default();
     }
 
-    /// Whether the transaction may lock these keys, or has to wait for an older one. An older
-    /// transaction waits for a younger one and never the other way round ("wait-die", Rosenkrantz
-    /// et al., 1978), so that none wait for one another.
+    /// Whether the transaction may lock these keys, or must wait or give up. A transaction that
+    /// holds no lock yet (`is_first`) waits in any case; others only wait for younger ones
+    /// ("wait-die", Rosenkrantz et al., 1978), so there are no deadlocks.
     pub(super) fn admit(&self, id: TransactionId, is_first: bool, keys: &[LockKey]) -> Admission {
         if is_first {
             let waits = self.concerns_any(keys, false);
             return if waits { Admission::Wait } else { Admission::Execute };
         }
-        // What is queued may wait for this very transaction, which goes first.
+        // Queued operations may wait for this transaction, which takes precedence over them.
         let mut admission = Admission::Execute;
         for owner in keys.iter().filter_map(|key| self.locks.get(key)) {
             match id.cmp(owner) {

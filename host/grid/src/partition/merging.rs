@@ -1,4 +1,4 @@
-//! Merging, at the primary: data of another table is compared, and taken over by the map's policy.
+//! Merging at the primary: data of another table is compared, and merged by the map's policy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::shared::Shared;
 
 impl Partition {
     /// Ranges of another member's data that may have to be merged.
-    pub(crate) fn wanted(&self, map: &Map, held: &Held<'_>) -> Vec<(u64, u64)> {
+    pub(crate) fn ranges_to_merge(&self, map: &Map, held: &Held<'_>) -> Vec<(u64, u64)> {
         let blank = Fragment::default();
         let fragment = self.fragment_of(map).unwrap_or(&blank);
         if held.digest == fragment.digest() {
@@ -31,7 +31,7 @@ impl Partition {
         items: &[Item<'_>],
         same_cluster: bool,
     ) -> Executed {
-        // The member tries again once there are no locks.
+        // The member retries when no keys are locked.
         if self.serving_primary().is_none() || !self.transactions.is_idle() {
             return Executed::NotPrimary;
         }

@@ -1,15 +1,15 @@
 //! One partition on this member, and its role in it.
 //!
-//! The state comes first, then what is done with it:
+//! The state comes first, then the operations on it:
 //! - `role`: the role of this member, with its state
-//! - [`ticket`], `executed`: what a reply waits for, and what came of an operation
+//! - [`ticket`], `executed`: pending replication of a reply, and the result of an operation
 //! - `waiters`, `locks`: operations that wait for an element or for locks
 //! - `primary`: becoming the primary, and taking over
 //! - `executing`, `step`, `blocking`: operations
 //! - `replication`, `copies`: records and copies for the backups
-//! - `retention`, `merging`: entries that expire or are evicted, and those of another table
+//! - `retention`, `merging`: expiry and eviction of entries, and entries of another table
 //! - `transactions`: steps of transactions over several partitions
-//! - `backup`: the role of a backup, applying records and asking for copies
+//! - `backup`: the role of a backup, applying records and requesting copies
 
 mod backup;
 mod blocking;
@@ -70,15 +70,15 @@ pub(crate) struct Partition {
     pub(crate) role: Role,
     /// Whether the data is of another table and must be merged first.
     pub(crate) leftover: bool,
-    /// By the index of the map.
+    /// Fragments by the index of their map.
     fragments: Vec<Option<Box<Fragment>>>,
     rng: SmallRng,
     changes: Changes,
     /// Writes that are not on all backups yet, by the hash of the key.
     in_flight: VecDeque<(u32, Needs)>,
-    /// How many copies this backup has asked for: the number of the current copy.
+    /// Number of copies that this backup has requested; identifies the current copy.
     asks: u64,
-    /// Whether other backups may lack data that this primary took over: reads wait until they have
+    /// Whether other backups may lack data that this primary took over; reads wait until they have
     /// been compared.
     inherited: bool,
     /// Records of a step that is not complete yet.
@@ -118,7 +118,7 @@ impl Partition {
         }
     }
 
-    /// The fragment of a map, which is created if there is none.
+    /// The fragment of a map, which is created if it does not exist.
     fn fragment(&mut self, map: &Map) -> &mut Fragment {
         if self.fragments.len() <= map.index {
             self.fragments.resize_with(map.index + 1, || None);
@@ -126,7 +126,7 @@ impl Partition {
         self.fragments[map.index].get_or_insert_default()
     }
 
-    /// As [`Partition::fragment`], if there is one.
+    /// Like [`Partition::fragment`], but returns `None` if it does not exist.
     pub(crate) fn fragment_of(&self, map: &Map) -> Option<&Fragment> {
         self.fragments.get(map.index)?.as_deref()
     }
@@ -169,7 +169,7 @@ impl Partition {
             .collect()
     }
 
-    /// Reads that found their key, and that did not.
+    /// Number of reads that found their key, and of those that did not.
     pub(crate) fn lookups(&self) -> (u64, u64) {
         let all = self.fragments.iter().flatten();
         all.fold((0, 0), |(hits, misses), of| (hits + of.hits, misses + of.misses))
@@ -190,7 +190,7 @@ impl Partition {
         self.leftover = false;
     }
 
-    /// Wakes the task when the state of the partition changes, or at a later tick.
+    /// Registers `waker` until the state of the partition changes, or until a later tick.
     pub(crate) fn wake_at(&mut self, since: Duration, waker: &Waker) {
         if !self.wakers.iter().any(|(_, other)| other.will_wake(waker)) {
             self.wakers.push((since, waker.clone()));
@@ -210,9 +210,9 @@ impl Partition {
         }
     }
 
-    /// Takes the role that a table assigns to this member. `continuous` when the table continues
-    /// the previous one; `recopies` when the maps have other numbers of backups than before.
-    /// Returns `false` when this member became primary with an incomplete copy.
+    /// Adopts the role that a table assigns to this member. `continuous` if the table continues the
+    /// previous one; `recopies` if numbers of backups of maps have changed. Returns `false` if this
+    /// member became primary with an incomplete copy.
     pub(crate) fn adopt(
         &mut self,
         shared: &Shared,
@@ -233,7 +233,7 @@ impl Partition {
             self.step.clear();
         }
         if recopies {
-            // All copies are compared again; the copy of the next primary counts as it is.
+            // All copies are compared again, except that of the next primary.
             let takes_over = assignment.primary() == Some(shared.me);
             match &mut self.role {
                 Role::Primary(role) => role.links.clear(),
@@ -241,10 +241,10 @@ impl Partition {
                 Role::Backup(_) | Role::Idle => {}
             }
         }
-        let mut is_whole = true;
+        let mut has_all_writes = true;
         let led = matches!(self.role, Role::Primary(_)) && assignment.primary() != Some(shared.me);
         let writes = if led { std::mem::take(&mut self.in_flight) } else { VecDeque::new() };
-        // A member that was removed, or diverged, does not hand over.
+        // A member that was removed, or whose data diverged, does not hand over.
         let stays = |id| {
             let generation = old.and_then(|old| old.generation(id));
             let away = shared.diverged.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
@@ -252,7 +252,7 @@ impl Partition {
         };
         match assignment.of(shared.me) {
             Some(_) if assignment.primary() == Some(shared.me) => {
-                is_whole = self.become_primary(shared, stays, assignment);
+                has_all_writes = self.become_primary(shared, stays, assignment);
             }
             Some(replica) => self.become_backup(shared, stays, assignment, replica.place),
             None => {
@@ -274,7 +274,7 @@ impl Partition {
             self.hand_over(shared);
         }
         self.wake_all();
-        is_whole
+        has_all_writes
     }
 
     /// Sends the hand-over to the next primary, once all writes are replicated.
@@ -307,7 +307,7 @@ impl Partition {
         false
     }
 
-    /// Whether the hand-over is complete, or there is none.
+    /// Whether the hand-over is complete, or none is required.
     pub(crate) fn has_retired(&self) -> bool {
         self.retiring.is_none()
     }

@@ -1,4 +1,4 @@
-//! The role of the primary: becoming it, and taking over from the former one.
+//! The role of the primary: its start, and taking over from the former primary.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::shared::Shared;
 use crate::table::{Assignment, Table};
 
 impl Partition {
-    /// Becomes the primary, or stays it. Returns whether its copy is complete.
+    /// Becomes the primary, or remains it. Returns whether its copy is complete.
     pub(super) fn become_primary(
         &mut self,
         shared: &Shared,
@@ -20,15 +20,15 @@ impl Partition {
         let (mut old, mut awaits) = (Vec::new(), None);
         let takes_over = self.epoch != assignment.epoch;
         // Only a complete copy has all acknowledged writes.
-        let is_whole = match &self.role {
-            Role::Backup(role) if self.epoch + 1 == assignment.epoch => role.is_whole,
+        let has_all_writes = match &self.role {
+            Role::Backup(role) if self.epoch + 1 == assignment.epoch => role.has_all_writes,
             _ => true,
         };
         match &mut self.role {
             Role::Primary(role) if self.epoch == assignment.epoch => {
                 old = std::mem::take(&mut role.links);
                 awaits = role.awaits;
-                // Writes do not wait for members that are not backups any more.
+                // Writes do not wait for members that are no longer backups.
                 for (_, needs) in &mut self.in_flight {
                     needs.retain(|need| assignment.of(need.peer.id()).is_some());
                 }
@@ -44,7 +44,7 @@ impl Partition {
             let handed = self.handed.is_some_and(|(_, epoch)| epoch == assignment.epoch);
             self.inherited = !handed;
         }
-        // A member that is gone does not hand over.
+        // A member that is no longer in the view does not hand over.
         awaits = awaits.filter(|before| {
             stays(*before)
                 && self.handed != Some((*before, assignment.epoch))
@@ -60,8 +60,7 @@ impl Partition {
                 Some(link)
                     if link.place <= replica.place || shared.maps.catalog().copies_are_equal() =>
                 {
-                    // Once the table says that its copy is incomplete, no member can take over with
-                    // it.
+                    // Once the table lists its copy as incomplete, no member can take over with it.
                     let is_known = link.invalidated && replica.complete.is_none();
                     Link {
                         place: replica.place,
@@ -92,10 +91,10 @@ impl Partition {
                 self.recover_transactions(shared);
             }
         }
-        is_whole
+        has_all_writes
     }
 
-    /// Adds links to members that are in the view now, but were not when the table arrived.
+    /// Adds links to members that have joined the view after the table arrived.
     pub(crate) fn relink(&mut self, shared: &Shared, table: &Table) {
         let assignment = &table.partitions[usize::from(self.number)];
         if matches!(self.role, Role::Primary(_)) && self.epoch == assignment.epoch {
@@ -129,13 +128,13 @@ impl Partition {
         }
     }
 
-    /// Handles that the former primary will not hand over: its last messages are lost.
+    /// Handles that the former primary will not hand over, because its last messages are lost.
     pub(crate) fn give_up_handoff(&mut self, shared: &Shared, from: MemberId) {
         self.take_over(shared, from, false);
     }
 
-    /// Starts to serve, if it was waiting for this member. Returns whether it was. `replicated`
-    /// when all backups have the data that it takes over.
+    /// Starts to serve, if it was waiting for this member. Returns whether it was. `replicated` if
+    /// all backups have the data that it takes over.
     fn take_over(&mut self, shared: &Shared, from: MemberId, replicated: bool) -> bool {
         let Role::Primary(role) = &mut self.role else { return false };
         if role.awaits != Some(from) {

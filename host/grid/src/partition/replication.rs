@@ -1,4 +1,4 @@
-//! Replication: records are sent to the backups, and replies and reads wait until those have them.
+//! Replication: records are sent to the backups; replies and reads wait for their acknowledgements.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::shared::Shared;
 use crate::tracking::Change;
 
 impl Partition {
-    /// The ticket for these needs; `None` if there are none.
+    /// The ticket for these needs; `None` if they are empty.
     pub(super) fn ticket(&self, needs: Needs) -> Option<Ticket> {
         let (partition, epoch) = (self.number, self.epoch);
         (!needs.is_empty()).then_some(Ticket { partition, epoch, needs })
@@ -30,7 +30,7 @@ impl Partition {
             && let Role::Primary(role) = &self.role
         {
             // Another backup may lack data that this member took over: if both primaries were lost,
-            // that would be undone.
+            // the data would be too.
             let unsure =
                 |link: &&Link| link.complete.is_some() && !matches!(link.state, LinkState::Synced);
             self.inherited = role.links.iter().any(|link| unsure(&link));
@@ -55,7 +55,7 @@ impl Partition {
         }
     }
 
-    /// Sends changes to the backups. Returns what the reply must wait for.
+    /// Sends changes to the backups. Returns the acknowledgements that the reply must wait for.
     pub(super) fn replicate(&mut self, shared: &Shared, map: &Map, now: Duration) -> Needs {
         let mut needs = SmallVec::new();
         if self.changes.records.is_empty() {
@@ -110,17 +110,17 @@ impl Partition {
         needs
     }
 
-    /// Takes the backups whose copies became incomplete.
+    /// Removes and returns the backups whose copies became incomplete.
     pub(crate) fn take_incomplete(&mut self) -> Vec<MemberId> {
         std::mem::take(&mut self.incomplete)
     }
 
-    /// Takes the events for listeners.
+    /// Removes and returns the events for listeners.
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.changes.events)
     }
 
-    /// Takes the changes for members that follow the maps.
+    /// Removes and returns the changes for members that follow the maps.
     pub(crate) fn take_followed(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes.followed)
     }
@@ -141,7 +141,7 @@ impl Partition {
             });
             return if is_open { TicketState::Open } else { TicketState::Replicated };
         }
-        // Another member becomes the primary, once the records on their way have arrived.
+        // Another member becomes the primary, once the records in transit have arrived.
         if !self.has_retired() {
             return TicketState::Open;
         }

@@ -1,4 +1,4 @@
-//! What the primary drops by itself: expired entries, evicted ones, and old removals.
+//! Entries that the primary drops by itself: expired and evicted ones, and old removals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +47,9 @@ impl Partition {
         is_evicted
     }
 
-    /// Drops expired entries, and expired fields of hashes, and records the events, if this member is the serving primary and
-    /// holds its lease. At most [`DUE_MAX`] of each map; returns whether there may be more.
+    /// Drops expired entries and expired fields of hashes, and records the events, if this member
+    /// is the serving primary and holds its lease. At most [`DUE_MAX`] of each map; returns whether
+    /// there may be more.
     pub(crate) fn expire_due(&mut self, shared: &Shared, now: Duration) -> bool {
         // Locked keys must not change, and locks are held for milliseconds only.
         let may_expire = self.transactions.is_idle() && shared.lease.is_held(now);
@@ -88,8 +89,7 @@ impl Partition {
         }
     }
 
-    /// Gives up the older half of the removals of each map, because this member remembers too many.
-    /// Returns how many.
+    /// Forgets the older half of the removals of each map, to limit memory. Returns their number.
     pub(crate) fn give_up_removals(&mut self, shared: &Shared, now: Duration) -> usize {
         if self.serving_primary().is_none() {
             return 0;
@@ -103,7 +103,7 @@ impl Partition {
             }
             let middle = versions.len() / 2;
             let (_, limit, _) = versions.select_nth_unstable(middle);
-            // At least the oldest is given up, even if all have the same version.
+            // At least the oldest version is forgotten, even if all removals have the same version.
             let limit = Version(limit.0.saturating_add(1));
             let Some(map) = shared.maps.at(index) else { continue };
             count += middle + 1;

@@ -47,13 +47,14 @@ pub(crate) struct Link {
     pub(crate) state: LinkState,
     /// The backup's last request, which identifies its copy.
     pub(super) ask: u64,
-    /// Its copy turned out to be incomplete, but the table does not say so yet: until then, writes
-    /// wait for it all the same.
+    /// Its copy has become incomplete, but the table does not say so yet; until it does, writes
+    /// still wait for this backup.
     pub(super) invalidated: bool,
-    /// It did not keep up, and writes do not wait for it: it is invited to ask again once it does.
+    /// It could not keep up, and writes do not wait for it. It is invited to request a copy again
+    /// when it has caught up.
     pub(super) is_behind: bool,
-    /// The end of its copy. It has everything that was sent before, even if it refused that at the
-    /// time.
+    /// The last message of its copy. The backup has all earlier messages, even those that it
+    /// refused.
     pub(super) done: Option<Sent>,
 }
 
@@ -75,7 +76,7 @@ impl Link {
 
 /// The progress of a backup's copy.
 pub(crate) enum LinkState {
-    /// It has not asked yet.
+    /// The remaining ranges to send: index of the map, start and end of the hashes.
     Expected,
     /// These ranges are to be sent: index of the map, start and end of the hashes.
     Copying(VecDeque<(usize, u64, u64)>),
@@ -90,20 +91,20 @@ pub(crate) struct BackupRole {
     pub(crate) primary: MemberId,
     pub(crate) place: u8,
     pub(crate) state: BackupState,
-    /// Whether it has all acknowledged writes, so that it may take over without loss. That holds
-    /// for a synchronized copy, and also while a primary that just took over has not compared it
-    /// yet, since that one acknowledges nothing without it.
-    pub(crate) is_whole: bool,
+    /// Whether it has all acknowledged writes, so that it may take over without loss. This holds
+    /// for a synchronized copy, and until a primary that just took over has compared it, since that
+    /// primary acknowledges nothing without it.
+    pub(crate) has_all_writes: bool,
     /// The former primary that is about to hand over, its epoch, and the number of this backup's
-    /// copy then: its last records still count.
+    /// copy at that time; its last records are still accepted.
     pub(super) before: Option<(MemberId, u64, u64)>,
 }
 
 /// The progress of a copy.
 pub(crate) enum BackupState {
-    /// It has not asked for a copy yet.
+    /// It has not requested a copy yet.
     Unasked,
-    /// It asked for a copy at this time.
+    /// It requested a copy at this time.
     Asked(Duration),
     /// The copy is in progress.
     Copying(Copying),
@@ -116,13 +117,13 @@ pub(crate) enum BackupState {
 pub(crate) struct Copying {
     /// Ranges that are missing: index of the map, start and end of the hashes.
     pub(super) ranges: Vec<(usize, u64, u64)>,
-    /// Items of a part that is not complete yet. They replace the old items all at once.
+    /// Items of an incomplete part, which replace the old items at once when it is complete.
     pub(super) items: Vec<u8>,
 }
 
 /// The part of a range that a chunk belongs to.
 pub(crate) struct ChunkRange {
-    /// Its hashes.
+    /// The range of hashes.
     pub(crate) range: std::ops::Range<u64>,
     /// Whether this is the first message of the part.
     pub(crate) first: bool,
@@ -144,7 +145,7 @@ impl BackupRole {
     pub(super) fn forget_place(&mut self) {
         self.place = u8::MAX;
         self.state = BackupState::Unasked;
-        self.is_whole = false;
+        self.has_all_writes = false;
     }
 
     pub(crate) fn is_synced(&self) -> bool {

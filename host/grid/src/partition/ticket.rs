@@ -1,4 +1,4 @@
-//! Tickets: what a reply waits for before it is sent.
+//! Tickets: the replication that a reply waits for.
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ pub(crate) struct Ticket {
 pub(crate) enum TicketState {
     /// All backups that must have the records have them.
     Replicated,
-    /// Some backups do not have them yet.
+    /// Some backups have not confirmed them yet.
     Open,
-    /// It will never be known whether the records survive.
+    /// It cannot be determined whether the records survive.
     Unknown,
 }
 

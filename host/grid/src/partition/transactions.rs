@@ -1,5 +1,5 @@
-//! A partition's part in transactions over several partitions: locks, the copies that a
-//! transaction works on, and what is prepared. See `docs/transactions.md`.
+//! The part of one partition in transactions over several partitions: locks, the copies that a
+//! transaction works on, and prepared changes. See `docs/transactions.md`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::op::{
 use crate::shared::Shared;
 use crate::{OpError, Reply};
 
-/// Transactions of one partition that are open, at most.
+/// Maximum number of transactions of one partition that are open.
 const OPEN_MAX: usize = 10_000;
 
 /// A prepared transaction, as the primary and its backups store it.
@@ -36,7 +36,7 @@ struct Prepared<'a> {
     /// Map and hash of each lock.
     #[serde(borrow)]
     locks: Vec<(&'a str, u32)>,
-    /// Records, encoded one after the other.
+    /// Consecutive encoded records.
     #[serde(borrow, with = "serde_bytes")]
     records: &'a [u8],
     participants: Option<Vec<u16>>,
@@ -51,19 +51,19 @@ impl Partition {
         op.keys().into_iter().map(|key| Self::lock_key(shared, map, key)).collect()
     }
 
-    /// Lets an operation wait if one of its keys is locked. `None` when it can be executed.
+    /// Queues an operation if one of its keys is locked. Returns `None` if it can be executed.
     pub(super) fn wait_for_locks(
         &mut self,
         shared: &Shared,
         map: &Arc<Map>,
         op: &Op<'_>,
     ) -> Option<Executed> {
-        let is_whole = matches!(op, Op::Whole(_));
+        let concerns_all = matches!(op, Op::Whole(_));
         let keys = Self::lock_keys(shared, map, op);
-        if !self.transactions.concerns_any(&keys, is_whole) {
+        if !self.transactions.concerns_any(&keys, concerns_all) {
             return None;
         }
-        Some(self.enqueue(map, encoding::encoded(op), keys, is_whole))
+        Some(self.enqueue(map, encoding::encoded(op), keys, concerns_all))
     }
 
     fn enqueue(
@@ -71,7 +71,7 @@ impl Partition {
         map: &Arc<Map>,
         op: Vec<u8>,
         keys: Vec<LockKey>,
-        is_whole: bool,
+        concerns_all: bool,
     ) -> Executed {
         let queue = &self.transactions.queue;
         if queue.len() >= QUEUED_MAX
@@ -81,11 +81,11 @@ impl Partition {
         }
         let slot = Arc::new(Slot::default());
         let (map, waits) = (Arc::clone(map), Arc::clone(&slot));
-        self.transactions.push(Queued { map, op, keys, is_whole, slot });
+        self.transactions.push(Queued { map, op, keys, concerns_all, slot });
         Executed::Queued(waits)
     }
 
-    /// Whether a blocked operation has to go on waiting since a key is locked.
+    /// Whether a blocked operation must keep waiting since a key is locked.
     pub(super) fn skips_waiter(&mut self, shared: &Shared, map: &Map, op: &Op<'_>) -> bool {
         if self.transactions.is_idle() {
             return false;
@@ -95,7 +95,7 @@ impl Partition {
         is_locked
     }
 
-    /// Executes a step of a transaction, if this member leads and is ready.
+    /// Executes a step of a transaction, if this member is the serving primary.
     pub(crate) fn transact(
         &mut self,
         shared: &Shared,
@@ -107,7 +107,7 @@ impl Partition {
             return Executed::NotPrimary;
         }
         match op {
-            // Only the primary of its home partition runs a transaction.
+            // Transactions run at the primary of their home partition only.
             TransactionOp::Execute { id, .. }
                 if id.home == self.number && id.member != shared.me =>
             {
@@ -122,7 +122,7 @@ impl Partition {
                     Admission::Execute => self.execute_in_transaction(shared, now, op, &keys),
                     Admission::Refuse => Executed::Done(Err(OpError::Conflict), None),
                     Admission::Wait => {
-                        // The encoded operation is an `Op`, as those of others in the queue.
+                        // The queue contains encoded `Op`s.
                         let op = encoding::encoded(&Op::Transaction(op.clone()));
                         self.enqueue(map, op, keys, false)
                     }
@@ -132,7 +132,7 @@ impl Partition {
             TransactionOp::Abort(id) => self.abort(shared, *id, now),
             TransactionOp::Decision(id) => self.decision(shared, *id),
             TransactionOp::Forget(id) => self.forget_decision(shared, *id, now),
-            // The grid runs it.
+            // The grid runs it, not a partition.
             TransactionOp::Run { .. } => Executed::Done(Err(OpError::Malformed), None),
         }
     }
@@ -173,12 +173,12 @@ impl Partition {
                 let reply = vec![Reply::flag(changes), Reply::List(replies)];
                 Executed::Done(Ok(Reply::List(reply)), ticket)
             }
-            // What it executed here before is dropped when the whole is aborted.
+            // Earlier changes here are discarded when the whole transaction is aborted.
             Err(error) => Executed::Done(Err(error), None),
         }
     }
 
-    /// What reads of these keys have to wait for.
+    /// The acknowledgements that reads of these keys have to wait for.
     fn settling_keys(&mut self, shared: &Shared, keys: &[LockKey]) -> Option<Needs> {
         keys.iter().rev().find_map(|(map, hash)| {
             let map = shared.maps.at(*map)?;
@@ -187,7 +187,7 @@ impl Partition {
         })
     }
 
-    /// The transaction with these keys locked and copied.
+    /// The open transaction, with these keys locked and copied.
     fn open_transaction(
         &mut self,
         shared: &Shared,
@@ -219,7 +219,7 @@ impl Partition {
                 (names, bytes + entry.bytes())
             });
             if !open.room.take(bytes) {
-                // It is aborted, and what it locked is released then.
+                // It is aborted, which releases its locks.
                 let is_alone = open.room.bytes > COPIED_BYTES_MAX;
                 self.transactions.open.insert(id, open);
                 return Err(if is_alone { OpError::AnswerTooLong } else { OpError::Busy });
@@ -257,7 +257,7 @@ impl Partition {
             let map = shared.maps.open(map)?;
             replies.push(match self.execute_one(shared, open, &map, op, now) {
                 Ok(reply) => reply,
-                // These are about the whole transaction.
+                // These errors apply to the whole transaction.
                 Err(error @ (OpError::TooFewMembers { .. } | OpError::Busy)) => return Err(error),
                 Err(error) => Reply::Failed(error),
             });
@@ -299,7 +299,7 @@ impl Partition {
         self.access_copy(shared, open, map, now, |access| op.execute(access))
     }
 
-    /// Gives an operation the copies of a transaction.
+    /// Provides an operation with access to the copies of a transaction.
     fn access_copy<R>(
         &mut self,
         shared: &Shared,
@@ -313,7 +313,8 @@ impl Partition {
         work(&mut super::access_to(shared, map, fragment, rng, changes, false, now))
     }
 
-    /// Puts what the transaction changed here into the store, from where it is replicated.
+    /// Stores the transaction's changes in this partition in the internal map, from which they are
+    /// replicated.
     fn prepare(
         &mut self,
         shared: &Shared,
@@ -341,7 +342,7 @@ impl Partition {
     /// replicated.
     ///
     /// # Errors
-    /// Why it cannot commit. It can be aborted then.
+    /// The reason why it cannot commit; it can then be aborted.
     pub(crate) fn decide(
         &mut self,
         shared: &Shared,
@@ -361,7 +362,7 @@ impl Partition {
         if decided.is_err() {
             open.participants = None;
         }
-        // Not before the member that runs it has had time to finish it.
+        // The member that runs it first has time to finish it.
         open.resolve_at = now + Duration::from_millis(OP_MS_MAX);
         self.transactions.open.insert(id, open);
         decided?;
@@ -369,7 +370,7 @@ impl Partition {
         Ok(self.ticket(needs))
     }
 
-    /// Applies what a transaction did here.
+    /// Applies the changes of a transaction in this partition.
     fn commit(&mut self, shared: &Shared, id: TransactionId, now: Duration) -> Executed {
         let Some(mut open) = self.transactions.open.remove(&id) else {
             return self.committed_before(shared, id);
@@ -440,8 +441,8 @@ impl Partition {
         Executed::Done(Ok(Reply::Done), ticket)
     }
 
-    /// The reply to a commit that was executed before: not until the backups have it, as the home
-    /// may forget its decision then.
+    /// The reply to a repeated commit: it waits until the backups have the changes, since the home
+    /// partition may then forget its decision.
     fn committed_before(&mut self, shared: &Shared, id: TransactionId) -> Executed {
         let hash = shared.settings.hasher.hash(&encoding::encoded(&id));
         let maps = shared.maps.all();
@@ -454,7 +455,8 @@ impl Partition {
         Executed::Done(Ok(Reply::Done), ticket)
     }
 
-    /// Drops what a transaction did here. One that is decided cannot be aborted.
+    /// Discards the changes of a transaction in this partition. A decided transaction cannot be
+    /// aborted.
     pub(crate) fn abort(&mut self, shared: &Shared, id: TransactionId, now: Duration) -> Executed {
         let open = self.transactions.open.remove(&id);
         let Some(open) = open else { return Executed::Done(Ok(Reply::Done), None) };
@@ -474,7 +476,7 @@ impl Partition {
         Executed::Done(Ok(Reply::Done), ticket)
     }
 
-    /// What became of a transaction whose home this is.
+    /// The decision of a transaction whose home is this partition.
     fn decision(&mut self, shared: &Shared, id: TransactionId) -> Executed {
         let (decision, store) = match self.transactions.open.get(&id) {
             Some(open) if open.participants.is_some() => {
@@ -485,14 +487,14 @@ impl Partition {
             Some(_) => (Decision::Pending, None),
             None => (Decision::Aborted, None),
         };
-        // A decision that a crash could still undo is not reported.
+        // A decision that a crash could undo is not returned.
         let hash = shared.settings.hasher.hash(&encoding::encoded(&id));
         let needs = store.map(|store| self.settling(&store, hash, false));
         let ticket = needs.and_then(|needs| self.ticket(needs));
         Executed::Done(Ok(Reply::Integer(decision as i64)), ticket)
     }
 
-    /// All partitions have committed.
+    /// Forgets the decision, once all partitions have committed.
     fn forget_decision(&mut self, shared: &Shared, id: TransactionId, now: Duration) -> Executed {
         let Some(open) = self.transactions.open.remove(&id) else {
             return Executed::Done(Ok(Reply::Done), None);
@@ -513,7 +515,7 @@ impl Partition {
         }
     }
 
-    /// Executes operations that waited for locks which are released now, in their order.
+    /// Executes operations that waited for locks that have been released, in order.
     fn run_queue(&mut self, shared: &Shared, now: Duration) {
         for queued in self.transactions.take_queue() {
             if queued.slot.is_closed() {
@@ -524,7 +526,7 @@ impl Partition {
                 Op::Transaction(TransactionOp::Execute { id, is_first, .. }) => {
                     self.transactions.admit(*id, *is_first, &queued.keys)
                 }
-                _ if self.transactions.concerns_any(&queued.keys, queued.is_whole) => {
+                _ if self.transactions.concerns_any(&queued.keys, queued.concerns_all) => {
                     Admission::Wait
                 }
                 _ => Admission::Execute,
@@ -549,7 +551,7 @@ impl Partition {
         }
     }
 
-    /// Takes over transactions that are prepared here, when this member begins to lead.
+    /// Takes over the prepared transactions of this partition, when this member becomes primary.
     pub(super) fn recover_transactions(&mut self, shared: &Shared) {
         self.transactions.reset();
         for store in shared.maps.all() {
@@ -583,8 +585,8 @@ impl Partition {
         }
     }
 
-    /// Transactions whose outcome is to be found out now: those that are open for long, and
-    /// those of a member that is not primary of their home any more.
+    /// Transactions whose outcome is to be looked up now: those that are open for long, and those
+    /// of a member that is no longer the primary of their home partition.
     pub(crate) fn unresolved(
         &mut self,
         now: Duration,
@@ -602,7 +604,7 @@ impl Partition {
             }
             let unresolved = match &open.participants {
                 Some(participants) => Unresolved::Finish(*id, participants.clone()),
-                // The member that runs it is here, and decides.
+                // The member that runs it is this one, which decides.
                 None if id.home == number => continue,
                 None => Unresolved::Ask(*id),
             };
@@ -612,7 +614,7 @@ impl Partition {
         due
     }
 
-    /// Somebody has tried to find out what became of a transaction.
+    /// Records an attempt to look up the outcome of a transaction.
     pub(crate) fn tried_to_resolve(&mut self, id: TransactionId, now: Duration) {
         if let Some(open) = self.transactions.open.get_mut(&id) {
             open.is_resolving = false;
@@ -631,7 +633,8 @@ impl Partition {
     }
 }
 
-/// The map that prepared transactions over these maps lie in: that of the map with most copies.
+/// The internal map for prepared transactions over these maps: that of the map with the most
+/// backups.
 fn store(shared: &Shared, maps: &[&str]) -> Result<Arc<Map>, OpError> {
     let mut best: Option<Arc<Map>> = None;
     for name in maps {
@@ -644,7 +647,7 @@ fn store(shared: &Shared, maps: &[&str]) -> Result<Arc<Map>, OpError> {
     shared.maps.transactions_of(&*best.ok_or(OpError::Malformed)?)
 }
 
-/// All keys that a step names, each once.
+/// All keys that a step names, without duplicates.
 fn lock_keys_of(
     shared: &Shared,
     watched: &[WatchedKey<'_>],
@@ -669,7 +672,7 @@ mod tests {
     use crate::entry::Expiry;
     use crate::{Version, encoding};
 
-    /// A prepared transaction, as a backup that becomes primary finds it in its map.
+    /// A prepared transaction, as read by a backup that becomes primary.
     #[test]
     fn fuzz_prepared() {
         let put = Edit::Put { kind: 0, value: b"value", expiry: Expiry::NEVER };

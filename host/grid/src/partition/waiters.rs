@@ -12,7 +12,7 @@ const WAITERS_MAX: usize = 10_000;
 /// A blocked operation: executed once it has an element to return.
 pub(super) struct Waiter {
     pub(super) map: Arc<Map>,
-    /// The hashes of its keys, so that most changes need not decode it.
+    /// The hashes of its keys, so that the operation need not be decoded for most changes.
     pub(super) hashes: Box<[u32]>,
     /// The operation, encoded.
     pub(super) op: Vec<u8>,
@@ -34,7 +34,7 @@ impl Waiters {
         self.queue.iter()
     }
 
-    /// Drops those that no task waits for any more. Returns whether there is room for another one.
+    /// Drops those that no task waits for. Returns whether there is room for another one.
     pub(super) fn make_room(&mut self) -> bool {
         self.queue.retain(|waiter| !waiter.slot.is_closed());
         self.queue.len() < WAITERS_MAX
@@ -44,12 +44,13 @@ impl Waiters {
         self.queue.push_back(waiter);
     }
 
-    /// Takes all of them; those that still wait must be pushed again, in their order.
+    /// Removes and returns all of them; those that still wait must be pushed again in the same
+    /// order.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Waiter> + use<> {
         std::mem::take(&mut self.queue).into_iter()
     }
 
-    /// Returns all of them to their tasks, so that they go to the next primary.
+    /// Releases all of them to their tasks, which send them to the next primary.
     pub(super) fn give_up(&mut self) {
         for waiter in self.queue.drain(..) {
             if waiter.slot.claim() {

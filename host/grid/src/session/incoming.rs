@@ -25,7 +25,7 @@ pub struct Opened {
 pub(crate) enum Verdict {
     /// It was processed.
     Processed,
-    /// Its sender is not the primary any more.
+    /// Its sender is no longer the primary.
     Refused,
     /// It is malformed.
     Malformed,
@@ -119,7 +119,7 @@ impl Incoming {
         Some(Receipt::Received { received: state.received, refused })
     }
 
-    /// Forgets the session, as a receiver does that removed the sender.
+    /// Forgets the session, like a receiver that has removed the sender.
     #[cfg(test)]
     pub(super) fn reset(&self) {
         *self.state.lock() = State::default();

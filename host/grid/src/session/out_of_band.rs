@@ -1,4 +1,4 @@
-//! OutOfBand: messages outside the session.
+//! Out-of-band messages: messages outside of the session.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 /// Maximum number of out-of-band messages that wait for one member.
 const OUT_OF_BAND_MAX: usize = 64;
 
-/// Messages outside the session, which may be lost and overtake the session's messages. They are
-/// sent back over the connection that the other member opened.
+/// Out-of-band messages, which may be lost, and may overtake the session's messages. They are sent
+/// back over the connection that the other member opened.
 #[derive(Debug, Default)]
 pub(super) struct OutOfBand {
     waiting: Mutex<Waiting>,

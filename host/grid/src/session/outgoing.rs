@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 
 use super::receipt::{LENGTH_BYTES, REFUSED_MAX};
 
-/// Bytes that may wait for one member. Beyond that, everything that needs the member is refused: writes
-/// that it backs up, operations for it, its requests, and messages on topics. Events are dropped.
+/// Maximum number of bytes that wait for one member. Beyond that, everything that needs the member
+/// is refused: writes that it backs up, operations and requests sent to it, and messages on topics.
+/// Events are dropped.
 pub const OUTGOING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Maximum number of bytes that are passed to a connection at once; a longer message is passed
 /// alone.
@@ -89,9 +90,9 @@ struct Waiting {
 /// Wakers of tasks that wait for acknowledgements.
 #[derive(Debug, Default)]
 struct Waiters {
-    /// Those that were added in the order of their messages, as most are.
+    /// Those that were added in the order of their messages (most of them).
     in_order: VecDeque<Waiting>,
-    /// Those that wait for an older message than the previous one, by its number.
+    /// The others, by the number of the message.
     late: BTreeMap<u64, Vec<Waiting>>,
 }
 
@@ -351,7 +352,7 @@ impl Outgoing {
     }
 
     /// Ready when there are messages to open a connection for.
-    pub(super) fn poll_wanted(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_connect(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut queue = self.queue.lock();
         if queue.batches.is_empty() && queue.tail.is_empty() {
             queue.writer = Some(context.waker().clone());
@@ -395,7 +396,7 @@ impl Outgoing {
         }
     }
 
-    /// Ends the session: messages on their way are lost.
+    /// Ends the session: messages in transit are lost.
     #[cfg(test)]
     pub(super) fn reset(&self, fresh_session: u64) {
         self.reset_session(&mut self.queue.lock(), fresh_session);
@@ -420,20 +421,20 @@ impl Queue {
         }
     }
 
-    /// Turns the tail into a batch.
+    /// Makes a batch of the tail.
     fn cut(&mut self) {
         if self.tail.is_empty() {
             return;
         }
-        // The next batch is probably about as long.
+        // The next batch will probably have a similar length.
         let next = Vec::with_capacity(self.tail.len().min(BATCH_BYTES_MAX));
         let bytes = Bytes::from(std::mem::replace(&mut self.tail, next));
         self.batches.push_back(Batch { first: self.tail_from, last: self.next - 1, bytes });
         self.tail_from = self.next;
     }
 
-    /// Drops messages up to this one from the first batch, as the receiver has them. Returns their
-    /// length in bytes.
+    /// Drops messages up to this one from the first batch, since the receiver has them. Returns
+    /// their length in bytes.
     fn skip(&mut self, received: u64) -> usize {
         let mut skipped = 0;
         let Some(batch) = self.batches.front_mut() else { return skipped };

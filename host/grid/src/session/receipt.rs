@@ -1,4 +1,4 @@
-//! The format of a session: how messages are framed, and what the receiver sends back.
+//! The format of a session: the framing of messages, and receipts.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ pub(super) const LENGTH_BYTES: usize = 4;
 /// Number of refusals of one session that each side remembers.
 pub(super) const REFUSED_MAX: usize = 65_536;
 
-/// What the receiver of a session sends back over the connection.
+/// A receipt, sent back by the receiver of a session over the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Receipt {
     /// The first receipt: the session continues after this message.
@@ -33,7 +33,7 @@ pub enum Receipt {
 }
 
 impl Receipt {
-    /// Its encoding (postcard).
+    /// Encodes the receipt (postcard).
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         encoding::encoded(self)

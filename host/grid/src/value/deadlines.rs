@@ -1,4 +1,4 @@
-//! When fields of a hash expire.
+//! Expiry of the fields of a hash.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,7 +17,7 @@ const FIELD_BYTES: usize = 72;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hash {
     fields: Ordered<Field>,
-    /// When fields expire; `None` if none does.
+    /// Deadlines of fields; `None` if no field expires.
     deadlines: Option<Box<Deadlines>>,
     bytes: usize,
 }
@@ -38,7 +38,7 @@ impl Hashed for Field {
 /// A change of a hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum HashEdit<'a> {
-    /// Sets these fields, which do not expire any more.
+    /// Sets these fields and removes their deadlines.
     Set(#[serde(borrow)] Vec<(&'a [u8], &'a [u8])>),
     /// Removes these fields.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
@@ -86,12 +86,12 @@ impl Hash {
         self.bytes + self.deadlines.as_ref().map_or(0, |deadlines| deadlines.bytes())
     }
 
-    /// When a field expires, in milliseconds of the cluster's clock.
+    /// The deadline of a field, in milliseconds of the cluster's clock.
     pub(crate) fn deadline_ms(&self, name: &[u8]) -> Option<u64> {
         self.deadlines.as_ref()?.get(name)
     }
 
-    /// When the first field expires.
+    /// The earliest deadline of a field.
     pub(crate) fn first_deadline_ms(&self) -> Option<u64> {
         self.deadlines.as_ref()?.first_ms()
     }
@@ -104,7 +104,7 @@ impl Hash {
         })
     }
 
-    /// Fields that have expired, at most `max`.
+    /// At most `max` fields that have expired.
     pub(crate) fn due(&self, now_ms: u64, max: usize) -> Vec<Vec<u8>> {
         let deadlines = self.deadlines.iter();
         let due = deadlines.flat_map(|deadlines| deadlines.due(now_ms));
@@ -141,17 +141,17 @@ impl Hash {
         self.fields.get(hash(name), |field| *field.name == *name).map(|field| &*field.value)
     }
 
-    /// In the order of hashes.
+    /// Iterates in the order of hashes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|field| (&*field.name, &*field.value))
     }
 
-    /// As [`Hash::iter`], with the hashes, starting at `from`.
+    /// Like [`Hash::iter`], with the hashes, starting at `from`.
     pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &[u8], &[u8])> {
         self.fields.iter_from(from).map(|field| (field.hash, &*field.name, &*field.value))
     }
 
-    /// The number of slots for [`Hash::at`], empty ones included.
+    /// Number of slots for [`Hash::at`], including empty ones.
     pub(crate) fn slots(&self) -> usize {
         self.fields.slots()
     }
@@ -196,7 +196,7 @@ impl Hash {
         Ok(())
     }
 
-    /// Emits the edits that bring this hash back after `edit` was applied, in their order.
+    /// Emits the edits that restore this hash after `edit` was applied, in order.
     pub(crate) fn inverse(&self, edit: &HashEdit<'_>, each: &mut dyn FnMut(HashEdit<'_>)) {
         let names: BTreeSet<&[u8]> = match edit {
             HashEdit::Set(fields) | HashEdit::SetKeeping(fields) => {
@@ -232,7 +232,7 @@ impl Hash {
         }
     }
 
-    /// Emits the edits that set these fields as they are here.
+    /// Emits the edits that set these fields to their values here.
     fn emit<'a>(
         &'a self,
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,

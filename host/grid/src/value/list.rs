@@ -19,9 +19,9 @@ pub(crate) struct List {
 /// A change of a list. Indices count from the front.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ListEdit<'a> {
-    /// Pushes each in turn at the front.
+    /// Pushes each element to the front, one after the other.
     PushFront(#[serde(borrow)] Vec<&'a [u8]>),
-    /// Pushes each in turn at the back.
+    /// Pushes each element to the back, one after the other.
     PushBack(#[serde(borrow)] Vec<&'a [u8]>),
     /// Removes this many elements from the front.
     PopFront(u64),
@@ -122,7 +122,7 @@ impl List {
         Ok(())
     }
 
-    /// Emits the edits that bring this list back after `edit` was applied, in their order.
+    /// Emits the edits that restore this list after `edit` was applied, in order.
     pub(crate) fn inverse(&self, edit: &ListEdit<'_>, each: &mut dyn FnMut(ListEdit<'_>)) {
         match edit {
             ListEdit::PushFront(elements) => each(ListEdit::PopFront(elements.len() as u64)),

@@ -72,7 +72,7 @@ pub(crate) enum StructureEdit<'a> {
     Stream(StreamEdit<'a>),
 }
 
-/// An edit does not fit the value that it applies to, which means that the replicas differ.
+/// The edit does not fit the value that it is applied to, so the replicas differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EditMismatch;
 
@@ -99,7 +99,7 @@ impl Structure {
         }
     }
 
-    /// Emits the edits that bring this structure back after `edit` was applied, in their order.
+    /// Emits the edits that restore this structure after `edit` was applied, in order.
     pub(crate) fn inverse(
         &self,
         edit: &StructureEdit<'_>,
@@ -121,7 +121,7 @@ impl Structure {
             (Self::Stream(stream), StructureEdit::Stream(edit)) => {
                 stream.inverse(edit, &mut |edit| each(StructureEdit::Stream(edit)));
             }
-            // Such an edit does not apply.
+            // An edit of another type is never applied.
             _ => {}
         }
     }
@@ -160,7 +160,7 @@ impl Structure {
         }
     }
 
-    /// When the first of its elements expires.
+    /// The earliest deadline of its elements.
     pub(crate) fn first_deadline_ms(&self) -> Option<u64> {
         if let Self::Hash(hash) = self { hash.first_deadline_ms() } else { None }
     }
@@ -170,7 +170,7 @@ impl Structure {
         matches!(self, Self::Hash(hash) if hash.is_over(now_ms))
     }
 
-    /// Whether it vanishes: it is empty, and of a type that does not exist without elements.
+    /// Whether it must be removed: it is empty, and of a type that does not exist without elements.
     pub(crate) fn is_gone(&self) -> bool {
         self.len() == 0 && !matches!(self, Self::Stream(_))
     }

@@ -51,17 +51,17 @@ impl Set {
         self.members.get(hash(member), |element| *element.bytes == *member).is_some()
     }
 
-    /// In the order of hashes.
+    /// Iterates in the order of hashes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.members.iter().map(|element| &*element.bytes)
     }
 
-    /// As [`Set::iter`], with the hashes, starting at `from`.
+    /// Like [`Set::iter`], with the hashes, starting at `from`.
     pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &[u8])> {
         self.members.iter_from(from).map(|element| (element.hash, &*element.bytes))
     }
 
-    /// The number of slots for [`Set::at`], empty ones included.
+    /// Number of slots for [`Set::at`], including empty ones.
     pub(crate) fn slots(&self) -> usize {
         self.members.slots()
     }
@@ -93,7 +93,7 @@ impl Set {
         Ok(())
     }
 
-    /// Emits the edit that brings this set back after `edit` was applied.
+    /// Emits the edit that restores this set after `edit` was applied.
     pub(crate) fn inverse(&self, edit: &SetEdit<'_>, each: &mut dyn FnMut(SetEdit<'_>)) {
         let (members, adds) = match edit {
             SetEdit::Add(members) => (members, true),

@@ -18,7 +18,7 @@ const RUN_MAX: usize = 256;
 /// Overhead of one member, in bytes; its name is stored twice.
 const MEMBER_BYTES: usize = 96;
 
-/// The score of a member: any number but NaN.
+/// The score of a member: any number except NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct Score(f64);
@@ -32,14 +32,14 @@ impl TryFrom<f64> for Score {
 }
 
 impl Score {
-    /// `None` for NaN.
+    /// Returns `None` for NaN.
     #[must_use]
     pub fn new(number: f64) -> Option<Self> {
-        // -0.0 becomes 0.0, so that equal scores are equal.
+        // -0.0 becomes 0.0, so that equal scores have equal bits.
         (!number.is_nan()).then_some(Self(if number == 0.0 { 0.0 } else { number }))
     }
 
-    /// As a floating-point number.
+    /// The score as a floating-point number.
     #[must_use]
     pub fn get(self) -> f64 {
         self.0
@@ -64,7 +64,7 @@ impl Ord for Score {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SortedSet {
     by_name: Ordered<Element>,
-    /// Runs in order, none of them empty; all members of one come before all of the next.
+    /// Non-empty runs in order: all members of a run precede those of the next.
     runs: Vec<Vec<RankedMember>>,
     bytes: usize,
 }
@@ -116,21 +116,21 @@ impl SortedSet {
         self.by_name.get(hash(name), |element| *element.name == *name).map(|element| element.score)
     }
 
-    /// How many members come before this one in the order.
+    /// Number of members that precede this one in the order.
     pub(crate) fn rank(&self, name: &[u8]) -> Option<usize> {
         let score = self.score(name)?;
         Some(self.count_before(|place| place.cmp(score, name) == Ordering::Less))
     }
 
-    /// How many of the first members satisfy `before`, which must hold for a prefix of the order
-    /// and for no member after it.
+    /// Number of first members that satisfy `before`, which must hold for a prefix of the order and
+    /// for no later member.
     fn count_before(&self, before: impl Fn(&RankedMember) -> bool) -> usize {
         let run = self.runs.partition_point(|run| run.last().is_some_and(&before));
         let earlier: usize = self.runs[..run].iter().map(Vec::len).sum();
         earlier + self.runs.get(run).map_or(0, |run| run.partition_point(before))
     }
 
-    /// As [`SortedSet::count_before`], for a predicate of score and name.
+    /// Like [`SortedSet::count_before`], for a predicate on score and name.
     pub(crate) fn partition_point(&self, before: impl Fn(Score, &[u8]) -> bool) -> usize {
         self.count_before(|place| before(place.score, &place.name))
     }
@@ -156,12 +156,12 @@ impl SortedSet {
         pieces.into_iter().flatten().map(|place| (place.score, &*place.name))
     }
 
-    /// In order.
+    /// Iterates in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Score, &[u8])> {
         self.runs.iter().flatten().map(|place| (place.score, &*place.name))
     }
 
-    /// In the order of hashes, starting at `from`, with the hashes.
+    /// Iterates in the order of hashes, starting at `from`, with the hashes.
     pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, Score, &[u8])> {
         self.by_name.iter_from(from).map(|element| (element.hash, element.score, &*element.name))
     }
@@ -234,7 +234,7 @@ impl SortedSet {
         }
     }
 
-    /// Emits the edits that bring this sorted set back after `edit` was applied, in their order.
+    /// Emits the edits that restore this sorted set after `edit` was applied, in order.
     pub(crate) fn inverse(
         &self,
         edit: &SortedSetEdit<'_>,
@@ -283,20 +283,20 @@ mod tests {
     }
 
     fn check(set: &SortedSet, model: &Model) {
-        let wanted = in_order(model);
+        let expected = in_order(model);
         let held: Vec<_> = set.iter().map(|(score, name)| (score.get(), name.to_vec())).collect();
-        assert_eq!(held, wanted);
+        assert_eq!(held, expected);
         assert_eq!((set.len(), set.bytes()), (model.len(), model.len() * (MEMBER_BYTES + 4)));
-        for (rank, (score, name)) in wanted.iter().enumerate().step_by(7) {
+        for (rank, (score, name)) in expected.iter().enumerate().step_by(7) {
             assert_eq!(set.rank(name), Some(rank));
             assert_eq!(set.score(name).map(Score::get), Some(*score));
         }
-        let (from, to) = (wanted.len() / 3, wanted.len() * 2 / 3);
+        let (from, to) = (expected.len() / 3, expected.len() * 2 / 3);
         let range = set.range(from, to).map(|(score, name)| (score.get(), name.to_vec()));
-        assert!(range.rev().eq(wanted[from..to].iter().rev().cloned()));
+        assert!(range.rev().eq(expected[from..to].iter().rev().cloned()));
         assert_eq!(
             set.partition_point(|score, _| score.get() < 3.0),
-            wanted.partition_point(|(score, _)| *score < 3.0)
+            expected.partition_point(|(score, _)| *score < 3.0)
         );
     }
 

@@ -23,11 +23,11 @@ use crate::store::{STEP, Store};
 
 /// The map of all keys.
 const MAP: &str = "m";
-/// How long a request may take; the grid itself answers after 5 s.
+/// Time limit of a request; the grid itself answers after 5 s at the latest.
 const REPLY_MAX: Duration = Duration::from_secs(10);
-/// How long the data may take to be safe.
+/// Time limit until the data is safe.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
-/// How long a member may take to leave.
+/// Time limit for a member to leave.
 const LEAVE_MAX: Duration = Duration::from_secs(25);
 
 /// The output of a command of which there is nothing to show.
@@ -67,17 +67,17 @@ impl Runner {
     }
 }
 
-/// What was seen of a member so far.
+/// The reported state of a member so far.
 #[derive(Default)]
 struct Seen {
     views: usize,
     reports: usize,
     is_safe: bool,
-    /// By watched partition.
+    /// Assignments of watched partitions.
     assignments: BTreeMap<u16, String>,
 }
 
-/// Something that happened, with the members at which it did; to a client if there is none.
+/// An event, with the members at which it occurred; none for an event at a client.
 struct Event {
     text: String,
     nodes: BTreeSet<Node>,

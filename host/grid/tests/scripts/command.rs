@@ -83,7 +83,7 @@ impl MapOption {
 pub(crate) struct Request {
     pub(crate) member: String,
     pub(crate) what: What,
-    /// As it is written in the script.
+    /// The text in the script.
     text: String,
 }
 

@@ -17,7 +17,7 @@ use crate::world::seeds;
 const SECOND: Duration = Duration::from_secs(1);
 const PARTITIONS: u16 = 7;
 
-/// What a client keeps of the keys that it has read.
+/// The cache of a client: keys that it has read.
 #[derive(Default)]
 struct Cache {
     values: BTreeMap<Vec<u8>, Option<u64>>,

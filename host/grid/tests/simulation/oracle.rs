@@ -141,7 +141,7 @@ impl Oracle {
         }
     }
 
-    /// A read returns a value, or that there is none.
+    /// Checks the result of a read: a value, or none.
     pub(crate) fn observed(
         &mut self,
         now: Duration,

@@ -738,7 +738,7 @@ impl Store {
             match self.connections.get(&(node, to)) {
                 None => {
                     let waits = self.redial_at.get(&(node, to)).is_some_and(|at| now < *at);
-                    if waits || peer.poll_wanted(&mut context).is_pending() {
+                    if waits || peer.poll_connect(&mut context).is_pending() {
                         continue;
                     }
                     self.redial_at.insert((node, to), now + REDIAL);

@@ -35,7 +35,7 @@ const NAMES: usize = 5;
 /// Pairs of counters.
 const PAIRS: usize = 4;
 
-/// What clients of transactions have seen.
+/// The observations of the clients of transactions.
 #[derive(Debug, Default)]
 struct Seen {
     violations: Vec<String>,
@@ -271,7 +271,7 @@ impl Clients {
         });
     }
 
-    /// A plain read of one key sees the transaction as a whole as well.
+    /// A plain read of one key also sees the whole transaction or nothing.
     fn read_key_of_group(&self, store: &mut Store, node: Node) {
         let group = store.world.rng.random_range(0..GROUPS);
         let at = store.world.rng.random_range(0..GROUP_KEYS) as usize;
@@ -403,7 +403,7 @@ impl Clients {
                 found.push(numbers(&Reply::List(vec![reply])).expect("a number")[0]);
             }
             let same = found.iter().all(|value| *value == found[0]);
-            assert!(same, "SEED={seed}: group {group} is half-done: {found:?}");
+            assert!(same, "SEED={seed}: group {group} was applied partially: {found:?}");
             let value = found[0].map(|value| value as u64);
             let checked = store.oracle.lock().check(store.world.now, GROUPS_FROM + group, value);
             checked.unwrap_or_else(|problem| panic!("SEED={seed}: {problem}"));
@@ -414,7 +414,7 @@ impl Clients {
             let reply = reply.expect("the cluster has settled");
             sum += numbers(&Reply::List(vec![reply])).expect("a number")[0].unwrap_or(0);
         }
-        assert_eq!(sum, 0, "SEED={seed}: a transfer is half-done");
+        assert_eq!(sum, 0, "SEED={seed}: a transfer was applied partially");
         let mut tokens = 0;
         for at in 0..NAMES {
             let key = name(at);
@@ -422,10 +422,10 @@ impl Clients {
             let reply = store.ask_for(living[at % living.len()], &exists);
             tokens += i32::from(reply == Ok(Reply::Integer(1)));
         }
-        assert_eq!(tokens, 1, "SEED={seed}: a rename is half-done");
+        assert_eq!(tokens, 1, "SEED={seed}: a rename was applied partially");
         for at in 0..PAIRS {
             let found = pair(at).map(|key| store.ask_for(living[0], &get(&key).op));
-            assert_eq!(found[0], found[1], "SEED={seed}: a step is half-done");
+            assert_eq!(found[0], found[1], "SEED={seed}: a step was applied partially");
         }
         let seen = self.seen.lock();
         assert!(seen.violations.is_empty(), "SEED={seed}: {:?}", seen.violations);

@@ -25,32 +25,33 @@ use crate::message::{JoinRefusal, Message};
 use crate::terms::Terms;
 use crate::view::View;
 
-/// How long the reachability check of a newcomer may take.
+/// Time limit of the reachability check of a newcomer.
 const CHECK_WAIT: Duration = Duration::from_millis(1_500);
-/// How long an answered call counts.
+/// Time for which an answered call proves that a member can be reached.
 const REACHED_FOR: Duration = Duration::from_secs(30);
-/// Answered calls, refused members, and lost members that are remembered, at most, each.
+/// Maximum number of answered calls, of refused members, and of lost members that are remembered.
 const REMEMBERED_MAX: usize = 1_024;
-/// Newcomers that a second member is asked to call, at the same time, at most: when many members
-/// start together, only the coordinator calls them.
+/// Maximum number of newcomers that a second member is asked to call at the same time: when many
+/// members start together, only the coordinator calls them.
 const SECOND_CHECKS_MAX: usize = 64;
-/// Newcomers that this member calls on behalf of a coordinator at the same time, at most.
+/// Maximum number of newcomers that this member calls on behalf of a coordinator at the same time.
 const REACH_CHECKS_MAX: usize = 256;
 /// First and longest wait of a refused member before it asks again.
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// How long a coordinator must not have answered this member before that is reported as the cause:
-/// another member may take over first.
+/// Time without an answer of a coordinator after which that is reported as the cause: another
+/// member may take over before.
 const UNANSWERED_FOR: Duration = Duration::from_secs(5);
-/// How long a coordinator counts as not answering: several times as long as one round of requests.
+/// Time for which a coordinator counts as unresponsive: several rounds of requests.
 const UNANSWERED_LASTS: Duration = Duration::from_secs(15);
-/// Members of another cluster that are called before it is merged, at most; the oldest ones.
+/// Maximum number of members of another cluster that are called before it is merged; the oldest
+/// ones.
 const MERGED_CHECKED_MAX: usize = 128;
 
-/// Losses of a member before it has to prove that it is stable.
+/// Number of losses of a member before it has to prove that it is stable.
 const LOSSES_ALLOWED: u32 = 2;
-/// How long it must answer calls after the next loss; [`STABLE_FACTOR`] times as long after each
-/// further one.
+/// Time for which it must answer calls after the next loss; multiplied by [`STABLE_FACTOR`] after
+/// each further one.
 const STABLE_MIN: Duration = Duration::from_secs(10);
 const STABLE_MAX: Duration = Duration::from_secs(3_600);
 const STABLE_FACTOR: u32 = 4;
@@ -150,7 +151,7 @@ impl Losses {
         self.stable_since.is_some() && self.is_unstable()
     }
 
-    /// How long it must answer every call.
+    /// The time for which it must answer every call.
     fn stable_for(&self) -> Duration {
         let Some(more) = self.count.checked_sub(LOSSES_ALLOWED + 1) else { return Duration::ZERO };
         let factor = STABLE_FACTOR.checked_pow(more).unwrap_or(u32::MAX);
@@ -528,8 +529,8 @@ impl Membership {
         }
     }
 
-    /// Forgets a refusal that was not repeated: the member that refused is gone, or the obstacle
-    /// is.
+    /// Forgets a refusal that was not repeated: either the member that refused has been lost, or
+    /// the reason no longer applies.
     pub(super) fn tick_refusal(&mut self, now: Duration) {
         self.calls.own_refusal.take_if(|(_, until)| now >= *until + RETRY_MAX);
     }

@@ -9,15 +9,15 @@ use crate::member::{Member, MemberId};
 use crate::message::{JoinRefusal, Message, Packet};
 use crate::view::{Delta, Departure, MEMBERS_MAX, ViewId};
 
-/// Changes in one step, at most, so that it fits into a datagram.
+/// Maximum number of changes in one step, so that it fits into a datagram.
 const CHANGES_MAX: usize = 8;
-/// How long a second opinion may take.
+/// Time limit of a second opinion.
 const CHECK_WAIT: Duration = Duration::from_millis(500);
 /// Time before the next second opinion on a member that answers calls but that SWIM has declared
 /// down.
 const CHECK_AGAIN: Duration = Duration::from_millis(1_000);
-/// Members that a leaving member notifies, at most; the oldest others. Several members may leave
-/// together, and the last one that was notified knows that they left.
+/// Maximum number of members that a leaving member notifies: the oldest others. Several members may
+/// leave together, and the last one that was notified must know that they left.
 const LEAVE_NOTIFIED_MAX: usize = 4;
 /// A member that answers this many calls but no probe is removed.
 const CHECKS_MAX: u32 = 5;
@@ -35,8 +35,8 @@ impl Check {
     }
 }
 
-/// A takeover from a coordinator that is gone. The views of all members are collected first, since
-/// the last change may have reached others and not this member.
+/// A takeover from a lost coordinator. The views of all members are collected first, since its last
+/// change may have reached others and not this member.
 pub(super) struct Takeover {
     pub(super) since: Duration,
     pub(super) awaited: BTreeSet<MemberId>,

@@ -33,15 +33,15 @@ use crate::view::View;
 /// A process that handled nothing for this long was paused: with other members, there is always
 /// something to do sooner.
 const PAUSE: Duration = Duration::from_millis(1_000);
-/// How long a member that is missing in newer views waits for its own side to resolve that.
+/// Time that a member that is missing in newer views waits for its own side to resolve that.
 const LEFT_OUT_WAIT: Duration = Duration::from_millis(1_500);
-/// How long after a pause a member does not coordinate others: by then its failure detector knows
-/// which members remain.
+/// Time after a pause for which a member does not coordinate others: its failure detector needs
+/// that time to determine the remaining members.
 const RESUME_WAIT: Duration = Duration::from_millis(2_000);
 /// A cluster that was not found again for this long is reported again: longer than the time between
 /// two lookups of a mode, and than that between two requests of a refused cluster.
 const FOUND_CLUSTER_KEPT: Duration = Duration::from_secs(600);
-/// Other clusters that are remembered as reported, at most.
+/// Maximum number of other clusters that are remembered as reported.
 const FOUND_CLUSTERS_MAX: usize = 64;
 
 /// Another cluster that was reported to operators.
@@ -58,18 +58,18 @@ impl Membership {
             return;
         };
         cluster.forget_starter(member.id);
-        let mine = cluster.view.stamp();
-        if summary.stamp == mine {
+        let own_stamp = cluster.view.stamp();
+        if summary.stamp == own_stamp {
             return;
         }
         let lags_behind = cluster.view.contains(member.id)
-            && !summary.stamp.id.is_newer_than(&mine.id)
+            && !summary.stamp.id.is_newer_than(&own_stamp.id)
             && summary.lineage == cluster.view.lineage;
         if lags_behind {
             return;
         }
         if self.may_request(now, RequestKind::Pull, member.id) {
-            self.send(member, Message::Pull { have: Some(mine) });
+            self.send(member, Message::Pull { have: Some(own_stamp) });
         }
     }
 
@@ -125,8 +125,9 @@ impl Membership {
         }
     }
 
-    /// Whether a view was published by a member that ours has removed repeatedly, and drops our
-    /// coordinator, which is alive: a member that was cut off believes that the others are gone.
+    /// Whether a view was published by a member that ours has removed repeatedly, and lacks our
+    /// coordinator, which is alive. A partitioned member publishes such views, as it has lost
+    /// contact with the others.
     fn is_from_removed_member(&self, view: &View) -> bool {
         let Phase::Joined(cluster) = &self.phase else { return false };
         let ours = &cluster.view;
@@ -197,11 +198,11 @@ impl Membership {
         }
     }
 
-    pub(super) fn send_view(&mut self, now: Duration, whom: &Member) {
-        if self.may_request(now, RequestKind::SendView, whom.id)
+    pub(super) fn send_view(&mut self, now: Duration, receiver: &Member) {
+        if self.may_request(now, RequestKind::SendView, receiver.id)
             && let Some(view) = self.view().cloned()
         {
-            self.send(whom.clone(), self.shown(view));
+            self.send(receiver.clone(), self.shown(view));
         }
     }
 
@@ -283,7 +284,7 @@ impl Membership {
             return;
         }
         let is_theirs = if self.is_from_removed_member(theirs) {
-            // Those of our members that it lists have not moved there.
+            // Our members that are in their view have not moved to their cluster.
             theirs.outranks_whole(&cluster.view)
         } else {
             theirs.outranks(&cluster.view)

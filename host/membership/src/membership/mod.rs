@@ -52,10 +52,10 @@ use repair::{Catchup, Lost};
 use shared_addresses::Shared;
 use startup::Starting;
 
-/// Steps of the view that are kept for members that lag behind.
+/// Maximum number of steps of the view that are kept for members that lag behind.
 const HISTORY_MAX: usize = 128;
 
-/// What the driver must do.
+/// Actions for the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send these bytes in a datagram. It may be lost.
@@ -86,7 +86,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// How an attempt to reach a member ended.
+/// The result of an attempt to reach a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// The handshake succeeded.
@@ -105,7 +105,7 @@ pub enum Reach {
 pub struct Departed {
     /// The member.
     pub member: Member,
-    /// How it departed.
+    /// The kind of departure.
     pub how: Departure,
 }
 
@@ -215,7 +215,7 @@ pub struct Membership {
     asked: HashMap<(RequestKind, MemberId), Duration>,
     /// When this process last handled something.
     active_at: Duration,
-    /// How members departed, the most recent last.
+    /// Recent departures, the latest last.
     departures: VecDeque<(MemberId, Departure)>,
     /// Members to or from which datagrams do not arrive.
     paths: HashMap<MemberId, Path>,
@@ -301,7 +301,7 @@ struct Rejoin {
     tries: u32,
 }
 
-/// Requests to a cluster that removed this member, at most.
+/// Maximum number of requests to a cluster that removed this member.
 const REJOIN_TRIES_MAX: u32 = 6;
 /// Requests to one such cluster before another one is asked.
 const REJOIN_TRIES_MIN: u32 = 2;
@@ -681,17 +681,17 @@ impl Membership {
         self.outputs.push_back(Output::Event(event));
     }
 
-    /// Whether no such request was sent to `whom` within the last [`Config::answer_wait`]; if so,
+    /// Whether no such request was sent to `receiver` within the last [`Config::answer_wait`]; if so,
     /// records that one is sent now.
-    fn may_request(&mut self, now: Duration, what: RequestKind, whom: MemberId) -> bool {
+    fn may_request(&mut self, now: Duration, what: RequestKind, receiver: MemberId) -> bool {
         let wait = self.config.answer_wait;
-        if self.asked.get(&(what, whom)).is_some_and(|at| now < *at + wait) {
+        if self.asked.get(&(what, receiver)).is_some_and(|at| now < *at + wait) {
             return false;
         }
         if self.asked.len() >= HISTORY_MAX {
             self.asked.retain(|_, at| now < *at + wait);
         }
-        self.asked.insert((what, whom), now);
+        self.asked.insert((what, receiver), now);
         true
     }
 

@@ -1,5 +1,5 @@
-//! How packets reach a member: by datagram, and also over its stream where datagrams do not arrive,
-//! for example behind a firewall that allows TCP only.
+//! The paths of packets to a member: datagrams, and also its stream if datagrams do not arrive, for
+//! example because a firewall allows TCP only.
 //!
 //! Each side only knows what arrives. So a packet over a stream says whether the receiver's
 //! datagrams arrive at the sender; if they do not, the receiver also sends over the stream.
@@ -11,10 +11,10 @@ use super::{Event, Membership, Output};
 use crate::member::{Member, MemberId};
 use crate::message::Message;
 
-/// How long datagrams must have failed before it is reported to operators, so that a short loss is
-/// not.
+/// Time for which datagrams must have failed before it is reported to operators; a short loss is
+/// not reported.
 const REPORT_AFTER: Duration = Duration::from_secs(3);
-/// How long a member's statement that datagrams do not arrive counts.
+/// Time for which a member's report that datagrams do not arrive is valid.
 const SAID_MAX: Duration = Duration::from_secs(30);
 
 /// The state of datagrams between this member and another.

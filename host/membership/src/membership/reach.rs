@@ -1,4 +1,4 @@
-//! What calls to a member's addresses say about the member.
+//! Conclusions about a member from calls to its addresses.
 
 use super::Reach;
 
@@ -7,7 +7,7 @@ use super::Reach;
 pub enum AtAddress {
     /// The member.
     Member,
-    /// Nothing: the host exists and refused the connection.
+    /// No process: the host refused the connection.
     Refused,
     /// Another process: a member with another id, a member of another cluster, or another program.
     OtherProcess,

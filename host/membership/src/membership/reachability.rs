@@ -21,23 +21,22 @@ use super::{ClusterState, Event, Membership, Output, Phase, Reach, RequestKind};
 use crate::member::{Member, MemberId};
 use crate::message::{JoinRefusal, Message};
 
-/// How long calls to a member must fail before it is removed.
+/// Time for which calls to a member must fail before it is removed.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(15);
 /// Time between two calls.
 const CALL_PERIOD: Duration = Duration::from_secs(2);
-/// How long two members must have been unable to connect to each other before one of them is
+/// Time for which two members must have been unable to connect to each other before one of them is
 /// removed. Longer than the removal of a member that no other can reach takes.
 const PARTITIONED_FOR: Duration = Duration::from_secs(25);
 /// Shortest time between the loss of a member and such a removal.
 const PAIR_REMOVAL_PERIOD: Duration = Duration::from_secs(10);
-/// How long a report that one member cannot reach another counts: several times the interval of
-/// reports.
+/// Time for which a report that one member cannot reach another is valid: several report intervals.
 const REPORT_LASTS: Duration = Duration::from_secs(10);
-/// Pairs of members that are remembered, at most.
+/// Maximum number of pairs of members that are remembered.
 const PAIRS_MAX: usize = 1_024;
-/// Other members that must have failed to reach a member, if there are as many.
+/// Number of other members that must have failed to reach a member, if there are enough.
 const OPINIONS: usize = 2;
-/// How long an opinion may take before another member is asked.
+/// Time limit of an opinion, after which another member is asked.
 const OPINION_WAIT: Duration = Duration::from_millis(1_500);
 
 /// A member that does not answer calls.
@@ -100,7 +99,7 @@ impl Membership {
         let Phase::Joined(cluster) = &self.phase else { return };
         let decider = self.decider(cluster, id).clone();
         let me = self.me.id;
-        // One of the two oldest members decides, whichever of the two is to be removed, and counts
+        // One of the two oldest members decides, even if it is itself one of the pair, and counts
         // all pairs.
         let deciders = self.living(cluster).take(2).filter(|m| m.id != me);
         let deciders: Vec<Member> = deciders.cloned().collect();

@@ -9,16 +9,16 @@ use crate::member::{Member, MemberId};
 use crate::message::{DEPARTURES_MAX, Message};
 use crate::view::{Departure, ViewStamp};
 
-/// How long a member waits for a step that may still be in transit before it requests it.
+/// Time that a member waits for a step that may still be in transit before it requests it.
 const CATCHUP_DELAY: Duration = Duration::from_millis(30);
-/// Lost members that are remembered, at most.
+/// Maximum number of lost members that are remembered.
 const LOST_MAX: usize = 1_024;
-/// Lost members that are called at a time.
+/// Maximum number of lost members that are called concurrently.
 const RECALLS_MAX: usize = 16;
-/// A lost member whose address was found to be refused, or used by another process, this often will
-/// not come back.
+/// Number of times that a lost member's address was found to refuse connections, or to be used by
+/// another process, after which the member is given up.
 const GONE_MAX: u32 = 2;
-/// After this many calls, only every tenth is made.
+/// Number of calls after which only every tenth one is made.
 const FREQUENT_CALLS_MAX: u32 = 300;
 
 /// A newer view exists: requests it unless it arrives by itself.
@@ -58,7 +58,7 @@ impl Membership {
         (!self.departures.is_empty()).then(|| Message::Departures(departures()))
     }
 
-    /// Records how members departed that are gone, or will be missing in the next view.
+    /// Records the departures of members that are missing in the view, or will be in the next one.
     pub(super) fn note_departures(
         &mut self,
         departures: impl IntoIterator<Item = (MemberId, Departure)>,
@@ -94,26 +94,26 @@ impl Membership {
         }
         // The member that has the view; if it is not known here, the acting coordinator.
         let Catchup { from, .. } = *catchup;
-        let whom =
+        let source =
             cluster.view.get(from).or_else(|| cluster.lost.get(&from).map(|lost| &lost.member));
-        let whom = whom.unwrap_or_else(|| cluster.view.coordinator()).clone();
+        let source = source.unwrap_or_else(|| cluster.view.coordinator()).clone();
         cluster.catchup = None;
         let have = Some(cluster.view.stamp());
-        if whom.id != self.me.id && self.may_request(now, RequestKind::Pull, whom.id) {
-            self.send(whom, Message::Pull { have });
+        if source.id != self.me.id && self.may_request(now, RequestKind::Pull, source.id) {
+            self.send(source, Message::Pull { have });
         }
     }
 
     /// Sends the steps from the view that the other has, or the complete view.
     pub(super) fn answer_pull(&mut self, to: &Member, have: Option<ViewStamp>) {
         let Phase::Joined(cluster) = &self.phase else { return };
-        let mine = cluster.view.stamp();
+        let own_stamp = cluster.view.stamp();
         let start = cluster.history.iter().position(|step| Some(step.base) == have);
         // The other side may be waiting for any reply, so it gets one even if it has the same view.
         let steps = start.map(|start| cluster.history.range(start..));
         let whole = steps
             .clone()
-            .is_none_or(|mut steps| !steps.next_back().is_some_and(|last| last.id == mine.id));
+            .is_none_or(|mut steps| !steps.next_back().is_some_and(|last| last.id == own_stamp.id));
         let message = if whole {
             self.shown(cluster.view.clone())
         } else {

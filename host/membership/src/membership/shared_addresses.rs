@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::{ClusterState, Event, Membership, Phase};
 use crate::view::View;
 
-/// How long several members must have advertised an address before that is reported: longer than
-/// the failure detector takes to find out that one of them is dead.
+/// Time for which several members must have advertised an address before that is reported: longer
+/// than the failure detector takes to declare one of them dead.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
 
 /// An address that several members advertise.

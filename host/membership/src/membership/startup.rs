@@ -15,17 +15,17 @@ use crate::member::{Member, MemberId};
 use crate::message::{Message, Summary};
 use crate::view::View;
 
-/// Members that may wait for a member that starts, and bytes of their terms, at most. Others ask
-/// again.
+/// Maximum number of members that may wait for a starting member, and maximum size of their terms,
+/// in bytes. Others ask again.
 const WAITING_MAX: usize = 4_096;
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// When other members are known to be starting, how long the oldest waits for a cluster to answer
-/// before it founds one.
+/// If other members are known to be starting, the time that the oldest waits for a cluster to
+/// answer before it founds one.
 const LAST_CALL: Duration = Duration::from_millis(150);
-/// Requests to the members of a cluster before a member founds its own.
+/// Number of requests to the members of a cluster before a member founds its own.
 const ASKS_MAX: u32 = 12;
 
-/// Other clusters that are remembered, and likewise clusters with other terms, at most.
+/// Maximum number of other clusters that are remembered, and of clusters with other terms.
 const OTHERS_MAX: usize = 16;
 
 /// The state of a member without a cluster.

@@ -294,7 +294,7 @@ fn members_that_leave_together_are_not_reported_as_lost() {
             let (gone, left): (Vec<_>, Vec<_>) =
                 leaving.into_iter().partition(|node| world.nodes[*node].left);
             leaving = left;
-            // What was sent before the end of a process arrives before its streams break.
+            // Packets that were sent before a process ended arrive before its streams break.
             world.run(Duration::from_millis(5));
             for node in gone {
                 world.break_streams(node);
@@ -621,7 +621,7 @@ fn a_member_whose_datagrams_do_not_arrive_stays_through_its_streams() {
     }
 }
 
-/// How often the view of a member has changed.
+/// Number of times that the view of a member has changed.
 fn changes(world: &World, node: Node) -> usize {
     world.nodes[node].views.len()
 }
@@ -971,7 +971,8 @@ fn a_member_with_other_terms_is_refused_and_one_with_open_terms_adopts_them() {
         world.run(SECOND * 10);
         assert!(world.nodes[another].core.view().is_none(), "SEED={seed}");
         assert!(world.differ.contains(&(open, another, [1_021, 271])), "SEED={seed}");
-        // It was not refused often in the next hour, and founds a cluster once the others are gone.
+        // It was refused at most a few times in the next hour, and founds a cluster once the others
+        // have left.
         world.run(SECOND * 3_600);
         let refused = world.refused.iter().filter(|(who, _)| *who == another).count();
         assert!((1..=80).contains(&refused), "SEED={seed}: refused {refused} times in an hour");

@@ -16,9 +16,9 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use crate::network::{Network, Node};
 
-/// How long the driver waits for a connection.
+/// Time that the driver waits for a connection.
 const CALL_WAIT: Duration = Duration::from_millis(400);
-/// How long it waits when the question is whether there is any route.
+/// Time that it waits to determine whether there is any route.
 const PATIENT_WAIT: Duration = Duration::from_secs(3);
 /// Interval at which a mode looks for members again; it finds the same ones.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -109,7 +109,7 @@ fn terms(set_to: Option<u16>, more: Vec<Term>) -> Terms {
     Terms::new(vec![Scope { name: Terms::GENERAL.into(), terms }])
 }
 
-/// What a member is started with. The defaults are those of most scenarios.
+/// The configuration of a member. The defaults are those of most scenarios.
 #[derive(Default)]
 pub(crate) struct Setup {
     /// Its name; by default `n` and its number.
@@ -472,7 +472,7 @@ impl World {
         }
         if let Some(until) = process.paused_until {
             if self.now < until {
-                // What is sent to a paused process waits in its socket buffers.
+                // Input to a paused process waits in its socket buffers.
                 if !matches!(event, SimEvent::Wake(_)) && process.held.len() < 500 {
                     process.held.push(event);
                 }
@@ -555,7 +555,7 @@ impl World {
         reach
     }
 
-    /// What a call finds at the address of a member that can be reached.
+    /// The result of a call to the address of a member that can be reached.
     fn at_address_of(&self, node: Node) -> AtAddress {
         let process = &self.nodes[node];
         if process.alive && !process.left {

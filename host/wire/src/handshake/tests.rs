@@ -537,7 +537,7 @@ fn recorded_opening() -> Vec<u8> {
     with_header(offer, &message[..bytes])
 }
 
-/// What an initiator sends that does not know the keys.
+/// The opening of an initiator that does not have the keys.
 #[test]
 fn fuzz_handshake_opening() {
     let [min, max] = [PROTOCOL_VERSIONS.min, PROTOCOL_VERSIONS.max];

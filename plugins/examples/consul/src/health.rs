@@ -51,7 +51,7 @@ impl Instance {
         own.unwrap_or(&self.node.address)
     }
 
-    /// Whether the host can call it: not where the address is a name, or the port is none.
+    /// Whether the host can call it: its address is an IP literal, and its port is valid.
     pub(crate) fn is_usable(&self) -> bool {
         self.address().parse::<IpAddr>().is_ok() && self.port() != Some(0)
     }

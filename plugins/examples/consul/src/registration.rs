@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::settings::Settings;
 use crate::status;
 
-/// How often the check is renewed, in milliseconds: a third of its TTL.
+/// Interval at which the check is renewed, in milliseconds: a third of its TTL.
 const RENEW_MS: u32 = 10_000;
 const CHECK_TTL: &str = "30s";
 /// The shortest time that Consul accepts.

@@ -8,8 +8,8 @@ use convoke_mode_sdk::{ModeConfig, Problem};
 /// The known settings; any other is rejected.
 const NAMES: [&str; 8] = ["service", "passing", "dc", "tag", "near", "token", "wait-s", "register"];
 
-/// How long Consul holds a request while nothing changes, in seconds: the default, and the
-/// limit. With Consul's jitter and the network delay it stays below the 10 s that a call may
+/// Time for which Consul holds a request while nothing changes, in seconds: the default and the
+/// maximum. With Consul's jitter and the network delay it stays below the 10 s that a call may
 /// take.
 const WAIT_S: u64 = 5;
 const WAIT_S_MAX: u64 = 7;

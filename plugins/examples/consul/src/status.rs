@@ -5,9 +5,9 @@ use convoke_mode_sdk::http::Error;
 
 /// Classifies an error. `right` is the permission that the token needs, in Consul's syntax.
 ///
-/// What can be fixed only in the configuration is `Misconfigured`, and the host stops calling.
-/// What can be fixed at Consul, or in front of it, is `Temporary`: the member waits, and needs
-/// no restart.
+/// Errors that require a change of the configuration are `Misconfigured`, and the host stops
+/// calling. Errors that are corrected at Consul, or in front of it, are `Temporary`: the member
+/// waits, and needs no restart.
 pub(crate) fn problem(error: Error, right: &str) -> Problem {
     match error {
         Error::Status(400, text) => Problem::Misconfigured(text),

@@ -14,7 +14,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// The wait after a change, since several often follow each other.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// How much longer than `wait` a request may take: Consul adds up to a sixteenth, so that not
+/// Time added to `wait` for the timeout of a request: Consul adds up to a sixteenth, so that not
 /// all requests end at the same time.
 const MARGIN: Duration = Duration::from_secs(2);
 
@@ -27,7 +27,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// With a `wait` of zero nothing is held, and Consul is polled every second.
+    /// If `wait` is zero, requests are not held, and Consul is polled every second.
     pub(crate) fn new(wait: Duration) -> Self {
         Self { wait, index: 0 }
     }
@@ -43,8 +43,8 @@ impl Watch {
             .query("wait", &format!("{}s", self.wait.as_secs()))
     }
 
-    /// Records the index of a response, and how long it took; returns the interval until the
-    /// next request.
+    /// Records the index of a response and its duration; returns the interval until the next
+    /// request.
     pub(crate) fn take(&mut self, index: Option<&str>, elapsed: Duration) -> Duration {
         if self.wait.is_zero() {
             return POLL;

@@ -1,12 +1,11 @@
 //! `bench cluster`: how long members take to join, to detect failures and to rejoin, and their
 //! memory.
 //!
-//! The figures of others are from their documentation, source and users'
-//! reports: Payara Micro's start of about 8 s; Hazelcast's join waits of 2 s
-//! (multicast) to 7 s (multicast and a pre-join wait of 5 s); one report of 40
-//! members that took 10 minutes; a killed member noticed by its broken
-//! connections after 5 s, or by heartbeats after 60 s; a lost host by heartbeats
-//! after 60 s; the first search for a split after 300 s.
+//! The figures of other products are from their documentation, source and users' reports: Payara
+//! Micro's start of about 8 s; Hazelcast's join delays of 2 s (multicast) to 7 s (multicast and a
+//! pre-join wait of 5 s); one report of 40 members that took 10 minutes; detection of a killed
+//! member after 5 s through its broken connections, or after 60 s through heartbeats; detection of
+//! a lost host after 60 s through heartbeats; the first search for a split after 300 s.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,19 +16,19 @@ use crate::measure::{WAIT_MAX, ms, shown};
 use crate::sandbox;
 use crate::table::{Row, Table, Unit};
 
-/// Runs of short measurements, well below a second.
+/// Repetitions of measurements well below a second.
 const SHORT_RUNS: usize = 10;
 
-/// Runs of measurements that take seconds.
+/// Repetitions of measurements that take seconds.
 const LONG_RUNS: usize = 5;
 
-/// Members of the large start.
+/// Number of members that start concurrently.
 const MANY: usize = 40;
 
-/// How long members idle before their memory is read.
+/// Idle time before the memory of members is read.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Until a whole /16 was probed.
+/// Time limit for probing a whole /16.
 const PROBE_MAX: Duration = Duration::from_secs(120);
 
 pub(crate) fn run() {
@@ -46,7 +45,7 @@ pub(crate) fn run() {
     probe(&mut table);
     silence(&mut table);
     sandbox::measure(&mut table);
-    table.sum_up();
+    table.print_summary();
 }
 
 fn mib(kib: u64) -> f64 {
@@ -70,7 +69,7 @@ fn first_with_a_list() -> Row {
         what: "exec -> ready, tcpip list, no other member",
         unit: Unit::Milliseconds,
         runs: runs.collect(),
-        reach: Some(100.0),
+        target: Some(100.0),
         others: "Payara Micro about 8 s; Hazelcast alone 2 to 7 s",
     }
 }
@@ -85,7 +84,7 @@ fn first_by_multicast() -> Row {
         what: "exec -> ready, multicast, no other member",
         unit: Unit::Milliseconds,
         runs: runs.collect(),
-        reach: Some(400.0),
+        target: Some(400.0),
         others: "Payara Micro about 8 s; Hazelcast alone 2 to 7 s",
     }
 }
@@ -103,7 +102,7 @@ fn second() -> Row {
         what: "second member exec -> both show it, multicast",
         unit: Unit::Milliseconds,
         runs: runs.collect(),
-        reach: Some(300.0),
+        target: Some(300.0),
         others: "Hazelcast 2 to 7 s",
     }
 }
@@ -120,7 +119,7 @@ fn many() -> Row {
         what: "40 members at once -> all show all 40",
         unit: Unit::Milliseconds,
         runs: runs.collect(),
-        reach: Some(5_000.0),
+        target: Some(5_000.0),
         others: "one report of Hazelcast: 10 min",
     }
 }
@@ -139,7 +138,7 @@ fn killed(what: &'static str, index: usize) -> Row {
         what,
         unit: Unit::Milliseconds,
         runs: runs.collect(),
-        reach: Some(1_000.0),
+        target: Some(1_000.0),
         others: "Hazelcast 5 s, or 60 s by heartbeats",
     }
 }
@@ -162,7 +161,7 @@ fn lost_host(table: &mut Table) {
         let members = start_on_all(&cluster, &lab);
         let marks: Vec<usize> =
             members.iter().map(|member| member.record(|record| record.views.len())).collect();
-        // Each in turn: the coordinator and the youngest as well.
+        // Each member in turn, including the coordinator and the youngest one.
         let lost = run % members.len();
         let pulled = Instant::now();
         lab.unplug(lost);
@@ -188,14 +187,14 @@ fn lost_host(table: &mut Table) {
         what: "host lost without a word -> gone, 5 hosts",
         unit: Unit::Milliseconds,
         runs: gone,
-        reach: Some(3_000.0),
+        target: Some(3_000.0),
         others: "Hazelcast 60 s",
     });
     table.add(Row {
         what: "  healthy members accused meanwhile",
         unit: Unit::Count,
         runs: accused,
-        reach: Some(0.0),
+        target: Some(0.0),
         others: "",
     });
 }
@@ -220,14 +219,14 @@ fn split(table: &mut Table) {
         what: "split in halves -> each half shows itself",
         unit: Unit::Milliseconds,
         runs: noticed,
-        reach: None,
+        target: None,
         others: "Hazelcast 60 s",
     });
     table.add(Row {
         what: "split healed -> one view again, 4 hosts",
         unit: Unit::Milliseconds,
         runs: healed,
-        reach: Some(5_000.0),
+        target: Some(5_000.0),
         others: "Hazelcast 300 s to the first search",
     });
 }
@@ -241,7 +240,7 @@ fn idle(table: &mut Table) {
         what: "resident memory, idle, three members, 10 s",
         unit: Unit::Mebibytes,
         runs: members.iter().map(|member| mib(member.resident_kib().0)).collect(),
-        reach: Some(30.0),
+        target: Some(30.0),
         others: "Payara Micro: hundreds of MB",
     });
     let used = members.iter().zip(before).map(|(member, before)| member.cpu_time() - before);
@@ -249,7 +248,7 @@ fn idle(table: &mut Table) {
         what: "  of one core, meanwhile",
         unit: Unit::Percent,
         runs: used.map(|used| 100.0 * used.as_secs_f64() / IDLE.as_secs_f64()).collect(),
-        reach: None,
+        target: None,
         others: "",
     });
 }
@@ -268,7 +267,7 @@ fn silence(table: &mut Table) {
         what: "/22: 1,024 hosts that never answer -> ready",
         unit: Unit::Milliseconds,
         runs,
-        reach: None,
+        target: None,
         others: "Hazelcast: 256 at most, 5 s for each round",
     });
 }
@@ -287,14 +286,14 @@ fn probe(table: &mut Table) {
         what: "/16 on one port: all 65,536 places probed",
         unit: Unit::Milliseconds,
         runs: took,
-        reach: None,
+        target: None,
         others: "Hazelcast: ranges of the last octet only, at most 256",
     });
     table.add(Row {
         what: "  peak resident memory meanwhile",
         unit: Unit::Mebibytes,
         runs: memory,
-        reach: None,
+        target: None,
         others: "",
     });
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use convoke_tests::binary;
 
-/// Prints the facts that are needed to judge the figures.
+/// Prints the properties of the machine that are needed to interpret the figures.
 pub(crate) fn print() {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");

@@ -1,5 +1,5 @@
-//! `bench NAME`: speed and size, measured on real processes and printed with figures to compare
-//! with. Figures are never asserted: limits are for tests.
+//! `bench NAME`: speed and size, measured on real processes and printed with reference figures.
+//! Figures are never asserted: that is for tests with limits.
 
 mod cluster;
 mod data;

@@ -1,11 +1,11 @@
-//! `bench modes`: how long a second member takes to join through each mode, and how long it takes
-//! from a change of a source to a join.
+//! `bench modes`: the time until a second member has joined through each mode, and the time from a
+//! change of a source to a join.
 //!
-//! The figures of others are from their documentation, source and users'
-//! reports: Hazelcast waits 2 s (multicast) to 7 s (multicast and a pre-join
-//! wait of 5 s), Payara sets that wait to 1 s, for a list, DNS and Kubernetes as
-//! well; a join to a domain server took about 10 s before it was fixed. Once a
-//! member has founded a cluster, others search for a split after 300 s.
+//! The figures of other products are from their documentation, source and users' reports: Hazelcast
+//! waits 2 s (multicast) to 7 s (multicast and a pre-join wait of 5 s); Payara sets that wait to 1
+//! s, also for lists, DNS and Kubernetes; a join to a domain server took about 10 s in a version
+//! that has been fixed since. Once a member has founded a cluster, others search for a split after
+//! 300 s.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -15,17 +15,17 @@ use convoke_tests::{ApiServer, Cluster, DnsServer, Launch, Member};
 use crate::measure::{WAIT_MAX, ms, shown};
 use crate::table::{Row, Table, Unit};
 
-/// Runs of each figure.
+/// Repetitions of each measurement.
 const RUNS: usize = 10;
 
-/// Runs of measurements that take a second or two.
+/// Repetitions of measurements that take a second or two.
 const LONG_RUNS: usize = 5;
 
-/// Target for a second member, in milliseconds.
+/// Target for the join of a second member, in milliseconds.
 const JOIN_MS: f64 = 300.0;
 
-/// Target for a change of a source, in milliseconds.
-const NEWS_MS: f64 = 2_000.0;
+/// Target for the time from a change of a source to the join, in milliseconds.
+const UPDATE_MS: f64 = 2_000.0;
 
 const HAZELCAST: &str = "Hazelcast 2 to 7 s";
 
@@ -41,10 +41,10 @@ pub(crate) fn run() {
     table.add(record_joined());
     table.add(pod_joined());
     table.add(domain_back());
-    table.sum_up();
+    table.print_summary();
 }
 
-/// From the second member's start until both log a view of two.
+/// The time from the second member's start until both log a view of two members.
 fn joined(what: &'static str, mode: impl Fn(&Cluster) -> String) -> Row {
     let runs = (0..RUNS).map(|_| {
         let cluster = Cluster::exclusive();
@@ -55,7 +55,7 @@ fn joined(what: &'static str, mode: impl Fn(&Cluster) -> String) -> Row {
 }
 
 fn join_row(what: &'static str, runs: Vec<f64>) -> Row {
-    Row { what, unit: Unit::Milliseconds, runs, reach: Some(JOIN_MS), others: HAZELCAST }
+    Row { what, unit: Unit::Milliseconds, runs, target: Some(JOIN_MS), others: HAZELCAST }
 }
 
 fn second(cluster: &Cluster, first: &Member, launch: Launch<'_>) -> f64 {
@@ -126,10 +126,10 @@ fn kubernetes_joined() -> Row {
     join_row("second member by kubernetes", runs.collect())
 }
 
-/// From the change until the member that is notified logs a view of two.
+/// The time from a change of the source until the notified member logs a view of two members.
 fn news(what: &'static str, runs: Vec<f64>) -> Row {
     let others = "Hazelcast 300 s to the first search";
-    Row { what, unit: Unit::Milliseconds, runs, reach: Some(NEWS_MS), others }
+    Row { what, unit: Unit::Milliseconds, runs, target: Some(UPDATE_MS), others }
 }
 
 fn record_joined() -> Row {
@@ -191,7 +191,7 @@ fn domain_back() -> Row {
         what: "domain server back -> with its 3 instances",
         unit: Unit::Milliseconds,
         runs: runs.collect(),
-        reach: Some(NEWS_MS),
+        target: Some(UPDATE_MS),
         others: "Hazelcast 300 s to the first search",
     }
 }

@@ -1,5 +1,5 @@
-//! `bench plugins`: the cost of a mode in an endless loop for its cluster, and the resources of the
-//! examples in each language.
+//! `bench plugins`: the effect of a mode in an endless loop on its cluster, and the resources that
+//! the examples in each language use.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ use convoke_tests::{Cluster, Member, binary};
 use crate::measure::{WAIT_MAX, ms};
 use crate::table::{Row, Table, Unit};
 
-/// Times that a looping mode is stopped.
+/// Repetitions of stopping a looping mode.
 const STOPS: usize = 5;
 /// Members of the cluster whose heartbeats are timed.
 const MEMBERS: usize = 3;
-/// Looping modes of one of them, so that one is always running.
+/// Looping modes of one member; enough that one is always running.
 const LOOPING: usize = 8;
-/// How long heartbeats are timed, each time.
+/// Duration of each measurement of heartbeats.
 const HEARTBEATS: Duration = Duration::from_secs(40);
-/// Times that an example is compiled, and again loaded from the cache.
+/// Number of times that an example is compiled, and loaded from the cache.
 const LOADS: usize = 5;
 /// Calls of the small mode.
 const CALLS: u32 = 20_000;
@@ -106,10 +106,10 @@ pub(crate) fn run() {
         }
         example_costs(&runtime, &mut table, example, &component);
     }
-    table.sum_up();
+    table.print_summary();
 }
 
-/// From the start of an endless lookup until it is stopped.
+/// The time from the start of a lookup with an endless loop until it is stopped.
 fn stopping(runtime: &tokio::runtime::Runtime, table: &mut Table) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("looping.wasm");
@@ -131,12 +131,12 @@ fn stopping(runtime: &tokio::runtime::Runtime, table: &mut Table) {
         what: "an endless lookup, until it is stopped",
         unit: Unit::Milliseconds,
         runs,
-        reach: Some(1_000.0),
+        target: Some(1_000.0),
         others: "Zed: never",
     });
 }
 
-/// Heartbeats of an idle cluster, and of one in which a member has looping modes.
+/// Heartbeat latency of an idle cluster, and of one in which a member has looping modes.
 fn heartbeats(table: &mut Table) {
     let idle = p99_us(0);
     let looping = p99_us(LOOPING);
@@ -144,15 +144,15 @@ fn heartbeats(table: &mut Table) {
         what: "heartbeat round trip, p99, at rest",
         unit: Unit::Microseconds,
         runs: vec![idle],
-        reach: None,
+        target: None,
         others: "",
     });
     table.add(Row {
         what: "  the same while modes of one member loop",
         unit: Unit::Microseconds,
         runs: vec![looping],
-        reach: Some(2.0 * idle),
-        others: "reach: twice of that at rest, in this run",
+        target: Some(2.0 * idle),
+        others: "target: twice of that at rest, in this run",
     });
 }
 
@@ -185,7 +185,7 @@ fn p99_us(looping: usize) -> f64 {
     quantile_us(&bounds, &counts, 0.99)
 }
 
-/// Upper bounds in microseconds, and the number of round trips up to each.
+/// Histogram of round trips: upper bounds in microseconds, and cumulative counts.
 fn buckets(member: &Member) -> (Vec<f64>, Vec<u64>) {
     let answer = member.get("/metrics").expect("metrics");
     let lines = answer.body.lines().filter_map(|line| {
@@ -197,7 +197,7 @@ fn buckets(member: &Member) -> (Vec<f64>, Vec<u64>) {
     lines.unzip()
 }
 
-/// From cumulative counts, by a line within the bucket, as Prometheus does.
+/// A quantile of cumulative counts, interpolated linearly within the bucket, as in Prometheus.
 fn quantile_us(bounds: &[f64], counts: &[u64], part: f64) -> f64 {
     let total = counts.last().copied().unwrap_or_default();
     let rank = total as f64 * part;
@@ -216,7 +216,7 @@ fn quantile_us(bounds: &[f64], counts: &[u64], part: f64) -> f64 {
     lower
 }
 
-/// Calls of a small mode, one after the other.
+/// The duration of calls of a small mode.
 fn small_calls(runtime: &tokio::runtime::Runtime, table: &mut Table) {
     let spec = spec("tcpip", binary::mode("tcpip"), "10.0.0.1:6900", &[], Grants::default());
     let rate = runtime.block_on(async {
@@ -233,7 +233,7 @@ fn small_calls(runtime: &tokio::runtime::Runtime, table: &mut Table) {
         what: "lookups a second of a small mode, one after the other",
         unit: Unit::Count,
         runs: vec![rate],
-        reach: None,
+        target: None,
         others: "",
     });
 }
@@ -280,7 +280,7 @@ fn example_costs(
         (example.cached, Unit::Milliseconds, cached),
         (example.memory, Unit::Mebibytes, memory),
     ] {
-        table.add(Row { what, unit, runs, reach: None, others: "" });
+        table.add(Row { what, unit, runs, target: None, others: "" });
     }
     println!("  a component of {size_kib} KiB");
 }
@@ -334,7 +334,7 @@ async fn open(host: &DiscoveryHost, loaded: &LoadedMode) -> Instance {
     host.open(loaded, &local).await.expect("the mode is configured")
 }
 
-/// Of this process.
+/// Resident memory of this process, in MiB.
 fn resident_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

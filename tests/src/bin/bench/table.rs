@@ -1,4 +1,4 @@
-//! A table of figures: measured, wanted, and those of others.
+//! A table of figures: measured values, targets, and the values of other products.
 
 /// The unit of a row.
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +29,9 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
     pub(crate) unit: Unit,
     pub(crate) runs: Vec<f64>,
-    /// The target of the project, an upper limit.
-    pub(crate) reach: Option<f64>,
-    /// The figures of others.
+    /// The target, an upper limit.
+    pub(crate) target: Option<f64>,
+    /// The figures of other products.
     pub(crate) others: &'static str,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new() -> Self {
-        print_cells(["what", "runs", "min", "median", "max", "reach", "", "others"]);
+        print_cells(["what", "runs", "min", "median", "max", "target", "", "others"]);
         println!("{}", "-".repeat(130));
         Self::default()
     }
@@ -56,28 +56,28 @@ impl Table {
         };
         let (below, above) = ((row.runs.len() - 1) / 2, row.runs.len() / 2);
         let median = f64::midpoint(row.runs[below], row.runs[above]);
-        let verdict = match row.reach {
+        let verdict = match row.target {
             None => "",
-            Some(reach) if max <= reach => "kept",
-            Some(reach) if median <= reach => "kept by half",
+            Some(target) if max <= target => "kept",
+            Some(target) if median <= target => "kept by half",
             Some(_) => "MISSED",
         };
-        if let Some(reach) = row.reach {
-            self.kept.push((row.what, median <= reach));
+        if let Some(target) = row.target {
+            self.kept.push((row.what, median <= target));
         }
         let show = |value| row.unit.show(value);
-        let reach = row.reach.map(show).unwrap_or_default();
+        let target = row.target.map(show).unwrap_or_default();
         let runs = row.runs.len().to_string();
         let [min, median, max] = [min, median, max].map(show);
-        print_cells([row.what, &runs, &min, &median, &max, &reach, verdict, row.others]);
+        print_cells([row.what, &runs, &min, &median, &max, &target, verdict, row.others]);
     }
 
     /// Prints how many figures meet their target.
-    pub(crate) fn sum_up(&self) {
+    pub(crate) fn print_summary(&self) {
         let missed: Vec<&str> =
             self.kept.iter().filter(|(_, kept)| !kept).map(|(what, _)| *what).collect();
         let (kept, all) = (self.kept.len() - missed.len(), self.kept.len());
-        println!("\n{kept} of {all} reach figures are kept by the median");
+        println!("\n{kept} of {all} target figures are kept by the median");
         for what in missed {
             println!("missed: {what}");
         }
@@ -85,8 +85,8 @@ impl Table {
 }
 
 fn print_cells(cells: [&str; 8]) {
-    let [what, runs, min, median, max, reach, verdict, others] = cells;
+    let [what, runs, min, median, max, target, verdict, others] = cells;
     println!(
-        "{what:<44} {runs:>4} {min:>9} {median:>9} {max:>9} {reach:>9} {verdict:<12}  {others}"
+        "{what:<44} {runs:>4} {min:>9} {median:>9} {max:>9} {target:>9} {verdict:<12}  {others}"
     );
 }

@@ -29,13 +29,13 @@ const MINUTES: f64 = 10.0;
 const MINUTES_MAX: f64 = 7.0 * 24.0 * 60.0;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [option, file] = &words[..]
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [option, file] = &args[..]
         && option == "--check"
     {
         return end(check_file(file.as_ref()));
     }
-    let options = match read(&words) {
+    let options = match read(&args) {
         Ok(options) => options,
         Err(why) => {
             eprintln!("chaos: {why}\n{USAGE}");
@@ -58,7 +58,7 @@ fn end(result: Result<bool, String>) -> ExitCode {
     }
 }
 
-fn read(words: &[String]) -> Result<Options, String> {
+fn read(args: &[String]) -> Result<Options, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut options = Options {
         duration: Duration::from_secs_f64(MINUTES * 60.0),
@@ -71,10 +71,10 @@ fn read(words: &[String]) -> Result<Options, String> {
         keeps: false,
     };
     let mut places = 0;
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("{word} takes a value"));
-        match word.as_str() {
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(format!("{arg} needs a value"));
+        match arg.as_str() {
             "--keep" => options.keeps = true,
             "--backups" => {
                 let backups = value()?;
@@ -86,7 +86,7 @@ fn read(words: &[String]) -> Result<Options, String> {
                 options.profile = Some(match value()?.as_str() {
                     "strong" => Profile::Strong,
                     "split" => Profile::Split,
-                    other => return Err(format!("no profile {other:?}")),
+                    other => return Err(format!("unknown profile {other:?}")),
                 });
             }
             number if places == 0 => {
@@ -101,13 +101,13 @@ fn read(words: &[String]) -> Result<Options, String> {
                 options.seed = number.parse().map_err(|_| format!("no seed: {number:?}"))?;
                 places = 2;
             }
-            other => return Err(format!("one word too many: {other:?}")),
+            other => return Err(format!("unexpected argument {other:?}")),
         }
     }
     Ok(options)
 }
 
-/// `chaos` in the target folder of this program.
+/// The folder `chaos` in the target folder that contains this program.
 fn folder() -> PathBuf {
     let this = std::env::current_exe().unwrap_or_default();
     let target = this.ancestors().nth(2).map(PathBuf::from);
@@ -130,7 +130,7 @@ fn end_on_signals(stop: &Stop) {
                 if count > 0 {
                     std::process::exit(130);
                 }
-                eprintln!("chaos: ending; once more ends it at once");
+                eprintln!("chaos: stopping; repeat the signal to exit immediately");
                 stop.request();
             }
         });

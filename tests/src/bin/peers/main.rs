@@ -1,5 +1,5 @@
-//! `peers hazelcast`: compares what was recorded with what Convoke makes of the same files, and
-//! writes the page. Exits with 1 when a difference has no reason.
+//! `peers hazelcast`: compares the values recorded from Hazelcast with those that Convoke reads
+//! from the same files, and writes the page. Exits with 1 if a difference has no documented reason.
 
 use std::fs;
 use std::process::ExitCode;
@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use convoke_tests::peers::hazelcast;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if words != ["hazelcast"] {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args != ["hazelcast"] {
         eprintln!("usage: peers hazelcast");
         return ExitCode::from(2);
     }

@@ -1,4 +1,4 @@
-//! Counters: bounds of each answer by the increments requested before.
+//! Counters: each answer is bounded by the number of increments requested before.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::chaos::history::{Action, Answer, Operation, Outcome};
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    /// With its answer, if that was seen.
+    /// An increment, with its answer if that was received.
     Increment(Option<i64>),
     Read(i64),
 }
@@ -51,7 +51,7 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         Verdict::Linearizable => {}
         Verdict::Undecided => findings.is_undecided = true,
         Verdict::Violated(at) => {
-            // Those that it overlaps, and it.
+            // The violation consists of this operation and those that it overlaps.
             let failed = &case.history.operations[indices[at]];
             let shown = case.operations().filter(|(_, operation)| {
                 operation.ret >= failed.call && operation.call <= failed.ret
@@ -67,7 +67,7 @@ fn is_refused(operation: &Operation) -> bool {
     matches!(operation.outcome, Outcome::Refused(_))
 }
 
-/// The number in the answer of an operation; a missing counter is zero.
+/// The number that an answer returned; a missing counter is zero.
 fn shown(operation: &Operation) -> Option<i64> {
     match operation.answer()? {
         Answer::Integer(number) => Some(*number),
@@ -77,8 +77,9 @@ fn shown(operation: &Operation) -> Option<i64> {
     }
 }
 
-/// An answer counts at least all increments acknowledged before it began, at most all that had
-/// begun before it ended, and is above the answers that ended before it began.
+/// Checks three bounds of each answer: at least the number of increments acknowledged before the
+/// operation began, at most the number begun before it ended, and greater than all answers that
+/// ended before it began.
 fn bounds(case: &Case<'_>, findings: &mut Findings) {
     let mut answered: HashMap<i64, usize> = HashMap::new();
     let (mut ends, mut calls) = (Vec::new(), Vec::new());
@@ -106,7 +107,7 @@ fn bounds(case: &Case<'_>, findings: &mut Findings) {
     ends.sort_unstable();
     calls.sort_unstable();
     shows.sort_unstable();
-    // The largest number among those that ended first, and who has it.
+    // For each end, the largest number returned until then, and its operation.
     let mut largest: Vec<(i64, usize)> = Vec::with_capacity(shows.len());
     for &(_, number, index) in &shows {
         let best = largest.last().copied().unwrap_or((i64::MIN, index));
@@ -126,14 +127,14 @@ fn bounds(case: &Case<'_>, findings: &mut Findings) {
             findings.violations.push(case.violation("acknowledged increment lost", text, lost));
         } else if number > most {
             let text = format!("{number}, though only {most} increments had begun");
-            findings.violations.push(case.violation("increment done twice", text, vec![index]));
+            findings.violations.push(case.violation("increment executed twice", text, vec![index]));
         }
         let earlier = shows.partition_point(|&(end, ..)| end < operation.call);
         if let Some(&(other, by)) = earlier.checked_sub(1).map(|at| &largest[at])
             && other + own > number
         {
             let text = format!("{number} after an earlier answer of {other}");
-            findings.violations.push(case.violation("counter went back", text, vec![by, index]));
+            findings.violations.push(case.violation("counter decreased", text, vec![by, index]));
         }
     }
 }

@@ -6,7 +6,7 @@ use super::linear::{CONFIGURATIONS_MAX, Entry, Model, Verdict, search};
 use super::{Case, Findings, phantoms};
 use crate::chaos::history::{Action, Answer, Operation, Outcome};
 
-/// Stands for all values that no read returns, which are equivalent.
+/// Represents all values that no read returned; they are equivalent.
 const UNREAD: u64 = 0;
 
 /// An operation on a key; the answer is `None` if it was not received.
@@ -63,9 +63,9 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-/// The operations of a key as the search takes them, and their indices in the history.
+/// The operations of a key as input of the search, with their indices in the history.
 fn entries(case: &Case<'_>) -> (Vec<Entry<Op>>, Vec<usize>) {
-    // When a value was seen first: its write had taken effect by then.
+    // The earliest end of a read of each value; its write had taken effect by then.
     let mut seen: HashMap<u64, u64> = HashMap::new();
     for (_, operation) in case.operations() {
         if let Some(Answer::Value(value)) = operation.answer() {
@@ -109,14 +109,14 @@ fn entry(operation: &Operation, seen: &HashMap<u64, u64>) -> Option<Entry<Op>> {
     let ret = if operation.is_done() {
         Some(operation.ret)
     } else {
-        // A write whose value was seen had taken effect by then.
+        // A write had taken effect when its value was first read.
         super::written_value(&operation.action).and_then(|value| seen.get(&value).copied())
     };
     Some(Entry { op, call: operation.call, ret, class })
 }
 
-/// Reduces a history that is not linearizable and fails at `at`: the latest operations that are not
-/// linearizable from any initial state of the key, without reads that are not needed for it.
+/// Reduces a history that is not linearizable and fails at `at`: returns the latest operations that
+/// are not linearizable from any initial state of the key, without unneeded reads.
 fn minimal(entries: &[Entry<Op>], at: usize) -> Vec<usize> {
     let end = entries[at].ret.unwrap_or(u64::MAX);
     let mut all: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].call <= end).collect();
@@ -138,7 +138,7 @@ fn minimal(entries: &[Entry<Op>], at: usize) -> Vec<usize> {
         };
         matches!(verdict, Verdict::Violated(_))
     };
-    // A suffix has no order even from an arbitrary state, or all are needed.
+    // Either a suffix is not linearizable from any initial state, or all operations are needed.
     let (mut length, mut is_fresh) = (2, false);
     let mut shown = loop {
         let from = all.len().saturating_sub(length);

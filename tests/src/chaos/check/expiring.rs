@@ -1,5 +1,5 @@
-//! Keys with a time to live. One client writes a key, each time after the outcome of
-//! the time before is known; all read it.
+//! Keys with a time to live. Each key is written by one client only, after the outcome of its
+//! previous write is known, and read by all clients.
 
 use super::{Case, Findings, phantoms};
 use crate::chaos::history::{Action, Answer, Operation, Outcome};
@@ -19,7 +19,7 @@ const NANOS_PER_MS: u64 = 1_000_000;
 struct Write<'a> {
     index: usize,
     operation: &'a Operation,
-    /// None is a deletion.
+    /// `None` for a deletion.
     value: Option<u64>,
     ttl_ms: Option<u64>,
 }
@@ -30,7 +30,7 @@ impl Write<'_> {
     }
 
     /// Whether it may have expired at `time`.
-    fn may_be_over(&self, time: u64) -> bool {
+    fn may_have_expired(&self, time: u64) -> bool {
         self.ttl_ms.is_some_and(|ttl| {
             let least = ttl.saturating_sub(EARLY_MS_MAX + self.slew_ms());
             time >= self.operation.call + least * NANOS_PER_MS
@@ -38,7 +38,7 @@ impl Write<'_> {
     }
 
     /// Whether it must have expired at `time`.
-    fn must_be_over(&self, time: u64) -> bool {
+    fn must_have_expired(&self, time: u64) -> bool {
         self.ttl_ms.is_some_and(|ttl| {
             let most = ttl + LATE_MS_MAX + self.slew_ms();
             self.operation.is_done() && time > self.operation.ret + most * NANOS_PER_MS
@@ -87,8 +87,7 @@ struct Seen {
     values: Vec<(u64, usize, usize)>,
 }
 
-/// The place of the last write that had ended when `read` began: what was before it is
-/// gone.
+/// The index of the last write that had ended when `read` began; earlier values have been replaced.
 fn settled(writes: &[Write<'_>], read: &Operation) -> Option<usize> {
     writes.iter().rposition(|write| write.operation.precedes(read))
 }
@@ -109,13 +108,13 @@ fn shown(
     };
     if let Some(last) = settled(writes, read).filter(|&last| last > at) {
         let text = format!("{value} is there after a later write was acknowledged");
-        wrong("overwritten value back", text, &[writes[last].index]);
+        wrong("overwritten value reappeared", text, &[writes[last].index]);
     } else if let Some((.., later)) =
         seen.values.iter().find(|&&(end, place, _)| end < read.call && place > at)
     {
         let text = format!("{value} is there after a later value had been read");
-        wrong("overwritten value back", text, &[*later]);
-    } else if write.must_be_over(read.call) {
+        wrong("overwritten value reappeared", text, &[*later]);
+    } else if write.must_have_expired(read.call) {
         wrong("expired value read", format!("{value} is there after its time"), &[]);
     } else if write.operation.is_done()
         && let Some((.., nothing)) = seen
@@ -123,7 +122,11 @@ fn shown(
             .iter()
             .find(|&&(call, end, _)| call > write.operation.ret && end < read.call)
     {
-        wrong("gone value back", format!("{value} is back after it was gone"), &[*nothing]);
+        wrong(
+            "removed value reappeared",
+            format!("{value} is back after it was gone"),
+            &[*nothing],
+        );
     }
     seen.values.push((read.ret, at, index));
 }
@@ -136,14 +139,14 @@ fn absent(
     findings: &mut Findings,
 ) {
     let last = settled(writes, read);
-    // Nothing may be there: at first, when one of the writes that it may show is a
-    // deletion, or is over.
+    // A read may find nothing if no write had ended before, or if one of the writes that it may
+    // return is a deletion or may have expired.
     let from = last.unwrap_or(0);
     let may_be_gone = last.is_none()
         || writes[from..]
             .iter()
             .filter(|write| write.operation.call <= read.ret)
-            .any(|write| write.value.is_none() || write.may_be_over(read.ret));
+            .any(|write| write.value.is_none() || write.may_have_expired(read.ret));
     if !may_be_gone && let Some(last) = last {
         let write = &writes[last];
         let text = match write.ttl_ms {
@@ -151,7 +154,7 @@ fn absent(
                 "gone {} ms after a write with {ttl} ms to live had begun",
                 (read.ret - write.operation.call) / NANOS_PER_MS
             ),
-            None => "an acknowledged value is gone".to_owned(),
+            None => "acknowledged value lost".to_owned(),
         };
         let rule = if write.ttl_ms.is_some() { "expired early" } else { "acknowledged write lost" };
         findings.violations.push(case.violation(rule, text, vec![write.index, index]));

@@ -1,7 +1,6 @@
-//! The search for an order that explains a history: Wing and Gong's algorithm, as
-//! Lowe made it fast ("Testing for linearizability", 2017): operations take effect as
-//! late as they can, just before the end of one that needs them, and a configuration
-//! that was reached before is not explored again.
+//! Search for a linearization of a history: the algorithm of Wing and Gong, with Lowe's
+//! optimizations ("Testing for linearizability", 2017): operations take effect as late as possible,
+//! just before the end of an operation that needs them, and a configuration is not explored twice.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -23,21 +22,22 @@ pub struct Entry<O> {
     pub op: O,
     /// When it began.
     pub call: u64,
-    /// When it had taken effect at the latest; none if it may yet, or never does.
+    /// The latest time at which it had taken effect; `None` if it may still take effect, or never
+    /// does.
     pub ret: Option<u64>,
-    /// Of those without an end: all of one class change every state in the same way
-    /// and have no answer, so the one that began first may always go first.
+    /// For operations without an end: all operations of one class change every state in the same
+    /// way and have no answer, so that the one that began first may always be chosen first.
     pub class: u32,
 }
 
 /// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// There is an order.
+    /// There is a linearization.
     Linearizable,
-    /// There is none: this operation, by its index, cannot have ended as it did.
+    /// There is none: the operation with this index cannot have ended with its answer.
     Violated(usize),
-    /// There were more configurations than allowed.
+    /// The limit of configurations was exceeded.
     Undecided,
 }
 
@@ -47,14 +47,13 @@ pub const CONFIGURATIONS_MAX: usize = 200_000;
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Configuration<S> {
     state: S,
-    /// Operations with an end that have taken effect and not ended yet, by index,
-    /// ascending.
+    /// Indices of operations with an end that have taken effect and not ended yet, ascending.
     done: Vec<u32>,
-    /// How many of each class have taken effect.
+    /// Number of operations of each class that have taken effect.
     used: Vec<u32>,
 }
 
-/// Searches for an order that begins in one of `starts`.
+/// Searches for a linearization from one of the states `starts`.
 pub fn search<M: Model>(
     model: &M,
     starts: impl IntoIterator<Item = M::State>,
@@ -62,7 +61,7 @@ pub fn search<M: Model>(
     configurations_max: usize,
 ) -> Verdict {
     let classes = entries.iter().map(|entry| entry.class + 1).max().unwrap_or(0) as usize;
-    // A beginning comes before an end of the same time: they are concurrent.
+    // Beginnings sort before ends of the same time: such operations are concurrent.
     let mut events: Vec<(u64, bool, u32)> = Vec::with_capacity(2 * entries.len());
     for (index, entry) in entries.iter().enumerate() {
         let index = u32::try_from(index).expect("fewer operations than that");
@@ -139,7 +138,7 @@ pub fn search<M: Model>(
 mod tests {
     use super::*;
 
-    /// A counter whose answers are seen.
+    /// A counter whose answers are returned.
     struct Counter;
 
     impl Model for Counter {

@@ -5,14 +5,14 @@
 //! | register | linearizable: zones of unique values (Gibbons and Korach, "Testing shared memories", 1997) |
 //! | deleting | linearizable: the search of [`linear`] |
 //! | counter | bounds of each answer and read, then the search |
-//! | queue | each element is delivered once, none is lost, none is invented; order; no empty answer while one is there |
+//! | queue | each element is delivered once and in order, none is lost or appears from nowhere; no empty answer while an element is present |
 //! | set | each element is present from `SADD` to `SREM`, and at no other time |
 //! | expiring | does not expire early, does not stay late, never reappears |
 //! | deleted | never reappears |
 //!
-//! An operation of unknown outcome may take effect at any time after it began, or
-//! never. With splits, registers are checked for the guarantees of splits
-//! ([`Profile::Split`]), and other kinds only for values that appear from nowhere.
+//! An operation of unknown outcome may take effect at any time after it began, or never. With
+//! splits, registers are checked for the guarantees of splits ([`Profile::Split`]), and other kinds
+//! only for values that were never written.
 
 mod counter;
 mod deleting;
@@ -31,25 +31,25 @@ use super::history::{Action, Answer, Fault, History, Kind, Operation, Outcome, P
 
 pub use expiring::{EARLY_MS_MAX, LATE_MS_MAX, SLEW_PERCENT_MAX};
 
-/// Violations of one key that are reported.
+/// Maximum number of violations reported per key.
 const PER_KEY_MAX: usize = 3;
 
-/// Operations of one violation that are printed.
+/// Maximum number of operations printed per violation.
 const SHOWN_MAX: usize = 24;
 
-/// Nanoseconds around a violation from which faults are printed.
-const AROUND: u64 = 10_000_000_000;
+/// Faults within this time of a violation are printed, in nanoseconds.
+const CONTEXT_NS: u64 = 10_000_000_000;
 
 /// A violated guarantee.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The key, or the two lists of a queue.
     pub key: String,
-    /// The name of the violated rule.
+    /// The name of the rule.
     pub rule: &'static str,
     /// A description, with the values.
     pub text: String,
-    /// The operations that demonstrate it, by index in the history, and no others.
+    /// The smallest set of operations that demonstrates it, by index in the history.
     pub operations: Vec<usize>,
 }
 
@@ -103,7 +103,7 @@ pub fn add(counts: &mut Counts, more: &Counts) {
 struct Case<'a> {
     history: &'a History,
     key: &'a str,
-    /// By index in the history, in the order that they began.
+    /// Indices in the history, in the order in which the operations began.
     indices: &'a [usize],
 }
 
@@ -118,7 +118,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Collects what a check finds.
+/// The violations that a check has found.
 #[derive(Default)]
 struct Findings {
     violations: Vec<Violation>,
@@ -174,14 +174,14 @@ fn count(outcomes: &mut Outcomes, case: &Case<'_>) {
 fn unexpected(case: &Case<'_>, findings: &mut Findings) {
     for (index, operation) in case.operations() {
         if let Outcome::Unexpected(text) = &operation.outcome {
-            let text = format!("an answer that this request never has: {text}");
+            let text = format!("invalid answer for this request: {text}");
             findings.violations.push(case.violation("unexpected answer", text, vec![index]));
         }
     }
 }
 
-/// An existing key is deleted once, and no later read finds a value. With splits that holds for the
-/// final reads, since each side has its own value before.
+/// Checks that a deleted key is never read again. With splits this applies only to the final reads,
+/// since before that each side has its own value.
 fn deleted(case: &Case<'_>, findings: &mut Findings) {
     let header = &case.history.header;
     let is_strong = header.profile == Profile::Strong;
@@ -204,7 +204,7 @@ fn deleted(case: &Case<'_>, findings: &mut Findings) {
         {
             let text = format!("a deleted key is back with value {value}");
             findings.violations.push(case.violation(
-                "deleted key back",
+                "deleted key reappeared",
                 text,
                 vec![deletion, index],
             ));
@@ -212,7 +212,7 @@ fn deleted(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-/// No answer has a value that was never written, or whose write was refused.
+/// Checks that no answer contains a value that was never written, or whose write was refused.
 fn phantoms(case: &Case<'_>, findings: &mut Findings) {
     let mut written: BTreeMap<u64, (usize, &Operation)> = BTreeMap::new();
     for (index, operation) in case.operations() {
@@ -260,7 +260,7 @@ fn phantom(
             vec![index],
         )),
         Some((write, by)) if matches!(by.outcome, Outcome::Refused(_)) => Some(case.violation(
-            "refused but done",
+            "refused but executed",
             format!("value {value}, whose write was refused"),
             vec![*write, index],
         )),
@@ -308,11 +308,11 @@ pub fn describe(history: &History, violation: &Violation) -> String {
 }
 
 fn around(faults: &[Fault], from: u64, until: u64) -> impl Iterator<Item = &Fault> {
-    let (from, until) = (from.saturating_sub(AROUND), until.saturating_add(AROUND));
+    let (from, until) = (from.saturating_sub(CONTEXT_NS), until.saturating_add(CONTEXT_NS));
     faults.iter().filter(move |fault| fault.until >= from && fault.from <= until)
 }
 
-/// Each violated rule, and the number of keys.
+/// Number of keys that violated each rule.
 #[must_use]
 pub fn rules(violations: &[Violation]) -> BTreeMap<&'static str, usize> {
     let keys: BTreeSet<(&'static str, &str)> =

@@ -1,17 +1,17 @@
-//! Queues: each element is delivered once, and in order.
+//! Queues: each element is delivered once, in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Case, Findings, phantom};
 use crate::chaos::history::{Action, Answer, Operation, Outcome};
 
-/// What is known of one element.
+/// The operations on one element.
 #[derive(Default)]
 struct Element {
     push: Option<usize>,
-    /// Moves from one list to the other that were answered with it.
+    /// Moves between the lists that returned it.
     moves: Vec<usize>,
-    /// Pops that were answered with it.
+    /// Pops that returned it.
     pops: Vec<usize>,
 }
 
@@ -66,7 +66,8 @@ fn elements(case: &Case<'_>) -> BTreeMap<u64, Element> {
     elements
 }
 
-/// No answer has an element that was never pushed, and no list has an element twice.
+/// Checks that no answer contains an element that was never pushed, and no list contains an element
+/// twice.
 fn appearances(case: &Case<'_>, findings: &mut Findings) {
     let mut written = BTreeMap::new();
     for (index, operation) in case.operations() {
@@ -99,7 +100,7 @@ fn appearances(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-/// Each element leaves its list once, and does not reappear in it.
+/// Checks that each element leaves its list once and does not reappear in it.
 fn departures(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
     let operation = |index: usize| &case.history.operations[index];
     for (value, element) in elements {
@@ -128,8 +129,8 @@ fn departures(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut
     }
 }
 
-/// An acknowledged element that was not popped is in a list at the end, unless an operation of
-/// unknown outcome may have popped it.
+/// Checks that each acknowledged element that was not popped is in a list at the end, unless an
+/// operation of unknown outcome may have popped it.
 fn losses(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
     let settled = case.history.header.settled;
     let last = || {
@@ -185,18 +186,18 @@ fn losses(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Fin
     }
 }
 
-/// When an element came into a list, and when it left.
+/// The time that an element was in a list.
 struct Stay {
     value: u64,
     entry: usize,
-    /// The least and the greatest time at which it came; none when it may come yet.
+    /// Earliest and latest time of its addition; `None` if it may still be added.
     came: (u64, Option<u64>),
     exit: Option<usize>,
-    /// The least and the greatest time at which it left, as far as it is known.
+    /// Earliest and latest time of its removal, if it is known.
     left: Option<(u64, u64)>,
 }
 
-/// The stays of elements in `list` that are known for sure to have been there.
+/// The stays in `list` of elements that were certainly in it.
 fn stays(case: &Case<'_>, elements: &BTreeMap<u64, Element>, list: &str) -> Vec<Stay> {
     let operation = |index: usize| &case.history.operations[index];
     let mut stays = Vec::new();
@@ -222,7 +223,7 @@ fn stays(case: &Case<'_>, elements: &BTreeMap<u64, Element>, list: &str) -> Vec<
     stays
 }
 
-/// First in, first out, as far as the times of both allow no other order.
+/// Checks the order (first in, first out), as far as the times of operations imply one.
 fn orders(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
     let lists: BTreeSet<&str> = case.operations().map(|(_, operation)| &*operation.key).collect();
     for list in lists {
@@ -246,12 +247,12 @@ fn orders(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Fin
     }
 }
 
-/// An element that was added later left earlier.
+/// Reports an element that was added after another one and left before it.
 fn overtaken(case: &Case<'_>, stays: &[Stay], findings: &mut Findings) {
     let mut came: Vec<&Stay> =
         stays.iter().filter(|stay| stay.came.1.is_some() && stay.left.is_some()).collect();
     came.sort_by_key(|stay| stay.came.1);
-    // Of those that came first, the one that left last.
+    // Among the elements added earlier, the one that left last.
     let mut latest: Vec<&Stay> = Vec::with_capacity(came.len());
     for &stay in &came {
         let best = latest.last().copied().unwrap_or(stay);
@@ -271,12 +272,12 @@ fn overtaken(case: &Case<'_>, stays: &[Stay], findings: &mut Findings) {
     }
 }
 
-/// No pop returns empty while an element is in the list throughout.
+/// Checks that no pop returns empty while an element is in the list during the whole operation.
 fn empties(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
     let lists: BTreeSet<&str> = case.operations().map(|(_, operation)| &*operation.key).collect();
     for list in lists {
-        // For sure in the list: from the end of what put it there to the beginning of
-        // what took it.
+        // An element is certainly in the list from the end of its addition to the beginning of its
+        // removal.
         let mut sure: Vec<(u64, u64, &Stay)> = Vec::new();
         let stays = stays(case, elements, list);
         for stay in &stays {

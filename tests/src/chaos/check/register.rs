@@ -1,28 +1,28 @@
-//! Registers whose writes are all different.
+//! Registers whose written values are all distinct.
 //!
-//! A write and the reads of its value are a cluster. In any order that explains the
-//! history a cluster is one piece, so it spans at least the time from its first end to
-//! its last beginning. If that first end comes first, the cluster has that *forward
-//! zone* for itself: no two may overlap. Else all of the cluster goes into one instant
-//! of its *backward zone*, which must not be all within a forward zone of another.
-//! There is no further condition (Gibbons and Korach, theorem 4.2).
+//! A write and the reads of its value form a cluster. In a linearization the operations of a
+//! cluster are adjacent, so it spans at least the time between its first end and its last
+//! beginning. If the first end comes first, this is the *forward zone* of the cluster, and forward
+//! zones must not overlap. Otherwise the cluster fits into one instant of its *backward zone*,
+//! which must not be contained in a forward zone of another cluster. These conditions are
+//! sufficient (Gibbons and Korach, theorem 4.2).
 
 use std::collections::BTreeMap;
 
 use super::{Case, Findings, phantom};
 use crate::chaos::history::{Action, Answer, Operation, Outcome};
 
-/// A write and the reads of its value. The key's absence at first counts as written
-/// before all other operations.
+/// A write and the reads of its value. The initial absence of the key counts as written before all
+/// other operations.
 struct Cluster {
-    /// None is the absence.
+    /// `None` for absence.
     value: Option<u64>,
     write: Option<usize>,
     first_end: u64,
-    /// The operation that has it.
+    /// The operation with this end.
     ends: Option<usize>,
     last_call: u64,
-    /// The operation that has it.
+    /// The operation with this beginning.
     calls: Option<usize>,
     is_read: bool,
 }
@@ -59,8 +59,8 @@ impl Cluster {
     }
 }
 
-/// Whether there is one order of all operations, as they overlap, in which each read
-/// has the value of the last write before it.
+/// Checks that there is one order of all operations, consistent with their times, in which each
+/// read returns the value of the last write before it.
 pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let Some(clusters) = clusters(case, findings) else { return };
     let (mut forward, mut backward) = (Vec::new(), Vec::new());
@@ -84,7 +84,7 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         return;
     }
     for inner in backward {
-        // Of disjoint zones, the last that begins before it is the only one.
+        // Forward zones are disjoint, so only the last one that begins before can contain it.
         let at = forward.partition_point(|zone| zone.first_end < inner.last_call);
         let Some(outer) = at.checked_sub(1).map(|at| forward[at]) else { continue };
         if inner.first_end < outer.last_call {
@@ -106,7 +106,7 @@ fn report(case: &Case<'_>, findings: &mut Findings, one: &Cluster, other: &Clust
     findings.violations.push(case.violation(rule, text, operations));
 }
 
-/// The usual case in words: a read of a value that had been replaced.
+/// Describes the most common violation: a read of a value that had been replaced.
 fn explain(case: &Case<'_>, one: &Cluster, other: &Cluster) -> Option<(&'static str, String)> {
     let operation = |index: Option<usize>| index.map(|index| &case.history.operations[index]);
     for (old, new) in [(one, other), (other, one)] {
@@ -123,15 +123,18 @@ fn explain(case: &Case<'_>, one: &Cluster, other: &Cluster) -> Option<(&'static 
             } else {
                 "had been read"
             };
-            let text =
-                format!("a read shows {} though {} {how} before it began", old.name(), new.name());
+            let text = format!(
+                "a read returned {} though {} {how} before it began",
+                old.name(),
+                new.name()
+            );
             return Some((rule, text));
         }
     }
     None
 }
 
-/// All clusters; none when a read has no write, which is reported.
+/// All clusters; `None` if a value that was read has no write, which is reported.
 fn clusters(case: &Case<'_>, findings: &mut Findings) -> Option<Vec<Cluster>> {
     let mut written: BTreeMap<u64, (usize, &Operation)> = BTreeMap::new();
     let mut clusters: BTreeMap<Option<u64>, Cluster> = BTreeMap::new();
@@ -193,7 +196,7 @@ pub(super) fn check_split(case: &Case<'_>, findings: &mut Findings) {
         writes().find(|(_, op)| op.action == Action::Set { value, ttl_ms: None })
     });
     let splits = || case.history.faults.iter().filter(|fault| is_split(&fault.kind));
-    // Whether no split was between the members of two writes.
+    // Whether no split separated the members of two writes.
     let is_together = |one: &Operation, other: &Operation| {
         splits().all(|split| {
             let is_within = |op: &Operation| op.ret >= split.from && op.call <= split.safe;
@@ -219,7 +222,7 @@ pub(super) fn check_split(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-/// Whether a fault cuts members off from others.
+/// Whether a fault separates members from others.
 fn is_split(kind: &str) -> bool {
     kind.starts_with("split") || kind == "isolate"
 }

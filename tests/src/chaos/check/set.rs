@@ -46,10 +46,10 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-/// The read that ended first, of those that show something: its end, the operation.
+/// The end and the index of the first read that ended, among those that satisfy a condition.
 type First = Option<(u64, usize)>;
 
-/// The first thing that is wrong with one element.
+/// The first violation of one element.
 fn one(case: &Case<'_>, value: u64, element: &Element, reads: &[Read<'_>]) -> Option<Violation> {
     let operation = |index: usize| &case.history.operations[index];
     let is_effective = |index: &usize| !matches!(operation(*index).outcome, Outcome::Refused(_));
@@ -70,8 +70,8 @@ fn one(case: &Case<'_>, value: u64, element: &Element, reads: &[Read<'_>]) -> Op
     {
         return wrong("acknowledged element lost", "was not there when it was removed", &[]);
     }
-    // The end of the first read that shows it, and of the first that lacks it after
-    // that or after it was added.
+    // The first read that returns the element, and the first read without it that began after that,
+    // or after the addition ended.
     let (mut shown, mut absent): (First, First) = (None, None);
     let earlier = |first: First, ret: u64, index: usize| match first {
         Some(first) if first.0 <= ret => Some(first),

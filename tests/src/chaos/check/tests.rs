@@ -1,4 +1,4 @@
-//! Correct histories pass, and each kind of violation is detected.
+//! Correct histories pass the checks, and each kind of violation is detected.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,9 +11,8 @@ use crate::chaos::random::Random;
 
 const MS: u64 = 1_000_000;
 
-/// A correct server, and clients whose answers are lost occasionally.
-/// Operations take effect one after the other, at a time between call and return; those
-/// of unknown outcome at any time after the call, or never.
+/// A correct server, and clients that occasionally lose an answer. Operations take effect one at a
+/// time, between call and return; those of unknown outcome at any time after the call, or never.
 struct World {
     random: Random,
     now: u64,
@@ -23,7 +22,7 @@ struct World {
     sets: BTreeMap<String, BTreeSet<u64>>,
 }
 
-/// One operation that is to take effect at `at`; never when there is none.
+/// An operation that takes effect at `at`, or never if that is `None`.
 struct Planned {
     operation: Operation,
     at: Option<u64>,
@@ -41,13 +40,13 @@ impl World {
         }
     }
 
-    /// Runs `clients` clients for `length` operations each; `choose` gives the key and
-    /// the action of each from a fresh value.
+    /// Runs `clients` clients for `length` operations each; `choose` returns the key and the action
+    /// of each operation, given an unused value.
     fn run(seed: u64, clients: u32, length: u64, choose: Choose) -> History {
         Self::run_with(seed, clients, length, choose, true)
     }
 
-    /// The same, and no answer is lost unless `loses`.
+    /// Like [`run`](Self::run); answers are lost only if `loses`.
     fn run_with(seed: u64, clients: u32, length: u64, choose: Choose, loses: bool) -> History {
         let mut world = Self::new(seed);
         let mut planned = Vec::new();
@@ -471,8 +470,8 @@ fn is_linearizable(history: &History) -> bool {
     }
 }
 
-/// A value that was overwritten by an acknowledged write before a read began, and that
-/// read.
+/// A value that was overwritten by an acknowledged write before a later read began, and the index
+/// of that read.
 fn overwritten(history: &History) -> Option<(u64, usize)> {
     let all = &history.operations;
     let writes: Vec<&Operation> =
@@ -617,10 +616,10 @@ fn keys_that_expire_early_or_late_or_reappear_are_detected() {
         get(Answer::Nil, 2_050 * MS),
         get(Answer::Value(1), 2_500 * MS),
     ];
-    assert_eq!(rule(back), Some("overwritten value back"));
+    assert_eq!(rule(back), Some("overwritten value reappeared"));
     let back =
         vec![set(2, ttl, 10 * MS), get(Answer::Nil, 2_000 * MS), get(Answer::Value(2), 2_050 * MS)];
-    assert_eq!(rule(back), Some("gone value back"));
+    assert_eq!(rule(back), Some("removed value reappeared"));
     let lost = vec![set(1, ttl, MS), set(2, None, 2_500 * MS), get(Answer::Nil, 2_600 * MS)];
     assert_eq!(rule(lost), Some("acknowledged write lost"));
 }
@@ -633,10 +632,10 @@ fn a_deleted_key_of_an_earlier_round_that_reappears_is_detected() {
         operation(key, Action::Get, 3, 4, Answer::Nil),
         operation(key, Action::Get, 5, 6, Answer::Value(7)),
     ]));
-    assert_eq!(report.violations[0].rule, "deleted key back");
+    assert_eq!(report.violations[0].rule, "deleted key reappeared");
 }
 
-/// Two sides, and what each wrote last.
+/// A history with two sides, and the last value that each wrote.
 fn split(last: [Answer; 2]) -> History {
     let on = |member, mut operation: Operation| {
         operation.member = member;

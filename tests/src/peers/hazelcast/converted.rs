@@ -11,21 +11,21 @@ use toml::{Table, Value};
 use super::{NONE, REFUSED, Values};
 use crate::binary;
 
-/// Stands for a value of the file that is reported as not honoured.
+/// Value of a setting of the file that is reported as not honoured.
 const LISTED: &str = "listed";
-/// The prefix of their paths in the output.
+/// Prefix of the lines that report such settings in the output.
 const LISTED_LINE: &str = "# - hazelcast.";
-/// The replacement of `Effective.java` for the `*` of a name.
+/// Name of the object that `Effective.java` uses for the `*` of a name.
 const PROBE: &str = "probe";
-/// Before the lines of an `.env` file that are variables in the text of the file, which Hazelcast
-/// takes from system properties.
+/// Prefix of the lines of an `.env` file that are variables in the text of the file; Hazelcast
+/// reads them from system properties.
 const VARIABLE: &str = "variable ";
 
-/// The effective values of a file. Names of maps, and of what is only present where a file has
-/// it, are those of `theirs`.
+/// The effective values of a file after conversion. The names of maps and of optional values are
+/// taken from `theirs`.
 ///
 /// # Errors
-/// The binary cannot be started, or it writes an invalid file.
+/// If the binary cannot be started, or its output is invalid.
 pub fn convert(file: &Path, theirs: &Values) -> Result<Values, String> {
     let shown = file.display();
     let mut convoke = Command::new(binary::convoke());
@@ -94,7 +94,7 @@ impl Converted {
         ] {
             set(name, self.text(key).unwrap_or_else(|| usual.to_owned()));
         }
-        // The member port is always bound so.
+        // A member's port is always bound with this option.
         set("reuse-address", self.listed_or("reuse-address", "true"));
         set("interfaces", sorted(&self.texts("interfaces")));
         self.join(theirs, &mut values);
@@ -110,7 +110,7 @@ impl Converted {
         let mut set = |name: &str, value: String| {
             values.insert(name.to_owned(), value);
         };
-        // The dns mode is what finds pods by a name as well.
+        // Names of pods are resolved by the dns mode as well.
         let is_of_kubernetes = theirs.get("join").is_some_and(|way| way == "kubernetes");
         for Mode { name, argument, settings } in &modes {
             let way = match name.as_str() {
@@ -161,7 +161,7 @@ impl Converted {
         if theirs.contains_key(NOT_READY) && modes.iter().any(|mode| mode.name == "kubernetes") {
             values.entry(NOT_READY.to_owned()).or_insert_with(|| "true".to_owned());
         }
-        // Of further properties, that they are named is all that there is to know.
+        // Other properties have no counterpart; only their names are compared.
         for name in theirs.keys().filter_map(|name| name.strip_prefix("kubernetes.")) {
             let is_listed = self.listed.iter().any(|path| {
                 let last = path.rsplit('.').next().unwrap_or(path);
@@ -183,7 +183,7 @@ impl Converted {
         modes.collect()
     }
 
-    /// The maps that theirs has values of, each as the catalog of a member has it.
+    /// The maps that `theirs` has values of, as a member's map catalog contains them.
     fn maps(&self, theirs: &Values, values: &mut Values) -> Result<(), String> {
         let catalog = self.catalog()?;
         let members = self.text("min-members").unwrap_or_else(|| "1".to_owned());
@@ -226,7 +226,7 @@ impl Converted {
         Ok(())
     }
 
-    /// `[maps]` as a member reads it.
+    /// The map catalog that a member reads from `[maps]`.
     fn catalog(&self) -> Result<MapCatalog, String> {
         let empty = Table::new();
         let entries = self.table.get("maps").and_then(Value::as_table).unwrap_or(&empty);
@@ -235,7 +235,7 @@ impl Converted {
             catalog.defaults = map_settings(entry, &MapSettings::default())?;
         }
         for (name, entry) in entries.iter().filter(|(name, _)| *name != "*") {
-            let entry = entry.as_table().ok_or_else(|| format!("[maps.{name}] is no table"))?;
+            let entry = entry.as_table().ok_or_else(|| format!("[maps.{name}] is not a table"))?;
             catalog.named.push((name.clone(), map_settings(entry, &catalog.defaults)?));
         }
         Ok(catalog)
@@ -246,7 +246,8 @@ impl Converted {
         self.listed.iter().find(is_it).map_or(default, |_| LISTED).to_owned()
     }
 
-    /// Whether a setting of the map that has this name, as a pattern or as the default, is listed.
+    /// The value of a setting of a map if it is listed, under the pattern with this name or the
+    /// default.
     fn listed_of_map(&self, name: &str, key: &str) -> Option<&'static str> {
         self.listed.iter().find_map(|path| {
             let (pattern, rest) = path.strip_prefix("map[")?.split_once("].")?;
@@ -269,14 +270,14 @@ impl Converted {
     }
 }
 
-/// One `[[discovery]]`.
+/// One `[[discovery]]` table.
 struct Mode {
     name: String,
     argument: String,
     settings: Table,
 }
 
-/// Settings of the kubernetes mode as properties of Hazelcast's.
+/// Settings of the kubernetes mode, as the properties of Hazelcast's plugin.
 fn kubernetes(settings: &Table, mut set: impl FnMut(&str, String)) {
     for (key, value) in settings {
         let text = text(value);
@@ -317,7 +318,7 @@ fn map_settings(entry: &Table, usual: &MapSettings) -> Result<MapSettings, Strin
                 settings.merge = merge.map_err(|error: toml::de::Error| error.to_string())?;
             }
             "statistics" => settings.statistics = is_true(value),
-            other => return Err(format!("no setting of a map is called {other:?}")),
+            other => return Err(format!("unknown map setting {other:?}")),
         }
     }
     Ok(settings)
@@ -331,7 +332,7 @@ fn is_true(value: &Value) -> bool {
     value.as_bool() == Some(true)
 }
 
-/// As a set of texts, in one.
+/// Texts joined in sorted order, for comparison as a set.
 fn sorted(texts: &[String]) -> String {
     let mut texts: Vec<&str> = texts.iter().map(String::as_str).filter(|t| !t.is_empty()).collect();
     texts.sort_unstable();

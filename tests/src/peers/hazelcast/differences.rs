@@ -5,22 +5,21 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-/// Values that differ in these files for this reason.
+/// A reason, and the values and files that it applies to.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     /// Names of files; `*` stands for all.
     files: Vec<String>,
-    /// Names of values; one that ends in `*` is for all that begin as it does, one that begins
-    /// with it for all that end as it does.
+    /// Names of values; `*` at the beginning or at the end stands for any text.
     values: Vec<String>,
     reason: String,
-    /// Which pairs of the two were met.
+    /// The pairs of both (by index) that have occurred.
     #[serde(skip)]
     met: Vec<(usize, usize)>,
 }
 
-/// All of them.
+/// All documented differences.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Differences {
@@ -35,7 +34,7 @@ impl Differences {
         toml::from_str(&text).map_err(|error| in_words(&error))
     }
 
-    /// Why a value differs in a file, if that is on purpose.
+    /// The reason for a difference of a value in a file, if it is documented.
     pub(super) fn reason(&mut self, file: &str, value: &str) -> Option<String> {
         self.difference.iter_mut().find_map(|entry| {
             let at = entry.files.iter().position(|known| fits(known, file))?;
@@ -45,7 +44,7 @@ impl Differences {
         })
     }
 
-    /// What was named and not met, one line each.
+    /// Entries, or parts of them, that no longer occur, one per line.
     pub(super) fn unused(&self) -> Vec<String> {
         let mut unused = Vec::new();
         for entry in &self.difference {
@@ -53,7 +52,7 @@ impl Differences {
             let idle_files = files.filter(|(at, _)| !entry.met.iter().any(|(met, _)| met == at));
             let idle_values = values.filter(|(at, _)| !entry.met.iter().any(|(_, met)| met == at));
             unused.extend(idle_files.chain(idle_values).map(|(_, name)| {
-                format!("differences.toml: {name:?} does not differ any more: {}", entry.reason)
+                format!("differences.toml: {name:?} no longer differs: {}", entry.reason)
             }));
         }
         unused
@@ -84,9 +83,6 @@ mod tests {
         assert_eq!(differences.reason("a.xml", "map[x].ttl-s").as_deref(), Some("so"));
         assert_eq!(differences.reason("a.xml", "multicast-port").as_deref(), Some("so"));
         assert_eq!(differences.reason("c.xml", "port"), None);
-        assert_eq!(
-            differences.unused(),
-            ["differences.toml: \"b.xml\" does not differ any more: so"]
-        );
+        assert_eq!(differences.unused(), ["differences.toml: \"b.xml\" no longer differs: so"]);
     }
 }

@@ -1,8 +1,9 @@
-//! Configuration files of Hazelcast: the effective values that Hazelcast reads in each file of a
-//! corpus, recorded by `cargo xtask peers hazelcast`, against those of `convoke config convert`.
+//! Comparison of configuration files of Hazelcast: the effective values that Hazelcast reads from
+//! each file of a corpus, recorded by `cargo xtask peers hazelcast`, and those of `convoke config
+//! convert`.
 //!
-//! A difference is an error unless `differences.toml` names it with a reason; an entry there
-//! that no file shows any more is an error as well.
+//! A difference is an error unless `differences.toml` contains it with a reason; an entry there
+//! that no longer occurs in any file is an error as well.
 
 mod converted;
 mod differences;
@@ -16,19 +17,19 @@ use std::path::{Path, PathBuf};
 pub use converted::convert;
 use differences::Differences;
 
-/// The version whose values are recorded; `cargo xtask peers hazelcast` fetches the same.
+/// The version whose values are recorded; `cargo xtask peers hazelcast` downloads the same.
 pub const VERSION: &str = "5.7.0";
 
-/// Effective values by name; a refused file has [`REFUSED`] alone.
+/// Effective values by name; a rejected file only has [`REFUSED`].
 pub type Values = BTreeMap<String, String>;
 
-/// The name of the value that stands for a rejected file and has the reason.
+/// The name of the value that contains the reason for which a file is rejected.
 pub const REFUSED: &str = "refused";
 
-/// What stands for no value.
+/// Represents the absence of a value.
 const NONE: &str = "-";
 
-/// A value that the two programs read differently, on purpose.
+/// A value that Convoke intentionally reads differently.
 #[derive(Debug)]
 pub struct Difference {
     file: String,
@@ -61,10 +62,10 @@ pub fn folder() -> PathBuf {
     tests.join("peers/hazelcast")
 }
 
-/// Converts every file that was recorded, and compares value by value.
+/// Converts every recorded file and compares all values.
 ///
 /// # Errors
-/// A file is missing, or is none of those that were recorded; or what was recorded cannot be read.
+/// If a file is missing or was not recorded, or the recorded values cannot be read.
 pub fn compare(folder: &Path) -> Result<Comparison, String> {
     let recorded = recorded::read(&folder.join("recorded.txt"))?;
     let mut explained = Differences::read(&folder.join("differences.toml"))?;
@@ -95,7 +96,7 @@ fn compare_file(
     let is_refused = |values: &Values| values.contains_key(REFUSED);
     let names: Vec<&String> = match (is_refused(theirs), is_refused(ours)) {
         (true, true) => {
-            // The wording does not matter.
+            // The wording of an error is not compared.
             compared.values = 1;
             return compared;
         }
@@ -131,8 +132,7 @@ fn compare_file(
     compared
 }
 
-/// The files of the corpus itself: what they import is in a folder below, and `.env` files
-/// are for the files of the same name.
+/// The files of the corpus, without those that they import (in a subfolder) and `.env` files.
 fn files(corpus: &Path) -> Result<Vec<String>, String> {
     let in_words = |error: std::io::Error| format!("{}: {error}", corpus.display());
     let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! The comparison as a page.
+//! The comparison as a Markdown page.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ impl Comparison {
         page
     }
 
-    /// The differences by their reason, in the order in which they are met.
+    /// Adds the differences grouped by reason, in the order of their first occurrence.
     fn add_reasons(&self, page: &mut String) {
         page.push_str(
             "\n## Different on purpose\n\n\
@@ -80,13 +80,13 @@ impl Comparison {
     }
 }
 
-/// Files of one row that are named.
+/// Maximum number of files named in one row.
 const FILES_NAMED_MAX: usize = 4;
 
-/// Characters of one cell.
+/// Maximum length of a cell, in characters.
 const CELL_CHARS: usize = 160;
 
-/// A text as a cell of a table.
+/// Escapes a text for a table cell, and shortens it.
 fn cell(text: &str) -> String {
     let short: String = text.chars().take(CELL_CHARS).collect();
     let more = if text.chars().count() > CELL_CHARS { "…" } else { "" };

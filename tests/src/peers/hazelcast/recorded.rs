@@ -1,4 +1,5 @@
-//! What Hazelcast reads, as `Effective.java` prints it: `[file]`, and lines `name = value` below.
+//! Parser of the recorded values, in the format of `Effective.java`: `[file]`, followed by lines
+//! `name = value`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +14,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Values>, String> {
         .map_err(|line| format!("{}:{line}: expected [file] or name = value", path.display()))
 }
 
-/// The error is the number of the line.
+/// Parses the records. The error is the number of the invalid line.
 fn parse(text: &str) -> Result<BTreeMap<String, Values>, usize> {
     let mut files: BTreeMap<String, Values> = BTreeMap::new();
     let mut current: Option<String> = None;

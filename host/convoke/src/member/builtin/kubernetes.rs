@@ -7,7 +7,7 @@ use convoke_discovery::{Grants, KubernetesAccess};
 use super::{BuiltIn, setting};
 use crate::settings::ModeSettings;
 
-/// Where Kubernetes mounts the service account of a pod.
+/// The folder where Kubernetes mounts the service account of a pod.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 pub(super) const MODE: BuiltIn = BuiltIn {
@@ -74,13 +74,13 @@ mod tests {
 
     #[test]
     fn without_an_api_server_the_start_is_refused() {
-        let nowhere = Path::new("/nonexistent");
-        let refusal = check(&KubernetesAccess::default(), false, nowhere).unwrap_err();
+        let missing = Path::new("/nonexistent");
+        let refusal = check(&KubernetesAccess::default(), false, missing).unwrap_err();
         assert!(refusal.starts_with("not running in a pod (KUBERNETES_SERVICE_HOST is not set)"));
-        let refusal = check(&KubernetesAccess::default(), true, nowhere).unwrap_err();
+        let refusal = check(&KubernetesAccess::default(), true, missing).unwrap_err();
         assert!(refusal.contains("(/nonexistent/token does not exist)"));
         let outside =
             KubernetesAccess { context: Some("kind".into()), ..KubernetesAccess::default() };
-        assert!(check(&outside, false, nowhere).is_ok());
+        assert!(check(&outside, false, missing).is_ok());
     }
 }

@@ -21,13 +21,13 @@ type Access = fn(&ModeSettings, &mut Grants) -> Result<(), String>;
 /// A built-in mode.
 pub(crate) struct BuiltIn {
     pub(crate) name: &'static str,
-    /// Its component, compiled ahead of time.
+    /// The precompiled component.
     pub(crate) component: &'static [u8],
-    /// Its settings, unless the operator set them.
+    /// Settings that the mode gets, unless the operator set them.
     pub(crate) settings: fn(&Settings, &Choice) -> Vec<(&'static str, String)>,
-    /// Its argument in place of the operator's, where it depends on this member.
+    /// The argument that replaces the operator's, if it depends on this member.
     pub(crate) argument: Option<fn(&str, &Choice) -> String>,
-    /// Its grants, unless the operator wrote some.
+    /// Grants that the mode gets, unless the operator configured grants.
     pub(crate) grants: fn(&Settings, &Choice, &ModeSettings) -> Grants,
     /// Applies those of its settings that concern the host; they extend any grants.
     pub(crate) access: Option<Access>,

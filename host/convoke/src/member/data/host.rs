@@ -1,4 +1,4 @@
-//! What the grid needs from the process: time, randomness, tasks and a place to report to.
+//! The grid's interface to the process: time, randomness, tasks and reports.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,8 +35,8 @@ impl Process {
     }
 }
 
-/// Time since the machine booted, including the time it was suspended: other members do not wait
-/// for a suspended one.
+/// Time since the machine booted, including suspension: other members do not wait for a suspended
+/// one.
 fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
@@ -64,7 +64,7 @@ impl Host for Process {
     fn report(&self, report: Report) {
         self.changed.notify_one();
         match report {
-            // Other members may still hold what this one missed while it was partitioned.
+            // Other members may have data that this member lacks because it was partitioned.
             Report::Diverged => self.counters.lost_here.store(0, Ordering::Relaxed),
             Report::Table { safe, .. } => {
                 let was = self.was_safe.swap(safe, Ordering::Relaxed);

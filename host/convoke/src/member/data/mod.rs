@@ -21,7 +21,7 @@ use super::input::Input;
 use super::state::{Counters, MemberState};
 use crate::settings::DataSettings;
 
-/// Incoming data streams that may wait to be accepted, at most.
+/// Maximum number of incoming data streams that wait to be accepted.
 pub(crate) const STREAMS_MAX: usize = 256;
 
 /// Frame kind: an [`Opening`], the first frame of the sender.

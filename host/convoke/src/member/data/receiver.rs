@@ -15,14 +15,14 @@ use tokio::sync::watch;
 use super::{MESSAGES, OPEN, OUT_OF_BAND, Opening, RECEIPT};
 use crate::member::calls::Call;
 
-/// How long the first frame may take, in milliseconds.
+/// Time limit of the first frame, in milliseconds.
 const OPEN_MS_MAX: u64 = 2_000;
-/// How long a stream waits for the view that its sender is in, in milliseconds.
+/// Time that a stream waits for the view that contains its sender, in milliseconds.
 const VIEW_MS_MAX: u64 = 500;
 /// A receipt that takes longer than this to send ends the stream, in milliseconds.
 const WRITE_MS_MAX: u64 = 10_000;
-/// A stream that is silent for this long is closed, in milliseconds. Its sender, which sends
-/// something every [`ALIVE_MS`], has opened another stream or is gone.
+/// Time without input after which a stream is closed, in milliseconds. Its sender, which sends at
+/// least every [`ALIVE_MS`], has opened another stream or no longer exists.
 const SILENT_MS_MAX: u64 = 30 * ALIVE_MS;
 
 type Reader = FrameReader<OwnedReadHalf>;
@@ -37,8 +37,8 @@ pub(super) async fn receive(grid: Grid, viewed: watch::Receiver<()>, call: Box<C
         return;
     };
     if !shares_view(&grid, viewed, from, partitions).await {
-        // The sender has a view without one of the two members, or has not received the latest view
-        // yet. It will connect again.
+        // One of the two members is missing in the sender's view, or the sender has not received
+        // the latest view yet. It will connect again.
         return;
     }
     let Some(opened) = grid.handle_opened(from, session, acknowledged) else { return };

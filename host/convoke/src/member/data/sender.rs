@@ -20,20 +20,20 @@ use crate::member::calls;
 use crate::member::input::Input;
 use crate::member::state::MemberState;
 
-/// How long no stream can be opened, or none carries a receipt, before the driver is notified, in
-/// milliseconds. Longer than the restart of a member takes.
+/// Time for which no stream could be opened, or none carried a receipt, after which the driver is
+/// notified, in milliseconds. Longer than the restart of a member takes.
 const UNREACHABLE_MS: u64 = 3 * ALIVE_MS;
 /// Delay before a broken stream is reopened, in milliseconds.
 const REDIAL_MS: u64 = 50;
-/// How long the receiver may take to report where the session resumes, in milliseconds.
+/// Time limit for the receiver to report where the session resumes, in milliseconds.
 const RESUME_MS_MAX: u64 = 2_000;
 /// A stream that cannot be written to for this long is closed, in milliseconds.
 const WRITE_MS_MAX: u64 = 10_000;
-/// A stream without an acknowledgement for this long is closed, in milliseconds. Something is sent
-/// every [`ALIVE_MS`], and a half-open connection shows in no other way.
+/// Time without an acknowledgement after which a stream is closed, in milliseconds. Something is
+/// sent every [`ALIVE_MS`], and a half-open connection cannot be detected in any other way.
 const UNHEARD_MS_MAX: u64 = 8 * ALIVE_MS;
 
-/// What a task needs to send to one member.
+/// The context of a task that sends to one member.
 pub(super) struct Sending {
     pub(super) grid: Grid,
     pub(super) peer: Arc<Peer>,
@@ -48,10 +48,10 @@ type Writer = FrameWriter<OwnedWriteHalf>;
 impl Sending {
     /// Sends for as long as the member is in the view.
     pub(super) async fn run(self) {
-        // When the last stream broke or failed to open.
+        // The time at which the last stream broke or failed to open.
         let mut failing = None;
         loop {
-            poll_fn(|context| self.peer.poll_wanted(context)).await;
+            poll_fn(|context| self.peer.poll_connect(context)).await;
             let since = *failing.get_or_insert_with(Instant::now);
             if let Some(stream) = self.dial().await {
                 let (mut reader, mut writer) = stream.split_with(TcpStream::into_split);
@@ -92,7 +92,8 @@ impl Sending {
         None
     }
 
-    /// Opens a session over this stream and returns its number; `None` if the stream is of no use.
+    /// Opens a session over this stream and returns its number; `None` if the stream cannot be
+    /// used.
     async fn open(&self, reader: &mut Reader, writer: &mut Writer) -> Option<u64> {
         let session = self.peer.session();
         let (partitions, acknowledged) = (self.grid.partitions(), self.peer.acknowledged());

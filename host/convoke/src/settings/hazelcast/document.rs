@@ -12,7 +12,7 @@ const DEPTH_MAX: usize = 32;
 /// Depth of nested imports.
 const IMPORTS_MAX: usize = 8;
 
-/// What the contents of a file depend on besides its text: its directory and the environment.
+/// What the contents of a file depend on besides its text: its directory and environment variables.
 #[derive(Debug, Default)]
 pub(crate) struct Surroundings {
     /// The directory that relative imports are resolved against.
@@ -200,7 +200,7 @@ impl Document {
         let text = read_text(&path).map_err(|error| refused(&one_line(&error.0)))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         self.read_file(&text, folder, imports + 1).map_err(|why| {
-            // The innermost file is the one to fix.
+            // The innermost file is the one that must be corrected.
             if why.starts_with(IMPORT) { why } else { refused(&format!("({why})")) }
         })
     }
@@ -232,8 +232,8 @@ impl Document {
 
     fn variable(&self, name: &str) -> Option<&str> {
         let own = variable_name(name);
-        let known = |wanted: &str| {
-            let found = self.environment.iter().find(|(known, _)| known == wanted);
+        let known = |target: &str| {
+            let found = self.environment.iter().find(|(known, _)| known == target);
             found.map(|(_, value)| value.as_str())
         };
         known(&own).or_else(|| known(name))
@@ -268,7 +268,7 @@ impl Document {
         Ok(())
     }
 
-    /// The path as it is written in the file.
+    /// The path as written in the file.
     pub(super) fn shown(&self, path: &str) -> String {
         let path = if !self.is_advanced {
             path.to_owned()
@@ -298,8 +298,8 @@ impl Document {
             }
             !is_it
         });
-        let wanted = plain(path);
-        if let Some(at) = self.overrides.iter().position(|(known, ..)| *known == wanted) {
+        let target = plain(path);
+        if let Some(at) = self.overrides.iter().position(|(known, ..)| *known == target) {
             taken = vec![self.overrides.remove(at).1];
         }
         match taken.iter().find(|text| text.contains("${")) {
@@ -317,7 +317,7 @@ impl Document {
         }
     }
 
-    /// Removes and returns the values of several paths that mean the same; the last one present
+    /// Removes and returns the values of several paths with the same meaning; the last one present
     /// wins.
     pub(super) fn last_text<const N: usize>(
         &mut self,
@@ -330,7 +330,7 @@ impl Document {
         Ok(found)
     }
 
-    /// Removes and returns a property below `path`, in any of the forms that files use.
+    /// Removes and returns a property below `path`, in any of its forms.
     pub(super) fn property(&mut self, path: &str, name: &str) -> Result<Option<String>, String> {
         self.last_text(property_forms(path, name))
     }
@@ -499,7 +499,7 @@ const STRATEGIES: &str = "discovery-strategies";
 const ADVANCED_MEMBER: &str = "advanced-network.member-server-socket-endpoint-config";
 const ADVANCED_JOIN: &str = "advanced-network.join";
 
-/// The paths of a property, as XML and YAML write it there and in `properties`.
+/// The paths of a property in XML and YAML, directly and in `properties`.
 fn property_forms(path: &str, name: &str) -> [String; 4] {
     ["", "properties.", "property[", "properties.property["].map(|form| {
         let end = if form.ends_with('[') { "]" } else { "" };

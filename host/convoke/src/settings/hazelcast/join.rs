@@ -1,4 +1,4 @@
-//! Translates `network.join`: the enabled ways to find members become modes.
+//! Translates `network.join`: the enabled join mechanisms become modes.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::members;
 use crate::address_list::with_port;
 
 const JOIN: &str = "network.join";
-/// Ways to join without a counterpart.
+/// Join mechanisms without a counterpart.
 const ELSEWHERE: [&str; 4] = ["aws", "azure", "eureka", "gcp"];
 
-/// Several may be enabled; they all run.
+/// Translates all enabled mechanisms; the resulting modes run concurrently.
 pub(super) fn translate(
     document: &mut Document,
     file: &mut Options,
@@ -39,7 +39,7 @@ pub(super) fn translate(
         file.mc_ttl = group.ttl;
         file.discovery.push(mode("auto", String::new()));
     } else {
-        // As in Hazelcast, a member without a way to find others stays alone.
+        // As in Hazelcast, a member without a join mechanism stays alone.
         file.no_cluster = Some(true);
     }
     Ok(())
@@ -57,7 +57,7 @@ fn mode(name: &str, argument: String) -> Discovery {
     }
 }
 
-/// A multicast group, with the senders that are trusted on it.
+/// A multicast group, with its trusted senders.
 struct Group {
     address: String,
     port: u16,
@@ -66,9 +66,9 @@ struct Group {
 }
 
 impl Group {
-    /// Hazelcast ignores messages of other senders on the group. Here every member with the
-    /// password may join, wherever it is, so a restriction cannot be honoured: unless all senders
-    /// are trusted, the file is refused.
+    /// Hazelcast ignores messages of other senders in the group. In Convoke every member with the
+    /// password may join from any host, so the restriction cannot be honoured: unless all senders
+    /// are trusted, the file is rejected.
     fn check_trust(&self, document: &Document) -> Result<(), String> {
         let is_everybody = |pattern: &String| {
             pattern.split(['.', ':']).all(|part| matches!(part, "*" | "0-255" | "0-ffff"))
@@ -95,7 +95,8 @@ fn multicast(document: &mut Document, file: &mut Options) -> Result<Group, Strin
     let ttl = document.number(&path("multicast-time-to-live"), 0..=255)?;
     let mut trusted = document.texts(&path("trusted-interfaces"))?;
     trusted.extend(document.texts(&path("trusted-interfaces.interface"))?);
-    // The timeout is not needed, since beacons are answered at once; loopback mode does not apply.
+    // The timeout is not needed, since beacons are answered immediately; the loopback mode does not
+    // apply.
     document.forget("network.join.multicast");
     let ttl = ttl.and_then(|ttl| u8::try_from(ttl).ok());
     let group = Group { address, port, ttl, trusted };
@@ -142,8 +143,8 @@ fn tcp_ip(document: &mut Document, file: &mut Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Translates discovery plug-ins by class name. Only the Kubernetes plug-in is supported, as
-/// Hazelcast 3 configured it.
+/// Translates discovery plug-ins by class name. Only the Kubernetes plug-in is supported, in the
+/// form in which Hazelcast 3 configured it.
 fn strategies(
     document: &mut Document,
     file: &mut Options,
@@ -171,7 +172,7 @@ fn strategies(
     Ok(())
 }
 
-/// Properties that select pods in ways that are not supported.
+/// Properties that select pods in unsupported ways.
 const OF_OTHER_PODS: [(&str, &str); 2] = [
     (
         "service-label-name",
@@ -259,7 +260,7 @@ fn kubernetes_api(
     Ok(found)
 }
 
-/// Refuses all other ways to join, such as clouds and registries: a member that relies on one of
+/// Rejects all other join mechanisms, such as clouds and registries: a member that relies on one of
 /// them must not found a cluster of its own.
 fn others(document: &mut Document) -> Result<(), String> {
     let mut names = document.names_below(JOIN);

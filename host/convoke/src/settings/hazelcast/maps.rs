@@ -15,7 +15,7 @@ const CONVOKE_DEFAULT: &str = "*";
 const BACKUPS: u8 = 1;
 const MERGE: MergePolicy = MergePolicy::PutIfAbsent;
 
-/// Settings that have no effect here when they have Hazelcast's default.
+/// Settings that are ignored if they have Hazelcast's default value.
 const DEFAULTS: [(&str, &str); 6] = [
     ("in-memory-format", "BINARY"),
     ("read-backup-data", "false"),
@@ -70,13 +70,13 @@ pub(super) fn translate(
             file.maps.insert(name.clone(), differences_from(&inherited, entry));
         }
     }
-    // A map without settings of its own must still not match another pattern.
+    // A map without settings of its own must not match another pattern.
     let patterns: Vec<String> =
         file.maps.keys().filter(|name| name.contains('*')).cloned().collect();
     file.maps.retain(|name, entry| {
         *entry != MapEntry::default() || patterns.iter().any(|pattern| pattern != name)
     });
-    // No limit is the default.
+    // The default is no limit.
     let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
     let inherited = MapEntry {
         ttl_s: limit(inherited.ttl_s),
@@ -201,7 +201,7 @@ fn protection(document: &mut Document, name: &str) -> Result<u64, String> {
     Ok(0)
 }
 
-/// The entry of a map where it differs from the default entry, from which it inherits here; in
+/// The differences of a map's entry from the default entry, from which maps inherit in Convoke; in
 /// Hazelcast a map inherits nothing.
 fn differences_from(inherited: &MapEntry, own: &MapEntry) -> MapEntry {
     fn differing<T: Copy + PartialEq>(

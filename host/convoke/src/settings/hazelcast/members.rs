@@ -3,12 +3,12 @@
 
 use std::net::IpAddr;
 
-/// A sorted list; entries are unchanged.
+/// The entries, sorted into lists for both modes; their text is unchanged.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Listed {
-    /// For tcpip.
+    /// Arguments of tcpip.
     pub(super) addresses: Vec<String>,
-    /// For dns.
+    /// Arguments of dns.
     pub(super) names: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn sort(texts: &[String]) -> Listed {
 }
 
 /// Whether an entry is a host name. Addresses, ranges and `localhost` are not; malformed entries
-/// are left for the mode to refuse.
+/// are left for the mode to reject.
 fn is_name(entry: &str) -> bool {
     // IPv6, perhaps with a zone or a prefix length: a name has at most one colon.
     if entry.starts_with('[') || entry.matches(':').count() > 1 || entry.parse::<IpAddr>().is_ok() {

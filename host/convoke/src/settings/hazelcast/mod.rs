@@ -23,7 +23,7 @@ pub(super) fn is_meant(path: &Path, text: &str) -> bool {
     is_named(path) || text.trim_start_matches('\u{feff}').trim_start().starts_with('<')
 }
 
-/// Whether the name of a file alone shows it.
+/// Whether the file name identifies a Hazelcast file.
 fn is_named(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     let extension = extension.map(str::to_ascii_lowercase);

@@ -1,5 +1,5 @@
-//! Known names in the parts of a file that decide membership. A misspelt name would be replaced by
-//! a default, and the member would join another cluster.
+//! Known names in the parts of a file that affect membership. If a misspelt name were ignored, the
+//! default would apply, and the member would join another cluster.
 
 use super::super::distance::distance;
 use super::document::{Document, plain};
@@ -7,7 +7,7 @@ use super::quoted::quoted;
 
 /// The names below each path.
 const KNOWN: [(&str, &[&str]); 9] = [
-    // Text only.
+    // A text value.
     ("cluster-name", &[]),
     (
         "network",
@@ -77,10 +77,10 @@ const KNOWN: [(&str, &[&str]); 9] = [
 
 /// Top-level names that decide membership; other unknown names are only listed.
 const AT_THE_TOP: [&str; 4] = ["advanced-network", "cluster-name", "lite-member", "network"];
-/// Edits from one of these to a misspelt name, at most.
+/// Maximum edit distance between one of these and a misspelt name.
 const EDITS_MAX: usize = 2;
 
-/// Refuses a file with a name in these places that Hazelcast does not know.
+/// Rejects a file with a name in these places that Hazelcast does not know.
 pub(super) fn check(document: &Document) -> Result<(), String> {
     for name in document.names_below("") {
         let bare = bare(&name);

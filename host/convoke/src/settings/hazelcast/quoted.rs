@@ -1,10 +1,10 @@
-//! Text of a file as an error or a log line quotes it.
+//! Quotes texts of a file for errors and log lines.
 
 use convoke_text::excerpt;
 
-/// Characters of a quoted value.
+/// Maximum length of a quoted value, in characters.
 const VALUE_CHARS_MAX: usize = 80;
-/// Characters of a path.
+/// Maximum length of a path, in characters.
 const PATH_CHARS_MAX: usize = 200;
 
 /// A value or a name.
@@ -12,7 +12,7 @@ pub(super) fn quoted(text: &str) -> String {
     excerpt(text, VALUE_CHARS_MAX)
 }
 
-/// A path, which may hold names of maps.
+/// A path, which may contain names of maps.
 pub(super) fn shown_path(path: &str) -> String {
     excerpt(path, PATH_CHARS_MAX)
 }

@@ -1,4 +1,4 @@
-//! What files of Hazelcast are translated to.
+//! The translation of Hazelcast files.
 
 use convoke_grid::map::MergePolicy;
 
@@ -513,7 +513,7 @@ fn characters_that_hide_text_are_not_quoted() {
     ];
     for text in refused {
         let refusal = translate(text).unwrap_err();
-        // Debug would show them escaped: they are gone.
+        // `Debug` would escape them, so they have been removed.
         assert!(!refusal.contains("\\u{") && !refusal.contains(hidden), "{refusal}");
     }
     let listed = "hazelcast: { map: { \"a\u{202e}b\": { nope: 1, eviction: { eviction-policy: LRU, size: 7, max-size-policy: \"X\u{202e}Y\" } } }, \"que\u{200b}ue\": { c: 1 } }";

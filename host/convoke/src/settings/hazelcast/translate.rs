@@ -1,4 +1,4 @@
-//! The translation of a whole file.
+//! Translates a whole file.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use super::document::{Document, Surroundings};
 use super::quoted::quoted;
 use super::{join, maps, names};
 
-/// Paths that are listed, at most; the rest are counted.
+/// Maximum number of listed paths; the rest are counted.
 const LISTED_MAX: usize = 24;
 
 /// A Hazelcast file in the Convoke format.
@@ -24,8 +24,9 @@ pub(crate) struct Translated {
     pub(crate) ignored: Vec<String>,
 }
 
-/// Settings that decide which hosts may be members, or what happens to data, and have no
-/// counterpart: a file that enables one of these is refused. `None` where there is no `enabled`.
+/// Settings that determine which hosts may be members, or what happens to data, and have no
+/// counterpart: a file that enables one of these is rejected. `None` if the setting has no
+/// `enabled`.
 const REFUSED: [(&str, Option<&str>, &str); 8] = [
     (
         "group",
@@ -153,7 +154,7 @@ pub(in super::super) fn translate(
     Ok(Translated { file, ignored })
 }
 
-/// The encryption password becomes the cluster password.
+/// Translates the encryption password to the cluster password.
 fn secret(document: &mut Document, file: &mut Options) -> Result<(), String> {
     const PATH: &str = "network.symmetric-encryption";
     if document.is_on(&format!("{PATH}.enabled"), false)? {
@@ -174,7 +175,7 @@ fn secret(document: &mut Document, file: &mut Options) -> Result<(), String> {
     Ok(())
 }
 
-/// The first port, and how many are tried.
+/// Translates the first port and the number of ports that are tried.
 fn ports(document: &mut Document, file: &mut Options) -> Result<(), String> {
     let mut port = PORT;
     for path in ["network.port", "network.port.port"] {

@@ -9,9 +9,9 @@ use granit_parser::{Event, Parser, ScalarStyle, StrInput};
 
 use super::quoted::quoted;
 
-/// Values of a file, and of all files that it imports.
+/// Maximum number of values of a file, including the files that it imports.
 pub(super) const VALUES_MAX: usize = 20_000;
-/// Nesting levels of a file, lists and maps alike.
+/// Maximum nesting of lists and maps in a file.
 const DEPTH_MAX: usize = 64;
 
 /// A value.
@@ -72,7 +72,7 @@ pub(super) fn read(text: &str) -> Result<Tree, String> {
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Tree>,
-    /// Values that the file may still have, including those that an alias repeats.
+    /// Number of values that the file may still have, including values repeated by an alias.
     room: usize,
 }
 

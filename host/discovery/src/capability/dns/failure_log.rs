@@ -11,7 +11,7 @@ use crate::lookup::{NegativeAnswer, Unusable};
 /// Unusable records of one service listed in one log line.
 const SHOWN_MAX: usize = 5;
 /// Length of the text about one name, in bytes.
-const WORDS_BYTES_MAX: usize = 400;
+const TEXT_BYTES_MAX: usize = 400;
 
 /// The last failure logged for each name that does not resolve.
 #[derive(Debug, Default)]
@@ -20,10 +20,10 @@ pub(crate) struct FailureLog(Mutex<HashMap<String, String>>);
 impl FailureLog {
     /// Logs a negative answer.
     pub(super) fn negative(&self, mode: &str, name: &str, answer: &NegativeAnswer) {
-        let words = answer.to_string();
-        if self.is_new(name, &words) {
+        let text = answer.to_string();
+        if self.is_new(name, &text) {
             let server = &answer.server;
-            tracing::warn!(%mode, name, %server, "{words}; retrying; check the spelling of the name");
+            tracing::warn!(%mode, name, %server, "{text}; retrying; check the spelling of the name");
         }
     }
 
@@ -34,12 +34,12 @@ impl FailureLog {
         if unusable.len() > SHOWN_MAX {
             shown.push(format!("{} more", unusable.len() - SHOWN_MAX));
         }
-        let words = escaped(&shown.join("; "), WORDS_BYTES_MAX);
-        if self.is_new(name, &format!("{words} {}", targets == 0)) {
+        let text = escaped(&shown.join("; "), TEXT_BYTES_MAX);
+        if self.is_new(name, &format!("{text} {}", targets == 0)) {
             if targets == 0 {
-                tracing::warn!(%mode, name, "none of the SRV records of the service can be used: {words}");
+                tracing::warn!(%mode, name, "none of the SRV records of the service can be used: {text}");
             } else {
-                tracing::warn!(%mode, name, targets, "some SRV records of the service cannot be used: {words}");
+                tracing::warn!(%mode, name, targets, "some SRV records of the service cannot be used: {text}");
             }
         }
     }
@@ -49,12 +49,12 @@ impl FailureLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    fn is_new(&self, name: &str, words: &str) -> bool {
+    fn is_new(&self, name: &str, text: &str) -> bool {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= limits::FAILED_NAMES_MAX && !failures.contains_key(name) {
             failures.clear();
         }
-        failures.insert(name.to_owned(), words.to_owned()).as_deref() != Some(words)
+        failures.insert(name.to_owned(), text.to_owned()).as_deref() != Some(text)
     }
 }
 

@@ -179,7 +179,7 @@ fn admit(mode: &Mode, index: usize, name: &str) -> Result<(), DnsError> {
     Ok(())
 }
 
-/// What the lookups of one call share.
+/// The shared context of the lookups of one call.
 struct Lookups<'a> {
     mode: &'a Mode,
     failures: &'a FailureLog,

@@ -45,7 +45,7 @@ impl Capability for Multicast {
 #[derive(Debug, Default)]
 pub(crate) struct Joined(usize);
 
-/// The entry of the resource table that a handle stands for.
+/// The entry of the resource table that a handle refers to.
 fn entry(handle: &Resource<Handle>) -> Resource<Group> {
     Resource::new_own(handle.rep())
 }

@@ -41,7 +41,7 @@ impl Capability for Store {
 #[derive(Debug, Default)]
 pub(crate) struct ModeStore(OnceLock<Result<Arc<Backing>, String>>);
 
-/// Where values are stored.
+/// The storage of values.
 #[derive(Debug)]
 enum Backing {
     Folder(Folder),

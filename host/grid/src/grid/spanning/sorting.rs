@@ -1,4 +1,4 @@
-//! Sorting by keys that are named by the elements.
+//! Sorting by other keys, whose names are derived from the elements.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) fn bytes_of(reply: Option<&Reply>) -> Option<&[u8]> {
     if let Some(Reply::Bytes(bytes)) = reply { Some(bytes) } else { None }
 }
 
-/// Sorts elements by the values of other keys, or returns those for them.
+/// Sorts elements by the values of other keys, or returns the values of other keys for them.
 pub(super) async fn sort(
     transaction: &mut Transaction,
     map: &str,
@@ -40,8 +40,7 @@ pub(super) async fn sort(
     transfer(transaction, map, store, store_list).await
 }
 
-/// The values of keys; nil for a key that has none of this kind. Each is read once, even if it is
-/// there many times.
+/// The values of keys; nil for a key without a value of this kind. A repeated key is read once.
 async fn look_up(
     transaction: &mut Transaction,
     map: &str,
@@ -49,7 +48,7 @@ async fn look_up(
 ) -> Result<Vec<Reply>, Failure> {
     let mut places: BTreeMap<u16, BTreeMap<&Lookup<'_>, Vec<usize>>> = BTreeMap::new();
     for (at, looked_up) in lookups.iter().enumerate() {
-        // No key is longer.
+        // Longer keys cannot exist.
         if looked_up.0.len() <= KEY_BYTES_MAX {
             let partition = transaction.partition_of(&looked_up.0);
             places.entry(partition).or_default().entry(looked_up).or_default().push(at);

@@ -9,7 +9,7 @@ use crate::op::{
 };
 use crate::{OpError, Reply};
 
-/// Whole values that are read at a time, at most: each may have 64 MiB.
+/// Maximum number of whole values that are read at a time: each may have 64 MiB.
 const VALUES_AT_ONCE: usize = 4;
 
 /// The union of HyperLogLogs.
@@ -71,9 +71,9 @@ pub(super) async fn put_all(
 ) -> Result<Reply, Failure> {
     let keys: Vec<&[u8]> = pairs.iter().map(|(key, _)| *key).collect();
     if let Some(exist) = exist {
-        let wanted = if exist { keys.len() } else { 0 };
+        let required = if exist { keys.len() } else { 0 };
         let there = sum(transaction, map, &keys, SeveralOp::Exist).await?;
-        if usize::try_from(there) != Ok(wanted) {
+        if usize::try_from(there) != Ok(required) {
             return Ok(Reply::flag(false));
         }
     }

@@ -11,13 +11,13 @@ use super::id::StreamId;
 
 /// Maximum number of entries in one chunk.
 pub(super) const CHUNK_ENTRIES_MAX: usize = 100;
-/// Bytes beyond which a chunk gets no more entries. A single entry may be longer.
+/// Size beyond which no entries are added to a chunk, in bytes. A single entry may be longer.
 pub(super) const CHUNK_BYTES_MAX: usize = 4_096;
 
 /// Consecutive entries; never empty while it is part of a stream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunk {
-    /// No entry is less than this.
+    /// A lower bound of all IDs, from which times are counted.
     base: StreamId,
     last: StreamId,
     count: usize,
@@ -55,8 +55,8 @@ impl<'a> EntryRef<'a> {
     }
 }
 
-/// Approximate number of bytes that an entry takes: those of its fields and their lengths, of its
-/// ID, and its share of the chunk.
+/// Approximate memory of an entry, in bytes: its fields with their lengths, its ID, and its share
+/// of the chunk.
 pub(super) fn weigh<'f>(fields: impl Iterator<Item = &'f [u8]>) -> usize {
     const ENTRY_BYTES: usize = 8;
     fields.map(|field| field.len() + 1).sum::<usize>() + ENTRY_BYTES
@@ -98,7 +98,7 @@ impl Chunk {
         self.count
     }
 
-    /// Whether it gets no more entries.
+    /// Whether no more entries are added to it.
     pub(super) fn is_full(&self) -> bool {
         self.count >= CHUNK_ENTRIES_MAX || self.packed.len() >= CHUNK_BYTES_MAX
     }
@@ -108,7 +108,7 @@ impl Chunk {
         self.count < CHUNK_ENTRIES_MAX && self.packed.len() + bytes <= CHUNK_BYTES_MAX
     }
 
-    /// Gives unused memory back.
+    /// Releases unused memory.
     pub(super) fn shrink(&mut self) {
         self.packed.shrink_to_fit();
     }
@@ -163,7 +163,7 @@ impl Chunk {
         self.iter().find(|entry| entry.id >= id).filter(|entry| entry.id == id)
     }
 
-    /// Removes an entry; returns the bytes that it took, as [`EntryRef::bytes`].
+    /// Removes an entry; returns its size in bytes, as [`EntryRef::bytes`].
     pub(super) fn remove(&mut self, id: StreamId) -> Option<usize> {
         let mut entries = self.with_offsets().skip_while(|(_, entry)| entry.id < id);
         let (at, entry) = entries.next().filter(|(_, entry)| entry.id == id)?;
@@ -179,14 +179,14 @@ impl Chunk {
         Some(bytes)
     }
 
-    /// Gives memory back if most of it is unused.
+    /// Releases memory if most of it is unused.
     fn give_back(&mut self) {
         if self.packed.capacity() > self.packed.len() * 4 + 256 {
             self.packed.shrink_to(self.packed.len() * 2);
         }
     }
 
-    /// Removes all entries up to this one; returns how many, and the bytes that they took.
+    /// Removes all entries up to this one; returns their number, and their size in bytes.
     pub(super) fn remove_up_to(&mut self, id: StreamId) -> (usize, usize) {
         let (mut count, mut bytes, mut end) = (0, 0, self.packed.len());
         for (at, entry) in self.with_offsets() {
@@ -203,7 +203,7 @@ impl Chunk {
         (count, bytes)
     }
 
-    /// The same entries, with one more, in as few chunks as possible.
+    /// The entries with an additional one, in as few chunks as possible.
     pub(super) fn with(&self, id: StreamId, fields: &[&[u8]]) -> Vec<Self> {
         let mut chunks = vec![Self::default()];
         let mut add = |id: StreamId, fields: &[&[u8]]| {

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::group::{Activity, Delivery, Position};
 use super::id::StreamId;
 
-/// What is known of all entries that a stream ever had.
+/// Counters over all entries that a stream ever had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counters {
     /// The greatest ID that was assigned; later entries have greater ones.
     pub(crate) last: StreamId,
-    /// How many entries were added.
+    /// Number of entries that were added.
     pub(crate) added: u64,
     /// The greatest ID of an entry that was deleted from within the stream.
     pub(crate) deleted: StreamId,
@@ -29,11 +29,11 @@ pub(crate) struct NewEntry<'a> {
 pub(crate) enum StreamEdit<'a> {
     /// Adds an entry at the end, and counts it. Creates the stream.
     Add(#[serde(borrow)] NewEntry<'a>),
-    /// Brings entries back to their places, without counting them.
+    /// Restores entries at their positions, without counting them.
     Insert(#[serde(borrow)] Vec<NewEntry<'a>>),
     /// Removes entries, and remembers the greatest of their IDs as deleted.
     Delete(Vec<StreamId>),
-    /// Removes entries without remembering that.
+    /// Removes entries without recording their IDs as deleted.
     Remove(Vec<StreamId>),
     /// Removes all entries up to this ID.
     Trim(StreamId),
@@ -47,9 +47,9 @@ pub(crate) enum StreamEdit<'a> {
         /// Its position.
         position: Position,
     },
-    /// Removes a group, its consumers and what is pending for them.
+    /// Removes a group, its consumers and their pending entries.
     RemoveGroup(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// Creates a consumer, or changes when it was active.
+    /// Creates a consumer, or updates its activity.
     Consumer {
         /// The group.
         #[serde(borrow, with = "serde_bytes")]
@@ -60,7 +60,7 @@ pub(crate) enum StreamEdit<'a> {
         /// When it was active.
         activity: Activity,
     },
-    /// Removes a consumer, and what is pending for it.
+    /// Removes a consumer and its pending entries.
     RemoveConsumer {
         /// The group.
         #[serde(borrow, with = "serde_bytes")]
@@ -69,7 +69,7 @@ pub(crate) enum StreamEdit<'a> {
         #[serde(borrow, with = "serde_bytes")]
         name: &'a [u8],
     },
-    /// Entries are pending for a consumer from now on, and for no other one.
+    /// Makes entries pending for this consumer and no other one.
     Pend {
         /// The group.
         #[serde(borrow, with = "serde_bytes")]
@@ -80,7 +80,7 @@ pub(crate) enum StreamEdit<'a> {
         /// The entries.
         entries: Vec<(StreamId, Delivery)>,
     },
-    /// Entries are not pending any more.
+    /// Makes entries no longer pending.
     Unpend {
         /// The group.
         #[serde(borrow, with = "serde_bytes")]

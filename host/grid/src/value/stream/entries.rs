@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::chunk::{Chunk, EntryRef, weigh};
 use super::id::StreamId;
 
-/// Entries in order, divided into chunks. An entry that is appended, or removed from the front,
-/// concerns one chunk.
+/// Entries in order, divided into chunks. Appending an entry, or removing one from the front,
+/// changes one chunk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
     /// In order, none of them empty.
@@ -60,7 +60,7 @@ impl Entries {
             .take_while(move |entry| entry.id <= to)
     }
 
-    /// As [`Entries::range`], from the last to the first.
+    /// Like [`Entries::range`], from the last to the first.
     pub(super) fn range_reversed(
         &self,
         from: StreamId,
@@ -70,13 +70,13 @@ impl Entries {
         self.chunks
             .range(..end)
             .rev()
-            // A chunk is short, and can be read in one direction only.
+            // A chunk can only be read forwards; it is short.
             .flat_map(|chunk| chunk.iter().collect::<Vec<_>>().into_iter().rev())
             .skip_while(move |entry| entry.id > to)
             .take_while(move |entry| entry.id >= from)
     }
 
-    /// Adds an entry. Returns whether there was none with this ID.
+    /// Adds an entry. Returns whether no entry had this ID.
     pub(super) fn insert(&mut self, id: StreamId, fields: &[&[u8]]) -> bool {
         let bytes = weigh(fields.iter().copied());
         if self.last_id().is_none_or(|last| last < id) {
@@ -111,7 +111,7 @@ impl Entries {
         true
     }
 
-    /// Removes an entry. Returns whether there was one with this ID.
+    /// Removes an entry. Returns whether an entry had this ID.
     pub(super) fn remove(&mut self, id: StreamId) -> bool {
         let at = self.chunk_at(id);
         let Some(chunk) = self.chunks.get_mut(at) else { return false };

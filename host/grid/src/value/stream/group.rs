@@ -14,30 +14,30 @@ pub(super) const CONSUMER_BYTES: usize = 96;
 /// Bytes of a pending entry, in the group and with its consumer.
 pub(super) const PENDING_BYTES: usize = 96;
 
-/// How far a group has read.
+/// The position up to which a group has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     /// The last entry that was delivered.
     pub(crate) last: StreamId,
-    /// How many entries of all that were ever added come up to that one; `None` if unknown.
+    /// Number of entries ever added up to and including that one; `None` if unknown.
     pub(crate) read: Option<u64>,
 }
 
-/// When a consumer was last active, in milliseconds of the cluster's clock.
+/// Times of a consumer's last activity, in milliseconds of the cluster's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Activity {
-    /// When it last asked for entries.
+    /// Its last request for entries.
     pub(crate) seen_ms: u64,
-    /// When it last got one.
+    /// The last time that it received an entry.
     pub(crate) active_ms: Option<u64>,
 }
 
-/// How an entry was delivered.
+/// The deliveries of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Delivery {
-    /// When it was delivered last, in milliseconds of the cluster's clock.
+    /// Time of the last delivery, in milliseconds of the cluster's clock.
     pub(crate) time_ms: u64,
-    /// How many times it was delivered.
+    /// Number of deliveries.
     pub(crate) count: u64,
 }
 
@@ -69,8 +69,8 @@ impl Group {
         GROUP_BYTES + names + self.pending.len() * PENDING_BYTES
     }
 
-    /// Marks an entry as pending for a consumer, instead of another one. Returns whether it was
-    /// not pending before; `None` if there is no such consumer.
+    /// Makes an entry pending for a consumer, and for no other one. Returns whether it was not
+    /// pending before; `None` if the consumer does not exist.
     pub(super) fn pend(
         &mut self,
         consumer: &[u8],
@@ -90,7 +90,7 @@ impl Group {
         Some(old.is_none())
     }
 
-    /// Returns whether the entry was pending.
+    /// Makes an entry no longer pending. Returns whether it was pending.
     pub(super) fn unpend(&mut self, id: StreamId) -> bool {
         let Some(old) = self.pending.remove(&id) else { return false };
         if let Some(owner) = self.consumers.get_mut(&old.consumer) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct StreamId {
-    /// Milliseconds since 1970, or what a client chose.
+    /// Milliseconds since 1970, or a number chosen by a client.
     pub ms: u64,
     /// Number within the millisecond.
     pub seq: u64,
@@ -22,7 +22,7 @@ impl StreamId {
     /// The greatest ID.
     pub const MAX: Self = Self { ms: u64::MAX, seq: u64::MAX };
 
-    /// From its two numbers.
+    /// An ID with these two numbers.
     #[must_use]
     pub const fn new(ms: u64, seq: u64) -> Self {
         Self { ms, seq }

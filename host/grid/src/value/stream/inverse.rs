@@ -1,4 +1,4 @@
-//! What undoes a change, and what rebuilds a whole stream.
+//! Edits that undo a change, and edits that rebuild a stream.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ fn to_insert(entry: EntryRef<'_>) -> NewEntry<'_> {
     NewEntry { id: entry.id, fields: entry.fields().collect() }
 }
 
-/// Emits edits that bring entries back, each of bounded size.
+/// Emits edits of bounded size that restore entries.
 fn insert<'s>(entries: impl Iterator<Item = EntryRef<'s>>, each: &mut dyn FnMut(StreamEdit<'_>)) {
     let (mut all, mut bytes) = (Vec::new(), 0);
     for entry in entries {
@@ -33,7 +33,7 @@ fn insert<'s>(entries: impl Iterator<Item = EntryRef<'s>>, each: &mut dyn FnMut(
     }
 }
 
-/// Emits edits that bring a consumer back, with what is pending for it.
+/// Emits edits that restore a consumer with its pending entries.
 fn rebuild_consumer(
     (group_name, group): (&[u8], &Group),
     (name, consumer): (&[u8], &Consumer),
@@ -48,7 +48,7 @@ fn rebuild_consumer(
     }
 }
 
-/// Emits edits that bring a group back.
+/// Emits edits that restore a group.
 fn rebuild_group(name: &[u8], group: &Group, each: &mut dyn FnMut(StreamEdit<'_>)) {
     each(StreamEdit::Group { name, position: group.position });
     for (consumer, held) in &group.consumers {
@@ -56,7 +56,7 @@ fn rebuild_group(name: &[u8], group: &Group, each: &mut dyn FnMut(StreamEdit<'_>
     }
 }
 
-/// Emits edits that make these entries as they are in a group: pending for their consumers, or not.
+/// Emits edits that give these entries the pending state that they have in a group.
 fn pend_again(
     name: &[u8],
     group: &Group,
@@ -75,7 +75,7 @@ fn pend_again(
 }
 
 impl Stream {
-    /// Emits the edits that bring this stream back after `edit` was applied, in their order.
+    /// Emits the edits that restore this stream after `edit` was applied, in order.
     pub(crate) fn inverse(&self, edit: &StreamEdit<'_>, each: &mut dyn FnMut(StreamEdit<'_>)) {
         match edit {
             StreamEdit::Add(entry) => {

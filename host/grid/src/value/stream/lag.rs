@@ -1,4 +1,5 @@
-//! How many entries a group has not read yet, as Redis computes it: without counting entries.
+//! The lag of a group: the number of entries that it has not read yet. Computed as in Redis,
+//! without counting entries.
 
 use super::Stream;
 use super::group::{Group, Position};
@@ -11,8 +12,7 @@ impl Stream {
         self.len() > 0 && deleted != StreamId::MIN && id <= deleted
     }
 
-    /// How many entries of all that were ever added come up to this ID; `None` if that is not
-    /// known.
+    /// Number of entries ever added up to and including this ID; `None` if it is unknown.
     pub(crate) fn added_up_to(&self, id: StreamId) -> Option<u64> {
         let counters = self.counters;
         if counters.added == 0 {
@@ -35,7 +35,7 @@ impl Stream {
         if id < first { Some(before) } else { (id == first).then_some(before + 1) }
     }
 
-    /// How many entries a group has not read yet; `None` if that is not known.
+    /// Number of entries that a group has not read yet; `None` if it is unknown.
     pub(crate) fn lag(&self, group: &Group) -> Option<u64> {
         let counters = self.counters;
         if counters.added == 0 || self.len() == 0 {
@@ -55,7 +55,7 @@ impl Stream {
         if id <= position.last {
             return position;
         }
-        // The counter goes on from an entry that exists, if none was deleted after it.
+        // The counter is incremented from an existing entry, if none was deleted after it.
         let continues = position.last >= self.first_id() && !self.has_gap_after(position.last);
         let read = match position.read {
             Some(read) if continues => Some(read.saturating_add(1)),

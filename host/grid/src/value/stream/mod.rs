@@ -4,9 +4,9 @@
 //! IDs never repeat, and its groups.
 //!
 //! - `id`, `chunk`, `entries`: the entries
-//! - `group`: groups, their consumers, and entries that are not acknowledged
-//! - `edit`, `inverse`: changes, and what undoes them
-//! - `lag`: how many entries a group has not read yet
+//! - `group`: groups, their consumers, and unacknowledged entries
+//! - `edit`, `inverse`: changes and their inverses
+//! - `lag`: the number of entries that a group has not read yet
 
 mod chunk;
 mod edit;
@@ -54,12 +54,12 @@ impl Stream {
         self.counters
     }
 
-    /// The ID of the first entry; zero if there is none.
+    /// The ID of the first entry; zero if the stream is empty.
     pub(crate) fn first_id(&self) -> StreamId {
         self.entries.first().map_or(StreamId::MIN, |entry| entry.id)
     }
 
-    /// The ID of the last entry that exists; `None` if there is none.
+    /// The ID of the last existing entry; `None` if the stream is empty.
     pub(crate) fn last_entry(&self) -> Option<StreamId> {
         self.entries.last_id()
     }
@@ -73,7 +73,7 @@ impl Stream {
         self.entries.range(from, to)
     }
 
-    /// As [`Stream::range`], from the last to the first.
+    /// Like [`Stream::range`], from the last to the first.
     pub(crate) fn range_reversed(
         &self,
         from: StreamId,
@@ -101,7 +101,7 @@ impl Stream {
         self.groups.iter().map(|(name, group)| (&**name, group))
     }
 
-    /// Whether a group has not acknowledged this entry yet, or has not even read it.
+    /// Whether a group has not acknowledged this entry yet, or has not read it.
     pub(crate) fn is_referenced(&self, id: StreamId) -> bool {
         self.groups
             .values()

@@ -1,4 +1,4 @@
-//! Tests of streams: random changes, each undone and rebuilt.
+//! Random changes of streams, each of which is undone and rebuilt.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::*;
 /// An entry: its ID, its names and values.
 type Shown = (StreamId, Vec<Vec<u8>>);
 
-/// All that a stream holds.
+/// The contents of a stream.
 fn shown(stream: &Stream) -> (Vec<Shown>, Counters, String, usize) {
     let fields = |entry: EntryRef<'_>| entry.fields().map(<[u8]>::to_vec).collect();
     let entries = stream.range(StreamId::MIN, StreamId::MAX);
@@ -19,14 +19,14 @@ fn shown(stream: &Stream) -> (Vec<Shown>, Counters, String, usize) {
     )
 }
 
-/// The bytes of all entries and groups, counted one by one.
+/// The size of all entries and groups, computed from scratch.
 fn weighed(stream: &Stream) -> usize {
     let entries = stream.range(StreamId::MIN, StreamId::MAX).map(|entry| entry.bytes());
     let groups = stream.groups.iter().map(|(name, group)| name.len() + group.bytes());
     entries.sum::<usize>() + groups.sum::<usize>()
 }
 
-/// The encoded edit that a step makes of a stream, if it fits.
+/// The encoded edit of a step, if it fits the stream.
 fn edit_of(stream: &Stream, (what, n, more): (u8, u16, u8)) -> Option<Vec<u8>> {
     let ids: Vec<StreamId> =
         stream.range(StreamId::MIN, StreamId::MAX).map(|entry| entry.id).collect();
@@ -47,7 +47,7 @@ fn edit_of(stream: &Stream, (what, n, more): (u8, u16, u8)) -> Option<Vec<u8>> {
             StreamEdit::Add(NewEntry { id: StreamId::new(ms, seq), fields })
         }
         4 => {
-            // Between the entries, where one may have been before.
+            // An ID between existing entries, possibly of a removed one.
             let id = StreamId::new(u64::from(n) % (last.ms + 1), 1_000 + u64::from(more));
             if stream.get(id).is_some() {
                 return None;

@@ -1,4 +1,4 @@
-//! What a cluster looks like, as text with names instead of ids.
+//! Describes a cluster as text, with names instead of ids.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::command::Request;
 use crate::network::Node;
 use crate::store::START_MS;
 
-/// Requests that take this long have waited for something, which their output says.
+/// Duration from which a request counts as having waited, which the output states.
 const WAITED: Duration = Duration::from_millis(500);
 
 impl Cluster {
@@ -94,14 +94,14 @@ impl Cluster {
         self.assignments(&all.collect::<Vec<_>>())
     }
 
-    /// Where keys lie.
+    /// The members that store the partitions of keys.
     pub(super) fn place(&self, keys: &[String]) -> String {
         let lines: Vec<_> =
             keys.iter().map(|key| (format!("{key}: "), self.partition_of(key))).collect();
         self.assignments(&lines)
     }
 
-    /// Where keys lie; from now on, each change of that is an event.
+    /// Like [`place`](Self::place); from now on, each change is an event.
     pub(super) fn watch(&mut self, keys: &[String]) -> String {
         for key in keys {
             self.watched.insert(self.partition_of(key));
@@ -119,7 +119,7 @@ impl Cluster {
         self.store.members[0].grid.partition_of(key.as_bytes())
     }
 
-    /// What each member holds of the partition of a key. Copies are compared by their digests.
+    /// The copies of a key's partition on each member, compared by their digests.
     pub(super) fn describe_copies(&self, key: &str) -> String {
         let partition = self.partition_of(key);
         let mut known: Vec<u64> = Vec::new();
@@ -195,12 +195,12 @@ impl Cluster {
         let view = self.store.world.nodes[node].core.view();
         let view = view.map_or_else(|| "no view".into(), |view| self.describe_view(view));
         let safe = if grid.is_safe() { "safe" } else { "not safe" };
-        let (complete, wanted) = grid.progress();
+        let (complete, required) = grid.progress();
         let missing: Vec<_> = grid
             .table()
             .map(|table| table.missing.iter().map(|m| self.name(m.id).to_owned()).collect())
             .unwrap_or_default();
-        let mut text = format!("{view}\n{safe}: {complete} of {wanted} replicas are complete\n");
+        let mut text = format!("{view}\n{safe}: {complete} of {required} replicas are complete\n");
         if !missing.is_empty() {
             let _ = writeln!(text, "removals are remembered for {}", missing.join(" "));
         }

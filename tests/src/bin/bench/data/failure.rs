@@ -13,7 +13,7 @@ use super::servers;
 use crate::measure::{WAIT_MAX, ms};
 use crate::table::{Row, Table, Unit};
 
-/// Losses that are measured.
+/// Losses that are measured, one per run.
 const RUNS: usize = 5;
 /// Keys of the lost member that are written.
 const KEYS: usize = 40;
@@ -36,14 +36,14 @@ pub(super) fn measure(table: &mut Table) {
         what: "kill -9 -> first write on its partitions",
         unit: Unit::Milliseconds,
         runs: all.0,
-        reach: Some(1_000.0),
+        target: Some(1_000.0),
         others: "Redis Cluster: cluster-node-timeout, 15 s",
     });
     table.add(Row {
         what: "kill -9 -> writes on all its partitions",
         unit: Unit::Milliseconds,
         runs: all.1,
-        reach: None,
+        target: None,
         others: "",
     });
     let (elapsed, resident_kib) = safe_after_a_loss();
@@ -51,20 +51,20 @@ pub(super) fn measure(table: &mut Table) {
         what: "1 GB in three members, one lost -> safe again",
         unit: Unit::Milliseconds,
         runs: vec![ms(elapsed)],
-        reach: None,
+        target: None,
         others: "",
     });
     table.add(Row {
         what: "  resident memory of a member then",
         unit: Unit::Mebibytes,
         runs: vec![resident_kib as f64 / 1_024.0],
-        reach: None,
+        target: None,
         others: "1 GB each, since each holds all of it",
     });
 }
 
-/// From the kill to the first write of a key of the lost member, and to the
-/// last of them.
+/// The times from the kill to the first and to the last successful write of a key of the lost
+/// member.
 fn writes_after_a_loss() -> (Duration, Duration) {
     let cluster = Cluster::exclusive();
     let mut members = servers::members(&cluster, 3, 1);
@@ -87,7 +87,7 @@ fn writes_after_a_loss() -> (Duration, Duration) {
     (first, written.into_iter().max().unwrap_or_default())
 }
 
-/// When a key was written.
+/// Writes a key, with retries, and returns the time of success.
 fn written(survivor: SocketAddr, key: usize) -> Instant {
     let mut client = Client::connect(survivor).expect("a survivor");
     loop {

@@ -12,7 +12,7 @@ use super::servers::{self, Redis};
 use crate::table::{Row, Table, Unit};
 
 const MEMBERS: usize = 3;
-/// On each member.
+/// Subscribers per member.
 const SUBSCRIBERS: usize = 100;
 const MESSAGES: usize = 2_000;
 const PAYLOAD: [u8; 100] = [b'm'; 100];
@@ -33,19 +33,19 @@ pub(super) fn measure(table: &mut Table, redis: Option<&Redis>) {
         what: "deliveries a second, 3 members x 100 subscribers",
         unit: Unit::Count,
         runs: own,
-        reach: None,
+        target: None,
         others: "",
     });
     table.add(Row {
         what: "  one Redis, 300 subscribers",
         unit: Unit::Count,
         runs: theirs,
-        reach: None,
+        target: None,
         others: "",
     });
 }
 
-/// Messages that reached a subscriber, in a second.
+/// Deliveries to subscribers per second.
 fn deliveries(servers: &[SocketAddr]) -> f64 {
     let subscribe = |place: usize| {
         let mut client = Client::connect(servers[place % servers.len()]).expect("a server");
@@ -58,7 +58,7 @@ fn deliveries(servers: &[SocketAddr]) -> f64 {
     let started = Instant::now();
     let deliveries = subscribers.len() * MESSAGES;
     thread::scope(|scope| {
-        // One thread reads all of them in turn, since it has little to do.
+        // One thread reads all connections in turn, since there is little to do for each.
         scope.spawn(move || {
             for mut subscriber in subscribers {
                 for _ in 0..MESSAGES {

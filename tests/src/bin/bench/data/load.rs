@@ -14,24 +14,24 @@ pub(super) const KEYS: u64 = 100_000;
 pub(super) const VALUE_BYTES: usize = 100;
 /// Requests in one pipeline to fill a server.
 const FILL: usize = 10_000;
-/// Different batches that one connection sends in turn.
+/// Distinct batches that a connection sends in rotation.
 const BATCHES: u64 = 64;
-/// Before anything is counted.
+/// Warm-up before measuring.
 pub(super) const WARM_UP: Duration = Duration::from_millis(500);
 
 /// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum Request {
     Get,
     Set,
 }
 
-/// The kind of load.
+/// The parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
-    pub(super) ask: Ask,
+    pub(super) ask: Request,
     pub(super) connections: usize,
-    /// Requests that are sent before their answers are read.
+    /// Pipeline depth: requests that are sent before their answers are read.
     pub(super) depth: usize,
     pub(super) time: Duration,
 }
@@ -39,14 +39,14 @@ pub(super) struct Load {
 /// The result.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
-    /// Answers in a second.
+    /// Answers per second.
     pub(super) rate: f64,
-    /// Each batch, in microseconds, sorted.
+    /// Duration of each batch, in microseconds, sorted.
     pub(super) batches_us: Vec<u32>,
 }
 
 impl Outcome {
-    /// The time that this part of all batches stayed below, in microseconds.
+    /// The duration below which the fraction `part` of all batches was, in microseconds.
     pub(super) fn percentile(&self, part: f64) -> f64 {
         let last = self.batches_us.len().saturating_sub(1);
         let place = (last as f64 * part).round() as usize;
@@ -54,21 +54,21 @@ impl Outcome {
     }
 }
 
-/// The key with this number: 16 bytes.
+/// Key number `number`, 16 bytes long.
 pub(super) fn key(number: u64) -> String {
     format!("key:{number:012}")
 }
 
-pub(super) fn request(out: &mut Vec<u8>, words: &[&[u8]]) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
+pub(super) fn request(out: &mut Vec<u8>, args: &[&[u8]]) {
+    out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
+    for arg in args {
+        out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        out.extend_from_slice(arg);
         out.extend_from_slice(b"\r\n");
     }
 }
 
-impl Ask {
+impl Request {
     fn answer_bytes(self) -> usize {
         match self {
             Self::Get => format!("${VALUE_BYTES}\r\n").len() + VALUE_BYTES + 2,
@@ -84,7 +84,7 @@ impl Ask {
     }
 }
 
-/// One connection, and the keys that go there.
+/// One connection, with the keys of its server.
 struct Lane {
     stream: TcpStream,
     batches: Vec<Vec<u8>>,
@@ -103,20 +103,20 @@ pub(super) async fn fill(server: SocketAddr, keys: u64) -> io::Result<()> {
     for numbers in numbers.chunks(FILL) {
         let mut out = Vec::new();
         for number in numbers {
-            Ask::Set.write(&mut out, key(*number).as_bytes(), &value);
+            Request::Set.write(&mut out, key(*number).as_bytes(), &value);
         }
-        let mut answers = vec![0; numbers.len() * Ask::Set.answer_bytes()];
+        let mut answers = vec![0; numbers.len() * Request::Set.answer_bytes()];
         let (written, done) = tokio::join!(write.write_all(&out), read.read_exact(&mut answers));
         written?;
         done?;
-        check(&answers, Ask::Set)?;
+        check(&answers, Request::Set)?;
     }
     Ok(())
 }
 
 /// Checks that each answer begins as expected and is not an error.
-fn check(answers: &[u8], ask: Ask) -> io::Result<()> {
-    let first = if ask == Ask::Get { b'$' } else { b'+' };
+fn check(answers: &[u8], ask: Request) -> io::Result<()> {
+    let first = if ask == Request::Get { b'$' } else { b'+' };
     if answers.chunks(ask.answer_bytes()).all(|answer| answer[0] == first) {
         return Ok(());
     }
@@ -167,7 +167,12 @@ pub(super) async fn run(
     Ok(Outcome { rate: answers as f64 / load.time.as_secs_f64(), batches_us })
 }
 
-async fn drive(mut lane: Lane, ask: Ask, from: Instant, until: Instant) -> io::Result<Vec<u32>> {
+async fn drive(
+    mut lane: Lane,
+    ask: Request,
+    from: Instant,
+    until: Instant,
+) -> io::Result<Vec<u32>> {
     let mut times_us = Vec::new();
     for batch in lane.batches.iter().cycle() {
         let sent = Instant::now();

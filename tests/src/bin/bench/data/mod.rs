@@ -1,5 +1,5 @@
-//! `bench data`: speed, memory and failure, beside Redis on the same machine in
-//! the same run. All servers and the client share its cores.
+//! `bench data`: throughput, memory and failure, compared with Redis on the same machine in the
+//! same run. All servers and the client share its cores.
 
 mod failure;
 mod fan_out;
@@ -13,13 +13,13 @@ use crate::table::{Row, Table, Unit};
 use load::VALUE_BYTES;
 use servers::Redis;
 
-/// Entries whose memory is measured: a key of 16 bytes, a value of 100.
+/// Entries whose memory is measured, with a key of 16 bytes and a value of 100 bytes each.
 const ENTRIES: u64 = 1_000_000;
 
 pub(crate) fn run() {
     let redis = Redis::start();
     if redis.is_none() {
-        println!("there is no redis-server: figures stand alone\n");
+        println!("redis-server is not installed: figures without comparison\n");
     }
     speed::measure(redis.as_ref());
     drop(redis);
@@ -28,15 +28,15 @@ pub(crate) fn run() {
     memory(&mut table);
     fan_out::measure(&mut table, Redis::start().as_ref());
     failure::measure(&mut table);
-    table.sum_up();
+    table.print_summary();
 }
 
-/// `bench replication`: the part of it that is about writes with a backup.
+/// `bench replication`: only the measurements of writes with a backup.
 pub(crate) fn replication() {
     speed::measure_replicated();
 }
 
-/// Bytes that an entry takes, beside those of Redis.
+/// Measures the memory per entry, and that of Redis.
 fn memory(table: &mut Table) {
     let bytes = |before_kib: u64, after_kib: u64| {
         (after_kib.saturating_sub(before_kib) * 1_024) as f64 / ENTRIES as f64
@@ -57,7 +57,7 @@ fn memory(table: &mut Table) {
         what: "bytes an entry, 16 B key and 100 B value",
         unit: Unit::Count,
         runs: vec![ours],
-        reach: theirs,
-        others: "reach: Redis, measured in this run",
+        target: theirs,
+        others: "target: Redis, measured in this run",
     });
 }

@@ -21,7 +21,7 @@ pub(super) struct Redis {
 }
 
 impl Redis {
-    /// None when this machine has no Redis.
+    /// Starts Redis. `None` if it is not installed.
     pub(super) fn start() -> Option<Self> {
         let program = redis_server();
         let port = TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
@@ -51,7 +51,7 @@ impl Drop for Redis {
     }
 }
 
-/// The one that `cargo xtask test` fetched, or this machine's.
+/// The server that `cargo xtask test` downloaded, or else the installed one.
 fn redis_server() -> PathBuf {
     let ours = binary::convoke();
     let target = ours.parent().and_then(|release| release.parent());
@@ -78,7 +78,7 @@ pub(super) fn members(cluster: &Cluster, count: usize, backups: u8) -> Vec<Membe
     members
 }
 
-/// One more.
+/// Starts one more member.
 pub(super) fn start(cluster: &Cluster, file: &str) -> Member {
     cluster.launch().option("--config", file).start()
 }

@@ -1,4 +1,4 @@
-//! Requests in a second, and how long they take.
+//! Requests per second, and latency.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use convoke_tests::{Cluster, Member};
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
-use super::load::{self, Ask, KEYS, Load, Outcome, Place};
+use super::load::{self, KEYS, Load, Outcome, Place, Request};
 use super::servers::{self, Redis};
 
-/// Runs of each, of which the median counts; interleaved, so that other load of the machine affects
-/// both.
+/// Repetitions, of which the median is reported; interleaved, so that other load on the machine
+/// affects both servers.
 const RUNS: usize = 3;
-/// Of one run.
+/// Duration of one run.
 const TIME: Duration = Duration::from_secs(2);
 /// Connections of the client.
 const CONNECTIONS: usize = 50;
 const DEPTHS: [usize; 3] = [1, 16, 64];
-/// Target for each of our rates, relative to Redis.
+/// Target for each rate of Convoke, as a fraction of Redis' rate.
 const OF_REDIS: f64 = 0.9;
-/// Of a write that is on a second member before it is answered, without pipelining,
-/// of our own reads.
+/// Target for writes that are replicated to a second member before they are answered, without
+/// pipelining, as a fraction of Convoke's reads.
 const REPLICATED_OF_READ: f64 = 0.45;
-/// The same at depth 16, in a second.
+/// Target for the same with a pipeline depth of 16, in requests per second.
 const REPLICATED_PIPELINED: f64 = 400_000.0;
 
 /// A client on the calling thread.
@@ -55,13 +55,13 @@ pub(super) fn measure(redis: Option<&Redis>) {
     head("Redis");
     let unpipelined_read = without_backups(&bench, redis);
     println!();
-    head("reach");
+    head("target");
     replicated(&bench, unpipelined_read);
 }
 
-/// Writes with a backup alone, beside reads on one of the members.
+/// Measures only writes with a backup, and reads of one of the members for comparison.
 pub(super) fn measure_replicated() {
-    head("reach");
+    head("target");
     replicated(&Bench::new(), 0.0);
 }
 
@@ -76,7 +76,7 @@ fn without_backups(bench: &Bench, redis: Option<&Redis>) -> f64 {
     }
     let mut unpipelined_read = 0.0;
     for depth in DEPTHS {
-        for ask in [Ask::Get, Ask::Set] {
+        for ask in [Request::Get, Request::Set] {
             let load = Load { ask, connections: CONNECTIONS, depth, time: TIME };
             let (mut theirs, mut own) = (Vec::new(), Vec::new());
             for _ in 0..RUNS {
@@ -84,17 +84,17 @@ fn without_backups(bench: &Bench, redis: Option<&Redis>) -> f64 {
                 own.push(bench.run(&ours, anywhere, load));
             }
             let (theirs, own) = (middle(theirs), middle(own).expect("runs"));
-            if depth == 1 && ask == Ask::Get {
+            if depth == 1 && ask == Request::Get {
                 unpipelined_read = own.rate;
             }
-            let reach = theirs.as_ref().map(|theirs| theirs.rate * OF_REDIS);
-            show(&format!("{ask:?}, depth {depth}"), theirs.as_ref(), &own, reach);
+            let target = theirs.as_ref().map(|theirs| theirs.rate * OF_REDIS);
+            show(&format!("{ask:?}, depth {depth}"), theirs.as_ref(), &own, target);
         }
     }
     unpipelined_read
 }
 
-/// Writes that are on a second member before they are answered.
+/// Measures writes that are replicated to a second member before they are answered.
 fn replicated(bench: &Bench, unpipelined_read: f64) {
     let cluster = Cluster::exclusive();
     let members = servers::members(&cluster, 2, 1);
@@ -104,14 +104,14 @@ fn replicated(bench: &Bench, unpipelined_read: f64) {
     let of_owner: Place<'_> = &|key| usize::from(slots.owner(key) != servers[0]);
     let anywhere: Place<'_> = &|_| 0;
     for depth in DEPTHS {
-        let load = Load { ask: Ask::Set, connections: CONNECTIONS, depth, time: TIME };
+        let load = Load { ask: Request::Set, connections: CONNECTIONS, depth, time: TIME };
         let (own, cost) = with_cpu(&members, || bench.run(&servers, of_owner, load));
-        let reach = match depth {
+        let target = match depth {
             1 => Some(unpipelined_read * REPLICATED_OF_READ),
             16 => Some(REPLICATED_PIPELINED),
             _ => None,
         };
-        show(&format!("Set, 1 backup, at the owner, depth {depth}"), None, &own, reach);
+        show(&format!("Set, 1 backup, at the owner, depth {depth}"), None, &own, target);
         println!("{:<42} {cost:>10.2}", "  of the members' cores, µs a request");
         let (own, cost) = with_cpu(&members, || bench.run(&servers[..1], anywhere, load));
         show(&format!("Set, 1 backup, at any member, depth {depth}"), None, &own, None);
@@ -156,19 +156,19 @@ fn head(beside: &str) {
     println!("{}", "-".repeat(130));
 }
 
-/// Prints a line: ours beside Redis, or beside what is wanted where there is none.
-fn show(what: &str, theirs: Option<&Outcome>, ours: &Outcome, reach: Option<f64>) {
+/// Prints a row: Convoke's result, compared with that of Redis or, without Redis, with the target.
+fn show(what: &str, theirs: Option<&Outcome>, ours: &Outcome, target: Option<f64>) {
     let times = |outcome: &Outcome| {
         let [half, most, nearly_all] = [0.5, 0.99, 0.999].map(|part| outcome.percentile(part));
         format!("{half:.0} / {most:.0} / {nearly_all:.0}")
     };
-    let beside = theirs.map(|theirs| theirs.rate).or(reach);
+    let beside = theirs.map(|theirs| theirs.rate).or(target);
     let [beside_text, ratio] = match beside {
         Some(beside) => [format!("{beside:.0}"), format!("{:.2}", ours.rate / beside)],
         None => ["-", "-"].map(str::to_owned),
     };
-    let verdict = match reach {
-        Some(reach) if ours.rate >= reach => "kept",
+    let verdict = match target {
+        Some(target) if ours.rate >= target => "kept",
         Some(_) => "MISSED",
         None => "",
     };
