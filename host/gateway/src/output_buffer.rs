@@ -42,6 +42,8 @@ pub(crate) enum MessageKind {
     RedirectionLost(u64),
     /// The payload is a line about a command, for `MONITOR`.
     Line,
+    /// The payload is an encoded push message, for clients that use RESP3.
+    Encoded,
 }
 
 /// A message for a subscriber.

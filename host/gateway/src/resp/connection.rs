@@ -440,6 +440,8 @@ fn push(message: &OutboundMessage, is_subscribed: bool, encoder: &mut Encoder<'_
                 encoder.integer(i64::try_from(id).unwrap_or(i64::MAX));
             }
         }
+        MessageKind::Encoded if is_resp3 => encoder.buffer.extend_from_slice(&message.payload),
+        MessageKind::Encoded => {}
         MessageKind::Line => encoder.simple(&String::from_utf8_lossy(&message.payload)),
     }
 }

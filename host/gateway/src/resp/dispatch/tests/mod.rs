@@ -10,6 +10,7 @@ mod fuzz;
 mod geo;
 mod hyperloglogs;
 mod lines;
+mod maintenance;
 mod objects;
 mod permissions;
 mod scripts;
