@@ -33,6 +33,13 @@ pub(crate) enum MessageKind {
         /// Whether it is about reads of another client, which sends its messages here.
         is_redirected: bool,
     },
+    /// As [`MessageKind::Invalidation`]: several keys, whose encodings are the payload.
+    Invalidations {
+        /// As above.
+        is_redirected: bool,
+        /// Number of keys.
+        count: usize,
+    },
     /// As [`MessageKind::Invalidation`]: any key may have changed.
     InvalidationOfAll {
         /// As above.

@@ -414,6 +414,7 @@ fn push(message: &OutboundMessage, is_subscribed: bool, encoder: &mut Encoder<'_
             encoder.bulk(&message.payload);
         }
         MessageKind::Invalidation { is_redirected }
+        | MessageKind::Invalidations { is_redirected, .. }
         | MessageKind::InvalidationOfAll { is_redirected } => {
             if is_resp3 {
                 encoder.push(2);
@@ -426,11 +427,16 @@ fn push(message: &OutboundMessage, is_subscribed: bool, encoder: &mut Encoder<'_
                 // RESP2 has no messages beside replies, except for a subscriber.
                 return;
             }
-            if matches!(message.kind, MessageKind::InvalidationOfAll { .. }) {
-                encoder.nil_list();
-            } else {
-                encoder.list(1);
-                encoder.bulk(&message.payload);
+            match message.kind {
+                MessageKind::InvalidationOfAll { .. } => encoder.nil_list(),
+                MessageKind::Invalidations { count, .. } => {
+                    encoder.list(count);
+                    encoder.buffer.extend_from_slice(&message.payload);
+                }
+                _ => {
+                    encoder.list(1);
+                    encoder.bulk(&message.payload);
+                }
             }
         }
         MessageKind::RedirectionLost(id) => {

@@ -6,8 +6,8 @@
 //!
 //! Files import only those of the layers below their own:
 //!
-//! 1. Data and parsing: `request`, `encode`, `answer`, `args`, and values in the encoding of
-//!    Redis' files: `rdb`.
+//! 1. Data and parsing: `request`, `encode`, `answer`, `args`, `read_keys`, and values in the
+//!    encoding of Redis' files: `rdb`.
 //! 2. State that all clients share: `server`, `client_info`, `script_cache`, `tracking`,
 //!    `maintenance`, `monitor`, `stats`, `slow_log`, and `routing` of keys.
 //! 3. One client: `client`, the `outcome` of its commands, and the `pipeline` of those in progress;
@@ -37,6 +37,7 @@ mod maintenance;
 mod monitor;
 mod pipeline;
 mod rdb;
+mod read_keys;
 mod routing;
 mod script_cache;
 pub(crate) mod scripts;

@@ -18,6 +18,7 @@ mod sorting;
 mod stats;
 mod strings;
 mod tracking;
+mod transaction_scripts;
 mod transactions;
 
 use std::sync::Arc;
