@@ -200,6 +200,9 @@ async fn nobody_sees_a_part_of_a_transaction_with_scripts() {
     }
 }
 
+/// Commands, a key that they read, and one that they do not read.
+type Case<'a> = (&'a [&'a [&'a str]], Option<&'a str>, &'a str);
+
 #[tokio::test]
 async fn keys_that_a_script_reads_are_tracked_for_its_client() {
     let server = server();
@@ -215,7 +218,7 @@ async fn keys_that_a_script_reads_are_tracked_for_its_client() {
         let next = client.output_buffer.next().expect("it keeps up");
         next.map(|message| String::from_utf8_lossy(&message.payload).into_owned())
     };
-    let cases: [(&[&[&str]], Option<&str>, &str); 8] = [
+    let cases: [Case<'_>; 8] = [
         (&[&["eval", read, "1", "{k}", "k"]], Some("k"), "{k}"),
         (&[&["eval", read, "0", "k"]], Some("k"), "other"),
         (&[&["evalsha", &sha, "0", "k"]], Some("k"), "other"),
