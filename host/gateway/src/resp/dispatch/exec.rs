@@ -8,13 +8,15 @@
 //! Commands on whole databases (`FLUSHDB`, `KEYS`, …) are not part of a step: the commands on keys
 //! before and after such a command are separate steps. Watched keys are checked in the first step.
 
+mod outcome;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use convoke_grid::op::{ANSWER_BYTES_MAX, ContentOp, KeyOp, MapOp, Op, WatchedKey};
-use convoke_grid::{Later, Map, OpError, Reply, Started, StepResult, Version};
+use convoke_grid::{Later, Map, OpError, Reply, Started, Version};
 use convoke_script::Value;
 use futures_util::future::join_all;
 
@@ -28,14 +30,14 @@ use super::super::rdb::DECODED_BYTES_MAX;
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
 use super::super::scripts::evaluation::Code;
-use super::super::scripts::program::{Ended, PartReply, Program};
+use super::super::scripts::program::{PartReply, Program};
 use super::super::scripts::{self, Known, home, is_call, plan};
 use super::super::stats;
-use super::super::tracking::ReadWindow;
 use super::admit::{admit, is_busy};
 use super::run::{check_other_map, run};
 use super::table::{COMMANDS, TABLE};
 use crate::databases::DATABASES;
+use outcome::{NotDone, PlannedProgram, StepOutcome, of_grid, of_program};
 
 /// Queues a command until `EXEC`.
 pub(super) fn queue(client: &mut Client, index: usize, request: &Request<'_>) -> CommandState {
@@ -487,80 +489,6 @@ impl Steps {
             let next: Continuation = Box::new(move |client| self.execute_next(client));
             next
         }))
-    }
-}
-
-/// The replies of a step, or why it was not executed.
-type StepOutcome = Result<Vec<PartReply>, NotDone>;
-
-/// Why a step was not executed.
-enum NotDone {
-    /// A watched key has changed.
-    Changed,
-    Failed(CommandError),
-}
-
-impl From<OpError> for NotDone {
-    fn from(error: OpError) -> Self {
-        match error {
-            OpError::Changed => Self::Changed,
-            error => Self::Failed(error.into()),
-        }
-    }
-}
-
-/// A program that was not started.
-struct PlannedProgram {
-    program: Program,
-    codes: Vec<Code>,
-    home: u16,
-    sources: Vec<Option<ReplySource>>,
-    /// Records changes if the keys that scripts read are noted.
-    window: Option<ReadWindow>,
-}
-
-impl PlannedProgram {
-    /// Executes the program at once in this partition, if that is possible.
-    fn start_in(&mut self, client: &Client, partition: u16) -> Option<Later<StepOutcome>> {
-        let stepped = scripts::step(&client.server, &TABLE, &self.program, &self.codes, partition);
-        let StepResult::Done { result, replicated } = stepped else { return None };
-        let outcome = of_program(result, self.window.take());
-        Some(Box::pin(async move {
-            if let Some(replicated) = replicated {
-                replicated.await?;
-            }
-            outcome
-        }))
-    }
-}
-
-/// The outcome of a step without scripts.
-fn of_grid(started: Started) -> Later<StepOutcome> {
-    Box::pin(async move {
-        let reply = match started {
-            Started::Now(reply) => reply,
-            Started::Later(later) => later.await,
-        };
-        match reply? {
-            Reply::List(replies) => Ok(replies.into_iter().map(PartReply::Op).collect()),
-            _ => Err(OpError::Malformed.into()),
-        }
-    })
-}
-
-/// The outcome of a step with scripts.
-fn of_program(ended: Ended, window: Option<ReadWindow>) -> StepOutcome {
-    match ended {
-        Ended::Done(replies, read) => {
-            if let Some(window) = window {
-                window.end(read);
-            }
-            Ok(replies)
-        }
-        Ended::Changed => Err(NotDone::Changed),
-        Ended::Failed(text) => {
-            Err(NotDone::Failed(CommandError(String::from_utf8_lossy(&text).into_owned().into())))
-        }
     }
 }
 
