@@ -6,12 +6,16 @@ import threading
 import time
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 THREADS = 4
 # Pause of a thread between two rounds, in seconds.
 PAUSE = 0.002
 
-client = redis.Redis(sys.argv[1], int(sys.argv[2]), protocol=3)
+# Without retries, a connection that is closed in use is an error.
+retry = Retry(NoBackoff(), 0)
+client = redis.Redis(sys.argv[1], int(sys.argv[2]), protocol=3, retry=retry)
 stopped = threading.Event()
 rounds, errors = [0] * THREADS, []
 
