@@ -129,6 +129,21 @@ fn health(member_state: &MemberState, member: &Member) -> Health {
 }
 
 impl Status {
+    /// Announces to clients that asked for it that this member leaves. It must go on to serve them.
+    pub(crate) fn announce_leave(&self) {
+        if let Some(resp) = &self.resp {
+            resp.announce_leave();
+        }
+    }
+
+    /// Waits for a bounded time until these clients have moved to other members. The data must have
+    /// been handed over.
+    pub(crate) async fn await_moves(&self) {
+        if let Some(resp) = &self.resp {
+            resp.await_moves().await;
+        }
+    }
+
     /// Completes requests in progress, and accepts no further ones.
     pub(crate) async fn finish_clients(&self) {
         let web = self.web.get().and_then(Weak::upgrade);

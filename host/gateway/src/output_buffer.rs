@@ -33,6 +33,13 @@ pub(crate) enum MessageKind {
         /// Whether it is about reads of another client, which sends its messages here.
         is_redirected: bool,
     },
+    /// As [`MessageKind::Invalidation`]: several keys, whose encodings are the payload.
+    Invalidations {
+        /// As above.
+        is_redirected: bool,
+        /// Number of keys.
+        count: usize,
+    },
     /// As [`MessageKind::Invalidation`]: any key may have changed.
     InvalidationOfAll {
         /// As above.
@@ -42,6 +49,8 @@ pub(crate) enum MessageKind {
     RedirectionLost(u64),
     /// The payload is a line about a command, for `MONITOR`.
     Line,
+    /// The payload is an encoded push message, for clients that use RESP3.
+    Encoded,
 }
 
 /// A message for a subscriber.

@@ -271,6 +271,11 @@ impl Control {
         self.stale = true;
     }
 
+    /// The members that are about to leave.
+    pub(crate) fn leaving(&self) -> BTreeSet<MemberId> {
+        self.leaving.clone()
+    }
+
     /// Handles that a copy became complete or incomplete.
     pub(crate) fn handle_copy(
         &mut self,

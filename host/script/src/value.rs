@@ -41,6 +41,24 @@ impl Value {
         Self::Status(Bytes::from_static(text.as_bytes()))
     }
 
+    /// Estimated size in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        /// That of a value without what it contains.
+        const VALUE_BYTES: usize = 64;
+        let content = match self {
+            Self::Status(bytes)
+            | Self::Error(bytes)
+            | Self::Bulk(bytes)
+            | Self::BigNumber(bytes)
+            | Self::Verbatim(_, bytes) => bytes.len(),
+            Self::Array(all) | Self::Set(all) => all.iter().map(Self::bytes).sum(),
+            Self::Map(all) => all.iter().map(|(key, value)| key.bytes() + value.bytes()).sum(),
+            Self::Nil | Self::Integer(_) | Self::Double(_) | Self::Boolean(_) => 0,
+        };
+        VALUE_BYTES + content
+    }
+
     /// An error.
     pub fn error(text: impl Into<String>) -> Self {
         Self::Error(Bytes::from(text.into()))

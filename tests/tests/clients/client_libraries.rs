@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use convoke_tests::{Cluster, Member};
+use rustix::process::Signal;
 
 use crate::installed::Clients;
 use crate::process::Process;
@@ -12,6 +13,8 @@ use crate::safe::wait_until_safe;
 
 /// From the start of a script to its end.
 const SCRIPT_MAX: Duration = Duration::from_secs(120);
+/// From SIGTERM to the end of a member: clients may take 10 s to move.
+const EXIT_MAX: Duration = Duration::from_secs(40);
 
 /// The language of a script.
 #[derive(Clone, Copy)]
@@ -50,6 +53,52 @@ fn node_redis_as_a_cluster_client_survives_a_killed_member() {
 #[test]
 fn ioredis_as_a_cluster_client_survives_a_killed_member() {
     run_on_cluster_nodes(Node, "ioredis.mjs");
+}
+
+/// redis-py applies the host of an announcement, but not its port: the members have different
+/// addresses.
+#[test]
+fn redis_py_sees_no_error_in_a_rolling_restart() {
+    run_rolling_restart(Python, "rolling_restart.py");
+}
+
+#[test]
+fn node_redis_sees_no_error_in_a_rolling_restart() {
+    run_rolling_restart(Node, "rolling_restart.mjs");
+}
+
+/// Runs a script whose client is connected to the first of three members, which are restarted one
+/// after the other.
+#[track_caller]
+fn run_rolling_restart(language: Language, script: &str) {
+    let Some(clients) = Clients::find() else { return };
+    let cluster = Cluster::exclusive();
+    let list: Vec<String> =
+        (1..=3).map(|n| format!("127.0.0.{n}:{}", cluster.start_port())).collect();
+    let list = list.join(",");
+    let start = |n: usize| {
+        let launch = cluster.launch().at(&format!("127.0.0.{}", n + 1));
+        launch.mode(format!("tcpip:{list}")).start()
+    };
+    let mut members: Vec<Member> = (0..3).map(start).collect();
+    wait_until_safe(&cluster, &members);
+    Clients::copy_scripts(&cluster);
+    let program: PathBuf = match language {
+        Python => clients.python(),
+        Node => clients.node(&cluster),
+    };
+    let first = members[0].resp();
+    let (host, port) = (first.ip().to_string(), first.port().to_string());
+    let mut process = Process::start(&cluster, script, &program, [script, &host, &port], &[]);
+    process.wait_for_line(SCRIPT_MAX, "READY");
+    for n in 0..members.len() {
+        members[n].signal(Signal::TERM);
+        assert_eq!(members[n].wait_exit(EXIT_MAX).code(), Some(0));
+        members[n] = start(n);
+        wait_until_safe(&cluster, &members);
+    }
+    process.resume();
+    check_summary(&process.wait_for_success(SCRIPT_MAX));
 }
 
 /// Runs a script on members that each serve all keys.

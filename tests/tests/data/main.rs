@@ -1,6 +1,7 @@
 //! The data of a cluster, accessed over RESP. Each module covers one guarantee to users; each test
 //! states one aspect of it.
 
+mod client_caching;
 mod failover;
 mod keys;
 mod load;

@@ -259,13 +259,15 @@ async fn start(settings: &Settings) -> Result<Running, String> {
 }
 
 impl Clustered {
-    /// Hands over the data first; then the modes withdraw their announcements while the other
+    /// Hands over the data first, while clients that asked for announcements connect to other
+    /// members; then the modes withdraw their announcements while the other
     /// members are notified.
     async fn leave(self, signals: &mut Signals) {
         let Self { modes, input, driver, grid, status } = self;
         status.leaving.store(true, Ordering::Relaxed);
         info!("leaving; a second signal stops immediately");
         let first = Instant::now();
+        status.announce_leave();
         let hand_over = Duration::from_millis(HAND_OVER_MS_MAX);
         tokio::select! {
             done = tokio::time::timeout(hand_over, grid.leave()) => if done.is_err() {
@@ -276,8 +278,12 @@ impl Clustered {
                 return;
             }
         }
+        let finish = async {
+            status.await_moves().await;
+            status.finish_clients().await;
+        };
         tokio::select! {
-            () = status.finish_clients() => {}
+            () = finish => {}
             () = signals.another(first) => {
                 warn!("stopped by a second signal before all clients were answered");
                 return;

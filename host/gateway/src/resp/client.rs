@@ -284,6 +284,7 @@ impl Client {
     pub(crate) fn reset(&mut self) {
         self.end_subscriptions();
         self.end_tracking();
+        *self.info.maintenance.lock() = None;
         self.server.monitors.remove(&self.info);
         self.transaction = None;
         self.info.queued.store(-1, Ordering::Relaxed);

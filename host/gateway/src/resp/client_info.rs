@@ -8,6 +8,7 @@ use convoke_grid::Unblock;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
+use super::maintenance::Subscribed;
 use crate::output_buffer::OutputBuffer;
 
 /// The part of a client's state that other connections read, for `CLIENT LIST` and the like.
@@ -42,6 +43,8 @@ pub(crate) struct ClientInfo {
     pub(crate) unblocks_with_error: AtomicBool,
     /// What `CLIENT TRACKING` has turned on; see [`TrackingFlags`].
     pub(crate) tracking: Mutex<Option<TrackingFlags>>,
+    /// What `CLIENT MAINT_NOTIFICATIONS` has turned on.
+    pub(crate) maintenance: Mutex<Option<Subscribed>>,
     /// The client that gets its messages about keys has disconnected.
     pub(crate) has_lost_redirection: AtomicBool,
     /// Messages for the client, which were not sent yet.
@@ -104,6 +107,7 @@ impl ClientInfo {
             unblock: Mutex::new(None),
             unblocks_with_error: AtomicBool::new(false),
             tracking: Mutex::new(None),
+            maintenance: Mutex::new(None),
             has_lost_redirection: AtomicBool::new(false),
             output_buffer,
             is_receiver: AtomicBool::new(false),

@@ -163,6 +163,26 @@ pub(crate) enum Handler {
     Exec,
 }
 
+impl Handler {
+    /// The operation of a command that does not block; `None` if the gateway executes it itself.
+    pub(crate) fn parse<'r>(&self, request: &Request<'r>) -> Option<Parsed<'r>> {
+        match self {
+            Self::Op(parse) | Self::Shaped(parse, _) => Some(parse(request)),
+            Self::Blocking(parse, _) => Some(parse(request).map(|(op, _)| op)),
+            Self::Streams(parse) => Some(parse(request).map(|(op, _)| op)),
+            Self::Local(_) | Self::WithTable(_) | Self::Exec => None,
+        }
+    }
+
+    /// How the reply of its operation is shaped.
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        match self {
+            Self::Shaped(_, shape) | Self::Blocking(_, shape) => Some(*shape),
+            _ => None,
+        }
+    }
+}
+
 /// A command or subcommand. Subcommands are rows of their own, named `command|subcommand`, with
 /// their own arity and flags.
 pub(crate) struct Command {

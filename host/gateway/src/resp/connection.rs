@@ -416,6 +416,7 @@ fn push(message: &OutboundMessage, is_subscribed: bool, encoder: &mut Encoder<'_
             encoder.bulk(&message.payload);
         }
         MessageKind::Invalidation { is_redirected }
+        | MessageKind::Invalidations { is_redirected, .. }
         | MessageKind::InvalidationOfAll { is_redirected } => {
             if is_resp3 {
                 encoder.push(2);
@@ -428,11 +429,16 @@ fn push(message: &OutboundMessage, is_subscribed: bool, encoder: &mut Encoder<'_
                 // RESP2 has no messages beside replies, except for a subscriber.
                 return;
             }
-            if matches!(message.kind, MessageKind::InvalidationOfAll { .. }) {
-                encoder.nil_list();
-            } else {
-                encoder.list(1);
-                encoder.bulk(&message.payload);
+            match message.kind {
+                MessageKind::InvalidationOfAll { .. } => encoder.nil_list(),
+                MessageKind::Invalidations { count, .. } => {
+                    encoder.list(count);
+                    encoder.buffer.extend_from_slice(&message.payload);
+                }
+                _ => {
+                    encoder.list(1);
+                    encoder.bulk(&message.payload);
+                }
             }
         }
         MessageKind::RedirectionLost(id) => {
@@ -442,6 +448,8 @@ fn push(message: &OutboundMessage, is_subscribed: bool, encoder: &mut Encoder<'_
                 encoder.integer(i64::try_from(id).unwrap_or(i64::MAX));
             }
         }
+        MessageKind::Encoded if is_resp3 => encoder.buffer.extend_from_slice(&message.payload),
+        MessageKind::Encoded => {}
         MessageKind::Line => encoder.simple(&String::from_utf8_lossy(&message.payload)),
     }
 }

@@ -68,11 +68,12 @@ impl Server {
         }
     }
 
-    /// Stops starting commands and closes each connection once its pending replies are sent. Waits
+    /// Refuses further clients, stops starting commands, and closes each connection once its pending replies are sent. Waits
     /// for at most [`FINISH_MS_MAX`]. Blocked commands are not waited for; they have changed
     /// nothing.
     pub async fn finish(&self) {
-        self.is_finishing.store(true, Ordering::Relaxed);
+        self.is_finishing.store(true, Ordering::SeqCst);
+        self.finishing.notify_waiters();
         let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
         loop {
             let mut is_open = false;
@@ -88,8 +89,18 @@ impl Server {
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener, lanes: Arc<Lanes>) {
-        loop {
-            match listener.accept().await {
+        let finishing = self.finishing.notified();
+        tokio::pin!(finishing);
+        finishing.as_mut().enable();
+        // A client that is refused connects to another member; one whose connection is closed after
+        // its first command may not.
+        while !self.is_finishing.load(Ordering::SeqCst) {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut finishing => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
                 Ok((stream, from)) => {
                     if self.clients() >= self.settings.clients_max {
                         self.counters.turned_away.fetch_add(1, Ordering::Relaxed);

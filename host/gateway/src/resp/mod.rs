@@ -6,11 +6,12 @@
 //!
 //! Files import only those of the layers below their own:
 //!
-//! 1. Data and parsing: `request`, `encode`, `answer`, `args`, and values in the encoding of
-//!    Redis' files: `rdb`.
+//! 1. Data and parsing: `request`, `encode`, `answer`, `args`, `read_keys`, and values in the
+//!    encoding of Redis' files: `rdb`.
 //! 2. State that all clients share: `server`, `client_info`, `script_cache`, `tracking`,
-//!    `monitor`, `stats`, `slow_log`, and `routing` of keys.
-//! 3. One client: `client`, the `outcome` of its commands, and the `pipeline` of those in progress.
+//!    `maintenance`, `monitor`, `stats`, `slow_log`, and `routing` of keys.
+//! 3. One client: `client`, the `outcome` of its commands, and the `pipeline` of those in progress;
+//!    `leaving` announces to clients that the member leaves.
 //! 4. `command`, the type of a row of the command table, the `commands` by group, and `scripts`,
 //!    which call commands.
 //! 5. `dispatch`: the table, permissions, and `EXEC`, which runs other commands.
@@ -30,10 +31,13 @@ pub(crate) mod commands;
 mod connection;
 pub(crate) mod dispatch;
 mod lanes;
+mod leaving;
 mod listener;
+mod maintenance;
 mod monitor;
 mod pipeline;
 mod rdb;
+mod read_keys;
 mod routing;
 mod script_cache;
 pub(crate) mod scripts;
@@ -42,3 +46,4 @@ mod stats;
 pub(crate) mod tracking;
 
 pub use dispatch::run_scripts;
+pub use leaving::MOVE_MS_MAX;

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use convoke_grid::op::{Op, WholeOp};
 use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::client_info::ClientInfo;
 use super::lanes::Lanes;
+use super::maintenance::Leave;
 use super::monitor::Monitors;
 use super::script_cache::Scripts;
 use super::scripts::Functions;
@@ -176,8 +178,12 @@ pub struct Server {
     client_infos: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     pub(super) last_id: AtomicU64,
     pub(crate) pause: Pause,
+    /// The leave of this member, once it is announced.
+    pub(crate) leave: Mutex<Option<Leave>>,
     /// The member is leaving: no further command starts.
     pub(crate) is_finishing: AtomicBool,
+    /// Notified then: no further client is accepted.
+    pub(super) finishing: Notify,
     /// Set once the server is serving.
     pub(super) lanes: OnceLock<Arc<Lanes>>,
 }
@@ -211,7 +217,9 @@ impl Server {
             client_infos: Mutex::default(),
             last_id: AtomicU64::new(0),
             pause: Pause::default(),
+            leave: Mutex::default(),
             is_finishing: AtomicBool::new(false),
+            finishing: Notify::new(),
             lanes: OnceLock::new(),
         })
     }

@@ -4,9 +4,11 @@
 //! A key is noted before its read is started, and the members that change keys report each change
 //! (see [`convoke_grid::tracking`]). So a change after a read always finds the key noted. Messages are
 //! placed behind the replies of commands in progress, which may have been executed before the change.
+//! What a script reads is known only when it is done, maybe on another member: meanwhile changes are
+//! recorded in a [`ReadWindow`].
 //! Whenever a change may have been missed, clients are notified that any key may have changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,6 +19,8 @@ use convoke_grid::{Change, Grid, Later, Tracker};
 use parking_lot::Mutex;
 
 use super::client_info::ClientInfo;
+use super::encode::{Encoder, Protocol};
+use super::read_keys::ReadKeys;
 use crate::databases::{DATABASES, map_name};
 use crate::output_buffer::{MessageKind, OutboundMessage};
 
@@ -31,6 +35,11 @@ pub(crate) const PREFIXES_MAX: usize = 1_024;
 const NOTE_BYTES: usize = 96;
 /// Size of the note that a client has read a key, in bytes.
 const READER_BYTES: usize = 8;
+/// Maximum number of keys in one message of the broadcast mode.
+const BROADCAST_KEYS_MAX: usize = 10_000;
+/// Maximum size of the changes recorded while a script runs, in bytes. Beyond it, all keys that it
+/// read are reported as changed.
+const WINDOW_BYTES_MAX: usize = 1 << 20;
 /// How long the removal of all keys of a partition is held back, in milliseconds, so that `FLUSHALL`
 /// leads to one message.
 const FLUSH_MS: u64 = 10;
@@ -69,6 +78,37 @@ struct Tracked {
 /// The clients that have read a key: their numbers, ascending.
 type Readers = Vec<u64>;
 
+/// A key that has changed, and the client of this member that changed it, if it is known.
+type Changed<'a> = (&'a Bytes, Option<u64>);
+
+/// The keys that have changed while a script runs.
+struct Window {
+    /// The client that runs it.
+    client: u64,
+    changed: BTreeSet<Bytes>,
+    bytes: usize,
+    /// Any key may have changed.
+    is_any: bool,
+}
+
+impl Window {
+    fn note_change(&mut self, key: &Bytes) {
+        if self.is_any || self.changed.contains(key) {
+            return;
+        }
+        self.bytes += NOTE_BYTES + key.len();
+        if self.bytes > WINDOW_BYTES_MAX {
+            self.note_any();
+        } else {
+            self.changed.insert(key.clone());
+        }
+    }
+
+    fn note_any(&mut self) {
+        (self.is_any, self.bytes, self.changed) = (true, 0, BTreeSet::new());
+    }
+}
+
 #[derive(Default)]
 struct State {
     keys: BTreeMap<Bytes, Readers>,
@@ -79,6 +119,9 @@ struct State {
     broadcasts: Vec<u64>,
     /// The last key that was forgotten for lack of room: the next one follows it.
     forgotten: Bytes,
+    /// Scripts that run for clients that keep what they read.
+    windows: HashMap<u64, Window>,
+    last_window: u64,
 }
 
 /// Figures for `INFO`.
@@ -178,6 +221,16 @@ impl Tracking {
         }
     }
 
+    /// Records changes while a script runs for a client. Must be called before the script is started.
+    pub(crate) fn begin_reads(self: &Arc<Self>, client: u64) -> ReadWindow {
+        let mut state = self.state.lock();
+        state.last_window += 1;
+        let id = state.last_window;
+        let window = Window { client, changed: BTreeSet::new(), bytes: 0, is_any: false };
+        state.windows.insert(id, window);
+        ReadWindow { tracking: Arc::clone(self), id }
+    }
+
     /// The prefixes of a client.
     pub(crate) fn prefixes(&self, id: u64) -> Vec<Bytes> {
         let state = self.state.lock();
@@ -206,7 +259,7 @@ impl Tracking {
         let mut state = self.state.lock();
         state.forget_all();
         for client in state.clients.values() {
-            client.notify(None);
+            client.notify(Notice::Any);
         }
     }
 
@@ -236,14 +289,23 @@ impl Tracker for Tracking {
         let mut is_cleared = false;
         {
             let mut state = self.state.lock();
+            let mut changed: Vec<Changed<'_>> = Vec::new();
             for change in changes {
                 let Some(key) = &change.key else {
                     is_cleared = true;
                     continue;
                 };
                 let here = change.origin.filter(|origin| origin.member == self.grid.me());
-                state.handle_change(key, here.map(|origin| origin.client));
+                let origin = here.map(|origin| origin.client);
+                state.handle_change(key, origin);
+                if !state.broadcasts.is_empty() {
+                    changed.push((key, origin));
+                }
             }
+            if is_cleared {
+                state.windows.values_mut().for_each(Window::note_any);
+            }
+            state.broadcast(&changed);
         }
         if is_cleared {
             self.flush_soon();
@@ -252,7 +314,8 @@ impl Tracker for Tracking {
 
     fn handle_uncertain(&self) {
         let is_anything = {
-            let state = self.state.lock();
+            let mut state = self.state.lock();
+            state.windows.values_mut().for_each(Window::note_any);
             !state.keys.is_empty() || !state.broadcasts.is_empty()
         };
         if is_anything {
@@ -261,12 +324,45 @@ impl Tracker for Tracking {
     }
 }
 
+/// What a client is notified of.
+#[derive(Clone)]
+enum Notice {
+    /// A key has changed.
+    Key(Bytes),
+    /// These keys have changed: their number, and their encoding.
+    Keys(usize, Bytes),
+    /// Any key may have changed.
+    Any,
+}
+
+impl Notice {
+    /// Notices of keys, each of bounded size.
+    fn of_keys(keys: &BTreeSet<&Bytes>) -> Vec<Self> {
+        let keys: Vec<&Bytes> = keys.iter().copied().collect();
+        let encoded = |keys: &[&Bytes]| {
+            let mut buffer = Vec::new();
+            // Strings have one encoding in both protocols.
+            let mut encoder = Encoder { buffer: &mut buffer, protocol: Protocol::Resp3 };
+            keys.iter().for_each(|key| encoder.bulk(key));
+            Self::Keys(keys.len(), buffer.into())
+        };
+        keys.chunks(BROADCAST_KEYS_MAX).map(encoded).collect()
+    }
+
+    fn message(self, is_redirected: bool) -> OutboundMessage {
+        let (kind, payload) = match self {
+            Self::Key(key) => (MessageKind::Invalidation { is_redirected }, key),
+            Self::Keys(count, keys) => (MessageKind::Invalidations { is_redirected, count }, keys),
+            Self::Any => (MessageKind::InvalidationOfAll { is_redirected }, Bytes::new()),
+        };
+        OutboundMessage { kind, payload, ..OutboundMessage::default() }
+    }
+}
+
 impl Tracked {
-    /// Notifies the client that a key, or any key, has changed.
-    fn notify(&self, key: Option<&Bytes>) {
-        let redirect = self.options.redirect.as_ref();
-        let is_redirected = redirect.is_some();
-        let (to, message) = match redirect {
+    /// Notifies the client.
+    fn notify(&self, notice: Notice) {
+        let (to, message) = match self.options.redirect.as_ref() {
             Some(other) if other.is_gone() => {
                 if self.info.has_lost_redirection.swap(true, Ordering::Relaxed) {
                     return;
@@ -274,22 +370,50 @@ impl Tracked {
                 let kind = MessageKind::RedirectionLost(other.id);
                 (&self.info, OutboundMessage { kind, ..OutboundMessage::default() })
             }
-            redirect => {
-                let kind = match key {
-                    Some(_) => MessageKind::Invalidation { is_redirected },
-                    None => MessageKind::InvalidationOfAll { is_redirected },
-                };
-                let payload = key.cloned().unwrap_or_default();
-                let message = OutboundMessage { kind, payload, ..OutboundMessage::default() };
-                (redirect.unwrap_or(&self.info), message)
-            }
+            redirect => (redirect.unwrap_or(&self.info), notice.message(redirect.is_some())),
         };
         to.output_buffer.push(message);
     }
 
-    fn has_prefix_of(&self, key: &[u8]) -> bool {
-        let prefixes = &self.options.prefixes;
-        prefixes.is_empty() || prefixes.iter().any(|prefix| key.starts_with(prefix))
+    /// Whether the client is not notified of a change that this client has made.
+    fn is_spared(&self, origin: Option<u64>) -> bool {
+        self.options.noloop && origin == Some(self.info.id)
+    }
+}
+
+/// A script that runs for a client that keeps what it reads. The changes since it was started are
+/// recorded until it is dropped.
+pub(crate) struct ReadWindow {
+    tracking: Arc<Tracking>,
+    id: u64,
+}
+
+impl ReadWindow {
+    /// Notes the keys that the script has read, and notifies the client of those that have changed
+    /// meanwhile. Must be called before the reply is sent.
+    pub(crate) fn end(self, keys: ReadKeys) {
+        let mut state = self.tracking.state.lock();
+        let Some(window) = state.windows.remove(&self.id) else { return };
+        let Some(client) = state.clients.get(&window.client) else { return };
+        if client.options.mode == Mode::Broadcast {
+            return;
+        }
+        let Some(keys) = keys.into_keys() else {
+            return client.notify(Notice::Any);
+        };
+        for key in keys {
+            if !window.is_any && !window.changed.contains(&key) {
+                state.note_read(window.client, &key);
+            } else if let Some(client) = state.clients.get(&window.client) {
+                client.notify(Notice::Key(key));
+            }
+        }
+    }
+}
+
+impl Drop for ReadWindow {
+    fn drop(&mut self) {
+        self.tracking.state.lock().windows.remove(&self.id);
     }
 }
 
@@ -333,7 +457,7 @@ impl State {
         let Some(key) = next.map(|(key, _)| key.clone()) else { return false };
         for id in self.take(&key) {
             if let Some(client) = self.clients.get(&id) {
-                client.notify(Some(&key));
+                client.notify(Notice::Key(key.clone()));
             }
         }
         self.forgotten = key;
@@ -345,154 +469,52 @@ impl State {
         (self.bytes, self.items) = (0, 0);
     }
 
-    /// A key has changed, because of client `origin` of this member if it is known.
+    /// A key has changed, because of client `origin` of this member if it is known: notifies the
+    /// clients that have read it.
     fn handle_change(&mut self, key: &Bytes, origin: Option<u64>) {
-        let is_spared = |id: u64, client: &Tracked| client.options.noloop && origin == Some(id);
+        for window in self.windows.values_mut() {
+            let client = self.clients.get(&window.client);
+            if !client.is_some_and(|client| client.is_spared(origin)) {
+                window.note_change(key);
+            }
+        }
         for id in self.take(key) {
             // A client that changed its mode since, or has disconnected, is not notified.
             let client = self.clients.get(&id);
             let client = client.filter(|client| client.options.mode != Mode::Broadcast);
-            if let Some(client) = client.filter(|client| !is_spared(id, client)) {
-                client.notify(Some(key));
+            if let Some(client) = client.filter(|client| !client.is_spared(origin)) {
+                client.notify(Notice::Key(key.clone()));
             }
         }
-        for id in &self.broadcasts {
-            let Some(client) = self.clients.get(id) else { continue };
-            if client.has_prefix_of(key) && !is_spared(*id, client) {
-                client.notify(Some(key));
+    }
+
+    /// Notifies clients in broadcast mode of the keys that were changed together: in one message for
+    /// each prefix.
+    fn broadcast(&self, changed: &[Changed<'_>]) {
+        if changed.is_empty() {
+            return;
+        }
+        // Clients that have a prefix in common get the same messages.
+        let mut shared: HashMap<&Bytes, Vec<Notice>> = HashMap::new();
+        let with_prefix = |prefix: &Bytes, client: Option<&Tracked>| {
+            let keys = changed.iter().filter(|(key, origin)| {
+                key.starts_with(prefix) && !client.is_some_and(|client| client.is_spared(*origin))
+            });
+            Notice::of_keys(&keys.map(|(key, _)| *key).collect())
+        };
+        for client in self.broadcasts.iter().filter_map(|id| self.clients.get(id)) {
+            let has_own = changed.iter().any(|(_, origin)| client.is_spared(*origin));
+            for prefix in &client.options.prefixes {
+                let own = has_own.then(|| with_prefix(prefix, Some(client)));
+                let notices = match &own {
+                    Some(own) => own,
+                    None => shared.entry(prefix).or_insert_with(|| with_prefix(prefix, None)),
+                };
+                notices.iter().for_each(|notice| client.notify(notice.clone()));
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use convoke_grid::Origin;
-
-    use super::*;
-    use crate::testing::single_member_grid;
-
-    fn tracking() -> Arc<Tracking> {
-        Tracking::new(single_member_grid())
-    }
-
-    fn client(id: u64) -> Arc<ClientInfo> {
-        crate::testing::info(id)
-    }
-
-    fn options(mode: Mode) -> Options {
-        Options { mode, noloop: false, redirect: None, prefixes: Vec::new() }
-    }
-
-    fn change(key: &'static str, origin: Option<Origin>) -> Change {
-        Change { map: "resp:0".into(), key: Some(key.into()), origin }
-    }
-
-    /// The next message: a key, `*` for all of them, or `-` if there is none.
-    fn notified(info: &ClientInfo) -> String {
-        match info.output_buffer.next().expect("it keeps up") {
-            None => "-".into(),
-            Some(message) => match message.kind {
-                MessageKind::InvalidationOfAll { .. } => "*".into(),
-                MessageKind::RedirectionLost(id) => format!("lost {id}"),
-                _ => String::from_utf8_lossy(&message.payload).into_owned(),
-            },
-        }
-    }
-
-    #[tokio::test]
-    async fn a_reader_is_notified_once_of_a_change() {
-        let (tracking, one, two) = (tracking(), client(1), client(2));
-        tracking.enable(&one, options(Mode::Read)).await;
-        tracking.enable(&two, options(Mode::Read)).await;
-        tracking.note_reads(1, [&b"k"[..], b"l"]);
-        tracking.note_reads(1, [&b"k"[..]]);
-        tracking.note_reads(2, [&b"k"[..]]);
-        tracking.note_reads(3, [&b"k"[..]]);
-        let figures = TrackingFigures { clients: 2, keys: 2, items: 3, prefixes: 0 };
-        assert_eq!(tracking.figures(), figures);
-        tracking.handle_changes(&[change("k", None), change("k", None), change("x", None)]);
-        assert_eq!(
-            [notified(&one), notified(&one), notified(&two), notified(&two)],
-            ["k", "-", "k", "-"]
-        );
-        tracking.disable(1);
-        tracking.disable(2);
-        assert_eq!(tracking.figures(), TrackingFigures::default());
-        assert_eq!(tracking.state.lock().bytes, 0);
-    }
-
-    #[tokio::test]
-    async fn a_client_in_broadcast_mode_is_notified_of_its_prefixes() {
-        let (tracking, one) = (tracking(), client(1));
-        let prefixes = vec!["a:".into(), "b:".into()];
-        tracking.enable(&one, Options { prefixes, ..options(Mode::Broadcast) }).await;
-        tracking.handle_changes(&[change("a:1", None), change("c", None), change("b:1", None)]);
-        assert_eq!([notified(&one), notified(&one), notified(&one)], ["a:1", "b:1", "-"]);
-    }
-
-    #[tokio::test]
-    async fn with_noloop_a_client_is_not_notified_of_its_own_changes() {
-        let (tracking, one) = (tracking(), client(1));
-        tracking.enable(&one, Options { noloop: true, ..options(Mode::Read) }).await;
-        let own = Origin { member: tracking.grid.me(), client: 1 };
-        let other = Origin { member: convoke_membership::MemberId::new_now(), client: 1 };
-        tracking.note_reads(1, [&b"k"[..]]);
-        tracking.handle_changes(&[change("k", Some(own))]);
-        tracking.note_reads(1, [&b"l"[..]]);
-        tracking.handle_changes(&[change("l", Some(other))]);
-        assert_eq!([notified(&one), notified(&one)], ["l", "-"]);
-    }
-
-    #[tokio::test]
-    async fn messages_go_to_another_client_until_it_disconnects() {
-        let (tracking, one, two) = (tracking(), client(1), client(2));
-        let redirect = Some(Arc::clone(&two));
-        tracking.enable(&one, Options { redirect, ..options(Mode::Read) }).await;
-        tracking.note_reads(1, [&b"k"[..]]);
-        tracking.handle_changes(&[change("k", None)]);
-        assert_eq!([notified(&one), notified(&two)], ["-", "k"]);
-        two.set_gone();
-        for _ in 0..2 {
-            tracking.note_reads(1, [&b"k"[..]]);
-            tracking.handle_changes(&[change("k", None)]);
-        }
-        assert_eq!([notified(&one), notified(&one)], ["lost 2", "-"]);
-    }
-
-    #[tokio::test]
-    async fn when_changes_may_be_missed_all_clients_are_notified() {
-        let (tracking, one, two) = (tracking(), client(1), client(2));
-        tracking.enable(&one, options(Mode::Read)).await;
-        tracking.enable(&two, options(Mode::OptIn)).await;
-        tracking.handle_uncertain();
-        assert_eq!(notified(&one), "-", "nothing was read");
-        tracking.note_reads(1, [&b"k"[..]]);
-        tracking.handle_uncertain();
-        assert_eq!([notified(&one), notified(&two)], ["*", "*"]);
-        assert_eq!(tracking.figures().keys, 0);
-        // The partitions report the removal of all keys one by one.
-        let cleared = Change { map: "resp:0".into(), key: None, origin: None };
-        tracking.handle_changes(std::slice::from_ref(&cleared));
-        tracking.handle_changes(&[cleared]);
-        while tracking.is_flushing.load(Ordering::Acquire) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        assert_eq!([notified(&one), notified(&one)], ["*", "-"]);
-    }
-
-    #[tokio::test]
-    async fn keys_beyond_the_limit_are_reported_as_changed() {
-        let (tracking, one) = (tracking(), client(1));
-        tracking.enable(&one, options(Mode::Read)).await;
-        let key = |n: u32| [&n.to_be_bytes()[..], &[0; convoke_grid::KEY_BYTES_MAX - 4]].concat();
-        let count = (TRACKED_BYTES_MAX / key(0).len()) as u32;
-        for n in 0..=count {
-            tracking.note_reads(1, [&key(n)[..]]);
-        }
-        let state = tracking.state.lock();
-        assert!(state.bytes <= TRACKED_BYTES_MAX && state.keys.len() + 1 >= count as usize - 2_000);
-        drop(state);
-        assert!(notified(&one).starts_with("\0\0\0\0"), "the first is forgotten first");
-    }
-}
+mod tests;

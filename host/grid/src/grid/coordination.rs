@@ -1,5 +1,6 @@
 //! Tables, which the coordinator computes and all members follow; and the lease.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -299,6 +300,12 @@ impl Grid {
         for partition in &self.inner.partitions {
             partition.lock().wake_all();
         }
+    }
+
+    /// The members that have announced that they leave, as far as this one knows.
+    #[must_use]
+    pub fn leaving(&self) -> BTreeSet<MemberId> {
+        self.inner.control.lock().leaving()
     }
 
     /// Hands over all partitions. Completes once no other member depends on this member's data. The

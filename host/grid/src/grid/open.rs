@@ -11,7 +11,7 @@ use super::state::{Grid, Inner};
 use super::transactions::LOCK_MS_MAX;
 use crate::clock::Version;
 use crate::map::Map;
-use crate::op::{MapOp, Op, SeveralOp, TransactionId};
+use crate::op::{MapOp, Op, SeveralOp, TransactionId, WatchedKey};
 use crate::{OpError, Reply};
 
 /// The age of a transaction: of two that need the same keys, the older one takes precedence. All
@@ -92,6 +92,18 @@ impl OpenTransaction {
         match done {
             Ok(Reply::List(mut replies)) => Ok(replies.pop().unwrap_or(Reply::Nil)),
             Ok(reply) => Ok(reply),
+            Err(stop) => Err(self.stopped(stop)),
+        }
+    }
+
+    /// Whether these keys have the versions that they had. They are locked.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub async fn is_unchanged(&mut self, watched: &[WatchedKey<'_>]) -> Result<bool, AbortReason> {
+        match spanning::execute(&mut self.transaction, watched, &[], true).await {
+            Ok(_) => Ok(true),
+            Err(attempt::AttemptError::Failed(OpError::Changed)) => Ok(false),
             Err(stop) => Err(self.stopped(stop)),
         }
     }

@@ -10,6 +10,7 @@ use super::super::client_info::ClientInfo;
 use super::super::command::CommandTable;
 use super::super::command_state::{CommandResult, CommandState};
 use super::super::encode::Protocol;
+use super::super::maintenance::{EndpointType, Subscribed};
 use super::super::request::Request;
 use super::super::server::REDIS_VERSION;
 use super::client_filter::{ClientFilter, Purpose};
@@ -203,6 +204,33 @@ pub(crate) fn reply(client: &mut Client, request: &Request<'_>) -> CommandResult
     } else {
         return Err(CommandError::SYNTAX);
     })
+}
+
+/// `CLIENT MAINT_NOTIFICATIONS <ON [MOVING-ENDPOINT-TYPE type] | OFF>`, as client libraries send it
+/// when they connect.
+pub(crate) fn maint_notifications(client: &mut Client, request: &Request<'_>) -> CommandResult {
+    let mut args = Args::new(request, 2);
+    let turns_on = args.take_keyword("on");
+    if !turns_on && !args.take_keyword("off") {
+        return Err(CommandError::SYNTAX);
+    }
+    let mut endpoint_type = EndpointType::InternalIp;
+    if turns_on && args.take_keyword("moving-endpoint-type") {
+        endpoint_type = EndpointType::parse(args.next()?).ok_or(CommandError::SYNTAX)?;
+    }
+    args.expect_end()?;
+    if !turns_on {
+        *client.info.maintenance.lock() = None;
+        return Ok(Answer::DONE.into());
+    }
+    if client.protocol != Protocol::Resp3 {
+        return Err(CommandError::new("ERR CLIENT MAINT_NOTIFICATIONS requires RESP3"));
+    }
+    *client.info.maintenance.lock() = Some(Subscribed { endpoint_type, is_announced: false });
+    client.info.receives_messages();
+    // It is sent on at once if this member is leaving already.
+    client.server.announce_to(&client.info);
+    Ok(Answer::DONE.into())
 }
 
 pub(crate) fn on_or_off(_: &mut Client, request: &Request<'_>) -> CommandResult {

@@ -61,6 +61,7 @@ static FACTS: &[Fact] = &[
     f("client|info", "6.2.0", "noscript loading stale", "nondeterministic_output", ""),
     f("client|kill", "2.4.0", "noscript loading stale", "", ""),
     f("client|list", "2.4.0", "noscript loading stale", "nondeterministic_output", ""),
+    f("client|maint_notifications", "8.0.0", "noscript loading stale", "", ""),
     f("client|no-evict", "7.0.0", "noscript loading stale", "", ""),
     f("client|no-touch", "7.2.0", "noscript loading stale", "", ""),
     f("client|pause", "2.9.50", "noscript loading stale", "", ""),

@@ -11,7 +11,7 @@ use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::{Client, ClientTracking, Queued};
 use super::super::client_info::{ClientInfo, TrackingFlags};
-use super::super::command::{Command, CommandTable};
+use super::super::command::{Command, CommandTable, Group};
 use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
 use super::super::tracking::{Mode, Options, PREFIXES_MAX};
@@ -252,7 +252,7 @@ pub(crate) fn trackinginfo(client: &mut Client, _: &Request<'_>) -> CommandResul
 }
 
 /// Whether what the client reads now is to be noted.
-fn notes_reads(client: &Client) -> bool {
+pub(crate) fn notes_reads(client: &Client) -> bool {
     client.tracking.is_some_and(|tracking| match tracking.mode {
         Mode::Read => true,
         Mode::OptIn => tracking.is_chosen,
@@ -261,9 +261,11 @@ fn notes_reads(client: &Client) -> bool {
     })
 }
 
-/// Notes the keys that a command reads. Must be called before the command is started.
+/// Notes the keys that a command reads. Must be called before the command is started. As in Redis,
+/// a script reads what its commands read, except that a read-only one reads all keys that it names.
 pub(crate) fn note_reads(client: &Client, command: &Command, request: &Request<'_>) {
-    if command.is(Command::READ) && notes_reads(client) {
+    let may_write = command.group == Group::Scripting && command.is(Command::WRITE);
+    if command.is(Command::READ) && !may_write && notes_reads(client) {
         let args: Vec<&[u8]> = request.from(0).collect();
         client.server.tracking.note_reads(client.info.id, command.keys_of(&args));
     }

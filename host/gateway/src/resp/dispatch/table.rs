@@ -79,6 +79,7 @@ pub(super) static COMMANDS: &[Command] = &[
     c("client|info", 2, 0, NONE, Connection, WithTable(clients::info), "Returns information about this connection, in the format of CLIENT LIST."),
     c("client|kill", -3, ADMIN, NONE, Connection, Local(clients::kill), "Disconnects the clients of this member that match the given filters."),
     c("client|list", -2, ADMIN, NONE, Connection, WithTable(clients::list), "Lists the clients connected to this member."),
+    c("client|maint_notifications", -3, 0, NONE, Connection, Local(clients::maint_notifications), "Turns announcements on or off, by which a member that leaves sends this connection to another one."),
     c("client|no-evict", 3, ADMIN, NONE, Connection, Local(clients::on_or_off), "Accepted for compatibility; clients are never evicted."),
     c("client|no-touch", 3, 0, NONE, Connection, Local(clients::on_or_off), "Accepted for compatibility; has no effect."),
     c("client|pause", -3, ADMIN, NONE, Connection, Local(clients::pause), "Holds back commands of the clients of this member for a time: all, or those that write."),

@@ -1,18 +1,21 @@
 //! What `redis.call` does: finds the command, checks whether the script may call it, and executes
 //! it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use convoke_grid::op::Op;
+use convoke_grid::op::{Op, WatchedKey};
 use convoke_grid::{Map, OpError, Origin, Reply};
 use convoke_script::{Commands, Interrupt, LogLevel, Value};
 use tracing::{debug, info, warn};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
-use super::super::client::with_origin;
+use super::super::client::{Client, with_origin};
+use super::super::client_info::ClientInfo;
 use super::super::command::{Command, CommandTable, Handle, Handler};
+use super::super::read_keys::ReadKeys;
 use super::super::request::{OwnedRequest, Request};
 use super::super::server::Server;
 use super::value::{of_answer, of_reply};
@@ -33,6 +36,9 @@ pub(super) trait Data {
         other: Option<&Arc<Map>>,
         op: &Op<'_>,
     ) -> Result<Result<Reply, OpError>, Interrupt>;
+
+    /// Whether these keys have the versions that they had.
+    fn is_unchanged(&mut self, watched: &[WatchedKey<'_>]) -> Result<bool, Interrupt>;
 
     /// Executes a command of the gateway.
     fn run(
@@ -56,6 +62,21 @@ pub(super) struct Context {
     pub(super) origin: Option<Origin>,
     /// Messages, which are published when the step is done.
     pub(super) published: Vec<Message>,
+    /// The keys that scripts have read, if they are to be noted.
+    pub(super) read_keys: Option<ReadKeys>,
+}
+
+impl Context {
+    /// A client on whose behalf a script calls a command of the gateway.
+    pub(super) fn client(&self) -> Option<Client> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let buffer = self.server.pubsub.output_buffer();
+        let info = ClientInfo::new(0, address, address, self.server.elapsed_ms(), buffer);
+        let mut client = Client::new(&self.server, Arc::new(info))?;
+        client.set_trust(self.trust);
+        client.select(self.database).ok()?;
+        Some(client)
+    }
 }
 
 /// A message that a script publishes.
@@ -64,6 +85,18 @@ pub(super) struct Message {
     pub(super) payload: Bytes,
     /// Whether the topic is a shard channel.
     pub(super) is_shard: bool,
+}
+
+/// Sends what a script has published.
+pub(super) fn publish(server: &Server, messages: Vec<Message>) {
+    for Message { topic, payload, is_shard } in messages {
+        // Nobody waits for the number of subscribers.
+        if is_shard {
+            drop(server.grid.publish_shard(&topic, &payload));
+        } else {
+            drop(server.grid.publish(&topic, &payload));
+        }
+    }
 }
 
 /// Executes the commands of one run.
@@ -104,6 +137,11 @@ impl<D: Data> Commands for Caller<D> {
         let command = &self.context.table.rows[row];
         if let Err(error) = self.admit(command, &request) {
             return Ok(error);
+        }
+        if command.is(Command::READ)
+            && let Some(read) = &mut self.context.read_keys
+        {
+            command.keys_of(args).into_iter().for_each(|key| read.add(key));
         }
         match command.handler {
             Handler::Op(parse) => self.execute(parse(&request), of_reply),
@@ -173,17 +211,21 @@ impl<D: Data> Caller<D> {
             Ok(op) => op,
             Err(error) => return Ok(Value::error(error.0.into_owned())),
         };
-        let map = Arc::clone(&self.context.map);
-        let op = with_origin(op, self.context.origin);
-        let other = op.other_map().map(|name| self.context.server.grid.open(name));
-        let other = match other.transpose() {
-            Ok(other) => other,
-            Err(error) => return Ok(of_reply(Reply::Failed(error))),
-        };
-        Ok(match self.data.execute(&map, other.as_ref(), &op)? {
+        Ok(match self.execute_op(op)? {
             Ok(Reply::Failed(error)) | Err(error) => of_reply(Reply::Failed(error)),
             Ok(reply) => shape(reply),
         })
+    }
+
+    /// Executes an operation on the selected database.
+    pub(super) fn execute_op(&mut self, op: Op<'_>) -> Result<Result<Reply, OpError>, Interrupt> {
+        let map = Arc::clone(&self.context.map);
+        let op = with_origin(op, self.context.origin);
+        let other = op.other_map().map(|name| self.context.server.grid.open(name));
+        match other.transpose() {
+            Ok(other) => self.data.execute(&map, other.as_ref(), &op),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// Executes a command of the gateway.

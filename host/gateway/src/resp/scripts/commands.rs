@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convoke_grid::op::{Lifetime, Op, PlainOp, PutAnswer, PutIf, WholeOp};
 use convoke_grid::{KeyOp, Map, OpError, Reply, StepResult};
-use convoke_script::{Flags, Script, sha1_hex};
+use convoke_script::{Flags, Script, Value, sha1_hex};
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError};
@@ -15,14 +15,21 @@ use super::super::args::Args;
 use super::super::client::Client;
 use super::super::command::CommandTable;
 use super::super::command_state::{CommandResult, CommandState, Continuation};
+use super::super::commands::tracking::notes_reads;
 use super::super::request::Request;
 use super::super::routing::check_slot;
 use super::super::script_cache::SCRIPTS_MAP;
 use super::super::server::Server;
-use super::run::{Code, Evaluation, check, home, run, step, stop};
+use super::super::tracking::ReadWindow;
+use super::evaluation::Code;
+use super::program::{Call, Ended, PartReply, Program};
+use super::run::{check, home, run, stop};
+use super::stepping::step;
+
 use crate::trust::Trust;
 
-const NO_SCRIPT: CommandError = CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
+pub(super) const NO_SCRIPT: CommandError =
+    CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
 
 /// The keys and the arguments that follow their number.
 pub(super) fn arguments(
@@ -88,26 +95,28 @@ fn evaluate(
     reads: bool,
 ) -> CommandResult {
     let arguments = arguments(request, CommandError::INTEGER)?;
-    let source = request.get(1).unwrap_or_default();
-    let server = Arc::clone(&client.server);
-    let script = match server.scripts.get(&server.grid, &sha1_hex(source)) {
-        Some(script) => script,
-        None => {
-            let script = Script::new(Bytes::copy_from_slice(source));
-            let script =
-                Arc::new(script.map_err(|error| CommandError(format!("ERR {error}").into()))?);
-            check(&script)?;
-            // A user who may only read stores nothing in the cluster.
-            if server.scripts.add(&server.grid, &script)
-                && client.trust == Trust::Full
-                && let Ok(kept) = keep(&server, &script)
-            {
-                tokio::spawn(kept);
-            }
-            script
-        }
-    };
-    begin_script(client, table, script, arguments, reads)
+    let script = compiled(client, request.get(1).unwrap_or_default())?;
+    let call = call_of(&client.server, script, arguments, reads)?;
+    begin(client, table, call, notes_reads(client))
+}
+
+/// The script with this source, which all members know from now on.
+pub(super) fn compiled(client: &Client, source: &[u8]) -> Result<Arc<Script>, CommandError> {
+    let server = &client.server;
+    if let Some(script) = server.scripts.get(&server.grid, &sha1_hex(source)) {
+        return Ok(script);
+    }
+    let script = Script::new(Bytes::copy_from_slice(source));
+    let script = Arc::new(script.map_err(|error| CommandError(format!("ERR {error}").into()))?);
+    check(&script)?;
+    // A user who may only read stores nothing in the cluster.
+    if server.scripts.add(&server.grid, &script)
+        && client.trust == Trust::Full
+        && let Ok(kept) = keep(server, &script)
+    {
+        tokio::spawn(kept);
+    }
+    Ok(script)
 }
 
 pub(crate) fn evalsha(
@@ -134,30 +143,34 @@ fn evaluate_known(
 ) -> CommandResult {
     let arguments = arguments(request, CommandError::INTEGER)?;
     let sha = checksum(request.get(1).unwrap_or_default()).ok_or(NO_SCRIPT)?;
-    let server = Arc::clone(&client.server);
+    let (server, notes_reads) = (Arc::clone(&client.server), notes_reads(client));
     if let Some(script) = server.scripts.get(&server.grid, &sha) {
-        return begin_script(client, table, script, arguments, reads);
+        return begin(client, table, call_of(&server, script, arguments, reads)?, notes_reads);
     }
     Ok(CommandState::Continue(Box::pin(async move {
         let found = find(&server, &sha).await;
-        let next: Continuation = Box::new(move |client| match found {
-            Ok(Some(script)) => begin_script(client, table, script, arguments, reads)
-                .unwrap_or_else(CommandState::from),
-            Ok(None) => NO_SCRIPT.into(),
-            Err(error) => CommandError::from(error).into(),
+        let next: Continuation = Box::new(move |client| {
+            let script = match found {
+                Ok(Some(script)) => script,
+                Ok(None) => return NO_SCRIPT.into(),
+                Err(error) => return CommandError::from(error).into(),
+            };
+            call_of(&client.server, script, arguments, reads)
+                .and_then(|call| begin(client, table, call, notes_reads))
+                .unwrap_or_else(CommandState::from)
         });
         next
     })))
 }
 
 /// A checksum in lower case, if it can be one.
-fn checksum(text: &[u8]) -> Option<String> {
+pub(super) fn checksum(text: &[u8]) -> Option<String> {
     let is_one = text.len() == 40 && text.iter().all(u8::is_ascii_hexdigit);
     is_one.then(|| String::from_utf8_lossy(text).to_ascii_lowercase())
 }
 
 /// Reads a script that was loaded through any member.
-async fn find(server: &Arc<Server>, sha: &str) -> Result<Option<Arc<Script>>, OpError> {
+pub(super) async fn find(server: &Arc<Server>, sha: &str) -> Result<Option<Arc<Script>>, OpError> {
     if let Some(script) = server.scripts.get(&server.grid, sha) {
         return Ok(Some(script));
     }
@@ -173,54 +186,67 @@ async fn find(server: &Arc<Server>, sha: &str) -> Result<Option<Arc<Script>>, Op
     Ok(script)
 }
 
-fn begin_script(
-    client: &mut Client,
-    table: &'static CommandTable,
+/// The call of a script.
+pub(super) fn call_of(
+    server: &Server,
     script: Arc<Script>,
-    arguments: (Vec<Bytes>, Vec<Bytes>),
+    (keys, args): (Vec<Bytes>, Vec<Bytes>),
     reads: bool,
-) -> CommandResult {
+) -> Result<Call, CommandError> {
     let flags = script.flags;
-    begin(client, table, &Code::Script(script), flags, arguments, reads)
+    let call = Call { code: Code::Script(script), function: None, reads, keys, args };
+    checked(server, call, flags)
 }
 
-/// Runs a script or a function: at once if that is possible, and otherwise as a transaction once
-/// the client's earlier commands are answered. `reads` is set if the command may change nothing.
-pub(super) fn begin(
-    client: &mut Client,
-    table: &'static CommandTable,
-    code: &Code,
+/// Checks a call against the flags of its script or function.
+pub(super) fn checked(
+    server: &Server,
+    mut call: Call,
     flags: Option<Flags>,
-    arguments: (Vec<Bytes>, Vec<Bytes>),
-    reads: bool,
-) -> CommandResult {
-    let server = Arc::clone(&client.server);
-    if reads && flags.is_some_and(|flags| !flags.no_writes) {
+) -> Result<Call, CommandError> {
+    if call.reads && flags.is_some_and(|flags| !flags.no_writes) {
         return Err(CommandError::new(
             "ERR Can not execute a script with write flag using *_ro command.",
         ));
     }
     let flags = flags.unwrap_or_default();
-    let evaluation = Evaluation::new(client, code, reads || flags.no_writes, arguments);
-    let keys: Vec<&[u8]> = evaluation.keys.iter().map(|key| &key[..]).collect();
+    call.reads |= flags.no_writes;
     if server.settings.redis_cluster {
         if flags.no_cluster {
             return Err(CommandError::new(
                 "ERR Can not run script on cluster, 'no-cluster' flag is set.",
             ));
         }
-        check_slot(&server, keys.iter().copied())?;
+        check_slot(server, call.keys.iter().map(|key| &key[..]))?;
     }
-    let (home, is_one) = home(&server, &keys);
+    Ok(call)
+}
+
+/// Runs a script or a function: at once if that is possible, and otherwise as a transaction once
+/// the client's earlier commands are answered.
+pub(super) fn begin(
+    client: &mut Client,
+    table: &'static CommandTable,
+    call: Call,
+    notes_reads: bool,
+) -> CommandResult {
+    let server = Arc::clone(&client.server);
+    let mut program = Program::default();
+    program.notes_reads = notes_reads;
+    let mut codes = Vec::new();
+    program.add_call(client, client.database, call, &mut codes)?;
+    let (home, is_one) = home(&server, &program.keys(table));
+    let window = notes_reads.then(|| server.tracking.begin_reads(client.info.id));
     if is_one
         && let StepResult::Done { result, replicated } =
-            step(&server, table, code, &evaluation, home)
+            step(&server, table, &program, &codes, home)
     {
+        let answer = answer_of(result, window);
         return Ok(match replicated {
-            None => CommandState::Ready(Answer::Value(result)),
+            None => CommandState::Ready(answer),
             Some(replicated) => CommandState::Pending(Box::pin(async move {
                 match replicated.await {
-                    Ok(_) => Answer::Value(result),
+                    Ok(_) => answer,
                     Err(error) => Err(error).into(),
                 }
             })),
@@ -228,9 +254,26 @@ pub(super) fn begin(
     }
     Ok(CommandState::WhenIdle(Box::new(move |_| {
         CommandState::Barrier(Box::pin(async move {
-            Answer::Value(run(server, table, evaluation, home).await)
+            answer_of(run(server, table, program, home).await, window)
         }))
     })))
+}
+
+/// The reply to the only script of a program.
+fn answer_of(ended: Ended, window: Option<ReadWindow>) -> Answer {
+    match ended {
+        Ended::Done(mut replies, read) => {
+            if let Some(window) = window {
+                window.end(read);
+            }
+            match replies.pop() {
+                Some(PartReply::Script(value)) => Answer::Value(value),
+                _ => Err(OpError::Malformed).into(),
+            }
+        }
+        Ended::Failed(text) => Answer::Value(Value::Error(text)),
+        Ended::Changed => Err(OpError::Malformed).into(),
+    }
 }
 
 pub(crate) fn load(client: &mut Client, request: &Request<'_>) -> CommandResult {

@@ -14,12 +14,16 @@ use super::super::args::Args;
 use super::super::client::Client;
 use super::super::command::CommandTable;
 use super::super::command_state::{CommandResult, CommandState, Continuation};
+use super::super::commands::tracking::notes_reads;
 use super::super::rdb::{self, Unreadable};
-use super::super::request::Request;
+use super::super::request::{OwnedRequest, Request};
 use super::super::script_cache::RunningInfo;
-use super::commands::{arguments, begin, stop_running};
+use super::super::server::Server;
+use super::commands::{arguments, begin, checked, stop_running};
+use super::evaluation::Code;
 use super::libraries::{self, Catalog, Loaded};
-use super::run::{Code, running};
+use super::program::Call;
+use super::run::running;
 use super::{limits, with_engine};
 
 /// How long the source of a library may run when it is loaded, in milliseconds.
@@ -49,37 +53,38 @@ fn call(
     request: &Request<'_>,
     reads: bool,
 ) -> CommandResult {
-    let name = request.get(1).unwrap_or_default();
-    let arguments = |request: &Request<'_>| {
-        arguments(request, CommandError::new("ERR Bad number of keys provided"))
-    };
-    if let Some(catalog) = libraries::cached(&client.server) {
-        return call_of(&catalog, client, table, name, arguments(request), reads);
+    let (server, notes_reads) = (Arc::clone(&client.server), notes_reads(client));
+    if let Some(catalog) = libraries::cached(&server) {
+        return begin(client, table, call_of(&server, &catalog, request, reads)?, notes_reads);
     }
-    let (name, arguments) = (Bytes::copy_from_slice(name), arguments(request));
-    let server = Arc::clone(&client.server);
+    let request = OwnedRequest::from(request);
     Ok(CommandState::Continue(Box::pin(async move {
         let catalog = libraries::current(&server).await;
-        let next: Continuation = Box::new(move |client| match catalog {
-            Ok(catalog) => call_of(&catalog, client, table, &name, arguments, reads)
-                .unwrap_or_else(CommandState::from),
-            Err(error) => CommandError::from(error).into(),
+        let next: Continuation = Box::new(move |client| {
+            catalog
+                .map_err(CommandError::from)
+                .and_then(|catalog| call_of(&client.server, &catalog, &request.as_request(), reads))
+                .and_then(|call| begin(client, table, call, notes_reads))
+                .unwrap_or_else(CommandState::from)
         });
         next
     })))
 }
 
-fn call_of(
+/// The call of a function.
+pub(super) fn call_of(
+    server: &Server,
     catalog: &Catalog,
-    client: &mut Client,
-    table: &'static CommandTable,
-    name: &[u8],
-    arguments: Result<(Vec<Bytes>, Vec<Bytes>), CommandError>,
+    request: &Request<'_>,
     reads: bool,
-) -> CommandResult {
+) -> Result<Call, CommandError> {
+    let name = request.get(1).unwrap_or_default();
     let (loaded, function) = catalog.function(name).ok_or(NOT_FOUND)?;
-    let code = Code::Function(Arc::clone(&loaded.library), function.name.as_str().into());
-    begin(client, table, &code, Some(function.flags), arguments?, reads)
+    let arguments = arguments(request, CommandError::new("ERR Bad number of keys provided"));
+    let (code, name) = (Code::Library(Arc::clone(&loaded.library)), function.name.as_str());
+    let (keys, args) = arguments?;
+    let call = Call { code, function: Some(name.into()), reads, keys, args };
+    checked(server, call, Some(function.flags))
 }
 
 /// Runs the source of a library, which registers its functions.

@@ -2,8 +2,11 @@
 //!
 //! A script is atomic: other clients see all of its changes or none. If all its keys are in one partition whose primary is this member, it runs at once,
 //! under the partition's lock, for [`STEP_MS_MAX`] at most. If it takes longer, or uses a key of
-//! another partition, what it did is undone, and it starts again as a transaction ([`run`]), which
+//! another partition, what it did is undone, and it starts again as a transaction ([`transacting`]), which
 //! locks each key that it uses. Then it may use any keys, also those that it did not name.
+//!
+//! In a transaction (`MULTI`) a script and the commands before and after it are one [`program`], which is
+//! executed in the same way.
 //!
 //! It runs on the member that is the primary of its first key; what is replicated is its effects.
 //! Sources are kept in a map of the cluster, so `EVALSHA` finds a script that was loaded through
@@ -12,9 +15,14 @@
 
 mod caller;
 mod commands;
+pub(crate) mod evaluation;
 pub(crate) mod functions;
 mod libraries;
+mod planning;
+pub(crate) mod program;
 mod run;
+mod stepping;
+mod transacting;
 mod value;
 
 use std::cell::RefCell;
@@ -26,7 +34,9 @@ use super::server::REDIS_VERSION;
 
 pub(crate) use commands::{eval, eval_ro, evalsha, evalsha_ro, exists, flush, kill, load};
 pub(crate) use libraries::Functions;
-pub(crate) use run::run_request;
+pub(crate) use planning::{Known, is_call, plan};
+pub(crate) use run::{home, run, run_request};
+pub(crate) use stepping::step;
 
 /// How long a script may run while it prevents everything else in its partition, in milliseconds.
 const STEP_MS_MAX: u64 = 5;
@@ -36,6 +46,9 @@ const SCRIPT_MS_MAX: u64 = 5_000;
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 /// The longest reply of a script, in bytes.
 const REPLY_BYTES_MAX: usize = 64 << 20;
+
+/// The error if a thread has no memory for a state.
+const NO_MEMORY: &str = "ERR not enough memory for the script engine";
 
 thread_local! {
     /// The state that runs scripts on this thread.
@@ -47,13 +60,9 @@ fn with_engine<R>(work: impl FnOnce(&mut Engine) -> R) -> Result<R, Value> {
     ENGINE.with_borrow_mut(|slot| {
         if slot.is_none() {
             let made = Engine::new(REDIS_VERSION);
-            *slot = Some(
-                made.map_err(|_| Value::error("ERR not enough memory for the script engine"))?,
-            );
+            *slot = Some(made.map_err(|_| Value::error(NO_MEMORY))?);
         }
-        slot.as_mut()
-            .map(work)
-            .ok_or_else(|| Value::error("ERR not enough memory for the script engine"))
+        slot.as_mut().map(work).ok_or_else(|| Value::error(NO_MEMORY))
     })
 }
 

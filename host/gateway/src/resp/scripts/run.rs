@@ -1,552 +1,107 @@
-//! Runs a script: as a step of one partition, or as a transaction over several.
+//! Runs a program on the member that is the primary of its home partition, and answers the requests
+//! of other members that concern scripts.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use convoke_grid::op::Op;
-use convoke_grid::{
-    AbortReason, Map, OpError, OpenTransaction, Origin, Reply, Running, Step, StepResult,
-    TransactionAge,
-};
-use convoke_script::{
-    Commands, Engine, Failure, Interrupt, Library, Limits, Script, ScriptError, Value, sha1_hex,
-};
+use convoke_grid::{OpError, Reply, Running, StepResult};
+use convoke_script::{Failure, Script};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::runtime;
 
-use super::super::answer::{Answer, CommandError};
-use super::super::client::Client;
-use super::super::client_info::ClientInfo;
-use super::super::command::{CommandTable, Handle};
-use super::super::command_state::CommandState;
-use super::super::encode::error_text;
-use super::super::request::{OwnedRequest, Request};
+use super::super::answer::CommandError;
+use super::super::command::CommandTable;
 use super::super::routing::one_partition;
 use super::super::script_cache::RunningInfo;
 use super::super::server::Server;
-use super::caller::{Caller, Context, Data, Message};
-use super::{SCRIPT_MS_MAX, STEP_MS_MAX, limits, with_engine};
-use crate::trust::Trust;
-
-/// Attempts of one script that need something else first, at most: a map, or the reply of a command
-/// on a whole database.
-const RESTARTS_MAX: usize = 64;
-/// Words of the command of a running script that are shown, and bytes of each, at most.
-const SHOWN_WORDS_MAX: usize = 32;
-const SHOWN_BYTES_MAX: usize = 128;
+use super::program::{Ended, Program};
+use super::stepping::step;
+use super::transacting::{stopped, transact};
+use super::{NO_MEMORY, with_engine};
 
 /// A request to another member.
 #[derive(Debug, Serialize, Deserialize)]
 enum MemberRequest {
-    /// To run a script.
-    Run(Evaluation),
+    /// To run a program: returns how it has [`Ended`].
+    Run(Program),
     /// To stop the scripts, or the functions, that it runs: returns how many there were.
     Stop { functions: bool },
     /// What it runs: returns a list of [`RunningInfo`].
     Running,
 }
 
-/// What is run: compiled once in each thread.
-pub(super) enum Code {
-    Script(Arc<Script>),
-    /// A function of a library.
-    Function(Arc<Library>, Box<str>),
-}
-
-impl Code {
-    fn source(&self) -> &Bytes {
-        match self {
-            Self::Script(script) => &script.source,
-            Self::Function(library, _) => &library.source,
-        }
-    }
-
-    fn run(
-        &self,
-        engine: &mut Engine,
-        evaluation: &Evaluation,
-        limits: &Limits,
-        commands: &mut dyn Commands,
-    ) -> Result<Value, Failure> {
-        let (keys, args) = (evaluation.keys(), evaluation.args());
-        match self {
-            Self::Script(script) => engine.run(script, &keys, &args, limits, commands),
-            Self::Function(library, name) => {
-                engine.run_function(library, name, &keys, &args, limits, commands)
-            }
-        }
-    }
-}
-
-/// A script with its arguments, as it is sent to the member that runs it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Evaluation {
-    pub(super) database: usize,
-    /// Whether the user may change something.
-    pub(super) is_trusted: bool,
-    /// Whether the script may call no command that writes.
-    pub(super) reads: bool,
-    /// The client that is named as the origin of what the script changes.
-    origin: Option<Origin>,
-    source: Bytes,
-    /// The function, if the source is that of a library.
-    function: Option<Box<str>>,
-    pub(super) keys: Vec<Bytes>,
-    pub(super) args: Vec<Bytes>,
-}
-
-impl Evaluation {
-    pub(super) fn new(
-        client: &Client,
-        code: &Code,
-        reads: bool,
-        (keys, args): (Vec<Bytes>, Vec<Bytes>),
-    ) -> Self {
-        let function = match code {
-            Code::Script(_) => None,
-            Code::Function(_, name) => Some(name.clone()),
-        };
-        Self {
-            database: client.database,
-            is_trusted: client.trust == Trust::Full,
-            reads,
-            origin: client.origin(),
-            source: code.source().clone(),
-            function,
-            keys,
-            args,
-        }
-    }
-
-    fn code(&self) -> Result<Code, ScriptError> {
-        let source = self.source.clone();
-        Ok(match &self.function {
-            None => Code::Script(Arc::new(Script::new(source)?)),
-            Some(name) => Code::Function(Arc::new(Library::new(source)?), name.clone()),
-        })
-    }
-
-    /// The command that runs it, as far as it is shown.
-    fn shown(&self) -> RunningInfo {
-        let (name, command) = match &self.function {
-            None => (sha1_hex(&self.source), "eval"),
-            Some(name) => (name.to_string(), "fcall"),
-        };
-        let first = if self.function.is_some() { name.as_bytes() } else { &self.source };
-        let count = self.keys.len().to_string();
-        let words = [command.as_bytes(), first, count.as_bytes()].into_iter();
-        let words = words.chain(self.keys.iter().chain(&self.args).map(|word| &word[..]));
-        let shorten =
-            |word: &[u8]| Bytes::copy_from_slice(&word[..word.len().min(SHOWN_BYTES_MAX)]);
-        RunningInfo {
-            is_function: self.function.is_some(),
-            command: words.take(SHOWN_WORDS_MAX).map(shorten).collect(),
-            name: name.clone(),
-            ms: 0,
-        }
-    }
-
-    fn context(
-        &self,
-        server: &Arc<Server>,
-        table: &'static CommandTable,
-    ) -> Result<Context, OpError> {
-        Ok(Context {
-            server: Arc::clone(server),
-            table,
-            database: self.database,
-            map: server.database(self.database)?,
-            trust: if self.is_trusted { Trust::Full } else { Trust::ReadOnly },
-            reads: self.reads,
-            origin: self.origin,
-            published: Vec::new(),
-        })
-    }
-
-    fn keys(&self) -> Vec<&[u8]> {
-        self.keys.iter().map(|key| &key[..]).collect()
-    }
-
-    fn args(&self) -> Vec<&[u8]> {
-        self.args.iter().map(|arg| &arg[..]).collect()
-    }
-}
-
-/// Sends what a script has published.
-fn publish(server: &Server, messages: Vec<Message>) {
-    for Message { topic, payload, is_shard } in messages {
-        // Nobody waits for the number of subscribers.
-        if is_shard {
-            drop(server.grid.publish_shard(&topic, &payload));
-        } else {
-            drop(server.grid.publish(&topic, &payload));
-        }
-    }
-}
-
-fn failed(failure: Failure) -> Value {
-    match failure {
-        Failure::Error(text) => Value::Error(text),
-        Failure::Stopped => {
-            Value::error("ERR Error running script: Script killed by user with SCRIPT KILL.")
-        }
-        Failure::TimedOut => Value::error(format!(
-            "ERR the script was stopped after {SCRIPT_MS_MAX} ms; its changes were rolled back"
-        )),
-        Failure::Interrupted => Value::error("ERR the script was interrupted"),
-    }
-}
-
-fn failed_op(error: &OpError) -> Value {
-    Value::error(error_text(error))
-}
-
-/// Data of one partition, which is locked meanwhile.
-struct StepData<'a, 'b> {
-    step: &'a mut Step<'b>,
-    map: Arc<Map>,
-}
-
-impl Data for StepData<'_, '_> {
-    fn execute(
-        &mut self,
-        map: &Arc<Map>,
-        other: Option<&Arc<Map>>,
-        op: &Op<'_>,
-    ) -> Result<Result<Reply, OpError>, Interrupt> {
-        if !Arc::ptr_eq(map, &self.map) || other.is_some() {
-            return Err(Interrupt);
-        }
-        self.step.execute(op).ok_or(Interrupt)
-    }
-
-    fn run(
-        &mut self,
-        handle: Handle,
-        context: &Context,
-        request: &Request<'_>,
-    ) -> Result<Answer, Interrupt> {
-        // Those that wait for nothing: others would wait for this very step.
-        const IMMEDIATE: [&[u8]; 3] = [b"echo", b"ping", b"time"];
-        let name = request.get(0).unwrap_or_default().to_ascii_lowercase();
-        if !IMMEDIATE.contains(&&name[..]) {
-            return Err(Interrupt);
-        }
-        let mut client = client_of(context).ok_or(Interrupt)?;
-        match handle(&mut client, request) {
-            Ok(CommandState::Ready(answer)) => Ok(answer),
-            Ok(_) => Err(Interrupt),
-            Err(error) => Ok(error.into()),
-        }
-    }
-}
-
-/// A client on whose behalf a script calls a command of the gateway.
-fn client_of(context: &Context) -> Option<Client> {
-    let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let buffer = context.server.pubsub.output_buffer();
-    let info = ClientInfo::new(0, address, address, context.server.elapsed_ms(), buffer);
-    let mut client = Client::new(&context.server, Arc::new(info))?;
-    client.set_trust(context.trust);
-    client.select(context.database).ok()?;
-    Some(client)
-}
-
-/// Runs a script as a step of this partition, if that is possible.
-pub(super) fn step(
-    server: &Arc<Server>,
-    table: &'static CommandTable,
-    code: &Code,
-    evaluation: &Evaluation,
-    partition: u16,
-) -> StepResult<Value> {
-    let Ok(context) = evaluation.context(server, table) else { return StepResult::NotExecuted };
-    let map = Arc::clone(&context.map);
-    let stepped = server.grid.step(&map, partition, |step| {
-        let data = StepData { step, map: Arc::clone(&map) };
-        let mut caller = Caller { context, data };
-        let limits = limits(STEP_MS_MAX);
-        let result =
-            with_engine(|engine| code.run(engine, evaluation, &limits, &mut caller)).ok()?;
-        let value = match result {
-            Ok(value) => value,
-            Err(Failure::Error(text)) => Value::Error(text),
-            // Another attempt has more time and more keys.
-            Err(_) => return None,
-        };
-        Some((value, caller.context.published))
-    });
-    match stepped {
-        StepResult::Done { result: (value, published), replicated } => {
-            publish(server, published);
-            StepResult::Done { result: value, replicated }
-        }
-        StepResult::NotExecuted => StepResult::NotExecuted,
-    }
-}
-
-/// Data of any partitions, each key of which is locked when it is used.
-struct TransactionData<'a> {
-    runtime: &'a runtime::Handle,
-    transaction: OpenTransaction,
-    maps: &'a [Arc<Map>],
-    /// Replies of commands on whole databases.
-    replies: &'a HashMap<DatabaseCommand, Answer>,
-    uses_keys: bool,
-    ending: Option<Ending>,
-}
-
-/// A command on a whole database: the database, and the command with its arguments.
-type DatabaseCommand = (usize, OwnedRequest);
-
-/// Why an attempt ends before the script does.
-enum Ending {
-    Abort(AbortReason),
-    /// It uses another map.
-    Needs(Arc<Map>),
-    /// It needs the reply of a command that cannot be executed while it holds locks.
-    Calls(Handle, DatabaseCommand),
-}
-
-impl Data for TransactionData<'_> {
-    fn execute(
-        &mut self,
-        map: &Arc<Map>,
-        other: Option<&Arc<Map>>,
-        op: &Op<'_>,
-    ) -> Result<Result<Reply, OpError>, Interrupt> {
-        let is_new = |map: &&Arc<Map>| !self.maps.iter().any(|known| Arc::ptr_eq(known, map));
-        if let Some(map) = [map].into_iter().chain(other).find(is_new) {
-            self.ending = Some(Ending::Needs(Arc::clone(map)));
-            return Err(Interrupt);
-        }
-        self.uses_keys = true;
-        match self.runtime.block_on(self.transaction.execute(&map.name, op)) {
-            Ok(reply) => Ok(Ok(reply)),
-            Err(stop) => {
-                self.ending = Some(Ending::Abort(stop));
-                Err(Interrupt)
-            }
-        }
-    }
-
-    fn run(
-        &mut self,
-        handle: Handle,
-        context: &Context,
-        request: &Request<'_>,
-    ) -> Result<Answer, Interrupt> {
-        let name = request.get(0).unwrap_or_default().to_ascii_lowercase();
-        if !matches!(
-            &name[..],
-            b"dbsize" | b"flushall" | b"flushdb" | b"keys" | b"randomkey" | b"scan"
-        ) {
-            return Ok(call(self.runtime, context, context.database, handle, request));
-        }
-        // It waits for all locks, also for those of this transaction.
-        let command = (context.database, OwnedRequest::from(request));
-        match self.replies.get(&command) {
-            Some(answer) => Ok(answer.clone()),
-            None if !self.uses_keys => {
-                Ok(call(self.runtime, context, context.database, handle, request))
-            }
-            None => {
-                self.ending = Some(Ending::Calls(handle, command));
-                Err(Interrupt)
-            }
-        }
-    }
-}
-
-/// Calls a command of the gateway, and waits for its reply.
-fn call(
-    runtime: &runtime::Handle,
-    context: &Context,
-    database: usize,
-    handle: Handle,
-    request: &Request<'_>,
-) -> Answer {
-    let Some(mut client) = client_of(context) else {
-        return Err(OpError::Unavailable).into();
-    };
-    if let Err(error) = client.select(database) {
-        return Err(error).into();
-    }
-    match handle(&mut client, request) {
-        Ok(CommandState::Ready(answer) | CommandState::Close(answer)) => answer,
-        Ok(
-            CommandState::Pending(later)
-            | CommandState::Barrier(later)
-            | CommandState::Blocking(later),
-        ) => runtime.block_on(later),
-        Ok(CommandState::Continue(_) | CommandState::WhenIdle(_)) => Err(OpError::Malformed).into(),
-        Err(error) => error.into(),
-    }
-}
-
-/// Runs a script as a transaction. `None` if this member is not the primary of the home partition.
-fn transact(
-    server: &Arc<Server>,
-    table: &'static CommandTable,
-    runtime: &runtime::Handle,
-    evaluation: &Evaluation,
-    home: u16,
-) -> Option<Value> {
-    let code = match evaluation.code() {
-        Ok(code) => code,
-        Err(error) => return Some(Value::error(format!("ERR {error}"))),
-    };
-    let grid = &server.grid;
-    let age: TransactionAge = grid.age();
-    let running = server.scripts.started(evaluation.shown());
-    let limits = Limits { stop: Arc::clone(&running.stop), ..limits(SCRIPT_MS_MAX) };
-    let mut maps: Vec<Arc<Map>> = match server.database(evaluation.database) {
-        Ok(map) => vec![map],
-        Err(error) => return Some(failed_op(&error)),
-    };
-    let mut replies = HashMap::new();
-    let mut restarts = 0;
-    loop {
-        let opened = grid.open_transaction(home, age, maps.clone());
-        let (transaction, context) = match (opened, evaluation.context(server, table)) {
-            (Ok(transaction), Ok(context)) => (transaction, context),
-            (Err(error), _) | (_, Err(error)) => return Some(failed_op(&error)),
-        };
-        let data = TransactionData {
-            runtime,
-            transaction,
-            maps: &maps,
-            replies: &replies,
-            uses_keys: false,
-            ending: None,
-        };
-        let mut caller = Caller { context, data };
-        let result = with_engine(|engine| code.run(engine, evaluation, &limits, &mut caller));
-        let Caller { context, data: TransactionData { mut transaction, uses_keys, ending, .. } } =
-            caller;
-        let stop = match (result, ending) {
-            (Err(error), _) => return Some(error),
-            (Ok(Err(Failure::Interrupted)), Some(Ending::Abort(stop))) => stop,
-            (Ok(Err(Failure::Interrupted)), Some(ending)) => {
-                drop(transaction);
-                restarts += 1;
-                if restarts > RESTARTS_MAX {
-                    return Some(Value::error(
-                        "ERR the script calls commands on whole databases (such as KEYS or SCAN) too often after using keys",
-                    ));
-                }
-                match ending {
-                    Ending::Needs(map) => maps.push(map),
-                    Ending::Calls(handle, command) => {
-                        let (database, request) = (command.0, command.1.as_request());
-                        let answer = call(runtime, &context, database, handle, &request);
-                        replies.insert(command, answer);
-                    }
-                    Ending::Abort(_) => {}
-                }
-                continue;
-            }
-            (Ok(Err(failure @ (Failure::TimedOut | Failure::Stopped))), _) => {
-                return Some(failed(failure));
-            }
-            (Ok(result), _) => {
-                // As in Redis, what happened before an error stays.
-                let value = result.unwrap_or_else(failed);
-                let committed =
-                    if uses_keys { runtime.block_on(transaction.commit()) } else { Ok(Ok(())) };
-                match committed {
-                    Ok(Ok(())) => {
-                        publish(server, context.published);
-                        return Some(value);
-                    }
-                    Ok(Err(error)) => return Some(failed_op(&error)),
-                    Err(stop) => stop,
-                }
-            }
-        };
-        match stop {
-            AbortReason::NotPrimary => return None,
-            AbortReason::Failed(error) => return Some(failed_op(&error)),
-            AbortReason::Retry => {
-                if let Err(error) = runtime.block_on(transaction.give_up()) {
-                    return Some(failed_op(&error));
-                }
-            }
-        }
-    }
-}
-
-/// Runs a script on a thread of its own, where it may wait.
+/// Runs a program on a thread of its own, where it may wait.
 async fn run_apart(
     server: Arc<Server>,
     table: &'static CommandTable,
-    evaluation: Evaluation,
+    program: Program,
     home: u16,
-) -> Option<Value> {
+) -> Option<Ended> {
     let permits = Arc::clone(&server.scripts.permits);
-    let Ok(permit) = permits.acquire_owned().await else { return Some(failed_op(&OpError::Busy)) };
+    let Ok(permit) = permits.acquire_owned().await else {
+        return Some(Ended::failed(&OpError::Busy));
+    };
     let runtime = runtime::Handle::current();
     let ran = tokio::task::spawn_blocking(move || {
-        let value = transact(&server, table, &runtime, &evaluation, home);
+        let value = transact(&server, table, &runtime, &program, home);
         drop(permit);
         value
     });
-    ran.await.unwrap_or_else(|_| Some(failed_op(&OpError::Indeterminate)))
+    ran.await.unwrap_or_else(|_| Some(Ended::failed(&OpError::Indeterminate)))
 }
 
-/// The partition whose primary runs a script, and whether all its keys are there.
-pub(super) fn home(server: &Server, keys: &[&[u8]]) -> (u16, bool) {
+/// The partition whose primary runs a program, and whether all its keys are there.
+pub(crate) fn home(server: &Server, keys: &[&[u8]]) -> (u16, bool) {
     let grid = &server.grid;
+    let table = grid.table();
+    let is_here = |number: u16| {
+        let partition = table.as_ref().and_then(|table| table.partitions.get(usize::from(number)));
+        partition.and_then(|partition| partition.primary()) == Some(grid.me())
+    };
     match one_partition(grid, keys) {
         Ok(Some(partition)) => (partition, true),
-        Ok(None) => (grid.partition_of(keys[0]), false),
-        // Without keys, any partition that this member leads.
-        Err(_) => {
-            let table = grid.table();
-            let led = table.and_then(|table| {
-                let is_here = |number: &u16| {
-                    let partition = table.partitions.get(usize::from(*number));
-                    partition.and_then(|partition| partition.primary()) == Some(grid.me())
-                };
-                (0..grid.partitions()).find(is_here)
-            });
-            (led.unwrap_or(0), false)
+        // A partition that this member leads saves the way to another.
+        Ok(None) => {
+            let mut partitions = keys.iter().map(|key| grid.partition_of(key));
+            let led = partitions.find(|partition| is_here(*partition));
+            (led.unwrap_or_else(|| grid.partition_of(keys[0])), false)
         }
+        Err(_) => ((0..grid.partitions()).find(|number| is_here(*number)).unwrap_or(0), false),
     }
 }
 
-/// Runs a script on the primary of its home partition.
-pub(super) async fn run(
+/// Runs a program on the primary of its home partition.
+pub(crate) async fn run(
     server: Arc<Server>,
     table: &'static CommandTable,
-    evaluation: Evaluation,
+    program: Program,
     home: u16,
-) -> Value {
+) -> Ended {
     let table_of_grid = server.grid.table();
     let primary =
         table_of_grid.as_ref().and_then(|table| table.partitions.get(usize::from(home))?.primary());
     if primary == Some(server.grid.me())
-        && let Some(value) = run_apart(Arc::clone(&server), table, evaluation.clone(), home).await
+        && let Some(ended) = run_apart(Arc::clone(&server), table, program.clone(), home).await
     {
-        return value;
+        return ended;
     }
-    let map = match server.database(evaluation.database) {
+    let database = program.databases().first().copied().unwrap_or_default();
+    let map = match server.database(database) {
         Ok(map) => map,
-        Err(error) => return failed_op(&error),
+        Err(error) => return Ended::failed(&error),
     };
-    let reads = evaluation.reads;
-    let Ok(request) = postcard::to_allocvec(&MemberRequest::Run(evaluation)) else {
-        return failed_op(&OpError::Malformed);
+    let reads = program.reads();
+    let Ok(request) = postcard::to_allocvec(&MemberRequest::Run(program)) else {
+        return Ended::failed(&OpError::Malformed);
     };
     match server.submit(&map, home, &Op::Request { reads, request: &request }).await {
         Ok(Reply::Bytes(bytes)) => {
-            postcard::from_bytes(&bytes).unwrap_or_else(|_| failed_op(&OpError::Malformed))
+            postcard::from_bytes(&bytes).unwrap_or_else(|_| Ended::failed(&OpError::Malformed))
         }
-        Ok(_) => failed_op(&OpError::Malformed),
-        Err(error) => failed_op(&error),
+        Ok(_) => Ended::failed(&OpError::Malformed),
+        Err(error) => Ended::failed(&error),
     }
 }
 
@@ -558,8 +113,8 @@ pub(crate) fn run_request(
     request: &[u8],
 ) -> Running {
     let ready = |reply| -> Running { Box::pin(std::future::ready(Some(reply))) };
-    let evaluation = match postcard::from_bytes::<MemberRequest>(request) {
-        Ok(MemberRequest::Run(evaluation)) => evaluation,
+    let program = match postcard::from_bytes::<MemberRequest>(request) {
+        Ok(MemberRequest::Run(program)) => program,
         Ok(MemberRequest::Stop { functions }) => {
             return ready(Ok(Reply::count(server.scripts.stop_all(functions))));
         }
@@ -573,12 +128,11 @@ pub(crate) fn run_request(
     };
     let server = Arc::clone(server);
     Box::pin(async move {
-        let keys = evaluation.keys();
-        if let Ok(Some(here)) = one_partition(&server.grid, &keys)
+        if let Ok(Some(here)) = one_partition(&server.grid, &program.keys(table))
             && here == partition
-            && let Ok(code) = evaluation.code()
+            && let Ok(codes) = program.codes()
             && let StepResult::Done { result, replicated } =
-                step(&server, table, &code, &evaluation, partition)
+                step(&server, table, &program, &codes, partition)
         {
             let replicated = match replicated {
                 Some(replicated) => replicated.await,
@@ -586,8 +140,8 @@ pub(crate) fn run_request(
             };
             return Some(replicated.and_then(|_| sent(&result)));
         }
-        let value = run_apart(server, table, evaluation, partition).await?;
-        Some(sent(&value))
+        let ended = run_apart(server, table, program, partition).await?;
+        Some(sent(&ended))
     })
 }
 
@@ -625,62 +179,36 @@ pub(super) async fn running(server: &Arc<Server>) -> Result<Vec<RunningInfo>, Op
     Ok(all)
 }
 
-fn sent(value: &Value) -> Result<Reply, OpError> {
-    let bytes = postcard::to_allocvec(value).map_err(|_| OpError::Malformed)?;
+fn sent(ended: &Ended) -> Result<Reply, OpError> {
+    let bytes = postcard::to_allocvec(ended).map_err(|_| OpError::Malformed)?;
     Ok(Reply::Bytes(bytes.into()))
 }
 
 /// Whether a source can be compiled.
 pub(super) fn check(script: &Script) -> Result<(), CommandError> {
-    let checked = with_engine(|engine| engine.check(script));
-    match checked {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(failure)) => Err(text_of(failed(failure))),
-        Err(value) => Err(text_of(value)),
-    }
-}
-
-fn text_of(value: Value) -> CommandError {
-    match value {
-        Value::Error(text) => CommandError(String::from_utf8_lossy(&text).into_owned().into()),
+    let failed = |failure: Failure| match stopped(failure) {
+        Ended::Failed(text) => CommandError(String::from_utf8_lossy(&text).into_owned().into()),
         _ => CommandError::SYNTAX,
-    }
+    };
+    let checked = with_engine(|engine| engine.check(script));
+    checked.unwrap_or_else(|_| Err(Failure::Error(NO_MEMORY.into()))).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::program::tests::programs;
     use super::*;
 
     /// A request on its way to the member that executes it.
     #[test]
     fn fuzz_member_request() {
-        let texts = |all: &[&'static str]| {
-            all.iter().map(|text| Bytes::from_static(text.as_bytes())).collect::<Vec<_>>()
-        };
-        let script = Evaluation {
-            origin: None,
-            database: 3,
-            is_trusted: true,
-            reads: false,
-            source: Bytes::from_static(b"return redis.call('get', KEYS[1])"),
-            function: None,
-            keys: texts(&["key", ""]),
-            args: texts(&["argument"]),
-        };
-        let function = Evaluation { function: Some("name".into()), ..script.clone() };
-        let samples = [
-            MemberRequest::Run(script),
-            MemberRequest::Run(function),
-            MemberRequest::Stop { functions: true },
-            MemberRequest::Running,
-        ];
-        let samples = samples.map(|sample| postcard::to_allocvec(&sample).unwrap());
+        let mut samples: Vec<MemberRequest> =
+            programs().into_iter().map(MemberRequest::Run).collect();
+        samples.extend([MemberRequest::Stop { functions: true }, MemberRequest::Running]);
+        let samples: Vec<_> =
+            samples.iter().map(|sample| postcard::to_allocvec(sample).unwrap()).collect();
         convoke_harness::check!(&samples, |bytes| {
             let Ok(request) = postcard::from_bytes::<MemberRequest>(bytes) else { return };
-            if let MemberRequest::Run(evaluation) = &request {
-                let length: usize = evaluation.keys().iter().map(|key| key.len()).sum();
-                assert!(length + evaluation.source.len() <= bytes.len());
-            }
             let encoded = postcard::to_allocvec(&request).unwrap();
             let again = postcard::from_bytes::<MemberRequest>(&encoded).expect("its own encoding");
             assert_eq!(postcard::to_allocvec(&again).unwrap(), encoded);

@@ -10,6 +10,7 @@ mod fuzz;
 mod geo;
 mod hyperloglogs;
 mod lines;
+mod maintenance;
 mod objects;
 mod permissions;
 mod scripts;
@@ -17,6 +18,7 @@ mod sorting;
 mod stats;
 mod strings;
 mod tracking;
+mod transaction_scripts;
 mod transactions;
 
 use std::sync::Arc;

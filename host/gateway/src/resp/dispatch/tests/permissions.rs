@@ -29,6 +29,7 @@ const READ_ONLY: &[&str] = &[
     "client|help",
     "client|id",
     "client|info",
+    "client|maint_notifications",
     "client|no-touch",
     "client|reply",
     "client|setinfo",

@@ -36,6 +36,10 @@ fn notified(client: &Client) -> String {
     while let Some(message) = client.output_buffer.next().expect("it keeps up") {
         all.push(match message.kind {
             MessageKind::InvalidationOfAll { .. } => "*".into(),
+            MessageKind::Invalidations { .. } => {
+                let text = String::from_utf8_lossy(&message.payload).into_owned();
+                text.split("\r\n").skip(1).step_by(2).collect::<Vec<_>>().join(" ")
+            }
             _ => String::from_utf8_lossy(&message.payload).into_owned(),
         });
     }

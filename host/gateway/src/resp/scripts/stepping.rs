@@ -1,0 +1,104 @@
+//! Executes a program as a step of one partition, which is locked meanwhile.
+
+use std::sync::Arc;
+
+use convoke_grid::op::{GenericOp, KeyOp, Op, WatchedKey};
+use convoke_grid::{Map, OpError, Reply, Step, StepResult, Version};
+use convoke_script::Interrupt;
+
+use super::super::answer::Answer;
+use super::super::command::{CommandTable, Handle};
+use super::super::command_state::CommandState;
+use super::super::request::Request;
+use super::super::server::Server;
+use super::caller::{Caller, Context, Data, publish};
+use super::evaluation::Code;
+use super::program::{Ended, Program, Stop};
+use super::{STEP_MS_MAX, limits};
+
+/// Data of one partition, which is locked meanwhile.
+struct StepData<'a, 'b> {
+    step: &'a mut Step<'b>,
+    map: Arc<Map>,
+}
+
+impl Data for StepData<'_, '_> {
+    fn execute(
+        &mut self,
+        map: &Arc<Map>,
+        other: Option<&Arc<Map>>,
+        op: &Op<'_>,
+    ) -> Result<Result<Reply, OpError>, Interrupt> {
+        if !Arc::ptr_eq(map, &self.map) || other.is_some() {
+            return Err(Interrupt);
+        }
+        self.step.execute(op).ok_or(Interrupt)
+    }
+
+    fn is_unchanged(&mut self, watched: &[WatchedKey<'_>]) -> Result<bool, Interrupt> {
+        for WatchedKey { map, key, version } in watched {
+            if *map != &*self.map.name {
+                return Err(Interrupt);
+            }
+            let op = Op::Key(key, KeyOp::Generic(GenericOp::Version));
+            match self.step.execute(&op).ok_or(Interrupt)? {
+                Ok(Reply::Integer(number)) if Version(number.cast_unsigned()) == *version => {}
+                Ok(Reply::Integer(_)) => return Ok(false),
+                _ => return Err(Interrupt),
+            }
+        }
+        Ok(true)
+    }
+
+    fn run(
+        &mut self,
+        handle: Handle,
+        context: &Context,
+        request: &Request<'_>,
+    ) -> Result<Answer, Interrupt> {
+        // Those that wait for nothing: others would wait for this very step.
+        const IMMEDIATE: [&[u8]; 3] = [b"echo", b"ping", b"time"];
+        let name = request.get(0).unwrap_or_default().to_ascii_lowercase();
+        if !IMMEDIATE.contains(&&name[..]) {
+            return Err(Interrupt);
+        }
+        let mut client = context.client().ok_or(Interrupt)?;
+        match handle(&mut client, request) {
+            Ok(CommandState::Ready(answer)) => Ok(answer),
+            Ok(_) => Err(Interrupt),
+            Err(error) => Ok(error.into()),
+        }
+    }
+}
+
+/// Executes a program as a step of this partition, if that is possible.
+pub(crate) fn step(
+    server: &Arc<Server>,
+    table: &'static CommandTable,
+    program: &Program,
+    codes: &[Code],
+    partition: u16,
+) -> StepResult<Ended> {
+    let Ok(context) = program.context(server, table) else { return StepResult::NotExecuted };
+    let map = Arc::clone(&context.map);
+    let stepped = server.grid.step(&map, partition, |step| {
+        let data = StepData { step, map: Arc::clone(&map) };
+        let mut caller = Caller { context, data };
+        let limits = limits(STEP_MS_MAX);
+        let done = caller.execute_all(program, codes, limits.deadline, |_| limits.clone());
+        let Context { published, read_keys, .. } = caller.context;
+        match done {
+            Ok(replies) => Some((Ended::Done(replies, read_keys.unwrap_or_default()), published)),
+            Err(Stop::Changed) => Some((Ended::Changed, Vec::new())),
+            // Another attempt has more time and more keys.
+            Err(Stop::Failure(_) | Stop::Failed(_)) => None,
+        }
+    });
+    match stepped {
+        StepResult::Done { result: (ended, published), replicated } => {
+            publish(server, published);
+            StepResult::Done { result: ended, replicated }
+        }
+        StepResult::NotExecuted => StepResult::NotExecuted,
+    }
+}
