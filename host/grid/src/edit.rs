@@ -69,6 +69,8 @@ pub(crate) enum RecordChange<'a> {
     /// The same because there are too many: an entry that old of a member that was partitioned
     /// counts as removed if it does not exist here.
     Floor(Version),
+    /// All keys of the partition are exchanged with those of this map.
+    Exchange(&'a str),
 }
 
 impl<'a> Record<'a> {
@@ -81,7 +83,10 @@ impl<'a> Record<'a> {
     pub(crate) fn hash(&self, hasher: &KeyHasher) -> u32 {
         match &self.change {
             RecordChange::Key(key, _) => hasher.hash(key),
-            RecordChange::Clear | RecordChange::Forget(_) | RecordChange::Floor(_) => 0,
+            RecordChange::Clear
+            | RecordChange::Forget(_)
+            | RecordChange::Floor(_)
+            | RecordChange::Exchange(_) => 0,
         }
     }
 

@@ -233,6 +233,7 @@ impl Op<'_> {
     pub fn other_map(&self) -> Option<&str> {
         match self {
             Self::Several(SeveralOp::Across { map, .. }) => Some(map),
+            Self::Whole(WholeOp::Exchange(map)) => Some(map),
             Self::By { op, .. } | Self::From { op, .. } => op.other_map(),
             _ => None,
         }

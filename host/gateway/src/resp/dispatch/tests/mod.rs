@@ -16,6 +16,7 @@ mod scripts;
 mod sorting;
 mod stats;
 mod strings;
+mod swapdb;
 mod tracking;
 mod transactions;
 

@@ -94,7 +94,6 @@ async fn files_and_references_are_reported_as_there_are() {
     .await;
     assert!(shown(client, "memory usage s").await.starts_with(':'));
     assert!(shown(client, "memory stats").await.contains("keys.count :1"));
-    assert!(shown(client, "swapdb 0 1").await.starts_with("-ERR SWAPDB is not supported"));
 }
 
 async fn payload(client: &mut Client, key: &str) -> Bytes {
