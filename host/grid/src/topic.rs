@@ -182,6 +182,15 @@ impl Topics {
         subscribers.map(|(_, subscriber)| subscriber.deliver_shard(topic, payload)).count() as u64
     }
 
+    /// How many subscribers of this member would receive a message on a topic.
+    pub(crate) fn receivers(&self, topic: &[u8], is_shard: bool) -> u64 {
+        let inner = self.inner.read();
+        let named = if is_shard { &inner.shards } else { &inner.named };
+        let named = named.get(topic).map_or(0, Vec::len);
+        let matches = |pattern: &&Pattern| !is_shard && pattern.glob.matches(topic);
+        (named + inner.patterns.iter().filter(matches).count()) as u64
+    }
+
     /// Answers a query for the subscriptions of this member.
     pub(crate) fn query(
         &self,

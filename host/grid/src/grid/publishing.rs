@@ -165,6 +165,12 @@ impl Grid {
         self.inner.topics.deliver(topic, payload)
     }
 
+    /// How many subscribers of this member would receive a message on a topic, or on a shard topic.
+    #[must_use]
+    pub fn receivers_here(&self, topic: &[u8], is_shard: bool) -> u64 {
+        self.inner.topics.receivers(topic, is_shard)
+    }
+
     /// Subscribes on this member.
     pub fn subscribe(
         &self,

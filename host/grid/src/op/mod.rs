@@ -40,7 +40,10 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
-pub use content::{Content, ContentField, ContentOp};
+pub use content::{
+    Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentOp, ContentPending,
+    ContentStream,
+};
 pub use effect::Effect;
 pub use extended::Extended;
 pub use fields::{FieldLifetime, FieldsIf, FieldsOp};

@@ -155,7 +155,7 @@ impl Clients {
         }
         match store.world.rng.random_range(0..10) {
             0 => self.exchange(store, node),
-            1..5 => self.read(store, node),
+            1..4 => self.read(store, node),
             _ => self.touch(store, node),
         }
         store.drive(node);
@@ -165,7 +165,7 @@ impl Clients {
         let end = store.world.now + time;
         while store.world.now < end {
             self.act(store);
-            store.run(Duration::from_millis(10));
+            store.run(Duration::from_millis(20));
         }
     }
 
@@ -239,7 +239,7 @@ fn an_exchange_is_one_step_without_faults() {
         store.settle();
         clients.check(&mut store);
         let seen = clients.seen.lock();
-        assert!(seen.exchanged > 10 && seen.reads > 30, "SEED={seed}: {seen:?}");
+        assert!(seen.exchanged > 4 && seen.reads > 20, "SEED={seed}: {seen:?}");
         assert_eq!(seen.unknown, 0, "SEED={seed}: {seen:?}");
     }
 }

@@ -215,7 +215,8 @@ impl<D: Data> Caller<D> {
         Ok(Value::status("OK"))
     }
 
-    /// Keeps a message until the step is done. The number of subscribers is not known before.
+    /// Keeps a message until the step is done. Returns how many subscribers of this member would
+    /// receive it now.
     fn publish(&mut self, request: &Request<'_>, is_shard: bool) -> Result<Value, CommandError> {
         let mut args = Args::new(request, 1);
         let (topic, payload) = (args.next()?, args.next()?);
@@ -226,7 +227,8 @@ impl<D: Data> Caller<D> {
             return Err(CommandError::new("ERR a script publishes at most 100000 messages"));
         }
         let (topic, payload) = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
+        let receivers = self.context.server.grid.receivers_here(&topic, is_shard);
         self.context.published.push(Message { topic, payload, is_shard });
-        Ok(Value::Integer(0))
+        Ok(Value::Integer(i64::try_from(receivers).unwrap_or(i64::MAX)))
     }
 }

@@ -208,8 +208,10 @@ async fn messages_are_published_when_the_script_is_done() {
     reply(&mut listener, &["subscribe", "news"]).await;
     let client = &mut client_of(&server, Trust::Full);
     for keys in [&["1", "k"][..], &["0"]] {
-        let mut args =
-            vec!["eval", "redis.call('publish', 'news', 'x') redis.call('incr', 'k') return 1"];
+        let mut args = vec![
+            "eval",
+            "local n = redis.call('publish', 'news', 'x') redis.call('incr', 'k') return n",
+        ];
         args.extend(keys);
         assert_eq!(reply(client, &args).await, ":1");
         assert!(listener.output_buffer.next().is_ok_and(|message| message.is_some()));
