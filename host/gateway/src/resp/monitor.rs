@@ -52,9 +52,18 @@ impl Monitors {
 
     /// Shows a command to all of them.
     pub(crate) fn show(&self, database: usize, peer: SocketAddr, request: &Request<'_>) {
+        self.show_line(Self::line(database, peer, request));
+    }
+
+    /// The line that shows a command. `source` is the address of its client, or `lua`.
+    pub(crate) fn line(
+        database: usize,
+        source: impl std::fmt::Display,
+        request: &Request<'_>,
+    ) -> Bytes {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (s, us) = (since.as_secs(), since.subsec_micros());
-        let mut line = format!("{s}.{us:06} [{database} {peer}]");
+        let mut line = format!("{s}.{us:06} [{database} {source}]");
         for (at, argument) in request.from(0).enumerate() {
             line.push(' ');
             let argument = if is_secret(request, at) { REDACTED } else { argument };
@@ -62,7 +71,11 @@ impl Monitors {
                 break;
             }
         }
-        let payload = Bytes::from(line);
+        line.into()
+    }
+
+    /// Shows a line to all of them.
+    pub(crate) fn show_line(&self, payload: Bytes) {
         for info in &*self.clients.lock() {
             let (kind, payload) = (MessageKind::Line, payload.clone());
             let message = OutboundMessage { kind, payload, ..OutboundMessage::default() };

@@ -73,7 +73,7 @@ pub(crate) struct InProgress {
 }
 
 /// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ended {
     Done,
     Failed,
@@ -160,6 +160,20 @@ impl Stats {
             let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             cell.time_ns.fetch_add(ns.saturating_mul(weight), Ordering::Relaxed);
             cell.histogram[bucket(ns / 1_000)].fetch_add(weight, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts calls of a script, which are not timed one by one.
+    pub(crate) fn count_many(&self, command: usize, ended: Ended, count: u64) {
+        let Some(cell) = self.cell(0, command) else { return };
+        match ended {
+            Ended::Rejected => _ = cell.rejected.fetch_add(count, Ordering::Relaxed),
+            Ended::Failed | Ended::Done => {
+                if matches!(ended, Ended::Failed) {
+                    cell.failed.fetch_add(count, Ordering::Relaxed);
+                }
+                cell.calls.fetch_add(count, Ordering::Relaxed);
+            }
         }
     }
 

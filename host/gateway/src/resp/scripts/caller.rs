@@ -1,6 +1,7 @@
 //! What `redis.call` does: finds the command, checks whether the script may call it, and executes
 //! it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,14 +14,18 @@ use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
 use super::super::client::with_origin;
 use super::super::command::{Command, CommandTable, Handle, Handler};
+use super::super::monitor::Monitors;
 use super::super::request::{OwnedRequest, Request};
 use super::super::server::Server;
+use super::super::stats::Ended;
 use super::value::{of_answer, of_reply};
 use crate::databases::DATABASES;
 use crate::trust::Trust;
 
 /// Messages that one script publishes, at most.
 const PUBLISHED_MAX: usize = 100_000;
+/// Commands of one script that `MONITOR` shows, at most.
+const SHOWN_MAX: usize = 10_000;
 /// Bytes of a line that a script logs, at most.
 const LOGGED_BYTES_MAX: usize = 1_024;
 
@@ -54,8 +59,19 @@ pub(super) struct Context {
     pub(super) reads: bool,
     /// The client that is named as the origin of what the script changes.
     pub(super) origin: Option<Origin>,
-    /// Messages, which are published when the step is done.
+    /// What becomes visible when the script is done: it may be executed again until then.
+    pub(super) effects: Effects,
+}
+
+/// What a script does besides changing data.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// Messages to be published.
     pub(super) published: Vec<Message>,
+    /// How many times it called each command, by its row and what came of it.
+    pub(super) called: BTreeMap<(usize, Ended), u64>,
+    /// Lines for `MONITOR`.
+    pub(super) lines: Vec<Bytes>,
 }
 
 /// A message that a script publishes.
@@ -103,19 +119,16 @@ impl<D: Data> Commands for Caller<D> {
         };
         let command = &self.context.table.rows[row];
         if let Err(error) = self.admit(command, &request) {
+            self.count(row, Ended::Rejected);
             return Ok(error);
         }
-        match command.handler {
-            Handler::Op(parse) => self.execute(parse(&request), of_reply),
-            Handler::Shaped(parse, shape) => {
-                let arguments = request.len();
-                self.execute(parse(&request), |reply| of_answer(shape(arguments, reply)))
-            }
-            // As in Redis, it does not block in a script.
-            Handler::Streams(parse) => self.execute(parse(&request).map(|(op, _)| op), of_reply),
-            Handler::Local(handle) => self.run(command, handle, &request),
-            Handler::Blocking(..) | Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
+        self.show(command, &request);
+        let called = self.start(command, &request);
+        if let Ok(value) = &called {
+            let is_error = matches!(value, Value::Error(_));
+            self.count(row, if is_error { Ended::Failed } else { Ended::Done });
         }
+        called
     }
 
     fn is_allowed(&mut self, args: &[&[u8]]) -> Option<bool> {
@@ -162,6 +175,35 @@ impl<D: Data> Caller<D> {
             )));
         }
         Ok(())
+    }
+
+    /// Executes a command that the script may call.
+    fn start(&mut self, command: &Command, request: &Request<'_>) -> Result<Value, Interrupt> {
+        match command.handler {
+            Handler::Op(parse) => self.execute(parse(request), of_reply),
+            Handler::Shaped(parse, shape) => {
+                let arguments = request.len();
+                self.execute(parse(request), |reply| of_answer(shape(arguments, reply)))
+            }
+            // As in Redis, it does not block in a script.
+            Handler::Streams(parse) => self.execute(parse(request).map(|(op, _)| op), of_reply),
+            Handler::Local(handle) => self.run(command, handle, request),
+            Handler::Blocking(..) | Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
+        }
+    }
+
+    /// Counts a call.
+    fn count(&mut self, row: usize, ended: Ended) {
+        *self.context.effects.called.entry((row, ended)).or_default() += 1;
+    }
+
+    /// Keeps a line for `MONITOR`.
+    fn show(&mut self, command: &Command, request: &Request<'_>) {
+        let Context { server, database, effects, .. } = &mut self.context;
+        let is_shown = server.monitors.is_any() && !command.is(Command::ADMIN);
+        if is_shown && effects.lines.len() < SHOWN_MAX {
+            effects.lines.push(Monitors::line(*database, "lua", request));
+        }
     }
 
     fn execute(
@@ -223,12 +265,12 @@ impl<D: Data> Caller<D> {
         if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
             return Err(CommandError::new("ERR the channel name is too long"));
         }
-        if self.context.published.len() >= PUBLISHED_MAX {
+        if self.context.effects.published.len() >= PUBLISHED_MAX {
             return Err(CommandError::new("ERR a script publishes at most 100000 messages"));
         }
         let (topic, payload) = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
         let receivers = self.context.server.grid.receivers_here(&topic, is_shard);
-        self.context.published.push(Message { topic, payload, is_shard });
+        self.context.effects.published.push(Message { topic, payload, is_shard });
         Ok(Value::Integer(i64::try_from(receivers).unwrap_or(i64::MAX)))
     }
 }

@@ -27,7 +27,7 @@ use super::super::request::{OwnedRequest, Request};
 use super::super::routing::one_partition;
 use super::super::script_cache::RunningInfo;
 use super::super::server::Server;
-use super::caller::{Caller, Context, Data, Message};
+use super::caller::{Caller, Context, Data, Effects, Message};
 use super::{SCRIPT_MS_MAX, STEP_MS_MAX, limits, with_engine};
 use crate::trust::Trust;
 
@@ -162,7 +162,7 @@ impl Evaluation {
             trust: if self.is_trusted { Trust::Full } else { Trust::ReadOnly },
             reads: self.reads,
             origin: self.origin,
-            published: Vec::new(),
+            effects: Effects::default(),
         })
     }
 
@@ -175,9 +175,15 @@ impl Evaluation {
     }
 }
 
-/// Sends what a script has published.
-fn publish(server: &Server, messages: Vec<Message>) {
-    for Message { topic, payload, is_shard } in messages {
+/// Sends what a script has published, shows the commands that it called, and counts them.
+fn apply_effects(server: &Server, effects: Effects) {
+    for ((row, ended), count) in effects.called {
+        server.stats.count_many(row, ended, count);
+    }
+    for line in effects.lines {
+        server.monitors.show_line(line);
+    }
+    for Message { topic, payload, is_shard } in effects.published {
         // Nobody waits for the number of subscribers.
         if is_shard {
             drop(server.grid.publish_shard(&topic, &payload));
@@ -277,11 +283,11 @@ pub(super) fn step(
             // Another attempt has more time and more keys.
             Err(_) => return None,
         };
-        Some((value, caller.context.published))
+        Some((value, caller.context.effects))
     });
     match stepped {
-        StepResult::Done { result: (value, published), replicated } => {
-            publish(server, published);
+        StepResult::Done { result: (value, effects), replicated } => {
+            apply_effects(server, effects);
             StepResult::Done { result: value, replicated }
         }
         StepResult::NotExecuted => StepResult::NotExecuted,
@@ -459,7 +465,7 @@ fn transact(
                     if uses_keys { runtime.block_on(transaction.commit()) } else { Ok(Ok(())) };
                 match committed {
                     Ok(Ok(())) => {
-                        publish(server, context.published);
+                        apply_effects(server, context.effects);
                         return Some(value);
                     }
                     Ok(Err(error)) => return Some(failed_op(&error)),

@@ -205,3 +205,33 @@ async fn a_monitor_sees_the_commands_of_others() {
     line(&mut client, "ping").await;
     assert_eq!(monitor.output_buffer.next(), Ok(None));
 }
+
+#[tokio::test]
+async fn commands_that_a_script_calls_are_shown_and_counted() {
+    let server = server();
+    let mut monitor = numbered_client(&server, 1, Trust::Full);
+    let mut client = numbered_client(&server, 2, Trust::Full);
+    assert_eq!(line(&mut monitor, "monitor").await, Answer::DONE);
+    let script =
+        "redis.call('set',KEYS[1],'v')redis.pcall('incr',KEYS[1])redis.pcall('get')return(1)";
+    for _ in 0..2 {
+        let answer = line(&mut client, &format!("eval {script} 1 k")).await;
+        assert_eq!(answer, Answer::Value(Value::Integer(1)));
+    }
+    let mut seen = Vec::new();
+    while let Some(message) = monitor.output_buffer.next().unwrap() {
+        let text = String::from_utf8_lossy(&message.payload).into_owned();
+        let text = text.split_once(' ').unwrap().1.to_owned();
+        if text.starts_with("[0 lua]") {
+            seen.push(text);
+        }
+    }
+    let once = [r#"[0 lua] "set" "k" "v""#, r#"[0 lua] "incr" "k""#];
+    assert_eq!(seen, [once, once].concat());
+    let figures = server.stats.commands();
+    let of = |name: &str| {
+        let figures = figures.iter().find(|figures| figures.name == name).expect("it was called");
+        (figures.calls, figures.failed, figures.rejected)
+    };
+    assert_eq!([of("set"), of("incr"), of("get")], [(2, 0, 0), (2, 2, 0), (0, 0, 2)]);
+}
