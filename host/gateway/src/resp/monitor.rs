@@ -52,7 +52,7 @@ impl Monitors {
 
     /// Shows a command to all of them.
     pub(crate) fn show(&self, database: usize, peer: SocketAddr, request: &Request<'_>) {
-        self.show_line(Self::line(database, peer, request));
+        self.show_line(&Self::line(database, peer, request));
     }
 
     /// The line that shows a command. `source` is the address of its client, or `lua`.
@@ -75,7 +75,7 @@ impl Monitors {
     }
 
     /// Shows a line to all of them.
-    pub(crate) fn show_line(&self, payload: Bytes) {
+    pub(crate) fn show_line(&self, payload: &Bytes) {
         for info in &*self.clients.lock() {
             let (kind, payload) = (MessageKind::Line, payload.clone());
             let message = OutboundMessage { kind, payload, ..OutboundMessage::default() };

@@ -181,7 +181,7 @@ fn apply_effects(server: &Server, effects: Effects) {
         server.stats.count_many(row, ended, count);
     }
     for line in effects.lines {
-        server.monitors.show_line(line);
+        server.monitors.show_line(&line);
     }
     for Message { topic, payload, is_shard } in effects.published {
         // Nobody waits for the number of subscribers.
