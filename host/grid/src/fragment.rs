@@ -498,7 +498,7 @@ impl Fragment {
     }
 
     /// Exchanges all entries with those of another map's fragment. Each entry gets this version,
-    /// and whatever an outdated copy holds of either map counts as removed, as it was written under
+    /// and all that an outdated copy holds of either map counts as removed, as it was written under
     /// the other name.
     pub(crate) fn exchange(&mut self, other: &mut Self, version: Version) {
         std::mem::swap(self, other);
