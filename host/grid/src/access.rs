@@ -51,8 +51,8 @@ pub(crate) struct Changes {
     pub(crate) origin: Option<Origin>,
     /// The last such client; all operations of a transaction have the same.
     pub(crate) last_origin: Option<Origin>,
-    /// Hashes of the keys that changed.
-    pub(crate) changed: Vec<u32>,
+    /// Hashes of the keys that changed; `None` stands for all keys.
+    pub(crate) changed: Vec<Option<u32>>,
     /// Keys whose structure was changed, or whose stream was removed: blocked operations may wait
     /// for these changes.
     pub(crate) filled: Vec<Box<[u8]>>,
@@ -61,7 +61,7 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    fn push(&mut self, record: &Record<'_>) {
+    pub(crate) fn push(&mut self, record: &Record<'_>) {
         record.encode(&mut self.records);
         let before = self.cuts.last().copied().unwrap_or(0);
         if self.records.len() - before >= RECORDS_BYTES_MAX {
@@ -289,7 +289,7 @@ impl Access<'_> {
                 }
                 let change = RecordChange::Key(key, edit.clone());
                 self.changes.push(&Record { map: &self.map.name, version, change });
-                self.changes.changed.push(hash);
+                self.changes.changed.push(Some(hash));
                 self.changes.follow(self.map, key, edit);
                 applied
             }
@@ -342,6 +342,7 @@ impl Access<'_> {
         let version = self.now_versioned();
         self.fragment.clear(version);
         self.changes.cleared = true;
+        self.changes.changed.push(None);
         let record = Record { map: &self.map.name, version, change: RecordChange::Clear };
         self.changes.push(&record);
         self.changes.follow_clear(self.map);

@@ -69,6 +69,8 @@ pub(crate) enum RecordChange<'a> {
     /// Like `Forget`, to limit memory. If a partitioned member has an entry before this version
     /// that does not exist here, the entry counts as removed.
     Floor(Version),
+    /// All keys of the partition are exchanged with those of this map.
+    Exchange(&'a str),
 }
 
 impl<'a> Record<'a> {
@@ -81,7 +83,10 @@ impl<'a> Record<'a> {
     pub(crate) fn hash(&self, hasher: &KeyHasher) -> u32 {
         match &self.change {
             RecordChange::Key(key, _) => hasher.hash(key),
-            RecordChange::Clear | RecordChange::Forget(_) | RecordChange::Floor(_) => 0,
+            RecordChange::Clear
+            | RecordChange::Forget(_)
+            | RecordChange::Floor(_)
+            | RecordChange::Exchange(_) => 0,
         }
     }
 

@@ -348,6 +348,8 @@ impl Fragment {
                 self.floor = self.floor.max(*version);
                 self.forget(*version);
             }
+            // It concerns two fragments.
+            RecordChange::Exchange(_) => return Err(EditMismatch),
         }
         Ok(())
     }
@@ -506,6 +508,33 @@ impl Fragment {
             misses: self.misses,
             ..Self::default()
         };
+    }
+
+    /// Exchanges all entries with those of another map's fragment. Each entry gets this version,
+    /// and all that an outdated copy holds of either map counts as removed, as it was written under
+    /// the other name.
+    pub(crate) fn exchange(&mut self, other: &mut Self, version: Version) {
+        std::mem::swap(self, other);
+        // These are about the maps.
+        std::mem::swap(&mut self.hits, &mut other.hits);
+        std::mem::swap(&mut self.misses, &mut other.misses);
+        let cleared = Version(version.0.saturating_sub(1));
+        for fragment in [self, other] {
+            fragment.tombstones = Ordered::default();
+            fragment.removal_bytes = 0;
+            fragment.cleared = cleared;
+            fragment.digest = 0;
+            for entry in fragment.plain.iter_mut() {
+                let bytes = entry.bytes();
+                entry.set_meta(&Meta { version, ..entry.meta() });
+                fragment.heap_bytes = fragment.heap_bytes + entry.bytes() - bytes;
+                fragment.digest ^= digest_term(entry.hash(), version, false);
+            }
+            for entry in fragment.structures.iter_mut() {
+                entry.meta.version = version;
+                fragment.digest ^= digest_term(entry.hash(), version, false);
+            }
+        }
     }
 
     /// Forgets removals before this version.

@@ -329,6 +329,12 @@ impl Map {
         u64::try_from(self.removal_bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
+    /// Whether it has as many backups as another map; the keys of such maps can be exchanged.
+    pub fn has_copies_of(&self, other: &Self) -> bool {
+        let copies = |map: &Self| (map.settings().backups, map.settings().async_backups);
+        copies(self) == copies(other)
+    }
+
     /// Entries that this member evicted.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)

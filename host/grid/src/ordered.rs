@@ -154,6 +154,11 @@ impl<T: Hashed> Ordered<T> {
         self.slots.iter().flatten()
     }
 
+    /// The caller must not change the hashes of the elements.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().flatten()
+    }
+
     /// Elements with a hash of at least `from`, in the order of their hashes.
     pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = &T> {
         let slot = if self.len == 0 { 0 } else { self.after(from, |other| other < from) };

@@ -121,9 +121,12 @@ fn record_samples() -> Vec<Vec<u8>> {
         let edits: Vec<_> = edits.map(|edit| (key_of(at), Edit::Structure(edit))).collect();
         samples.push(records(&edits));
     }
-    for change in
-        [RecordChange::Clear, RecordChange::Forget(Version(3)), RecordChange::Floor(Version(3))]
-    {
+    for change in [
+        RecordChange::Clear,
+        RecordChange::Forget(Version(3)),
+        RecordChange::Floor(Version(3)),
+        RecordChange::Exchange("other"),
+    ] {
         let mut bytes = samples[0].clone();
         Record { map: "m", version: Version(9), change }.encode(&mut bytes);
         samples.push(bytes);

@@ -105,6 +105,11 @@ impl Transaction {
         crate::slot::partition(crate::slot::slot(key), count)
     }
 
+    /// Number of partitions.
+    pub(super) fn partitions(&self) -> u16 {
+        self.inner.partitions.len() as u16
+    }
+
     /// The map of this name, which is one of the transaction's.
     pub(super) fn map(&self, name: &str) -> Result<Arc<Map>, OpError> {
         let map = self.maps.iter().find(|map| *map.name == *name);

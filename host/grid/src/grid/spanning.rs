@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use super::attempt::{AttemptError, Transaction};
 use crate::op::{
     Aggregate, Combine, End, GenericOp, HyperLogLogOp, KeyOp, ListOp, MapOp, NearAnswer, Op, SetOp,
-    SeveralOp, SortedSetOp, Span, StreamOp, StreamRead, TransferOp, WatchedKey, Weighted, combine,
-    combine_sorted, members_reply, plain_members, scored_members,
+    SeveralOp, SortedSetOp, Span, StreamOp, StreamRead, TransferOp, WatchedKey, Weighted, WholeOp,
+    combine, combine_sorted, members_reply, plain_members, scored_members,
 };
 use crate::{OpError, Reply, Score};
 
@@ -23,6 +23,11 @@ pub(super) async fn execute(
     ops: &[MapOp<'_>],
     batch: bool,
 ) -> Result<Reply, AttemptError> {
+    if let [op] = ops
+        && matches!(op.op, Op::Whole(WholeOp::Exchange(_)))
+    {
+        return exchange(transaction, op).await;
+    }
     let partitions: Vec<Option<u16>> = ops.iter().map(|op| one_of(transaction, &op.op)).collect();
     let is_spanning = partitions.iter().any(Option::is_none);
     let mut parts: BTreeMap<u16, PartitionBatch<'_>> = BTreeMap::new();
@@ -93,6 +98,23 @@ pub(super) async fn execute(
         Some(reply) => Ok(reply),
         None => Err(OpError::Malformed.into()),
     }
+}
+
+/// Exchanges all keys of two maps, in all partitions.
+async fn exchange(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply, AttemptError> {
+    let home = transaction.home();
+    // The home is locked first, while the transaction may wait for any.
+    let mut replies = transaction.execute(home, vec![op.clone()]).await?;
+    let others = (0..transaction.partitions()).filter(|number| *number != home);
+    let begun = others.map(|number| transaction.begin(number, Vec::new(), vec![op.clone()]));
+    let begun = begun.collect();
+    replies.extend(transaction.end_all(begun).await?.into_iter().flatten());
+    for reply in replies {
+        if let Reply::Failed(error) = reply {
+            return Err(error.into());
+        }
+    }
+    Ok(Reply::Done)
 }
 
 /// The operations of a transaction in one partition.

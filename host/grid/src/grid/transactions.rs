@@ -13,6 +13,7 @@ use super::state::{Grid, Inner, Later};
 use crate::map::Map;
 use crate::op::{
     Effect, MapOp, Op, SeveralOp, TRANSACTION_OPS_MAX, TransactionId, TransactionOp, WatchedKey,
+    WholeOp,
 };
 use crate::partition::{Executed, Slot};
 use crate::{OpError, encoding};
@@ -53,6 +54,25 @@ impl Grid {
             Err(error) => return Started::Now(Err(error)),
         };
         self.start(&map, home, &Op::Transaction(TransactionOp::Run { watched, ops, batch }))
+    }
+
+    /// Starts to exchange all keys of two maps, in one transaction over all partitions: an operation
+    /// on either map is executed entirely before it or entirely after it. Both maps must have the
+    /// same number of backups. Their other settings stay with their names, and so do leases of
+    /// keys.
+    ///
+    /// Each key gets a new version. What a member that was partitioned wrote to one of the maps
+    /// before counts as removed, and what it writes later is merged into the map of that name.
+    pub fn exchange(&self, one: &Arc<Map>, other: &Map) -> Started {
+        if !one.has_copies_of(other) {
+            return Started::Now(Err(OpError::Malformed));
+        }
+        let is_here = |number: &u16| self.inner.primary(*number) == Some(self.me());
+        let home = (0..self.partitions()).find(is_here).unwrap_or(0);
+        let op = Op::Whole(WholeOp::Exchange(&other.name));
+        let ops = vec![MapOp { map: &one.name, op }];
+        let run = TransactionOp::Run { watched: Vec::new(), ops, batch: false };
+        self.start(one, home, &Op::Transaction(run))
     }
 }
 
@@ -158,9 +178,12 @@ async fn run(
             }
             AttemptError::LocksLost => {}
             AttemptError::Conflict(partition, map, keys) => {
-                // A read of the keys is used to wait: it is answered once they are unlocked.
-                let keys = keys.iter().map(|key| &**key).collect();
-                let op = Op::Several(SeveralOp::Exist(keys));
+                // A read is used to wait: it is answered once the keys are unlocked.
+                let op = if keys.is_empty() {
+                    Op::Whole(WholeOp::Length)
+                } else {
+                    Op::Several(SeveralOp::Exist(keys.iter().map(|key| &**key).collect()))
+                };
                 if let Ok(owned) = inner.own(&map, partition, &op, now) {
                     let _ = route(Arc::clone(inner), owned).await;
                 }

@@ -1,5 +1,7 @@
 //! Whole values, independent of how they are stored: for other formats.
 
+mod stream;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -12,9 +14,12 @@ use super::several::{self, Encoded};
 use crate::access::Access;
 use crate::event::Class;
 use crate::value::{
-    HashEdit, ListEdit, REBUILD_ELEMENTS_MAX, Score, SetEdit, SortedSetEdit, StructureEdit,
+    HashEdit, ListEdit, REBUILD_ELEMENTS_MAX, Score, SetEdit, SortedSetEdit, StreamEdit,
+    StructureEdit,
 };
 use crate::{OpError, Reply, encoding};
+
+pub use stream::{ContentConsumer, ContentEntry, ContentGroup, ContentPending, ContentStream};
 
 /// An operation on the whole value of a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +66,8 @@ pub enum Content<'a> {
     Hash(Vec<ContentField<'a>>),
     /// The members of a sorted set, each once, with their scores.
     SortedSet(Vec<(Score, Cow<'a, [u8]>)>),
+    /// A stream.
+    Stream(ContentStream<'a>),
 }
 
 /// A field of a hash.
@@ -173,6 +180,11 @@ impl<'a> Content<'a> {
                 let edit = |part| StructureEdit::Hash(HashEdit::SetExpiring(part));
                 in_parts(&expiring, |field| *field, edit, &mut bytes);
             }
+            Self::Stream(stream) => {
+                stream.rebuild(&mut |edit: StreamEdit<'_>| {
+                    encoding::append(&Encoded::Edit(StructureEdit::Stream(edit)), &mut bytes);
+                });
+            }
         }
         bytes
     }
@@ -232,7 +244,12 @@ impl<'a> Content<'a> {
                     _ => return None,
                 }
             }
-            // Other edits do not build a structure. Streams belong here.
+            StructureEdit::Stream(edit) => {
+                let stream = content.get_or_insert_with(|| Self::Stream(ContentStream::default()));
+                let Self::Stream(stream) = stream else { return None };
+                stream.add(edit)?;
+            }
+            // Other edits do not build a structure.
             _ => return None,
         }
         Some(())
@@ -285,13 +302,15 @@ mod tests {
             Content::Set(many.clone()),
             Content::SortedSet(many.iter().cloned().map(|name| (score(1.5), name)).collect()),
             Content::Hash(many.into_iter().zip(0..).map(field).collect()),
+            Content::Stream(ContentStream::default()),
+            Content::Stream(stream::tests::sample()),
         ]
     }
 
     /// In an order that does not depend on hashes.
     fn sorted(mut content: Content<'_>) -> Content<'_> {
         match &mut content {
-            Content::Bytes(_) | Content::List(_) => {}
+            Content::Bytes(_) | Content::List(_) | Content::Stream(_) => {}
             Content::Set(all) => all.sort(),
             Content::SortedSet(all) => all.sort(),
             Content::Hash(all) => all.sort_by(|a, b| a.name.cmp(&b.name)),

@@ -40,7 +40,10 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
-pub use content::{Content, ContentField, ContentOp};
+pub use content::{
+    Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentOp, ContentPending,
+    ContentStream,
+};
 pub use effect::Effect;
 pub use extended::Extended;
 pub use fields::{FieldLifetime, FieldsIf, FieldsOp};
@@ -233,6 +236,7 @@ impl Op<'_> {
     pub fn other_map(&self) -> Option<&str> {
         match self {
             Self::Several(SeveralOp::Across { map, .. }) => Some(map),
+            Self::Whole(WholeOp::Exchange(map)) => Some(map),
             Self::By { op, .. } | Self::From { op, .. } => op.other_map(),
             _ => None,
         }

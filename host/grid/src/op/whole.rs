@@ -41,6 +41,9 @@ pub enum WholeOp<'a> {
     KeysOfSlot(u16, u64),
     /// The number of keys in one slot.
     LengthOfSlot(u16),
+    /// Exchanges all keys with those of this map; see
+    /// [`Grid::exchange`](crate::Grid::exchange). It can only be executed in all partitions at once.
+    Exchange(&'a str),
 }
 
 /// Which keys a scan returns.
@@ -57,7 +60,7 @@ pub struct ScanFilter<'a> {
 impl WholeOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
-            Self::Clear => Effect::Changes,
+            Self::Clear | Self::Exchange(_) => Effect::Changes,
             Self::Length
             | Self::Scan { .. }
             | Self::Keys(_)
@@ -129,6 +132,8 @@ impl WholeOp<'_> {
                 let entries = access.fragment.entries_from(0).filter(lives);
                 Reply::count(entries.filter(|entry| slot(entry.key()) == *number).count())
             }
+            // A transaction executes it.
+            Self::Exchange(_) => return Err(OpError::Malformed),
         })
     }
 }

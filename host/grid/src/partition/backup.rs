@@ -20,6 +20,15 @@ use crate::table::{Assignment, Replica};
 /// Interval at which a backup without an answer asks for a copy again, in milliseconds.
 const ASK_AGAIN_MS: u64 = 1_000;
 
+/// What came of applying a record of the primary.
+enum Applied {
+    Done,
+    /// It does not fit the data here.
+    Differs,
+    /// The copy in progress has to start again.
+    CopyAgain,
+}
+
 impl Partition {
     /// The state of the backup, if `from` is its primary in this epoch.
     fn backup_of(&mut self, from: MemberId, epoch: u64) -> Option<&mut BackupRole> {
@@ -265,8 +274,11 @@ impl Partition {
         while !rest.is_empty() {
             let Some((record, behind)) = Record::decode(rest) else { return Verdict::Malformed };
             rest = behind;
-            if !self.apply(shared, &record) {
+            let applied = self.apply(shared, &record);
+            if matches!(applied, Applied::Differs) {
                 shared.host.report(Report::Differs { partition: self.number, member: shared.me });
+            }
+            if !matches!(applied, Applied::Done) {
                 self.mark_incomplete(shared, from);
                 return Verdict::Refused;
             }
@@ -274,12 +286,22 @@ impl Partition {
         Verdict::Processed
     }
 
-    /// Applies one record. Returns false if it does not fit.
-    fn apply(&mut self, shared: &Shared, record: &Record<'_>) -> bool {
-        let Ok(map) = shared.maps.open(record.map) else { return false };
+    /// Applies one record.
+    fn apply(&mut self, shared: &Shared, record: &Record<'_>) -> Applied {
+        let Ok(map) = shared.maps.open(record.map) else { return Applied::Differs };
         shared.clock.observe(record.version);
         let now_ms = shared.clock.now_ms(shared.now());
         let hash = record.hash(&shared.settings.hasher);
+        if let RecordChange::Exchange(other) = record.change {
+            let Ok(other) = shared.maps.open(other) else { return Applied::Differs };
+            if let Role::Backup(BackupRole { state: BackupState::Copying(_), .. }) = &self.role {
+                // The ranges to come are those of the maps before or after the exchange: which, the
+                // primary alone knows.
+                return Applied::CopyAgain;
+            }
+            self.exchange([&map, &other], record.version);
+            return Applied::Done;
+        }
         if let Role::Backup(BackupRole { state: BackupState::Copying(copying), .. }) = &self.role {
             let to_come = |(index, start, end): &(usize, u64, u64)| {
                 *index == map.index && (*start..*end).contains(&u64::from(hash))
@@ -288,10 +310,12 @@ impl Partition {
             // applied at once: missing ranges are read after them.
             if matches!(record.change, RecordChange::Key(..)) && copying.ranges.iter().any(to_come)
             {
-                return true;
+                return Applied::Done;
             }
         }
-        self.counted(&map, |fragment| fragment.apply_record(&map, now_ms, hash, record).is_ok())
+        let applied =
+            self.counted(&map, |fragment| fragment.apply_record(&map, now_ms, hash, record));
+        if applied.is_ok() { Applied::Done } else { Applied::Differs }
     }
 
     /// Compares digests with those of the primary. If they differ, the copy is requested again.

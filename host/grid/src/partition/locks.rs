@@ -33,6 +33,8 @@ pub(super) type LockKey = (usize, u32);
 #[derive(Default)]
 pub(super) struct Transactions {
     pub(super) locks: HashMap<LockKey, TransactionId>,
+    /// Maps of which all keys are locked, by index.
+    pub(super) locked_maps: BTreeMap<usize, TransactionId>,
     pub(super) open: BTreeMap<TransactionId, Open>,
     /// Served in order of arrival, separately for each key.
     pub(super) queue: VecDeque<Queued>,
@@ -48,6 +50,8 @@ pub(super) struct Transactions {
 /// A transaction that has executed operations in this partition.
 pub(super) struct Open {
     pub(super) locks: Vec<LockKey>,
+    /// Maps of which it has locked all keys, by index.
+    pub(super) locked_maps: Vec<usize>,
     /// Copies of the locked keys, by the index of the map.
     pub(super) copies: BTreeMap<usize, Fragment>,
     /// The memory of these copies.
@@ -118,21 +122,26 @@ pub(crate) enum Unresolved {
 impl Transactions {
     /// Whether no key is locked.
     pub(crate) fn is_idle(&self) -> bool {
-        self.locks.is_empty() && self.queue.is_empty()
+        self.locks.is_empty() && self.locked_maps.is_empty() && self.queue.is_empty()
+    }
+
+    /// The transaction that has locked a key.
+    fn owner(&self, key: &LockKey) -> Option<&TransactionId> {
+        self.locks.get(key).or_else(|| self.locked_maps.get(&key.0))
     }
 
     /// Whether a key is locked, or another operation waits for it.
     pub(crate) fn concerns(&self, map: &Map, hash: u32) -> bool {
         let key = (map.index, hash);
         !self.is_idle()
-            && (self.locks.contains_key(&key)
+            && (self.owner(&key).is_some()
                 || self.queued_for_all_keys > 0
                 || self.queued_keys.contains_key(&key))
     }
 
     pub(super) fn concerns_any(&self, keys: &[LockKey], concerns_all: bool) -> bool {
         let concerned =
-            |key: &LockKey| self.locks.contains_key(key) || self.queued_keys.contains_key(key);
+            |key: &LockKey| self.owner(key).is_some() || self.queued_keys.contains_key(key);
         self.queued_for_all_keys > 0
             || (concerns_all && !self.is_idle())
             || keys.iter().any(concerned)
@@ -165,17 +174,28 @@ impl Transactions {
         *self = Self::default();
     }
 
-    /// Whether the transaction may lock these keys, or must wait or give up. A transaction that
-    /// holds no lock yet (`is_first`) waits in any case; others only wait for younger ones
-    /// ("wait-die", Rosenkrantz et al., 1978), so there are no deadlocks.
-    pub(super) fn admit(&self, id: TransactionId, is_first: bool, keys: &[LockKey]) -> Admission {
+    /// Whether the transaction may lock these keys, and all keys of these maps, or must wait or give
+    /// up. A transaction that holds no lock yet (`is_first`) waits in any case; others only wait for
+    /// younger ones ("wait-die", Rosenkrantz et al., 1978), so there are no deadlocks.
+    pub(super) fn admit(
+        &self,
+        id: TransactionId,
+        is_first: bool,
+        keys: &[LockKey],
+        maps: &[usize],
+    ) -> Admission {
         if is_first {
-            let waits = self.concerns_any(keys, false);
+            let waits = self.concerns_any(keys, !maps.is_empty());
             return if waits { Admission::Wait } else { Admission::Execute };
         }
         // Queued operations may wait for this transaction, which takes precedence over them.
         let mut admission = Admission::Execute;
-        for owner in keys.iter().filter_map(|key| self.locks.get(key)) {
+        let of_keys = keys.iter().filter_map(|key| self.owner(key));
+        let of_maps = maps.iter().flat_map(|map| {
+            let locks = self.locks.iter().filter(move |((index, _), _)| index == map);
+            locks.map(|(_, owner)| owner).chain(self.locked_maps.get(map))
+        });
+        for owner in of_keys.chain(of_maps) {
             match id.cmp(owner) {
                 Ordering::Equal => {}
                 Ordering::Less => admission = Admission::Wait,
@@ -190,6 +210,7 @@ impl Open {
     pub(super) fn new(shared: &Shared, store: Arc<Map>, now: Duration) -> Self {
         Self {
             locks: Vec::new(),
+            locked_maps: Vec::new(),
             copies: BTreeMap::new(),
             room: Room { all: Arc::clone(&shared.transaction_bytes), bytes: 0 },
             changes: Changes::default(),

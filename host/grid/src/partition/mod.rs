@@ -37,6 +37,7 @@ use convoke_membership::MemberId;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
+use crate::Version;
 use crate::access::{Access, Changes};
 use crate::fragment::{Fragment, count, weigh};
 use crate::item::Held;
@@ -74,8 +75,8 @@ pub(crate) struct Partition {
     fragments: Vec<Option<Box<Fragment>>>,
     rng: SmallRng,
     changes: Changes,
-    /// Writes that are not on all backups yet, by the hash of the key.
-    in_flight: VecDeque<(u32, Needs)>,
+    /// Writes that are not on all backups yet, by the hash of the key; `None` stands for all keys.
+    in_flight: VecDeque<(Option<u32>, Needs)>,
     /// Number of copies that this backup has requested; identifies the current copy.
     asks: u64,
     /// Whether other backups may lack data that this primary took over; reads wait until they have
@@ -158,6 +159,20 @@ impl Partition {
         let result = change(fragment);
         count(map, before, fragment);
         result
+    }
+
+    /// Exchanges all entries of two maps in this partition.
+    fn exchange(&mut self, [one, other]: [&Map; 2], version: Version) {
+        if one.index == other.index {
+            return;
+        }
+        let mut first = std::mem::take(self.fragment(one));
+        let second = self.fragment(other);
+        let before = [weigh(&first), weigh(second)];
+        first.exchange(second, version);
+        count(other, before[1], second);
+        count(one, before[0], &first);
+        *self.fragment(one) = first;
     }
 
     /// Summaries of the maps that a replica at this place has.

@@ -48,7 +48,11 @@ impl Partition {
         while self.in_flight.front().is_some_and(|(_, needs)| is_received(needs)) {
             self.in_flight.pop_front();
         }
-        let last = self.in_flight.iter().rev().find(|(other, _)| any || *other == hash);
+        let last = self
+            .in_flight
+            .iter()
+            .rev()
+            .find(|(other, _)| any || other.is_none_or(|other| other == hash));
         match last {
             Some((_, needs)) if !is_received(needs) => needs.clone(),
             _ => Needs::new(),

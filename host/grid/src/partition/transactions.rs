@@ -23,6 +23,7 @@ use crate::limits::OP_MS_MAX;
 use crate::map::Map;
 use crate::op::{
     Decision, Effect, MapOp, Op, TRANSACTION_BYTES_MAX, TransactionId, TransactionOp, WatchedKey,
+    WholeOp,
 };
 use crate::shared::Shared;
 use crate::{OpError, Reply};
@@ -31,11 +32,14 @@ use crate::{OpError, Reply};
 const OPEN_MAX: usize = 10_000;
 
 /// A prepared transaction, as the primary and its backups store it.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Prepared<'a> {
     /// Map and hash of each lock.
     #[serde(borrow)]
     locks: Vec<(&'a str, u32)>,
+    /// Maps of which all keys are locked.
+    #[serde(borrow)]
+    locked_maps: Vec<&'a str>,
     /// Consecutive encoded records.
     #[serde(borrow, with = "serde_bytes")]
     records: &'a [u8],
@@ -118,13 +122,14 @@ impl Partition {
                     Ok(keys) => keys,
                     Err(error) => return Executed::Done(Err(error), None),
                 };
-                match self.transactions.admit(*id, *is_first, &keys) {
+                let maps = exchanged_maps(shared, ops);
+                match self.transactions.admit(*id, *is_first, &keys, &maps) {
                     Admission::Execute => self.execute_in_transaction(shared, now, op, &keys),
                     Admission::Refuse => Executed::Done(Err(OpError::Conflict), None),
                     Admission::Wait => {
                         // The queue contains encoded `Op`s.
                         let op = encoding::encoded(&Op::Transaction(op.clone()));
-                        self.enqueue(map, op, keys, false)
+                        self.enqueue(map, op, keys, !maps.is_empty())
                     }
                 }
             }
@@ -151,7 +156,8 @@ impl Partition {
         if *continues != is_known || self.transactions.open.len() >= OPEN_MAX {
             return Executed::Done(Err(OpError::Conflict), None);
         }
-        let executed = self.open_transaction(shared, *id, maps, keys, now).and_then(|mut open| {
+        let locks = (keys, &*exchanged_maps(shared, ops));
+        let executed = self.open_transaction(shared, *id, maps, locks, now).and_then(|mut open| {
             let done = self.execute_all(shared, &mut open, watched, ops, now);
             let done = done.and_then(|replies| {
                 if *prepare || open.is_prepared {
@@ -187,13 +193,13 @@ impl Partition {
         })
     }
 
-    /// The open transaction, with these keys locked and copied.
+    /// The transaction with these keys locked and copied, and with all keys of these maps locked.
     fn open_transaction(
         &mut self,
         shared: &Shared,
         id: TransactionId,
         maps: &[&str],
-        keys: &[LockKey],
+        (keys, locked_maps): (&[LockKey], &[usize]),
         now: Duration,
     ) -> Result<Open, OpError> {
         let mut open = match self.transactions.open.remove(&id) {
@@ -231,6 +237,10 @@ impl Partition {
             for name in names {
                 fragment.use_entry(hash, &name, now_ms, now_ms as u32);
             }
+        }
+        for map in locked_maps {
+            self.transactions.locked_maps.insert(*map, id);
+            open.locked_maps.push(*map);
         }
         Ok(open)
     }
@@ -276,6 +286,12 @@ impl Partition {
         op: &Op<'_>,
         now: Duration,
     ) -> Result<Reply, OpError> {
+        if let Op::Whole(WholeOp::Exchange(other)) = op {
+            self.may_write(shared, map)?;
+            let (version, change) = (shared.clock.next(now), RecordChange::Exchange(other));
+            open.changes.push(&Record { map: &map.name, version, change });
+            return Ok(Reply::Done);
+        }
         let (inner, _) = op.without_origin();
         let may_be_part = match inner {
             Op::Key(..) | Op::Several(_) | Op::Transfer(..) => true,
@@ -328,9 +344,12 @@ impl Partition {
             open.locks.iter().map(|(map, hash)| (shared.maps.at(*map), *hash)).collect();
         let locks =
             maps.iter().filter_map(|(map, hash)| Some((&*map.as_ref()?.name, *hash))).collect();
+        let locked: Vec<_> =
+            open.locked_maps.iter().filter_map(|map| shared.maps.at(*map)).collect();
+        let locked_maps = locked.iter().map(|map| &*map.name).collect();
         let records = &open.changes.records;
         let participants = open.participants.clone();
-        let value = encoding::encoded(&Prepared { locks, records, participants });
+        let value = encoding::encoded(&Prepared { locks, locked_maps, records, participants });
         self.access(shared, &Arc::clone(&open.store), now, |access| {
             let put = Edit::Put { kind: 0, value: &value, expiry: Expiry::NEVER };
             access.edit(&encoding::encoded(&id), &put);
@@ -377,12 +396,23 @@ impl Partition {
         };
         let records = std::mem::take(&mut open.changes.records);
         let mut filled: BTreeMap<usize, Vec<Box<[u8]>>> = BTreeMap::new();
+        let mut exchanged = Vec::new();
         let mut rest = &records[..];
         while let Some((record, behind)) = Record::decode(rest) {
             self.changes.push_encoded(&rest[..rest.len() - behind.len()]);
             rest = behind;
             let Ok(map) = shared.maps.open(record.map) else { continue };
             shared.clock.observe(record.version);
+            if let RecordChange::Exchange(other) = &record.change {
+                let Ok(other) = shared.maps.open(other) else { continue };
+                self.exchange([&map, &other], record.version);
+                self.changes.changed.push(None);
+                for map in [map, other] {
+                    self.changes.follow_clear(&map);
+                    exchanged.push(map);
+                }
+                continue;
+            }
             let now_ms = shared.clock.now_ms(now);
             let hash = record.hash(&shared.settings.hasher);
             let applied = self.counted(&map, |fragment| {
@@ -394,12 +424,12 @@ impl Partition {
                 fragment.apply_record(&map, now_ms, hash, &record)
             });
             debug_assert!(applied.is_ok(), "the keys were locked: {record:?}");
-            self.changes.changed.push(hash);
+            self.changes.changed.push(Some(hash));
             self.changes.origin = open.changes.last_origin;
             match &record.change {
                 RecordChange::Key(key, edit) => self.changes.follow(&map, key, edit),
                 RecordChange::Clear => self.changes.follow_clear(&map),
-                RecordChange::Forget(_) | RecordChange::Floor(_) => {}
+                RecordChange::Forget(_) | RecordChange::Floor(_) | RecordChange::Exchange(_) => {}
             }
             self.changes.origin = None;
         }
@@ -409,7 +439,7 @@ impl Partition {
         if open.is_prepared {
             let stub = open.participants.as_ref().filter(|all| !all.is_empty()).map(|all| {
                 let participants = Some(all.clone());
-                encoding::encoded(&Prepared { locks: Vec::new(), records: &[], participants })
+                encoding::encoded(&Prepared { participants, ..Prepared::default() })
             });
             self.access(shared, &store, now, |access| match &stub {
                 Some(value) => {
@@ -421,7 +451,7 @@ impl Partition {
         let needs = self.replicate(shared, &store, now);
         let ticket = self.ticket(needs);
         self.changes.filled.clear();
-        self.unlock(&open.locks);
+        self.unlock(&open);
         if open.participants.as_ref().is_some_and(|all| !all.is_empty()) {
             // The decision stays until all partitions have committed.
             let mut decided = Open::new(shared, store, now);
@@ -436,6 +466,10 @@ impl Partition {
                 self.changes.filled = keys;
                 self.serve_waiters(shared, &map, now);
             }
+        }
+        for map in exchanged {
+            self.changes.cleared = true;
+            self.serve_waiters(shared, &map, now);
         }
         self.run_queue(shared, now);
         Executed::Done(Ok(Reply::Done), ticket)
@@ -471,7 +505,7 @@ impl Partition {
             let needs = self.replicate(shared, &open.store, now);
             ticket = self.ticket(needs);
         }
-        self.unlock(&open.locks);
+        self.unlock(&open);
         self.run_queue(shared, now);
         Executed::Done(Ok(Reply::Done), ticket)
     }
@@ -499,7 +533,8 @@ impl Partition {
         let Some(open) = self.transactions.open.remove(&id) else {
             return Executed::Done(Ok(Reply::Done), None);
         };
-        if !open.locks.is_empty() || open.participants.is_none() {
+        let is_applied = open.locks.is_empty() && open.locked_maps.is_empty();
+        if !is_applied || open.participants.is_none() {
             self.transactions.open.insert(id, open);
             return Executed::Done(Err(OpError::Malformed), None);
         }
@@ -509,9 +544,12 @@ impl Partition {
         Executed::Done(Ok(Reply::Done), self.ticket(needs))
     }
 
-    fn unlock(&mut self, locks: &[LockKey]) {
-        for key in locks {
+    fn unlock(&mut self, open: &Open) {
+        for key in &open.locks {
             self.transactions.locks.remove(key);
+        }
+        for map in &open.locked_maps {
+            self.transactions.locked_maps.remove(map);
         }
     }
 
@@ -523,8 +561,9 @@ impl Partition {
             }
             let Ok(op) = postcard::from_bytes::<Op<'_>>(&queued.op) else { continue };
             let admission = match &op {
-                Op::Transaction(TransactionOp::Execute { id, is_first, .. }) => {
-                    self.transactions.admit(*id, *is_first, &queued.keys)
+                Op::Transaction(TransactionOp::Execute { id, is_first, ops, .. }) => {
+                    let maps = exchanged_maps(shared, ops);
+                    self.transactions.admit(*id, *is_first, &queued.keys, &maps)
                 }
                 _ if self.transactions.concerns_any(&queued.keys, queued.concerns_all) => {
                     Admission::Wait
@@ -572,6 +611,8 @@ impl Partition {
                 let lock =
                     |(map, hash): (&str, u32)| Some((shared.maps.open(map).ok()?.index, hash));
                 open.locks = prepared.locks.into_iter().filter_map(lock).collect();
+                let map = |map| Some(shared.maps.open(map).ok()?.index);
+                open.locked_maps = prepared.locked_maps.into_iter().filter_map(map).collect();
                 open.changes.push_encoded(prepared.records);
                 open.participants = prepared.participants;
                 recovered.push((id, open));
@@ -579,6 +620,9 @@ impl Partition {
             for (id, open) in recovered {
                 for key in &open.locks {
                     self.transactions.locks.insert(*key, id);
+                }
+                for map in &open.locked_maps {
+                    self.transactions.locked_maps.insert(*map, id);
                 }
                 self.transactions.open.insert(id, open);
             }
@@ -647,6 +691,15 @@ fn store(shared: &Shared, maps: &[&str]) -> Result<Arc<Map>, OpError> {
     shared.maps.transactions_of(&*best.ok_or(OpError::Malformed)?)
 }
 
+/// The maps, by index, that a step exchanges as a whole.
+fn exchanged_maps(shared: &Shared, ops: &[MapOp<'_>]) -> Vec<usize> {
+    let both = ops.iter().filter_map(|MapOp { map, op }| match op {
+        Op::Whole(WholeOp::Exchange(other)) => Some([*map, *other]),
+        _ => None,
+    });
+    both.flatten().filter_map(|map| Some(shared.maps.open(map).ok()?.index)).collect()
+}
+
 /// All keys that a step names, without duplicates.
 fn lock_keys_of(
     shared: &Shared,
@@ -677,12 +730,14 @@ mod tests {
     fn fuzz_prepared() {
         let put = Edit::Put { kind: 0, value: b"value", expiry: Expiry::NEVER };
         let mut records = Vec::new();
-        for change in [RecordChange::Key(b"key", put), RecordChange::Key(b"other", Edit::Remove)] {
+        let removal = RecordChange::Key(b"other", Edit::Remove);
+        for change in [RecordChange::Key(b"key", put), removal, RecordChange::Exchange("other")] {
             Record { map: "m", version: Version(7), change }.encode(&mut records);
         }
         let samples = [None, Some(vec![3, 300])].map(|participants| {
             let locks = vec![("m", 7), ("other", u32::MAX)];
-            encoding::encoded(&Prepared { locks, records: &records, participants })
+            let locked_maps = vec!["m"];
+            encoding::encoded(&Prepared { locks, locked_maps, records: &records, participants })
         });
         convoke_harness::check!(&samples, |bytes| {
             let Ok(prepared) = postcard::from_bytes::<Prepared<'_>>(bytes) else { return };

@@ -12,6 +12,7 @@ mod network;
 mod world;
 
 mod caching;
+mod exchange;
 mod oracle;
 mod scenarios;
 mod store;

@@ -1,14 +1,16 @@
 //! Commands on keys of any type.
 
+use std::sync::Arc;
+
 use convoke_grid::op::{ExpireIf, GenericOp, KeyOp, Op, SeveralOp};
-use convoke_grid::{OpError, Reply};
+use convoke_grid::{OpError, Reply, Started};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed, Unit};
 use super::super::client::Client;
-use super::super::command_state::CommandResult;
+use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
-use crate::databases::existing_map_name;
+use crate::databases::{DATABASES, existing_map_name};
 
 fn generic<'a>(request: &Request<'a>, op: GenericOp) -> Parsed<'a> {
     Ok(Op::Key(Args::new(request, 1).next()?, KeyOp::Generic(op)))
@@ -115,8 +117,7 @@ pub(crate) fn move_to<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::Across { from: key, to: key, map, replace: false, moves: true }))
 }
 
-/// `SWAPDB` is refused, unless both databases are the same: members read and write their maps all
-/// the time, and could not all exchange them in one step.
+/// Exchanges the keys of two databases, in one step for all clients of all members.
 pub(crate) fn swapdb(client: &mut Client, request: &Request<'_>) -> CommandResult {
     if client.server.settings.redis_cluster {
         return Err(CommandError::new("ERR SWAPDB is not allowed in cluster mode"));
@@ -125,15 +126,30 @@ pub(crate) fn swapdb(client: &mut Client, request: &Request<'_>) -> CommandResul
     let mut number = |wrong| args.integer().map_err(|_| CommandError::new(wrong));
     let first = number("ERR invalid first DB index")?;
     let second = number("ERR invalid second DB index")?;
-    for number in [first, second] {
-        existing_map_name(number).ok_or(CommandError::new("ERR DB index is out of range"))?;
-    }
-    if first == second {
+    let server = Arc::clone(&client.server);
+    let map = |number: i64| {
+        let number = usize::try_from(number).ok().filter(|number| *number < DATABASES);
+        let number = number.ok_or(CommandError::new("ERR DB index is out of range"))?;
+        server.database(number).map_err(CommandError::from)
+    };
+    let (first, second) = (map(first)?, map(second)?);
+    if Arc::ptr_eq(&first, &second) {
         return Ok(Answer::DONE.into());
     }
-    Err(CommandError::new(
-        "ERR SWAPDB is not supported: the members of the cluster cannot exchange two databases in one step",
-    ))
+    if !first.has_copies_of(&second) {
+        return Err(CommandError::new(
+            "ERR SWAPDB needs two databases whose maps have the same number of backups",
+        ));
+    }
+    Ok(CommandState::WhenIdle(Box::new(move |client| {
+        let started = client.server.grid.exchange(&first, &second);
+        CommandState::Barrier(Box::pin(async move {
+            match started {
+                Started::Now(reply) => Answer::from(reply),
+                Started::Later(later) => Answer::from(later.await),
+            }
+        }))
+    })))
 }
 
 pub(crate) fn copy<'a>(request: &Request<'a>) -> Parsed<'a> {

@@ -402,7 +402,7 @@ pub(super) static COMMANDS: &[Command] = &[
     c("slowlog|help", 2, 0, NONE, Server, Local(latency::help), "Lists the subcommands."),
     c("slowlog|len", 2, ADMIN, NONE, Server, Local(latency::slowlog_len), "Returns the number of slow commands that are kept."),
     c("slowlog|reset", 2, ADMIN, NONE, Server, Local(latency::slowlog_reset), "Forgets the slow commands."),
-    c("swapdb", 3, W | F | DANGEROUS, NONE, Server, Local(keys::swapdb), "Returns an error, unless both databases are the same."),
+    c("swapdb", 3, W | F | DANGEROUS, NONE, Server, Local(keys::swapdb), "Exchanges the keys of two databases, in one step for all clients. Not allowed from scripts."),
     c("time", 1, F, NONE, Server, Local(introspection::time), "Returns the server time: Unix time in seconds, and microseconds."),
 
     c("asking", 1, F, NONE, Cluster, Local(cluster::readonly), "Accepted for compatibility; slots are never partially migrated."),

@@ -9,6 +9,7 @@ use convoke_grid::op::{Content, ContentField, float, integer};
 use super::form;
 use super::packed::{intset, listpack, ziplist};
 use super::read::Reader;
+use super::stream;
 
 /// The last deadline of a field that Redis can store, in milliseconds since 1970.
 const DEADLINE_MS_MAX: u64 = (1 << 48) - 1;
@@ -17,11 +18,11 @@ const NODE_PLAIN: u64 = 1;
 /// A node of a list that is a listpack.
 const NODE_PACKED: u64 = 2;
 
-type Element<'a> = Cow<'a, [u8]>;
+pub(super) type Element<'a> = Cow<'a, [u8]>;
 
 /// How several elements are packed in one string.
 #[derive(Clone, Copy)]
-enum Packing {
+pub(super) enum Packing {
     Listpack,
     Ziplist,
     Intset,
@@ -63,7 +64,9 @@ fn value<'a>(reader: &mut Reader<'a>) -> Option<Content<'a>> {
         form::SORTED_SET_TEXT => scored(reader, score_text),
         form::SORTED_SET_ZIPLIST => sorted_set(packed(reader, Ziplist)?),
         form::SORTED_SET_LISTPACK => sorted_set(packed(reader, Listpack)?),
-        // Streams belong here.
+        form @ (form::STREAM | form::STREAM_COUNTED | form::STREAM_ACTIVE) => {
+            stream::load(reader, form).map(Content::Stream)
+        }
         _ => None,
     }
 }
@@ -83,7 +86,7 @@ fn strings<'a>(reader: &mut Reader<'a>, each: usize) -> Option<Vec<Element<'a>>>
 }
 
 /// The elements that are packed in one string.
-fn packed<'a>(reader: &mut Reader<'a>, packing: Packing) -> Option<Vec<Element<'a>>> {
+pub(super) fn packed<'a>(reader: &mut Reader<'a>, packing: Packing) -> Option<Vec<Element<'a>>> {
     let unpack = |reader: &mut Reader<'a>, bytes: &'a [u8]| match packing {
         Packing::Listpack => listpack(reader, bytes),
         Packing::Ziplist => ziplist(reader, bytes),
@@ -118,7 +121,7 @@ fn nodes<'a>(reader: &mut Reader<'a>, is_second: bool) -> Option<Vec<Element<'a>
 }
 
 /// Whether no two of these are equal.
-fn are_distinct<'e>(all: impl ExactSizeIterator<Item = &'e Element<'e>>) -> bool {
+pub(super) fn are_distinct<'e>(all: impl ExactSizeIterator<Item = &'e Element<'e>>) -> bool {
     let mut seen = HashSet::with_capacity(all.len());
     all.into_iter().all(|element| seen.insert(&**element))
 }

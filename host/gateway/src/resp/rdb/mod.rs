@@ -2,7 +2,7 @@
 //! version of the encoding, and a checksum; and libraries of functions likewise.
 //!
 //! Written is what every Redis from 7.0 on reads (from 7.4 on, if fields of a hash expire). Read
-//! are all forms that Redis 5 to 8 write, except for streams and the values of modules.
+//! are all forms that Redis 5 to 8 write, except for the values of modules.
 //!
 //! This module does no I/O. The lengths in a payload are untrusted: each is compared with what
 //! follows before anything is allocated, and all that a payload decodes to is bounded by
@@ -14,6 +14,7 @@ mod lzf;
 mod packed;
 mod read;
 mod save;
+mod stream;
 
 use std::borrow::Cow;
 
@@ -55,7 +56,12 @@ mod form {
     pub(super) const HASH_LISTPACK_DEADLINES_EARLY: u8 = 23;
     pub(super) const HASH_DEADLINES: u8 = 24;
     pub(super) const HASH_LISTPACK_DEADLINES: u8 = 25;
-    // Streams are 15, 19 and 21.
+    /// Of Redis 5 and 6.
+    pub(super) const STREAM: u8 = 15;
+    /// With the counters of the stream and of its groups.
+    pub(super) const STREAM_COUNTED: u8 = 19;
+    /// From Redis 7.2 on: also with when a consumer last got an entry.
+    pub(super) const STREAM_ACTIVE: u8 = 21;
 }
 
 /// Why a payload cannot be read.

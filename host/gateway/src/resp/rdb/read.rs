@@ -79,6 +79,12 @@ impl<'a> Reader<'a> {
         (1..=self.bytes.len()).contains(&count).then_some(count)
     }
 
+    /// As [`Reader::elements`], or none.
+    pub(super) fn elements_or_none(&mut self) -> Option<usize> {
+        let count = usize::try_from(self.number()?).ok()?;
+        (count <= self.bytes.len()).then_some(count)
+    }
+
     /// A string that may be an integer, or be compressed. Its room is not counted.
     pub(super) fn raw_string(&mut self) -> Option<Cow<'a, [u8]>> {
         let integer = |number: i64| Cow::Owned(number.to_string().into_bytes());

@@ -3,7 +3,7 @@
 use convoke_grid::op::{Content, integer};
 
 use super::packed::ListpackWriter;
-use super::{VERSION, VERSION_WITH_FIELD_DEADLINES, form};
+use super::{VERSION, VERSION_WITH_FIELD_DEADLINES, form, stream};
 
 /// Length at which a node of a list is complete, in bytes.
 const NODE_BYTES: usize = 8 * 1024;
@@ -65,6 +65,7 @@ pub(super) fn save(content: &Content<'_>) -> (Vec<u8>, u16) {
                 writer.0.extend_from_slice(&score.get().to_le_bytes());
             }
         }
+        Content::Stream(stream) => stream::save(&mut writer, stream),
     }
     (writer.0, version)
 }
@@ -91,10 +92,11 @@ fn nodes<'a>(elements: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
     nodes
 }
 
-struct Writer(Vec<u8>);
+/// The type and the value so far.
+pub(super) struct Writer(pub(super) Vec<u8>);
 
 impl Writer {
-    fn length(&mut self, length: u64) {
+    pub(super) fn length(&mut self, length: u64) {
         match length {
             0..=0x3F => self.0.push(length as u8),
             0x40..=0x3FFF => self.0.extend([0x40 | (length >> 8) as u8, length as u8]),
@@ -110,13 +112,13 @@ impl Writer {
     }
 
     /// A string as its bytes.
-    fn raw(&mut self, string: &[u8]) {
+    pub(super) fn raw(&mut self, string: &[u8]) {
         self.length(string.len() as u64);
         self.0.extend_from_slice(string);
     }
 
     /// A string; as an integer if it is a small one.
-    fn string(&mut self, string: &[u8]) {
+    pub(super) fn string(&mut self, string: &[u8]) {
         let Some(number) = integer(string).and_then(|number| i32::try_from(number).ok()) else {
             return self.raw(string);
         };

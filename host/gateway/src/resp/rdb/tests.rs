@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use convoke_grid::Score;
-use convoke_grid::op::{Content, ContentField};
+use convoke_grid::op::{
+    Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentPending,
+    ContentStream,
+};
+use convoke_grid::{Score, StreamId};
 use proptest::prelude::*;
 
 use super::*;
@@ -45,7 +48,49 @@ fn contents() -> impl Strategy<Value = Content<'static>> {
             let score = scores.into_iter().map(move |score| Score::new(score).unwrap_or(zero));
             Content::SortedSet(score.zip(names).collect())
         }),
+        streams().prop_map(Content::Stream),
     ]
+}
+
+fn streams() -> impl Strategy<Value = ContentStream<'static>> {
+    let id =
+        (0..5_u64, 0..40_u64).prop_map(|(ms, seq)| StreamId::new(ms * u64::from(u32::MAX), seq));
+    let ids = || proptest::collection::btree_set(id.clone(), 0..150);
+    let fields = prop_oneof![
+        (bytes(), bytes()).prop_map(|(one, other)| vec![
+            one,
+            "1".as_bytes().into(),
+            other,
+            "".as_bytes().into()
+        ]),
+        bytes().prop_map(|value| vec!["name".as_bytes().into(), value]),
+    ];
+    let groups = proptest::collection::vec((ids(), proptest::option::of(0..9_u64)), 0..4);
+    (ids(), proptest::collection::vec(fields, 150), groups).prop_map(|(ids, fields, groups)| {
+        let ids = ids.into_iter().filter(|id| *id != StreamId::MIN);
+        let entry = |(id, fields)| ContentEntry { id, fields };
+        let entries: Vec<_> = ids.zip(fields).map(entry).collect();
+        let named = |n: usize| Cow::Owned(format!("name-{n}").into_bytes());
+        let group = |(n, (ids, read)): (usize, (std::collections::BTreeSet<StreamId>, _))| {
+            let pending = |id: &StreamId| ContentPending { id: *id, time_ms: id.seq, count: id.ms };
+            let of = |rest| ids.iter().filter(move |id| id.seq % 2 == rest).map(pending).collect();
+            let consumer = |rest| ContentConsumer {
+                name: named(rest as usize),
+                seen_ms: 7,
+                active_ms: Some(7),
+                pending: of(rest),
+            };
+            let consumers = if ids.is_empty() { vec![] } else { vec![consumer(0), consumer(1)] };
+            ContentGroup { name: named(n), last: StreamId::new(n as u64, 3), read, consumers }
+        };
+        ContentStream {
+            last: StreamId::new(u64::MAX, 1),
+            added: entries.len() as u64 + 3,
+            deleted: StreamId::new(2, 1),
+            entries,
+            groups: groups.into_iter().enumerate().map(group).collect(),
+        }
+    })
 }
 
 /// A payload of these bytes with the right checksum.
@@ -180,6 +225,117 @@ fn of_redis() -> Vec<(&'static str, Content<'static>)> {
     ]
 }
 
+/// What Redis 7.0.15 returned for a stream with groups, of which an entry was deleted.
+const STREAM_OF_REDIS: &str = "13011000000000000000010000000000000001c34074407d127d0000003100060101010201816602816702002009000020010682763103010105200d0001600d02320302200d0003200f401b02330303200d0002200f400d02340304600d0004600d02350305200d0000200301dfff203d0a856f7468657206817802062030070501060181760209200800ff06060701010301070305656d707479060781ffffffffffffffff000001670401040300000000000000010000000000000001eedfb42ea20100000100000000000000030000000000000001eedfb42ea2010000010000000000000004000000000000000116e0b42ea2010000010205616c696365eedfb42ea201000002000000000000000100000000000000010000000000000003000000000000000103626f6216e0b42ea201000001000000000000000400000000000000010168030181ffffffffffffffff00010469646c655fe0b42ea2010000000a0002cf2a4edacb0280";
+
+fn stream_of_redis() -> ContentStream<'static> {
+    let entry = |ms, seq, fields: &[&'static str]| ContentEntry {
+        id: StreamId::new(ms, seq),
+        fields: texts(fields),
+    };
+    let name = |name: &'static str| Cow::Borrowed(name.as_bytes());
+    let pending = |ms, time_ms| ContentPending { id: StreamId::new(ms, 1), time_ms, count: 1 };
+    let consumer = |text, seen_ms, pending| ContentConsumer {
+        name: name(text),
+        seen_ms,
+        active_ms: Some(seen_ms),
+        pending,
+    };
+    let group =
+        |text, last, read, consumers| ContentGroup { name: name(text), last, read, consumers };
+    let (alice_ms, bob_ms) = (1_796_079_935_470, 1_796_079_935_510);
+    ContentStream {
+        entries: vec![
+            entry(1, 1, &["f", "v1", "g", "1"]),
+            entry(2, 1, &["f", "v2", "g", "2"]),
+            entry(4, 1, &["f", "v4", "g", "4"]),
+            entry(5, 1, &["f", "v5", "g", "5"]),
+            entry(6, 0, &["other", "x"]),
+            entry(6, 7, &["f", "v", "g", "9"]),
+        ],
+        last: StreamId::new(6, 7),
+        added: 7,
+        deleted: StreamId::new(3, 1),
+        groups: vec![
+            group("empty", StreamId::new(6, 7), None, vec![]),
+            group(
+                "g",
+                StreamId::new(4, 1),
+                Some(4),
+                vec![
+                    consumer("alice", alice_ms, vec![pending(1, alice_ms), pending(3, alice_ms)]),
+                    consumer("bob", bob_ms, vec![pending(4, bob_ms)]),
+                ],
+            ),
+            group(
+                "h",
+                StreamId::new(3, 1),
+                None,
+                vec![consumer("idle", 1_796_079_935_583, vec![])],
+            ),
+        ],
+    }
+}
+
+#[test]
+fn streams_can_be_read_in_all_forms() {
+    let stream = stream_of_redis();
+    assert_eq!(parse(&hex(STREAM_OF_REDIS)), Ok(Content::Stream(stream)));
+    // One entry 1-1 with a field, and a group that has read it.
+    let node = "01 10 00000000000000010000000000000001 1d 1d000000 0a00 0101 0001 0101 8166 02 0001 0201 0001 0001 8176 02 0401 ff";
+    let group = |of_group: &str, of_consumer: &str| {
+        format!(
+            "01 0167 01 01 {of_group} 01 00000000000000010000000000000001 0700000000000000 02 01 0163 0900000000000000 {of_consumer} 01 00000000000000010000000000000001"
+        )
+    };
+    let id = StreamId::new(1, 1);
+    let expected = |active_ms, read| {
+        let pending = vec![ContentPending { id, time_ms: 7, count: 2 }];
+        let consumer =
+            ContentConsumer { name: Cow::Borrowed(b"c"), seen_ms: 9, active_ms, pending };
+        Content::Stream(ContentStream {
+            entries: vec![ContentEntry { id, fields: texts(&["f", "v"]) }],
+            last: id,
+            added: 1,
+            deleted: StreamId::MIN,
+            groups: vec![ContentGroup {
+                name: Cow::Borrowed(b"g"),
+                last: id,
+                read,
+                consumers: vec![consumer],
+            }],
+        })
+    };
+    let unknown = "81ffffffffffffffff";
+    for (body, content) in [
+        (format!("0f {node} 01 01 01 {}", group("", "")), expected(Some(9), Some(1))),
+        (
+            format!("13 {node} 01 01 01 01 01 00 00 01 {}", group("01", "")),
+            expected(Some(9), Some(1)),
+        ),
+        (
+            format!("15 {node} 01 01 01 01 01 00 00 01 {}", group(unknown, "0800000000000000")),
+            expected(Some(8), None),
+        ),
+        (
+            format!("15 {node} 01 01 01 01 01 00 00 01 {}", group("01", "ffffffffffffffff")),
+            expected(None, Some(1)),
+        ),
+    ] {
+        let body = hex(&body.replace(' ', ""));
+        assert_eq!(parse(&sealed(&body)), Ok(content), "{body:?}");
+        // Any other byte is another stream, or malformed; never a panic.
+        for at in 0..body.len() {
+            for by in [1, 2, 0x40, 0x80, 0xFF] {
+                let mut changed = body.clone();
+                changed[at] ^= by;
+                let _ = parse(&sealed(&changed));
+            }
+            assert!(parse(&sealed(&body[..at])).is_err(), "{at}");
+        }
+    }
+}
+
 #[test]
 fn payloads_of_redis_can_be_read() {
     for (text, content) in of_redis() {
@@ -257,7 +413,9 @@ fn malformed_payloads_are_refused() {
         (&[form::STRING, 0xC3, 1, 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0], "a long decompressed length"),
         (&[form::SORTED_SET, 1, 1, b'a', 0, 0, 0, 0, 0, 0, 0xF8, 0x7F], "a score that is NaN"),
         (&[6, 0], "a value of a module"),
-        (&[15, 0], "a stream"),
+        (&[form::STREAM, 0], "a stream without counters"),
+        (&[form::STREAM, 0, 1, 0, 0, 0], "a stream that lacks an entry"),
+        (&[form::STREAM_COUNTED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, b'g', 0, 0, 0, 1], "no entry"),
     ] {
         assert_eq!(parse(&sealed(body)), Err(Unreadable::Data), "{why}");
     }

@@ -17,6 +17,7 @@ mod scripts;
 mod sorting;
 mod stats;
 mod strings;
+mod swapdb;
 mod tracking;
 mod transaction_scripts;
 mod transactions;
