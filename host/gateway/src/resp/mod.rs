@@ -33,7 +33,7 @@ mod lanes;
 mod listener;
 mod monitor;
 mod pipeline;
-mod rdb;
+pub mod rdb;
 mod routing;
 mod script_cache;
 pub(crate) mod scripts;
