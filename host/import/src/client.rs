@@ -121,7 +121,10 @@ impl Connection {
         let limit = Duration::from_millis(CONNECT_MS_MAX);
         timeout(limit, Self::connect(endpoint)).await.unwrap_or_else(|_| {
             let address = &endpoint.address;
-            Err(Trouble::Lost(format!("{address} does not answer within {CONNECT_MS_MAX} ms")))
+            let hint = if endpoint.tls.is_some() { "; without TLS, use redis://" } else { "" };
+            Err(Trouble::Lost(format!(
+                "{address} does not answer within {CONNECT_MS_MAX} ms{hint}"
+            )))
         })
     }
 

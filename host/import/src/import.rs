@@ -23,8 +23,9 @@ use crate::value::Store as _;
 use crate::verify::{Comparison, Verifier};
 use crate::write::Writer;
 
-/// Shortest time between two versions of the state file, in milliseconds.
-const STATE_MS: u64 = 200;
+/// Time after which the state file is written so that it survives a crash of the machine, in
+/// milliseconds. That is too slow for each batch.
+const SYNC_MS: u64 = 1_000;
 /// Nodes of a source that is a Redis Cluster, at most: as many as Redis supports.
 const NODES_MAX: usize = 1_000;
 /// Keys that are counted at a time, and memory for what is known of them, in bytes.
@@ -99,7 +100,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<Report, String> {
     if is_copy && !is_resumed && options.existing == Existing::Fail {
         refuse_existing(&mut plan).await?;
     }
-    let mut import = Import { options, plan, state, file, stop, written: Instant::now() };
+    let mut import = Import { options, plan, state, file, stop, synced: Instant::now() };
     if is_resumed && is_copy {
         import.note_resumed(&mut meter);
     }
@@ -245,8 +246,8 @@ struct Import {
     state: State,
     file: Option<StateFile>,
     stop: Stop,
-    /// When the state file was written.
-    written: Instant,
+    /// When the state file was last written to the disk.
+    synced: Instant,
 }
 
 impl Import {
@@ -333,8 +334,8 @@ impl Import {
             let stop = &self.stop;
             let reading =
                 read(source, database, cursor, pattern.as_deref(), &refusals, stop, sender);
-            let (file, written) = (self.file.as_ref(), &mut self.written);
-            let progress = Progress { at, file, written, started, before_ms };
+            let (file, synced) = (self.file.as_ref(), &mut self.synced);
+            let progress = Progress { at, file, synced, started, before_ms };
             let writing = self.state.write_all(receiver, writer, progress, meter);
             // When one of them fails, the other one ends: the channel is closed.
             let (read, written) = tokio::join!(reading, writing);
@@ -346,8 +347,8 @@ impl Import {
         Ok(())
     }
 
-    fn save(&mut self, now: bool) -> Result<(), Trouble> {
-        save(self.file.as_ref(), &self.state, &mut self.written, now)
+    fn save(&mut self, is_last: bool) -> Result<(), Trouble> {
+        save(self.file.as_ref(), &self.state, &mut self.synced, is_last)
     }
 
     async fn verify(
@@ -452,7 +453,7 @@ struct Progress<'a> {
     /// Its position in the state.
     at: usize,
     file: Option<&'a StateFile>,
-    written: &'a mut Instant,
+    synced: &'a mut Instant,
     started: Instant,
     /// Time of the runs before this one, in milliseconds.
     before_ms: u64,
@@ -480,26 +481,26 @@ impl State {
                 (progress.cursor, progress.run_id) = (cursor, run_id);
             }
             self.counts.elapsed_ms = noted.before_ms + millis(noted.started.elapsed());
-            save(noted.file, self, noted.written, false)?;
+            save(noted.file, self, noted.synced, false)?;
             meter.show(self.counts.scanned);
         }
         Ok(())
     }
 }
 
-/// Writes the state file, unless that was done a moment ago.
+/// Writes the state file.
 fn save(
     file: Option<&StateFile>,
     state: &State,
-    written: &mut Instant,
-    now: bool,
+    synced: &mut Instant,
+    is_last: bool,
 ) -> Result<(), Trouble> {
     let Some(file) = file else { return Ok(()) };
-    if now || written.elapsed() >= Duration::from_millis(STATE_MS) {
-        *written = Instant::now();
-        file.write(state).map_err(Trouble::Final)?;
+    let sync = is_last || synced.elapsed() >= Duration::from_millis(SYNC_MS);
+    if sync {
+        *synced = Instant::now();
     }
-    Ok(())
+    file.write(state, sync).map_err(Trouble::Final)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_pass_are_told_from_others() {
+    fn errors_that_pass_are_recognized() {
         let of = |text: &str| unanswered(&Value::Error(text.to_owned()));
         assert_eq!(of("INDETERMINATE lost"), Some(Unanswered::Unknown));
         assert_eq!(of("BUSY 512 MiB"), Some(Unanswered::Refused));

@@ -2,6 +2,7 @@
 //! states one aspect of it.
 
 mod failover;
+mod import;
 mod keys;
 mod load;
 mod memory_limits;
