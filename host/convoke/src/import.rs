@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::member::Signals;
 use crate::output::say;
-use crate::settings::{ExistingArg, ImportArgs, Settings, password};
+use crate::settings::{ExistingArg, ImportArgs, Settings, read_password};
 
 /// Exit code if some keys could not be copied, or differ.
 const INCOMPLETE: u8 = 1;
@@ -53,7 +53,7 @@ fn options(args: &ImportArgs, settings: &Settings) -> Result<Options, String> {
     let source = SourceUrl::parse(&args.url)?;
     let (text, file) = (args.source_password.clone(), args.source_password_file.clone());
     let source_password =
-        password("source-password", text, file).map_err(|error| error.to_string())?;
+        read_password("source-password", text, file).map_err(|error| error.to_string())?;
     let given = args.to.iter().map(|text| Address::parse(text.trim()));
     let mut to = given.collect::<Result<Vec<_>, _>>().map_err(|error| format!("--to: {error}"))?;
     if to.is_empty() {

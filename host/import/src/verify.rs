@@ -114,6 +114,9 @@ async fn values(
     Ok(pieces)
 }
 
+/// A key, and what differs of it, if anything does; an error if it cannot be compared.
+type Difference<'k> = (&'k [u8], Option<Result<String, String>>);
+
 /// What differs in what is known of a key before its value is read.
 fn difference(source: &Facts, target: &Facts) -> Option<String> {
     match (source, target) {
@@ -206,11 +209,8 @@ impl Verifier<'_> {
         Ok(next)
     }
 
-    /// What differs of each key; an error if it cannot be compared.
-    async fn differences<'k>(
-        &mut self,
-        keys: &[&'k [u8]],
-    ) -> Result<Vec<(&'k [u8], Option<Result<String, String>>)>, Trouble> {
+    /// What differs of each key.
+    async fn differences<'k>(&mut self, keys: &[&'k [u8]]) -> Result<Vec<Difference<'k>>, Trouble> {
         let started = Instant::now();
         let (sources, mut targets) =
             (facts(self.source, keys).await?, facts(self.target, keys).await?);
@@ -219,7 +219,7 @@ impl Verifier<'_> {
         for (_, ttl) in targets.iter_mut().flatten() {
             *ttl = ttl.map(|ttl| ttl + elapsed);
         }
-        let mut results: Vec<(&[u8], Option<Result<String, String>>)> = Vec::new();
+        let mut results: Vec<Difference<'k>> = Vec::new();
         let mut equal: Vec<(usize, &[u8], &Kind)> = Vec::new();
         for (at, key) in keys.iter().enumerate() {
             let difference = difference(&sources[at], &targets[at]);

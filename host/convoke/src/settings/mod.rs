@@ -43,7 +43,7 @@ pub(crate) use modes::BUILT_IN;
 pub(crate) use modes::ModeSettings;
 pub(crate) use plugin::{Language, NewArgs, PluginCommand, TryArgs};
 pub(crate) use read::read_bounded;
-pub(crate) use secrets::password;
+pub(crate) use secrets::password as read_password;
 
 use crate::address_pattern::Pattern;
 use crate::folders;
