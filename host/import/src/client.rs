@@ -152,7 +152,8 @@ impl Connection {
                     let why = failed(&format!("TLS: {error}")).to_string();
                     match is_certificate {
                         true => Trouble::Final(format!(
-                            "{why}; --source-ca names a file with the authority of its certificate"
+                            "{why}; --source-ca names a file with the authority that has issued the \
+                             certificate of the server"
                         )),
                         false => Trouble::Lost(why),
                     }
@@ -260,15 +261,18 @@ impl Connection {
                 }
                 input.reserve(READ_BYTES);
                 let read = timeout(limit, reader.read_buf(input)).await.map_err(|_| silent())?;
-                if read.map_err(|error| lost(&error))? == 0 {
-                    return Err(match *has_replied {
-                        true => lost(&"the server has closed it"),
-                        false => Trouble::Lost(format!(
-                            "{address} closes the connection without a reply; if it expects TLS, \
-                             use rediss://"
-                        )),
-                    });
-                }
+                let why = match read {
+                    Ok(0) => "the server has closed it".to_owned(),
+                    Ok(_) => continue,
+                    Err(error) => error.to_string(),
+                };
+                return Err(match *has_replied {
+                    true => lost(&why),
+                    false => Trouble::Lost(format!(
+                        "{address} closes the connection without a reply; if it expects TLS, use \
+                         rediss://"
+                    )),
+                });
             }
             Ok(replies)
         };

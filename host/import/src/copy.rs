@@ -95,9 +95,23 @@ pub(crate) async fn read(
     let mut backoff = Backoff::new(stop);
     loop {
         stop.check()?;
-        match read_page(source, database, cursor, pattern, refusals, &batches).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(0)) => return Ok(()),
+        match select(source, database).await {
+            Ok(false) => {}
+            Ok(true) => {
+                cursor = 0;
+                let batch = Batch { begins_again: true, ..Batch::default() };
+                if batches.send(batch).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Err(Trouble::Lost(why)) => {
+                backoff.wait(&why).await?;
+                continue;
+            }
+            Err(trouble) => return Err(trouble),
+        }
+        match read_page(source, cursor, pattern, refusals, &batches).await {
+            Ok(None | Some(0)) => return Ok(()),
             Ok(Some(next)) => {
                 cursor = next;
                 backoff.reset();
@@ -105,14 +119,14 @@ pub(crate) async fn read(
             Err(Trouble::Lost(why)) => backoff.wait(&why).await?,
             Err(trouble) => return Err(trouble),
         }
-        if source.take_restarted() {
-            cursor = 0;
-            let batch = Batch { begins_again: true, ..Batch::default() };
-            if batches.send(batch).await.is_err() {
-                return Ok(());
-            }
-        }
     }
+}
+
+/// Selects the database, on a new connection if the last one was lost: until that is lost too,
+/// cursors stay valid. Returns whether the server has restarted, so that earlier ones are not.
+pub(crate) async fn select(source: &mut Source, database: u16) -> Result<bool, Trouble> {
+    source.select(database).await?;
+    Ok(source.take_restarted())
 }
 
 /// Creates the channel between [`read`] and the writer.
@@ -123,13 +137,11 @@ pub(crate) fn channel() -> (mpsc::Sender<Batch>, mpsc::Receiver<Batch>) {
 /// Reads the keys of one page. Returns the next cursor; `None` if nothing is written any more.
 async fn read_page(
     source: &mut Source,
-    database: u16,
     cursor: u64,
     pattern: Option<&[u8]>,
     refusals: &Refusals,
     batches: &mpsc::Sender<Batch>,
 ) -> Result<Option<u64>, Trouble> {
-    source.select(database).await?;
     let (keys, next) = source.scan(cursor, pattern, PAGE_KEYS).await?;
     let run_id = source.run_id().map(str::to_owned);
     let facts = source.facts(&keys).await?;
@@ -236,7 +248,81 @@ async fn read_deadlines(source: &mut Source, key: &[u8], piece: &mut Piece) -> R
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::watch;
+    use zeroize::Zeroizing;
+
     use super::*;
+    use crate::address::Address;
+    use crate::client::Endpoint;
+
+    /// A server that closes its connection at the first `SCAN` with a cursor, and has restarted
+    /// when it is connected to again. Returns its address.
+    async fn restarting() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            for run_id in ["a", "b"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut input = vec![0; 4_096];
+                while let Ok(length) = stream.read(&mut input).await
+                    && length > 0
+                {
+                    let text = String::from_utf8_lossy(&input[..length]).into_owned();
+                    if text.contains("SCAN\r\n$1\r\n7\r\n") {
+                        break;
+                    }
+                    let mut reply = String::new();
+                    for request in text.split('*').skip(1) {
+                        let next = if run_id == "a" { "7" } else { "0" };
+                        let info = format!("run_id:{run_id}");
+                        reply += &match request.split("\r\n").nth(2).unwrap_or_default() {
+                            "INFO" => format!("${}\r\n{info}\r\n", info.len()),
+                            "SCAN" => format!("*2\r\n$1\r\n{next}\r\n*1\r\n$1\r\nk\r\n"),
+                            "TYPE" => "+string\r\n".to_owned(),
+                            "DUMP" => "$1\r\nx\r\n".to_owned(),
+                            "PTTL" => ":-1\r\n".to_owned(),
+                            "PING" => "+PONG\r\n".to_owned(),
+                            _ => "-ERR unknown command\r\n".to_owned(),
+                        };
+                    }
+                    stream.write_all(reply.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_database_begins_again_when_the_server_has_restarted() {
+        let address = restarting().await;
+        let endpoint = Endpoint {
+            address: Address { host: address.ip().to_string(), port: address.port() },
+            tls: None,
+            user: None,
+            password: Zeroizing::default(),
+            password_hint: "",
+        };
+        let (mut source, _) = Source::open(endpoint).await.unwrap();
+        let (_sender, stop) = watch::channel(false);
+        let (stop, refusals) = (Stop::new(stop), Refusals::default());
+        let (sender, mut receiver) = channel();
+        let reading = read(&mut source, 0, 0, None, &refusals, &stop, sender);
+        let collecting = async {
+            let mut batches = Vec::new();
+            while let Some(batch) = receiver.recv().await {
+                let cursor = batch.behind.map(|(cursor, _)| cursor);
+                batches.push((batch.begins_again, cursor, batch.items.len()));
+            }
+            batches
+        };
+        let (result, batches) = tokio::join!(reading, collecting);
+        assert_eq!(result, Ok(()));
+        assert_eq!(batches, [(false, Some(7), 1), (true, None, 0), (false, Some(0), 1)]);
+    }
 
     #[test]
     fn a_type_that_is_refused_in_a_row_is_not_dumped_any_more() {

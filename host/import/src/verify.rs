@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Requests;
+use crate::copy::select;
 use crate::counts::{Named, name_of};
 use crate::meter::Meter;
 use crate::reply::Value;
@@ -159,6 +160,18 @@ impl Verifier<'_> {
         let before = comparison.clone();
         loop {
             self.stop.check()?;
+            match select(self.source, self.database).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    meter.note("note: the source has restarted: its database is compared again");
+                    (cursor, *comparison) = (0, before.clone());
+                }
+                Err(Trouble::Lost(why)) => {
+                    backoff.wait(&why).await?;
+                    continue;
+                }
+                Err(trouble) => return Err(trouble),
+            }
             // A page that is repeated is counted once.
             let mut page = comparison.clone();
             match self.page(cursor, &mut page).await {
@@ -174,15 +187,10 @@ impl Verifier<'_> {
                 Err(Trouble::Lost(why)) => backoff.wait(&why).await?,
                 Err(trouble) => return Err(trouble),
             }
-            if self.source.take_restarted() {
-                meter.note("note: the source has restarted: its database is compared again");
-                (cursor, *comparison) = (0, before.clone());
-            }
         }
     }
 
     async fn page(&mut self, cursor: u64, comparison: &mut Comparison) -> Result<u64, Trouble> {
-        self.source.select(self.database).await?;
         self.target.select(self.database);
         let (keys, next) = self.source.scan(cursor, self.pattern, PAGE_KEYS).await?;
         let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
