@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn fuzz_import_url() {
+    fn fuzz_url() {
         let samples = ["redis://a:b@c:1/2", "rediss://[::1]", "redis://%41@b/0", "valkey://h"];
         convoke_harness::check!(&samples, |bytes| {
             let Ok(text) = str::from_utf8(bytes) else { return };

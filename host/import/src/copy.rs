@@ -1,7 +1,7 @@
 //! Copies the keys of one database of one server.
 //!
 //! A page of `SCAN` is read in batches of bounded size ([`read`]) while the batch before it is
-//! written ([`Writer`]). A value is copied as the payload of `DUMP`. If the cluster cannot read
+//! written (`write`). A value is copied as the payload of `DUMP`. If the cluster cannot read
 //! that, the payload is made of what the commands of the type return; if the value is large, it is
 //! copied in pieces (`pieces`).
 

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn fuzz_import_info() {
+    fn fuzz_info() {
         convoke_harness::check!(&[TEXT, "cluster_enabled:1\ndb0:keys=1"], |bytes| {
             let info = Info::parse(&String::from_utf8_lossy(bytes));
             let databases = info.databases();

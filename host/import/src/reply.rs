@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn fuzz_import_reply() {
+    fn fuzz_reply() {
         let samples: [&[u8]; 5] = [
             b"+OK\r\n",
             b"*2\r\n$3\r\nfoo\r\n*2\r\n:1\r\n$-1\r\n",

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn fuzz_import_state() {
+    fn fuzz_state() {
         let mut state = State::new(task());
         let _ = state.position("s", Some("a"), 0);
         let sample = serde_json::to_vec(&state).unwrap();
