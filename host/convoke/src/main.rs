@@ -11,6 +11,7 @@ mod config;
 mod describe;
 mod discover;
 mod folders;
+mod import;
 mod interfaces;
 mod limits;
 mod local_address;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         }
     };
     match start(given) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::from(REFUSED)
@@ -56,10 +57,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(mut given: CommandLine) -> Result<(), String> {
+fn start(mut given: CommandLine) -> Result<ExitCode, String> {
     let command = given.cli.command.clone();
     if let Some(Command::Config(ConfigCommand::Convert { file, output, force })) = &command {
-        return config::convert(file, output.as_deref(), *force);
+        return config::convert(file, output.as_deref(), *force).map(|()| ExitCode::SUCCESS);
     }
     if let Some(Command::Config(ConfigCommand::Check { file: Some(file) })) = &command {
         given.cli.options.config = Some(file.clone());
@@ -67,7 +68,7 @@ fn start(mut given: CommandLine) -> Result<(), String> {
     if let Some(Command::Plugin(command)) = &command
         && let Some(done) = plugin::run_alone(command)
     {
-        return done;
+        return done.map(|()| ExitCode::SUCCESS);
     }
     let settings = Settings::resolve(given).map_err(|error| error.to_string())?;
     match command {
@@ -81,13 +82,15 @@ fn start(mut given: CommandLine) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     let done = runtime.block_on(async {
-        match command {
+        let done = match command {
+            Some(Command::Import(args)) => return import::run(&args, &settings).await,
             None | Some(Command::Domain) => member::run(settings, member::Signals::catch()?).await,
             Some(Command::Discover) => discover::run(&settings).await,
             Some(Command::Members) => members::run(&settings).await,
             Some(Command::Plugin(command)) => plugin::run(&command, &settings).await,
             Some(Command::Config(_)) => config::check(&settings).await,
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     });
     // Remaining tasks are not needed any more.
     runtime.shutdown_background();

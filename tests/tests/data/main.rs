@@ -3,6 +3,7 @@
 
 mod client_caching;
 mod failover;
+mod import;
 mod keys;
 mod load;
 mod memory_limits;

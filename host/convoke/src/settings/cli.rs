@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use convoke_text::excerpt;
 
 use super::distance::distance;
+use super::import::ImportArgs;
 use super::options::Options;
 use super::plugin::PluginCommand;
 use super::spelling;
@@ -39,6 +40,11 @@ pub(crate) enum Command {
     /// Starts a domain server: a member with a fixed address that others use to join
     /// (`--cluster-mode domain:HOST`). Data grid port 4900, admin port 4848.
     Domain,
+    /// Copies the keys of a running Redis or Valkey into the cluster.
+    ///
+    /// Exit codes: 0 if all keys were copied (and are equal, with --verify); 1 if some could not be
+    /// copied, or differ; 2 if it was refused, or stopped by an error; 130 if it was interrupted.
+    Import(Box<ImportArgs>),
     /// Creates, inspects and tries discovery modes.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -70,7 +76,8 @@ pub(crate) enum ConfigCommand {
 }
 
 /// Subcommands that start no member and do not show its options.
-const OF_NO_MEMBER: [&[&str]; 5] = [
+const OF_NO_MEMBER: [&[&str]; 6] = [
+    &["import"],
     &["plugin"],
     &["plugin", "new"],
     &["plugin", "inspect"],
@@ -247,7 +254,7 @@ mod tests {
 
     #[test]
     fn help_lists_the_options_of_a_subcommand_first() {
-        for line in ["plugin", "plugin new", "plugin inspect", "config convert"] {
+        for line in ["plugin", "plugin new", "plugin inspect", "config convert", "import"] {
             let help = error(&format!("{line} --help"));
             assert!(!help.contains("--mc-address"), "{help}");
         }

@@ -14,6 +14,7 @@ mod distance;
 mod error;
 mod file;
 mod hazelcast;
+mod import;
 mod maps;
 mod modes;
 mod options;
@@ -36,11 +37,13 @@ pub(crate) use cli::{Command, CommandLine, ConfigCommand, EarlyExit};
 pub(crate) use data::{ClientSettings, DataSettings};
 pub(crate) use error::SettingsError;
 pub(crate) use file::{convert, describe_toml_error as toml_error};
+pub(crate) use import::{ExistingArg, ImportArgs};
 #[cfg(test)]
 pub(crate) use modes::BUILT_IN;
 pub(crate) use modes::ModeSettings;
 pub(crate) use plugin::{Language, NewArgs, PluginCommand, TryArgs};
 pub(crate) use read::read_bounded;
+pub(crate) use secrets::password as read_password;
 
 use crate::address_pattern::Pattern;
 use crate::folders;

@@ -43,7 +43,7 @@ pub(super) fn pick_source(
 }
 
 /// Reads a secret: the text itself, or the file that contains it; empty if neither is set.
-pub(super) fn password(
+pub(crate) fn password(
     what: &str,
     text: Option<String>,
     file: Option<PathBuf>,

@@ -36,7 +36,7 @@ mod listener;
 mod maintenance;
 mod monitor;
 mod pipeline;
-mod rdb;
+pub mod rdb;
 mod read_keys;
 mod routing;
 mod script_cache;

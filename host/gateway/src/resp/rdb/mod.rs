@@ -77,7 +77,8 @@ pub(crate) enum Unreadable {
 const LIBRARY: u8 = 245;
 
 /// A value in RDB encoding, with version and checksum.
-pub(crate) fn payload(content: &Content<'_>) -> Vec<u8> {
+#[must_use]
+pub fn payload(content: &Content<'_>) -> Vec<u8> {
     let (bytes, version) = save::save(content);
     with_footer(bytes, version)
 }
