@@ -93,6 +93,15 @@ impl From<Result<Reply, OpError>> for Answer {
 }
 
 impl Answer {
+    /// Whether it says that the outcome of the command is unknown.
+    pub(crate) fn is_indeterminate(&self) -> bool {
+        match self {
+            Self::Error(text) => text.starts_with("INDETERMINATE "),
+            Self::Reply(Reply::Failed(error)) => *error == OpError::Indeterminate,
+            _ => false,
+        }
+    }
+
     pub(crate) const DONE: Self = Self::Reply(Reply::Done);
     pub(crate) const NIL: Self = Self::Reply(Reply::Nil);
 

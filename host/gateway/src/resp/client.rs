@@ -239,7 +239,7 @@ impl Client {
     pub(crate) fn note_completed(&self, command: &InProgress, answer: &Answer) {
         let stats = &self.server.stats;
         let elapsed = self.turn_started.saturating_duration_since(command.started);
-        let time = command.is_timed.then_some(elapsed);
+        let time = (!command.is_blocking).then_some(elapsed);
         let ended = stats.note_answer(answer);
         stats.count(self.lane, command.command, time.map(|time| (time, 1)), ended);
         if let Some(time) = time.filter(|time| stats.slow_log.is_slow(time)) {

@@ -150,6 +150,9 @@ impl Pipeline {
             Progress::Done(answer, is_last) => {
                 if let Some(noted) = noted {
                     client.note_completed(&noted, &answer);
+                    if ends_connection(&noted, &answer) {
+                        return true;
+                    }
                 }
                 // Confirmations of subscriptions are sent even to a client that turned replies off.
                 if !is_silent || answer.is_push() {
@@ -204,11 +207,16 @@ impl Pipeline {
                 return None;
             }
         };
+        let mut is_written = !first.is_silent || answer.is_push();
+        let mut is_last = is_last;
         if let Some(noted) = first.noted.take() {
             client.note_completed(&noted, &answer);
+            if ends_connection(&noted, &answer) {
+                (is_written, is_last) = (false, true);
+            }
         }
         let before = output.len();
-        if !first.is_silent || answer.is_push() {
+        if is_written {
             answer.write(output, first.protocol);
         }
         let bytes = output.len() - before;
@@ -223,6 +231,13 @@ impl Pipeline {
         }
         Some(is_last)
     }
+}
+
+/// Whether the connection is closed instead of answering a blocking command: its outcome is unknown
+/// since a member was lost. When a Redis fails, its clients lose their connection, and workers that
+/// wait for elements (of Celery, of RQ) wait again on a new one; an error reply ends them.
+fn ends_connection(command: &InProgress, answer: &Answer) -> bool {
+    command.is_blocking && answer.is_indeterminate()
 }
 
 /// Progress of a command.
@@ -277,5 +292,54 @@ fn advance(
                 Progress::Pending { awaited, is_barrier, is_blocked }
             }
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+    use std::time::Instant;
+
+    use convoke_grid::OpError;
+
+    use super::*;
+    use crate::resp::slow_log::KeptArguments;
+    use crate::testing::{client_of, server_on, single_member_grid, with_request};
+    use crate::trust::Trust;
+
+    /// The output after a command whose reply is `reply`, and whether the connection is closed.
+    fn completed(is_blocking: bool, reply: Result<Reply, OpError>) -> (bool, bool, Option<bool>) {
+        let server = server_on(single_member_grid(), crate::trust::Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        client.in_progress = Some(InProgress {
+            command: 0,
+            started: Instant::now(),
+            is_fast: false,
+            is_blocking,
+            arguments: with_request(&[b"blpop"], KeptArguments::of),
+        });
+        let (mut pipeline, mut output) = (Pipeline::default(), Vec::new());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut is_polled = false;
+        let later = std::future::poll_fn(move |_| {
+            if std::mem::replace(&mut is_polled, true) {
+                Poll::Ready(Answer::from(reply.clone()))
+            } else {
+                Poll::Pending
+            }
+        });
+        let state = CommandState::Blocking(Box::pin(later));
+        let is_last = pipeline.track(state, 10, &mut client, &mut output, &mut context);
+        let collected = pipeline.collect_next(&mut client, &mut output, &mut context);
+        (output.is_empty(), is_last, collected)
+    }
+
+    #[tokio::test]
+    async fn a_blocking_command_with_an_unknown_outcome_ends_the_connection() {
+        let unknown = || Err(OpError::Indeterminate);
+        assert_eq!(completed(true, unknown()), (true, false, Some(true)));
+        assert_eq!(completed(false, unknown()), (false, false, Some(false)));
+        assert_eq!(completed(true, Err(OpError::WrongType)), (false, false, Some(false)));
+        assert_eq!(completed(true, Ok(Reply::Nil)), (false, false, Some(false)));
     }
 }

@@ -66,8 +66,8 @@ pub(crate) struct InProgress {
     pub(crate) command: usize,
     pub(crate) started: Instant,
     pub(crate) is_fast: bool,
-    /// Whether its time counts: not that of a blocked command.
-    pub(crate) is_timed: bool,
+    /// Whether it may block: its time does not count then.
+    pub(crate) is_blocking: bool,
     /// Its arguments, as far as they are kept.
     pub(crate) arguments: KeptArguments,
 }

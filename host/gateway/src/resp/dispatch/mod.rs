@@ -126,7 +126,7 @@ fn begin_admitted(
             command: index,
             started: started.unwrap_or(client.turn_started),
             is_fast,
-            is_timed: !command.is(Command::BLOCKING),
+            is_blocking: command.is(Command::BLOCKING),
             arguments: KeptArguments::of(request),
         });
         return outcome;
