@@ -100,13 +100,18 @@ pub(crate) fn library_folders(root: &Path) -> Vec<PathBuf> {
     folders.iter().filter(|folder| is_multiarch(folder)).cloned().chain(of_llvm).collect()
 }
 
-/// `$XDG_CACHE_HOME`, else `~/.cache`, and our folder in it.
+/// Where the compilers are kept.
 fn cache() -> Option<PathBuf> {
+    cache_folder("wasm-toolchain")
+}
+
+/// `$XDG_CACHE_HOME`, else `~/.cache`, and a folder of this project in it.
+pub(crate) fn cache_folder(name: &str) -> Option<PathBuf> {
     let folder = |variable: &str| {
         env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
     };
     let base = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
-    Some(base.join("convoke/wasm-toolchain"))
+    Some(base.join("convoke").join(name))
 }
 
 /// A version as a folder's name: a colon would part it in a search path.

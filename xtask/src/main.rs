@@ -8,6 +8,7 @@ mod chaos;
 mod clients;
 mod debian;
 mod examples;
+mod failover;
 mod fuzz;
 mod harnesses;
 mod modes;
@@ -51,18 +52,22 @@ usage: cargo xtask COMMAND
                      are named, as in fuzz 60 wire-datagram
   fuzz TARGET --input FILE
                      build, then the harness of a decoder with one input, such as a finding
+  clients [NAME …]   build, fetch the clients and frameworks of tests/clients/table.toml, all or
+                     those that are named, and let each do its main job on three members
+                     while one is killed; writes tests/clients/README.md
   peers hazelcast    build, then the configuration files of tests/peers/hazelcast as
                      Hazelcast itself reads them, against what Convoke makes of them
   help               this page
 
 environment:
   CARGO_TARGET_DIR            where to build instead of target
-  CONVOKE_BIN                 of chaos and fuzz: test this binary instead of building one
+  CONVOKE_BIN                 of chaos, clients and fuzz: test this binary instead of building one
   CONVOKE_WASM_TOOLCHAIN      `installed`, `rustup` or `debian`: this compiler for the
                               modes, no other
-  XDG_CACHE_HOME              where the Debian compiler is kept (default ~/.cache)";
+  XDG_CACHE_HOME              where the Debian compiler and the clients are kept (default
+                              ~/.cache)";
 
-const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, fuzz, peers, help";
+const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, fuzz, clients, peers, help";
 
 /// The error is a message for the user of the command.
 type Result<T> = std::result::Result<T, String>;
@@ -98,6 +103,7 @@ fn main() -> ExitCode {
         },
         "chaos" => chaos::run(&workspace, rest),
         "fuzz" => fuzz::run(&workspace, rest),
+        "clients" => failover::run(&workspace, rest),
         "peers" => match rest {
             [name] => peers::run(&workspace, name),
             _ => return usage_error("peers takes one NAME: cargo xtask peers hazelcast"),

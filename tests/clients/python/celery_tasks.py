@@ -1,0 +1,41 @@
+"""Celery: tasks with results, a group and a chord, by a worker process."""
+
+import os
+import subprocess
+import sys
+
+import job
+
+if __name__ == "__main__":
+    os.environ["BROKER_URL"] = job.URL
+
+from celery import Celery, chord, group
+
+app = Celery("celery_tasks", broker=os.environ["BROKER_URL"], backend=os.environ["BROKER_URL"])
+app.conf.broker_connection_retry_on_startup = True
+app.conf.task_acks_late = True
+
+
+@app.task
+def add(a, b):
+    return a + b
+
+
+@app.task
+def total(numbers):
+    return sum(numbers)
+
+
+def step(n):
+    job.check(add.delay(n, 1).get(timeout=20) == n + 1, "the result of a task")
+    if n % 5 == 0:
+        got = group(add.s(n, i) for i in range(4)).apply_async().get(timeout=20)
+        job.check(got == [n, n + 1, n + 2, n + 3], f"a group returned {got}")
+        got = chord([add.s(n, i) for i in range(3)])(total.s()).get(timeout=20)
+        job.check(got == 3 * n + 3, f"a chord returned {got}")
+
+
+if __name__ == "__main__":
+    arguments = ["-A", "celery_tasks", "worker", "--pool", "threads", "-c", "4", "-l", "warning"]
+    worker = subprocess.Popen([sys.executable, "-m", "celery", *arguments], stdout=sys.stderr)
+    job.run(step)
