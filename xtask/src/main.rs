@@ -67,7 +67,8 @@ environment:
   XDG_CACHE_HOME              where the Debian compiler and the clients are kept (default
                               ~/.cache)";
 
-const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, fuzz, clients, peers, help";
+const COMMANDS: &str =
+    "run, test, build, modes, bench, bindings, soak, chaos, fuzz, clients, peers, help";
 
 /// The error is a message for the user of the command.
 type Result<T> = std::result::Result<T, String>;

@@ -1,17 +1,15 @@
 """Celery: tasks with results, a group and a chord, by a worker process."""
 
-import os
 import subprocess
 import sys
 
 import job
 
-if __name__ == "__main__":
-    os.environ["BROKER_URL"] = job.URL
-
 from celery import Celery, chord, group
 
-app = Celery("celery_tasks", broker=os.environ["BROKER_URL"], backend=os.environ["BROKER_URL"])
+# Of several brokers, Celery uses the next one when one is lost; of several backends it has one.
+urls = [f"redis://{job.HOST}:{port}/0" for port in job.PORTS]
+app = Celery("celery_tasks", broker=";".join(urls), backend=urls[-1])
 app.conf.broker_connection_retry_on_startup = True
 app.conf.task_acks_late = True
 

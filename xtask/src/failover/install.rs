@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::manifest;
 use super::members::empty_folder;
 use super::table::{Ecosystem, Entry};
 use crate::process::{find, output};
@@ -29,15 +30,16 @@ pub(super) fn install(scripts: &Path, cache: &Path, name: &str, entry: &Entry) -
     }
     let (scripts, folder) = (scripts.join(entry.ecosystem.folder()), cache.join(name));
     let sources = sources(&scripts, entry)?;
-    let manifest = manifest(name, entry);
-    let of_packages = [manifest.1.as_str(), &entry.packages.join("\n")].concat();
+    let manifest = manifest::of(entry.ecosystem, &entry.packages);
+    let of_packages =
+        manifest.as_ref().map_or_else(|| entry.packages.join("\n"), |(_, text)| text.clone());
     let (packages, built) = (folder.join(STAMP), folder.join("built-from"));
     let is = |stamp: &Path, text: &str| fs::read_to_string(stamp).is_ok_and(|made| made == text);
     if !is(&packages, &of_packages) {
         println!("xtask: installing {}", entry.packages.join(", "));
         empty_folder(&folder)?;
-        if !manifest.0.is_empty() {
-            write(&folder.join(manifest.0), &manifest.1)?;
+        if let Some((file, text)) = &manifest {
+            write(&folder.join(file), text)?;
         }
         fetch(entry, &folder)?;
         write(&packages, &of_packages)?;
@@ -96,88 +98,6 @@ fn sources(scripts: &Path, entry: &Entry) -> Result<Vec<(PathBuf, String)>> {
     files.into_iter().map(|(from, to)| Ok((to, read(scripts.join(from))?))).collect()
 }
 
-/// The name and the text of the file from which the packages are installed.
-fn manifest(name: &str, entry: &Entry) -> (&'static str, String) {
-    let mut text = String::new();
-    match entry.ecosystem {
-        Ecosystem::Debian => return ("", text),
-        Ecosystem::Python => {
-            text = entry.packages.join("\n") + "\n";
-            return ("requirements.txt", text);
-        }
-        Ecosystem::Node => {
-            let pinned = entry.packages.iter().filter_map(|package| package.rsplit_once('@'));
-            let pinned: Vec<String> =
-                pinned.map(|(name, version)| format!("\"{name}\": \"{version}\"")).collect();
-            let _ = writeln!(
-                text,
-                "{{\"private\": true, \"type\": \"module\", \"dependencies\": {{{}}}}}",
-                pinned.join(", ")
-            );
-            return ("package.json", text);
-        }
-        Ecosystem::Go => {
-            let _ = writeln!(text, "module client\n\ngo 1.24\n");
-            for package in &entry.packages {
-                let _ = writeln!(text, "require {package}");
-            }
-            return ("go.mod", text);
-        }
-        Ecosystem::Rust => {
-            let _ = write!(
-                text,
-                "[package]\nname = \"client\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
-                 [workspace]\n[profile.dev]\ndebug = 0\n[dependencies]\n"
-            );
-            for package in &entry.packages {
-                let (name, version) = package.rsplit_once('@').unwrap_or((package, "*"));
-                let (name, features) = name.split_once('+').unwrap_or((name, ""));
-                let features: Vec<String> = features
-                    .split('+')
-                    .filter(|feature| !feature.is_empty())
-                    .map(|feature| format!("\"{feature}\""))
-                    .collect();
-                let _ = writeln!(
-                    text,
-                    "{name} = {{ version = \"={version}\", features = [{}] }}",
-                    features.join(", ")
-                );
-            }
-            return ("Cargo.toml", text);
-        }
-        Ecosystem::Java => {}
-    }
-    let coordinates = |package: &str| {
-        let mut parts = package.split(':');
-        let mut next = || parts.next().unwrap_or_default().to_owned();
-        format!(
-            "<groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version>",
-            next(),
-            next(),
-            next()
-        )
-    };
-    let (boms, packages): (Vec<_>, Vec<_>) =
-        entry.packages.iter().partition(|package| package.starts_with("bom "));
-    let _ = writeln!(
-        text,
-        "<project><modelVersion>4.0.0</modelVersion>\n<groupId>client</groupId>\
-         <artifactId>{name}</artifactId><version>0</version>\n<dependencyManagement><dependencies>"
-    );
-    for bom in boms {
-        let of = coordinates(bom.trim_start_matches("bom "));
-        let _ =
-            writeln!(text, "<dependency>{of}<type>pom</type><scope>import</scope></dependency>");
-    }
-    text.push_str("</dependencies></dependencyManagement>\n<dependencies>\n");
-    for package in packages {
-        let of = coordinates(package).replace("<version></version>", "");
-        let _ = writeln!(text, "<dependency>{of}</dependency>");
-    }
-    text.push_str("</dependencies></project>\n");
-    ("pom.xml", text)
-}
-
 /// Fetches the packages. Those of Go and Rust come when the script is built.
 fn fetch(entry: &Entry, folder: &Path) -> Result<()> {
     let mut fetch;
@@ -216,9 +136,8 @@ fn build(entry: &Entry, folder: &Path) -> Result<()> {
     match entry.ecosystem {
         Ecosystem::Python | Ecosystem::Node | Ecosystem::Debian => Ok(()),
         Ecosystem::Go => {
-            let go = |args: &[&str]| {
-                output(Command::new("go").args(args).current_dir(folder)).map(drop)
-            };
+            let go =
+                |args: &[&str]| output(Command::new("go").args(args).current_dir(folder)).map(drop);
             go(&["mod", "tidy"])?;
             go(&["build", "-o", "client", "."])
         }
@@ -274,7 +193,7 @@ fn command(entry: &Entry, folder: &Path) -> Command {
             java
         }
     };
-    command.current_dir(folder);
+    command.args(&entry.arguments).current_dir(folder);
     command
 }
 

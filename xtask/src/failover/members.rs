@@ -43,8 +43,7 @@ impl Members {
         let ports = free_ports(3 * COUNT)?;
         let (of_members, rest) = ports.split_at(COUNT.into());
         let (resp, http) = rest.split_at(COUNT.into());
-        let list: Vec<String> =
-            of_members.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let list: Vec<String> = of_members.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let mut all = Self { members: Vec::new(), resp: resp.to_vec(), http: http.to_vec() };
         for (number, port) in of_members.iter().enumerate() {
             let path = folder.join(format!("member-{number}.log"));

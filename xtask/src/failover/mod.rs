@@ -7,6 +7,7 @@
 //! and status 0, or with the reason as its last line on standard error.
 
 mod install;
+mod manifest;
 mod members;
 mod page;
 mod table;
@@ -50,7 +51,6 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     };
     let cache = debian::cache_folder("clients")
         .ok_or("there is no cache folder: neither XDG_CACHE_HOME nor HOME is set")?;
-    let mut results = page::read(&scripts, &entries);
     let mut failed = Vec::new();
     let is_wanted = |name: &String| names.is_empty() || names.contains(name);
     for (name, entry) in entries.iter().filter(|(name, _)| is_wanted(name)) {
@@ -70,6 +70,8 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
                     (page::cell(&format!("failed: {error}")), String::new())
                 }
             };
+            // Another run may have written the page meanwhile.
+            let mut results = page::read(&scripts, &entries);
             results.insert((name.clone(), mode.name().to_owned()), row);
             page::write(&scripts, &entries, &results)?;
         }
@@ -95,7 +97,8 @@ fn run_one(binary: &Path, logs: &Path, mut command: Command, mode: Mode) -> Resu
         .stderr(log)
         // Scripts start workers: all of them end with the group.
         .process_group(0);
-    let child = command.spawn().map_err(|error| format!("the script cannot be started: {error}"))?;
+    let child =
+        command.spawn().map_err(|error| format!("the script cannot be started: {error}"))?;
     let mut script = Script::new(child);
     let deadline = Instant::now() + SCRIPT_MAX;
     let last_complaint = || {

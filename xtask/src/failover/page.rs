@@ -41,7 +41,8 @@ pub(super) fn read(folder: &Path, entries: &[(String, Entry)]) -> Results {
     let text = fs::read_to_string(folder.join(NAME)).unwrap_or_default();
     let mut results = Results::new();
     for line in text.lines() {
-        let cells: Vec<&str> = line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect();
+        let cells: Vec<&str> =
+            line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect();
         let [name, version, mode, _, result, interruption, _] = cells[..] else { continue };
         if entries.iter().any(|(known, entry)| known == name && entry.version() == version) {
             let result = (result.to_owned(), interruption.to_owned());

@@ -78,6 +78,9 @@ pub(super) struct Entry {
     pub(super) packages: Vec<String>,
     /// The file of the script in the folder of the ecosystem.
     pub(super) script: String,
+    /// Arguments of the script.
+    #[serde(default)]
+    pub(super) arguments: Vec<String>,
     /// The script runs once in each.
     pub(super) modes: Vec<Mode>,
     /// What the script does, for the page.
