@@ -71,6 +71,7 @@ func run(step func(n int) error, verify func() error) {
 		number++
 		time.Sleep(pause)
 	}
+	usual := interruption
 	killed := make(chan struct{})
 	go func() {
 		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
@@ -107,6 +108,6 @@ func run(step func(n int) error, verify func() error) {
 		must(verify())
 	}
 	fmt.Fprintf(os.Stderr, "%d steps, %d errors\n", number, errors)
-	fmt.Printf("DONE interruption_ms=%d\n", interruption.Milliseconds())
+	fmt.Printf("DONE interruption_ms=%d\n", (interruption - usual).Milliseconds())
 	os.Exit(0)
 }

@@ -69,6 +69,7 @@ async function repeat(step, verify) {
     number += 1;
     await pause(PAUSE);
   }
+  const usual = interruption;
   let [isKilled, killedAt] = [false, null];
   process.stdin.once("data", () => (isKilled = true));
   console.log("READY");
@@ -95,7 +96,7 @@ async function repeat(step, verify) {
   }
   if (verify) await verify();
   console.error(`${number} steps, ${errors} errors`);
-  console.log(`DONE interruption_ms=${interruption}`);
+  console.log(`DONE interruption_ms=${interruption - usual}`);
 }
 
 /** Calls `step(n)` with n = 0, 1, … before, during and after the kill, and then `verify()`; exits. */

@@ -80,6 +80,7 @@ async def _run(step, verify, shutdown):
         progress.number += 1
         progress.succeeded()
         await asyncio.sleep(PAUSE)
+    usual = progress.interruption
     killed = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.readline(), killed.set()), daemon=True).start()
     print("READY", flush=True)
@@ -107,7 +108,8 @@ async def _run(step, verify, shutdown):
     if shutdown:
         await _result(shutdown())
     print(f"{progress.number} steps, {progress.errors} errors", file=sys.stderr, flush=True)
-    print(f"DONE interruption_ms={round(progress.interruption * 1000)}", flush=True)
+    longer = progress.interruption - usual
+    print(f"DONE interruption_ms={round(longer * 1000)}", flush=True)
 
 
 def run(step, verify=None, shutdown=None):

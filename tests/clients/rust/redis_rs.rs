@@ -4,7 +4,7 @@ mod job;
 
 use std::time::Duration;
 
-use redis::cluster::{ClusterClientBuilder, ClusterConnection};
+use redis::cluster::{cluster_pipe, ClusterClientBuilder, ClusterConnection};
 use redis::{Client, Connection, ConnectionLike, Script, TypedCommands};
 
 /// How long a connection waits for a reply.
@@ -34,12 +34,21 @@ fn main() {
 
 fn step(job: &mut Job, n: usize) -> job::Result {
     match &mut job.connected {
-        Connected::Cluster(connection) => commands(connection, n)?,
+        Connected::Cluster(connection) => {
+            commands(connection, n)?;
+            let mut pipe = cluster_pipe();
+            pipe.hset(hash(n), "n", n).ignore().hget(hash(n), "n");
+            check_pipe(pipe.query(connection)?, n)?;
+        }
         Connected::One(client, connection) => {
             if !connection.as_ref().is_some_and(ConnectionLike::is_open) {
                 *connection = Some(client.get_connection_with_timeout(REPLY_MAX)?);
             }
-            commands(connection.as_mut().expect("it is connected"), n)?;
+            let connection = connection.as_mut().expect("it is connected");
+            commands(connection, n)?;
+            let mut pipe = redis::pipe();
+            pipe.atomic().hset(hash(n), "n", n).ignore().hget(hash(n), "n");
+            check_pipe(pipe.query(connection)?, n)?;
         }
     }
     job.acknowledged.push(n);
@@ -52,21 +61,21 @@ fn commands(connection: &mut (impl ConnectionLike + TypedCommands), n: usize) ->
     if got != Some(n.to_string()) {
         return Err(format!("GET returned {got:?}").into());
     }
-    let hash = format!("{{{n}}}h");
-    let mut pipe = redis::pipe();
-    pipe.atomic().hset(&hash, "n", n).ignore().hget(&hash, "n");
-    let (field,): (usize,) = pipe.query(connection)?;
-    if field != n {
-        return Err(format!("a transaction returned {field}").into());
-    }
-    let mut pipe = redis::pipe();
-    for i in 0..10 {
-        pipe.rpush(format!("{{{n}}}l"), i).ignore();
-    }
-    pipe.exec(connection)?;
     let add = Script::new("return redis.call('incrby', KEYS[1], ARGV[1])");
     add.key(format!("{{{n}}}sum")).arg(n).invoke::<i64>(connection)?;
     Ok(())
+}
+
+fn hash(n: usize) -> String {
+    format!("{{{n}}}h")
+}
+
+fn check_pipe((field,): (usize,), n: usize) -> job::Result {
+    if field == n {
+        Ok(())
+    } else {
+        Err(format!("a pipeline returned {field}, not {n}").into())
+    }
 }
 
 fn verify(job: &mut Job) -> job::Result {

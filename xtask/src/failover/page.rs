@@ -22,9 +22,10 @@ Modes: with `one`, the client has the address of one member, and another one is 
 has the addresses of all members, and the first one is killed. With `cluster`, it is a client of Redis
 Cluster on members with `--redis-cluster`; the first address that it has is that of the killed member.
 
-The interruption is the longest time between two steps of the job that succeeded, on a machine with two
-cores; *none* is less than half a second. Where the library or the framework raises an error for a step
-meanwhile, the script catches it, as an application would, and takes the next step.
+The interruption is the longest time between two steps that succeeded, less the longest such time
+before the kill, on a machine with two cores; *none* is less than half a second. Where the library or
+the framework raises an error for a step meanwhile, the script catches it, as an application would, and
+takes the next step.
 
 ";
 
