@@ -54,7 +54,8 @@ usage: cargo xtask COMMAND
                      build, then the harness of a decoder with one input, such as a finding
   clients [NAME …]   build, fetch the clients and frameworks of tests/clients/table.toml, all or
                      those that are named, and let each do its main job on three members
-                     while one is killed; writes tests/clients/README.md
+                     while they are killed one after the other; writes
+                     tests/clients/README.md
   peers hazelcast    build, then the configuration files of tests/peers/hazelcast as
                      Hazelcast itself reads them, against what Convoke makes of them
   help               this page

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +15,9 @@ use crate::Result;
 
 /// The members of a run.
 const COUNT: u16 = 3;
+
+/// The member that a client of one member uses.
+const KEPT: usize = 1;
 
 /// Where free ports are looked for: below the ports that outgoing connections use.
 const PORTS_FROM: u16 = 7_500;
@@ -29,84 +32,119 @@ const POLL: Duration = Duration::from_millis(50);
 /// For one response of a member.
 const STATUS_MAX: Duration = Duration::from_secs(2);
 
-/// Members, the oldest first. They are killed when this is dropped.
+/// Members. They are killed when this is dropped.
 pub(super) struct Members {
-    members: Vec<Child>,
-    resp: Vec<u16>,
-    http: Vec<u16>,
+    binary: PathBuf,
+    folder: PathBuf,
+    mode: Mode,
+    ports: Vec<Ports>,
+    /// By number; `None` is killed.
+    running: Vec<Option<Child>>,
+}
+
+/// The ports of one member.
+#[derive(Clone, Copy)]
+struct Ports {
+    member: u16,
+    resp: u16,
+    http: u16,
 }
 
 impl Members {
     /// Starts three, and waits until they are safe: each key is on two members. Their logs are
     /// written to `folder`.
     pub(super) fn start(binary: &Path, folder: &Path, mode: Mode) -> Result<Self> {
-        let ports = free_ports(3 * COUNT)?;
-        let (of_members, rest) = ports.split_at(COUNT.into());
-        let (resp, http) = rest.split_at(COUNT.into());
-        let list: Vec<String> = of_members.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let mut all = Self { members: Vec::new(), resp: resp.to_vec(), http: http.to_vec() };
-        for (number, port) in of_members.iter().enumerate() {
-            let path = folder.join(format!("member-{number}.log"));
-            let log = File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            let both = log.try_clone().map_err(|e| format!("{}: {e}", path.display()))?;
-            let mut member = Command::new(binary);
-            member
-                .args(["--interfaces", "127.0.0.1", "--cluster-name"])
-                .arg(format!("clients-{}", std::process::id()))
-                .args(["--cluster-mode", &format!("tcpip:{}", list.join(","))])
-                .args(["--start-port", &port.to_string(), "--start-port-range", "1"])
-                .args(["--resp-port", &resp[number].to_string()])
-                .args(["--port", &http[number].to_string()])
-                .env("HOME", folder)
-                .stdin(Stdio::null())
-                .stdout(log)
-                .stderr(both);
-            if mode == Mode::Cluster {
-                member.arg("--redis-cluster");
-            }
-            let member = member
-                .spawn()
-                .map_err(|error| format!("{} cannot be started: {error}", binary.display()))?;
-            all.members.push(member);
+        let free = free_ports(3 * COUNT)?;
+        let ports = free.chunks_exact(3);
+        let ports = ports.map(|one| Ports { member: one[0], resp: one[1], http: one[2] }).collect();
+        let (binary, folder) = (binary.to_owned(), folder.to_owned());
+        let mut all = Self { binary, folder, mode, ports, running: Vec::new() };
+        for number in 0..usize::from(COUNT) {
+            all.running.push(None);
             // One after the other, so that the first one is the oldest.
-            all.wait_until_safe(number + 1)?;
+            all.start_one(number)?;
         }
         Ok(all)
     }
 
-    /// The RESP ports in the order in which a script in this mode uses them.
-    pub(super) fn ports(&self, mode: Mode) -> Vec<u16> {
-        match mode {
-            Mode::One => self.resp[1..2].to_vec(),
-            Mode::List | Mode::Cluster => self.resp.clone(),
+    /// The RESP ports in the order in which a script uses them.
+    pub(super) fn resp_ports(&self) -> Vec<u16> {
+        let all = self.ports.iter().map(|ports| ports.resp);
+        match self.mode {
+            Mode::One => all.skip(KEPT).take(1).collect(),
+            Mode::List | Mode::Cluster => all.collect(),
         }
     }
 
-    /// `kill -9` of the oldest member, which is the coordinator.
-    pub(super) fn kill_oldest(&mut self) -> Result<()> {
-        let oldest = &mut self.members[0];
-        oldest.kill().and_then(|()| oldest.wait()).map(drop).map_err(|e| e.to_string())
+    /// Which member is killed in a round: the oldest first, which is the coordinator. Of plain
+    /// members one is never killed, for clients, and parts of clients, with one address.
+    pub(super) fn victim(&self, round: usize) -> usize {
+        let is_kept = |number: usize| match self.mode {
+            Mode::One => number == KEPT,
+            Mode::List => number + 1 == self.ports.len(),
+            Mode::Cluster => false,
+        };
+        let all: Vec<usize> = (0..self.ports.len()).filter(|&number| !is_kept(number)).collect();
+        all[round % all.len()]
     }
 
-    /// A member other than the oldest that has ended, if any.
+    /// `kill -9`.
+    pub(super) fn kill(&mut self, number: usize) -> Result<()> {
+        let Some(mut member) = self.running[number].take() else { return Ok(()) };
+        member.kill().and_then(|()| member.wait()).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Starts a member, and waits until all that run are safe.
+    pub(super) fn start_one(&mut self, number: usize) -> Result<()> {
+        let path = self.folder.join(format!("member-{number}.log"));
+        let log = File::options().create(true).append(true).open(&path);
+        let logs = log.and_then(|log| Ok((log.try_clone()?, log)));
+        let (stdout, stderr) = logs.map_err(|error| format!("{}: {error}", path.display()))?;
+        let list: Vec<String> =
+            self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.member)).collect();
+        let Ports { member, resp, http } = self.ports[number];
+        let mut command = Command::new(&self.binary);
+        command
+            .args(["--interfaces", "127.0.0.1", "--cluster-name"])
+            .arg(format!("clients-{}", std::process::id()))
+            .args(["--cluster-mode", &format!("tcpip:{}", list.join(","))])
+            .args(["--start-port", &member.to_string(), "--start-port-range", "1"])
+            .args(["--resp-port", &resp.to_string(), "--port", &http.to_string()])
+            .env("HOME", &self.folder)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr);
+        if self.mode == Mode::Cluster {
+            command.arg("--redis-cluster");
+        }
+        let member = command
+            .spawn()
+            .map_err(|error| format!("{} cannot be started: {error}", self.binary.display()))?;
+        self.running[number] = Some(member);
+        self.wait_until_safe()
+    }
+
+    /// A member that has ended without having been killed, if any.
     pub(super) fn ended(&mut self) -> Option<String> {
-        let others = self.members.iter_mut().enumerate().skip(1);
-        let mut ended = others.filter_map(|(n, m)| Some((n, m.try_wait().ok()??)));
+        let running = self.running.iter_mut().enumerate();
+        let mut ended =
+            running.filter_map(|(n, member)| Some((n, member.as_mut()?.try_wait().ok()??)));
         ended.next().map(|(number, status)| format!("member {number} ended with {status}"))
     }
 
-    fn wait_until_safe(&mut self, count: usize) -> Result<()> {
+    fn wait_until_safe(&mut self) -> Result<()> {
         let deadline = Instant::now() + SAFE_MAX;
         loop {
-            let all: Vec<Value> =
-                self.http[..count].iter().filter_map(|&port| status(port)).collect();
+            let running =
+                self.ports.iter().zip(&self.running).filter(|(_, member)| member.is_some());
+            let all: Vec<Option<Value>> = running.map(|(ports, _)| status(ports.http)).collect();
+            let count = all.len();
+            let all: Vec<Value> = all.into_iter().flatten().collect();
             if all.len() == count && is_safe(&all) {
                 return Ok(());
             }
-            for (number, member) in self.members.iter_mut().enumerate() {
-                if let Ok(Some(status)) = member.try_wait() {
-                    return Err(format!("member {number} ended with {status}"));
-                }
+            if let Some(ended) = self.ended() {
+                return Err(ended);
             }
             if Instant::now() >= deadline {
                 return Err(format!("{count} members are not safe after {SAFE_MAX:?}"));
@@ -118,9 +156,8 @@ impl Members {
 
 impl Drop for Members {
     fn drop(&mut self) {
-        for member in &mut self.members {
-            let _ = member.kill();
-            let _ = member.wait();
+        for number in 0..self.running.len() {
+            let _ = self.kill(number);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! `cargo xtask clients`: clients and frameworks at pinned versions, each doing its main job on three
-//! members while one is killed. Outside of CI.
+//! members while they are killed one after the other. Outside of CI.
 //!
 //! A script gets `CONVOKE_MODE` (`one`, `list`, `cluster`) and `CONVOKE_PORTS` (RESP ports on
 //! 127.0.0.1, separated by commas). It prints `READY` when its job has run for a while, goes on with
-//! the job meanwhile, reads a line when the member was killed, and ends with `DONE interruption_ms=N`
+//! the job meanwhile, reads a line when the last member was killed, and ends with `DONE interruption_ms=N`
 //! and status 0, or with the reason as its last line on standard error.
 
 mod install;
@@ -30,6 +30,14 @@ use crate::{Result, debian, modes};
 
 /// From the start of a script to its end.
 const SCRIPT_MAX: Duration = Duration::from_secs(150);
+
+/// Members that are killed while a script runs. What an operation in transit meets depends on the
+/// moment.
+const KILLS: usize = 3;
+
+/// From a kill until the member is started again. The next one is killed when all data is on two
+/// members again.
+const BETWEEN_KILLS: Duration = Duration::from_secs(2);
 
 /// Of the binary under test.
 const BINARY_VARIABLE: &str = "CONVOKE_BIN";
@@ -86,7 +94,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
 fn run_one(binary: &Path, logs: &Path, mut command: Command, mode: Mode) -> Result<u64> {
     empty_folder(logs)?;
     let mut members = Members::start(binary, logs, mode)?;
-    let ports: Vec<String> = members.ports(mode).iter().map(u16::to_string).collect();
+    let ports: Vec<String> = members.resp_ports().iter().map(u16::to_string).collect();
     let complaints = logs.join("script.log");
     let log = File::create(&complaints).map_err(|e| format!("{}: {e}", complaints.display()))?;
     command
@@ -106,7 +114,14 @@ fn run_one(binary: &Path, logs: &Path, mut command: Command, mode: Mode) -> Resu
         text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output").to_owned()
     };
     script.wait_for("READY", deadline).map_err(|why| format!("{why}: {}", last_complaint()))?;
-    members.kill_oldest()?;
+    for round in 0..KILLS {
+        let victim = members.victim(round);
+        members.kill(victim)?;
+        if round + 1 < KILLS {
+            thread::sleep(BETWEEN_KILLS);
+            members.start_one(victim)?;
+        }
+    }
     script.resume();
     let done = script.wait_for("DONE", deadline);
     if let Some(ended) = members.ended() {

@@ -14,16 +14,18 @@ const HEAD: &str = "\
 # Clients and frameworks
 
 Written by `cargo xtask clients [NAME …]`, which installs each entry of [`table.toml`](table.toml) in the
-version shown and lets it do its main job on three members. In the middle of it, the oldest member, which
-is the coordinator, is killed with `kill -9`. The job has to go on, and nothing that was acknowledged
-may be lost. The scripts are beside this page.
+version shown and lets it do its main job on three members. In the middle of it, members are killed with
+`kill -9`: first the oldest one, which is the coordinator. It is started again, and when all data is on
+two members again, the next one is killed; three in all. The job has to go on, and nothing that was
+acknowledged may be lost. The scripts are beside this page.
 
-Modes: with `one`, the client has the address of one member, and another one is killed. With `list`, it
-has the addresses of all members, and the first one is killed. With `cluster`, it is a client of Redis
-Cluster on members with `--redis-cluster`; the first address that it has is that of the killed member.
+Modes: with `one`, the client has the address of one member, and others are killed. With `list`, it has the
+addresses of all members, of which the last one is not killed. With `cluster`, it is a client of Redis
+Cluster on members with `--redis-cluster`. In both, the first address is that of the first member that is
+killed.
 
 The interruption is the longest time between two steps that succeeded, less the longest such time
-before the kill, on a machine with two cores; *none* is less than half a second. Where the library or
+before the kills, on a machine with two cores; *none* is less than half a second. Where the library or
 the framework raises an error for a step meanwhile, the script catches it, as an application would, and
 takes the next step.
 

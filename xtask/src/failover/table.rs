@@ -45,15 +45,17 @@ impl Ecosystem {
     }
 }
 
-/// How a script connects, and which member is killed.
+/// How a script connects, and which members are killed.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Mode {
-    /// To one plain member. The oldest member, another one, is killed.
+    /// To one plain member. The others are killed.
     One,
-    /// To several plain members, whose addresses the client has. The first one is killed.
+    /// To several plain members, whose addresses the client has. All but the last one
+    /// are killed, one after the other.
     List,
-    /// As a client of Redis Cluster to members with `--redis-cluster`. The first one is killed.
+    /// As a client of Redis Cluster to members with `--redis-cluster`. All are killed,
+    /// one after the other.
     Cluster,
 }
 
