@@ -7,6 +7,9 @@ import job
 
 from celery import Celery, chord, group
 
+# That are waiting at a time.
+TASKS = 10
+
 # Of several brokers, Celery uses the next one when one is lost; of several backends it has one.
 urls = [f"redis://{job.HOST}:{port}/0" for port in job.PORTS]
 app = Celery("celery_tasks", broker=";".join(urls), backend=urls[-1])
@@ -25,7 +28,9 @@ def total(numbers):
 
 
 def step(n):
-    job.check(add.delay(n, 1).get(timeout=20) == n + 1, "the result of a task")
+    results = [add.delay(n, i) for i in range(TASKS)]
+    for i, result in enumerate(results):
+        job.check(result.get(timeout=20) == n + i, "the result of a task")
     if n % 5 == 0:
         got = group(add.s(n, i) for i in range(4)).apply_async().get(timeout=20)
         job.check(got == [n, n + 1, n + 2, n + 3], f"a group returned {got}")

@@ -8,11 +8,16 @@ from rq import Queue
 
 import job
 
+# That are waiting at a time.
+JOBS = 4
+
 
 def step(n):
+    others = [queue.enqueue("rq_functions.add", n, i) for i in range(JOBS)]
     first = queue.enqueue("rq_functions.add", n, 1)
     second = queue.enqueue("rq_functions.add", n, 2, depends_on=first)
-    for one, expected in [(first, n + 1), (second, n + 2)]:
+    sums = [(one, n + i) for i, one in enumerate(others)] + [(first, n + 1), (second, n + 2)]
+    for one, expected in sums:
         job.wait_for("result", lambda: one.return_value() is not None, 20)
         job.check(one.return_value() == expected, f"the result is {one.return_value()}")
     first.delete()
