@@ -101,13 +101,18 @@ pub(crate) fn library_folders(root: &Path) -> Vec<PathBuf> {
     folders.iter().filter(|folder| is_multiarch(folder)).cloned().chain(of_llvm).collect()
 }
 
-/// The cache folder of Convoke's toolchain: in `$XDG_CACHE_HOME`, or else in `~/.cache`.
+/// The cache folder of the compilers.
 fn cache() -> Option<PathBuf> {
+    cache_folder("wasm-toolchain")
+}
+
+/// A cache folder of Convoke: in `$XDG_CACHE_HOME`, or else in `~/.cache`.
+pub(crate) fn cache_folder(name: &str) -> Option<PathBuf> {
     let folder = |variable: &str| {
         env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
     };
     let base = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
-    Some(base.join("convoke/wasm-toolchain"))
+    Some(base.join("convoke").join(name))
 }
 
 /// The folder name of a version. Colons are replaced because they separate entries of

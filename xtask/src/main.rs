@@ -8,6 +8,7 @@ mod chaos;
 mod clients;
 mod debian;
 mod examples;
+mod failover;
 mod fuzz;
 mod harnesses;
 mod modes;
@@ -51,18 +52,23 @@ usage: cargo xtask COMMAND
                      targets by default, or those named, as in fuzz 60 wire-datagram
   fuzz TARGET --input FILE
                      builds, and runs the harness of a decoder with one input, such as a finding
+  clients [NAME …]   builds, downloads the clients and frameworks of tests/clients/table.toml, all
+                     or those named, and lets each do its main job on three members that are
+                     killed one after the other; writes tests/clients/README.md
   peers hazelcast    builds, and compares how Hazelcast and Convoke read the configuration
                      files of tests/peers/hazelcast
   help               prints this help
 
 environment:
   CARGO_TARGET_DIR            build folder in place of target
-  CONVOKE_BIN                 for chaos and fuzz: binary to test instead of building one
+  CONVOKE_BIN                 for chaos, clients and fuzz: binary to test instead of building one
   CONVOKE_WASM_TOOLCHAIN      compiler for the modes: `installed`, `rustup` or `debian`
                               (default: the first that is available)
-  XDG_CACHE_HOME              parent of the folder with Debian's compiler (default ~/.cache)";
+  XDG_CACHE_HOME              parent of the folder with Debian's compiler and the clients
+                              (default ~/.cache)";
 
-const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, fuzz, peers, help";
+const COMMANDS: &str =
+    "run, test, build, modes, bench, bindings, soak, chaos, fuzz, clients, peers, help";
 
 /// The error is a message for the user.
 type Result<T> = std::result::Result<T, String>;
@@ -98,6 +104,7 @@ fn main() -> ExitCode {
         },
         "chaos" => chaos::run(&workspace, rest),
         "fuzz" => fuzz::run(&workspace, rest),
+        "clients" => failover::run(&workspace, rest),
         "peers" => match rest {
             [name] => peers::run(&workspace, name),
             _ => return usage_error("peers needs one NAME: cargo xtask peers hazelcast"),

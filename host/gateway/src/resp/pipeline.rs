@@ -300,7 +300,7 @@ mod tests {
     use std::task::Waker;
     use std::time::Instant;
 
-    use convoke_grid::OpError;
+    use convoke_grid::{OpError, Reply};
 
     use super::*;
     use crate::resp::slow_log::KeptArguments;

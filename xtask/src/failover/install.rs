@@ -1,0 +1,205 @@
+//! Pinned packages in a folder of their own for each entry, and the command that runs its script.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::manifest;
+use super::members::empty_folder;
+use super::table::{Ecosystem, Entry};
+use crate::process::{find, output};
+use crate::{Result, debian};
+
+/// Written last: a folder without it, or with other contents, is made again.
+const STAMP: &str = "made-from";
+
+/// The plugin of Maven that writes where the packages are.
+const CLASSPATH: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath";
+
+/// The Java release that scripts are compiled for.
+const JAVA_RELEASE: u8 = 17;
+
+/// Installs the packages of an entry and builds its script, unless that was done. Returns the
+/// command that runs it.
+pub(super) fn install(scripts: &Path, cache: &Path, name: &str, entry: &Entry) -> Result<Command> {
+    for program in programs(entry.ecosystem) {
+        if find(program).is_none() {
+            return Err(format!("there is no {program}, which {name} needs"));
+        }
+    }
+    let (scripts, folder) = (scripts.join(entry.ecosystem.folder()), cache.join(name));
+    let sources = sources(&scripts, entry)?;
+    let manifest = manifest::of(entry.ecosystem, &entry.packages);
+    let of_packages =
+        manifest.as_ref().map_or_else(|| entry.packages.join("\n"), |(_, text)| text.clone());
+    let (packages, built) = (folder.join(STAMP), folder.join("built-from"));
+    let is = |stamp: &Path, text: &str| fs::read_to_string(stamp).is_ok_and(|made| made == text);
+    if !is(&packages, &of_packages) {
+        println!("xtask: installing {}", entry.packages.join(", "));
+        empty_folder(&folder)?;
+        if let Some((file, text)) = &manifest {
+            write(&folder.join(file), text)?;
+        }
+        fetch(entry, &folder)?;
+        write(&packages, &of_packages)?;
+    }
+    let mut of_sources = String::new();
+    for (path, text) in &sources {
+        let _ = writeln!(of_sources, "{}\n{text}", path.display());
+    }
+    if !is(&built, &of_sources) {
+        for (path, text) in &sources {
+            write(&folder.join(path), text)?;
+        }
+        build(entry, &folder)?;
+        write(&built, &of_sources)?;
+    }
+    Ok(command(entry, &folder))
+}
+
+fn programs(ecosystem: Ecosystem) -> &'static [&'static str] {
+    match ecosystem {
+        Ecosystem::Python => &["python3"],
+        Ecosystem::Node => &["node", "npm"],
+        Ecosystem::Go => &["go"],
+        Ecosystem::Rust => &["cargo"],
+        Ecosystem::Java => &["java", "javac", "mvn"],
+        Ecosystem::Debian => &["python3", "apt-get", "apt-cache", "dpkg-deb"],
+    }
+}
+
+/// The script and what it shares with others: where each is in the folder, and its text.
+fn sources(scripts: &Path, entry: &Entry) -> Result<Vec<(PathBuf, String)>> {
+    let read = |path: PathBuf| {
+        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let script = Path::new(&entry.script);
+    let files: Vec<(PathBuf, PathBuf)> = match entry.ecosystem {
+        Ecosystem::Python => {
+            vec![(script.into(), script.into()), ("job.py".into(), "job.py".into())]
+        }
+        Ecosystem::Debian => {
+            vec![(script.into(), script.into()), ("../python/job.py".into(), "job.py".into())]
+        }
+        Ecosystem::Node => {
+            vec![(script.into(), script.into()), ("job.mjs".into(), "job.mjs".into())]
+        }
+        Ecosystem::Go => {
+            vec![(script.into(), "main.go".into()), ("job.go".into(), "job.go".into())]
+        }
+        Ecosystem::Rust => {
+            vec![(script.into(), "src/main.rs".into()), ("job.rs".into(), "src/job.rs".into())]
+        }
+        Ecosystem::Java => {
+            vec![(script.into(), script.into()), ("Job.java".into(), "Job.java".into())]
+        }
+    };
+    files.into_iter().map(|(from, to)| Ok((to, read(scripts.join(from))?))).collect()
+}
+
+/// Fetches the packages. Those of Go and Rust come when the script is built.
+fn fetch(entry: &Entry, folder: &Path) -> Result<()> {
+    let mut fetch;
+    match entry.ecosystem {
+        Ecosystem::Python => {
+            output(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(folder))?;
+            fetch = Command::new(folder.join("venv/bin/pip"));
+            fetch.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+            fetch.arg("requirements.txt");
+        }
+        Ecosystem::Node => {
+            fetch = Command::new("npm");
+            fetch.args(["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]);
+        }
+        Ecosystem::Java => {
+            fetch = Command::new("mvn");
+            fetch.args(["--quiet", "--batch-mode", CLASSPATH, "-Dmdep.outputFile=classpath"]);
+        }
+        Ecosystem::Debian => {
+            // The version is for the page: apt has one.
+            let name = |package: &str| package.split('=').next().unwrap_or_default().to_owned();
+            let names: Vec<String> = entry.packages.iter().map(|package| name(package)).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let root = folder.join("root");
+            let is_library = |name: &str| name.starts_with("lib") && !name.starts_with("libc6");
+            return debian::unpacked_with(&root, &names, || {
+                debian::with_dependencies(&names, is_library)
+            });
+        }
+        Ecosystem::Go | Ecosystem::Rust => return Ok(()),
+    }
+    output(fetch.current_dir(folder)).map(drop)
+}
+
+fn build(entry: &Entry, folder: &Path) -> Result<()> {
+    match entry.ecosystem {
+        Ecosystem::Python | Ecosystem::Node | Ecosystem::Debian => Ok(()),
+        Ecosystem::Go => {
+            // The checksums of modules are added to go.sum.
+            let mut go = Command::new("go");
+            go.args(["build", "-mod=mod", "-o", "client", "."]).current_dir(folder);
+            output(&mut go).map(drop)
+        }
+        Ecosystem::Rust => {
+            let mut cargo = Command::new("cargo");
+            cargo.args(["build", "--quiet", "--target-dir", "target"]).current_dir(folder);
+            output(&mut cargo).map(drop)
+        }
+        Ecosystem::Java => {
+            // An argument file: the list of archives is longer than one argument may be.
+            let list = folder.join("classpath");
+            let list = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
+            write(&folder.join("javac-args"), &format!("-cp \"{}\"", list.trim()))?;
+            let mut javac = Command::new("javac");
+            javac
+                .args(["--release", &JAVA_RELEASE.to_string(), "-parameters", "-proc:none"])
+                .args(["-nowarn", "-d", "classes", "@javac-args", "Job.java", &entry.script])
+                .current_dir(folder);
+            output(&mut javac).map(drop)
+        }
+    }
+}
+
+fn command(entry: &Entry, folder: &Path) -> Command {
+    let mut command = match entry.ecosystem {
+        Ecosystem::Python => {
+            let mut python = Command::new(folder.join("venv/bin/python"));
+            python.arg(&entry.script);
+            python
+        }
+        Ecosystem::Debian => {
+            let mut python = Command::new("python3");
+            let root = folder.join("root/usr");
+            let libraries = fs::read_dir(root.join("lib")).into_iter().flatten().flatten();
+            let libraries: Vec<String> =
+                libraries.map(|library| library.path().display().to_string()).collect();
+            python.arg(&entry.script);
+            python.env("TOOLS", root.join("bin")).env("LD_LIBRARY_PATH", libraries.join(":"));
+            python
+        }
+        Ecosystem::Node => {
+            let mut node = Command::new("node");
+            node.arg(&entry.script);
+            node
+        }
+        Ecosystem::Go => Command::new(folder.join("client")),
+        Ecosystem::Rust => Command::new(folder.join("target/debug/client")),
+        Ecosystem::Java => {
+            let mut java = Command::new("java");
+            let list = fs::read_to_string(folder.join("classpath")).unwrap_or_default();
+            let class = entry.script.trim_end_matches(".java");
+            java.args(["-Xmx256m", "-cp", &format!("classes:{}", list.trim()), class]);
+            java
+        }
+    };
+    command.args(&entry.arguments).current_dir(folder);
+    command
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
