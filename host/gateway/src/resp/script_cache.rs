@@ -40,15 +40,22 @@ struct Cache {
     bytes: usize,
     /// The value of [`FLUSHED`] when the oldest of them was added.
     flushed: Option<String>,
+    /// [`Grid::setting_changes`] before that was read.
+    read_at: Option<u64>,
 }
 
 impl Cache {
     /// Empties the cache if scripts were flushed by any member.
     fn clear_if_flushed(&mut self, grid: &Grid) {
+        let changes = Some(grid.setting_changes());
+        if self.read_at == changes {
+            return;
+        }
         let flushed = grid.setting(FLUSHED);
         if flushed != self.flushed {
             *self = Self { flushed, ..Self::default() };
         }
+        self.read_at = changes;
     }
 }
 

@@ -38,7 +38,14 @@ impl Step<'_> {
         if let Err(error) = op.check_keys() {
             return Some(Err(error));
         }
-        let keys = op.keys();
+        let (one, several);
+        let keys: &[&[u8]] = if let Op::Key(key, _) = inner {
+            one = [*key];
+            &one
+        } else {
+            several = op.keys();
+            &several
+        };
         let here = self.partition.number;
         let is_here = |key: &&[u8]| slot::partition(slot::slot(key), self.partitions) == here;
         if keys.is_empty() || !keys.iter().all(is_here) || op.has_unnamed_keys() {

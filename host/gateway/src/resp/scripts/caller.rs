@@ -6,14 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convoke_grid::op::Op;
 use convoke_grid::{Map, OpError, Origin, Reply};
-use convoke_script::{Commands, Interrupt, LogLevel, Value};
+use convoke_script::{Commands, Interrupt, LogLevel, Value, Words};
 use tracing::{debug, info, warn};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
 use super::super::client::with_origin;
-use super::super::command::{Command, CommandTable, Handle, Handler};
-use super::super::request::{OwnedRequest, Request};
+use super::super::command::{Command, CommandTable, Handle, Handler, Missing};
+use super::super::request::Request;
 use super::super::server::Server;
 use super::value::{of_answer, of_reply};
 use crate::databases::DATABASES;
@@ -95,10 +95,10 @@ const CALLABLE: &[&str] = &[
 ];
 
 impl<D: Data> Commands for Caller<D> {
-    fn call(&mut self, args: &[&[u8]]) -> Result<Value, Interrupt> {
-        let owned = OwnedRequest::of(args.iter().copied());
-        let request = owned.as_request();
-        let Ok(row) = self.context.table.resolve(args[0], args.get(1).copied()) else {
+    fn call(&mut self, words: Words<'_>) -> Result<Value, Interrupt> {
+        let (bytes, ranges) = words.parts();
+        let request = Request::of(bytes, ranges);
+        let Ok(row) = self.row(words) else {
             return Ok(Value::error("ERR Unknown Redis command called from script"));
         };
         let command = &self.context.table.rows[row];
@@ -118,8 +118,8 @@ impl<D: Data> Commands for Caller<D> {
         }
     }
 
-    fn is_allowed(&mut self, args: &[&[u8]]) -> Option<bool> {
-        let row = self.context.table.resolve(args[0], args.get(1).copied()).ok()?;
+    fn is_allowed(&mut self, words: Words<'_>) -> Option<bool> {
+        let row = self.row(words).ok()?;
         let command = &self.context.table.rows[row];
         Some(self.context.trust == Trust::Full || !changes(command))
     }
@@ -144,6 +144,11 @@ fn changes(command: &Command) -> bool {
 }
 
 impl<D: Data> Caller<D> {
+    /// The index of the row of a command.
+    fn row(&self, words: Words<'_>) -> Result<usize, Missing> {
+        self.context.table.resolve(words.get(0).unwrap_or_default(), words.get(1))
+    }
+
     /// Whether the script may call a command with these arguments.
     fn admit(&self, command: &Command, request: &Request<'_>) -> Result<(), Value> {
         if !command.takes(request.len()) {
@@ -173,14 +178,13 @@ impl<D: Data> Caller<D> {
             Ok(op) => op,
             Err(error) => return Ok(Value::error(error.0.into_owned())),
         };
-        let map = Arc::clone(&self.context.map);
         let op = with_origin(op, self.context.origin);
         let other = op.other_map().map(|name| self.context.server.grid.open(name));
         let other = match other.transpose() {
             Ok(other) => other,
             Err(error) => return Ok(of_reply(Reply::Failed(error))),
         };
-        Ok(match self.data.execute(&map, other.as_ref(), &op)? {
+        Ok(match self.data.execute(&self.context.map, other.as_ref(), &op)? {
             Ok(Reply::Failed(error)) | Err(error) => of_reply(Reply::Failed(error)),
             Ok(reply) => shape(reply),
         })

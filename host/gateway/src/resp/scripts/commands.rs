@@ -15,32 +15,31 @@ use super::super::args::Args;
 use super::super::client::Client;
 use super::super::command::CommandTable;
 use super::super::command_state::{CommandResult, CommandState, Continuation};
-use super::super::request::Request;
+use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
 use super::super::script_cache::SCRIPTS_MAP;
 use super::super::server::Server;
-use super::run::{Code, Evaluation, check, home, run, step, stop};
+use super::run::{Code, Evaluation, Rights, check, home, run, step, stop};
 use crate::trust::Trust;
+
+/// The index of the first key in a request.
+const FIRST_KEY: usize = 3;
 
 const NO_SCRIPT: CommandError = CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
 
-/// The keys and the arguments that follow their number.
-pub(super) fn arguments(
+/// The number of keys, which are followed by the arguments.
+pub(super) fn key_count(
     request: &Request<'_>,
     not_a_number: CommandError,
-) -> Result<(Vec<Bytes>, Vec<Bytes>), CommandError> {
-    let mut args = Args::new(request, 2);
-    let count = args.integer().map_err(|_| not_a_number)?;
-    let rest: Vec<Bytes> = args.rest().into_iter().map(Bytes::copy_from_slice).collect();
+) -> Result<usize, CommandError> {
+    let count = Args::new(request, 2).integer().map_err(|_| not_a_number)?;
     let Ok(count) = usize::try_from(count) else {
         return Err(CommandError::new("ERR Number of keys can't be negative"));
     };
-    if count > rest.len() {
+    if count > request.len().saturating_sub(FIRST_KEY) {
         return Err(CommandError::new("ERR Number of keys can't be greater than number of args"));
     }
-    let mut keys = rest;
-    let args = keys.split_off(count);
-    Ok((keys, args))
+    Ok(count)
 }
 
 /// The map that holds the sources of scripts.
@@ -87,7 +86,7 @@ fn evaluate(
     request: &Request<'_>,
     reads: bool,
 ) -> CommandResult {
-    let arguments = arguments(request, CommandError::INTEGER)?;
+    let keys = key_count(request, CommandError::INTEGER)?;
     let source = request.get(1).unwrap_or_default();
     let server = Arc::clone(&client.server);
     let script = match server.scripts.get(&server.grid, &sha1_hex(source)) {
@@ -107,7 +106,7 @@ fn evaluate(
             script
         }
     };
-    begin_script(client, table, script, arguments, reads)
+    begin(client, table, (Code::Script(&script), script.flags), (request, keys), reads)
 }
 
 pub(crate) fn evalsha(
@@ -132,17 +131,21 @@ fn evaluate_known(
     request: &Request<'_>,
     reads: bool,
 ) -> CommandResult {
-    let arguments = arguments(request, CommandError::INTEGER)?;
+    let keys = key_count(request, CommandError::INTEGER)?;
     let sha = checksum(request.get(1).unwrap_or_default()).ok_or(NO_SCRIPT)?;
     let server = Arc::clone(&client.server);
     if let Some(script) = server.scripts.get(&server.grid, &sha) {
-        return begin_script(client, table, script, arguments, reads);
+        return begin(client, table, (Code::Script(&script), script.flags), (request, keys), reads);
     }
+    let request = OwnedRequest::from(request);
     Ok(CommandState::Continue(Box::pin(async move {
         let found = find(&server, &sha).await;
         let next: Continuation = Box::new(move |client| match found {
-            Ok(Some(script)) => begin_script(client, table, script, arguments, reads)
-                .unwrap_or_else(CommandState::from),
+            Ok(Some(script)) => {
+                let (code, request) = (Code::Script(&script), request.as_request());
+                begin(client, table, (code, script.flags), (&request, keys), reads)
+                    .unwrap_or_else(CommandState::from)
+            }
             Ok(None) => NO_SCRIPT.into(),
             Err(error) => CommandError::from(error).into(),
         });
@@ -173,59 +176,52 @@ async fn find(server: &Arc<Server>, sha: &str) -> Result<Option<Arc<Script>>, Op
     Ok(script)
 }
 
-fn begin_script(
-    client: &mut Client,
-    table: &'static CommandTable,
-    script: Arc<Script>,
-    arguments: (Vec<Bytes>, Vec<Bytes>),
-    reads: bool,
-) -> CommandResult {
-    let flags = script.flags;
-    begin(client, table, &Code::Script(script), flags, arguments, reads)
-}
-
-/// Runs a script or a function: at once if that is possible, and otherwise as a transaction once
-/// the client's earlier commands are answered. `reads` is set if the command may change nothing.
+/// Runs a script or a function with the keys of a request, which are as many as is said beside it:
+/// at once if that is possible, and otherwise as a transaction once the client's earlier commands
+/// are answered. `reads` is set if the command may change nothing.
 pub(super) fn begin(
-    client: &mut Client,
+    client: &Client,
     table: &'static CommandTable,
-    code: &Code,
-    flags: Option<Flags>,
-    arguments: (Vec<Bytes>, Vec<Bytes>),
+    (code, flags): (Code<'_>, Option<Flags>),
+    (request, keys): (&Request<'_>, usize),
     reads: bool,
 ) -> CommandResult {
-    let server = Arc::clone(&client.server);
+    let server = &client.server;
     if reads && flags.is_some_and(|flags| !flags.no_writes) {
         return Err(CommandError::new(
             "ERR Can not execute a script with write flag using *_ro command.",
         ));
     }
     let flags = flags.unwrap_or_default();
-    let evaluation = Evaluation::new(client, code, reads || flags.no_writes, arguments);
-    let keys: Vec<&[u8]> = evaluation.keys.iter().map(|key| &key[..]).collect();
+    let rights = Rights::new(client, reads || flags.no_writes);
+    let args = request.from(FIRST_KEY + keys);
+    let keys = request.from(FIRST_KEY).take(keys);
     if server.settings.redis_cluster {
         if flags.no_cluster {
             return Err(CommandError::new(
                 "ERR Can not run script on cluster, 'no-cluster' flag is set.",
             ));
         }
-        check_slot(&server, keys.iter().copied())?;
+        check_slot(server, keys.clone())?;
     }
-    let (home, is_one) = home(&server, &keys);
-    if is_one
-        && let StepResult::Done { result, replicated } =
-            step(&server, table, code, &evaluation, home)
-    {
-        return Ok(match replicated {
-            None => CommandState::Ready(Answer::Value(result)),
-            Some(replicated) => CommandState::Pending(Box::pin(async move {
-                match replicated.await {
-                    Ok(_) => Answer::Value(result),
-                    Err(error) => Err(error).into(),
-                }
-            })),
-        });
+    let (home, is_one) = home(server, keys.clone());
+    if is_one {
+        let arguments = (keys.clone(), args.clone());
+        let stepped = step(server, table, (code, rights), arguments, &client.map, home);
+        if let StepResult::Done { result, replicated } = stepped {
+            return Ok(match replicated {
+                None => CommandState::Ready(Answer::Value(result)),
+                Some(replicated) => CommandState::Pending(Box::pin(async move {
+                    match replicated.await {
+                        Ok(_) => Answer::Value(result),
+                        Err(error) => Err(error).into(),
+                    }
+                })),
+            });
+        }
     }
+    let evaluation = Evaluation::new(rights, code, keys, args);
+    let server = Arc::clone(server);
     Ok(CommandState::WhenIdle(Box::new(move |_| {
         CommandState::Barrier(Box::pin(async move {
             Answer::Value(run(server, table, evaluation, home).await)

@@ -15,9 +15,9 @@ use super::super::client::Client;
 use super::super::command::CommandTable;
 use super::super::command_state::{CommandResult, CommandState, Continuation};
 use super::super::rdb::{self, Unreadable};
-use super::super::request::Request;
+use super::super::request::{OwnedRequest, Request};
 use super::super::script_cache::RunningInfo;
-use super::commands::{arguments, begin, stop_running};
+use super::commands::{begin, key_count, stop_running};
 use super::libraries::{self, Catalog, Loaded};
 use super::run::{Code, running};
 use super::{limits, with_engine};
@@ -49,19 +49,15 @@ fn call(
     request: &Request<'_>,
     reads: bool,
 ) -> CommandResult {
-    let name = request.get(1).unwrap_or_default();
-    let arguments = |request: &Request<'_>| {
-        arguments(request, CommandError::new("ERR Bad number of keys provided"))
-    };
     if let Some(catalog) = libraries::cached(&client.server) {
-        return call_of(&catalog, client, table, name, arguments(request), reads);
+        return call_of(&catalog, client, table, request, reads);
     }
-    let (name, arguments) = (Bytes::copy_from_slice(name), arguments(request));
+    let request = OwnedRequest::from(request);
     let server = Arc::clone(&client.server);
     Ok(CommandState::Continue(Box::pin(async move {
         let catalog = libraries::current(&server).await;
         let next: Continuation = Box::new(move |client| match catalog {
-            Ok(catalog) => call_of(&catalog, client, table, &name, arguments, reads)
+            Ok(catalog) => call_of(&catalog, client, table, &request.as_request(), reads)
                 .unwrap_or_else(CommandState::from),
             Err(error) => CommandError::from(error).into(),
         });
@@ -71,15 +67,16 @@ fn call(
 
 fn call_of(
     catalog: &Catalog,
-    client: &mut Client,
+    client: &Client,
     table: &'static CommandTable,
-    name: &[u8],
-    arguments: Result<(Vec<Bytes>, Vec<Bytes>), CommandError>,
+    request: &Request<'_>,
     reads: bool,
 ) -> CommandResult {
+    let name = request.get(1).unwrap_or_default();
     let (loaded, function) = catalog.function(name).ok_or(NOT_FOUND)?;
-    let code = Code::Function(Arc::clone(&loaded.library), function.name.as_str().into());
-    begin(client, table, &code, Some(function.flags), arguments?, reads)
+    let code = Code::Function(&loaded.library, &function.name);
+    let keys = key_count(request, CommandError::new("ERR Bad number of keys provided"))?;
+    begin(client, table, (code, Some(function.flags)), (request, keys), reads)
 }
 
 /// Runs the source of a library, which registers its functions.

@@ -24,7 +24,6 @@ use super::super::command::{CommandTable, Handle};
 use super::super::command_state::CommandState;
 use super::super::encode::error_text;
 use super::super::request::{OwnedRequest, Request};
-use super::super::routing::one_partition;
 use super::super::script_cache::RunningInfo;
 use super::super::server::Server;
 use super::caller::{Caller, Context, Data, Message};
@@ -50,33 +49,69 @@ enum MemberRequest {
 }
 
 /// What is run: compiled once in each thread.
-pub(super) enum Code {
-    Script(Arc<Script>),
+#[derive(Clone, Copy)]
+pub(super) enum Code<'a> {
+    Script(&'a Script),
     /// A function of a library.
-    Function(Arc<Library>, Box<str>),
+    Function(&'a Library, &'a str),
 }
 
-impl Code {
-    fn source(&self) -> &Bytes {
-        match self {
-            Self::Script(script) => &script.source,
-            Self::Function(library, _) => &library.source,
-        }
-    }
-
-    fn run(
+impl Code<'_> {
+    fn run<'w>(
         &self,
         engine: &mut Engine,
-        evaluation: &Evaluation,
+        keys: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        args: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
         limits: &Limits,
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
-        let (keys, args) = (evaluation.keys(), evaluation.args());
         match self {
-            Self::Script(script) => engine.run(script, &keys, &args, limits, commands),
+            Self::Script(script) => engine.run(script, keys, args, limits, commands),
             Self::Function(library, name) => {
-                engine.run_function(library, name, &keys, &args, limits, commands)
+                engine.run_function(library, name, keys, args, limits, commands)
             }
+        }
+    }
+}
+
+/// On whose behalf a script is run, and what it may do.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Rights {
+    database: usize,
+    /// Whether the user may change something.
+    is_trusted: bool,
+    /// Whether the script may call no command that writes.
+    reads: bool,
+    /// The client that is named as the origin of what the script changes.
+    origin: Option<Origin>,
+}
+
+impl Rights {
+    pub(super) fn new(client: &Client, reads: bool) -> Self {
+        Self {
+            database: client.database,
+            is_trusted: client.trust == Trust::Full,
+            reads,
+            origin: client.origin(),
+        }
+    }
+
+    /// `map` is that of the database.
+    fn context(
+        self,
+        server: &Arc<Server>,
+        table: &'static CommandTable,
+        map: &Arc<Map>,
+    ) -> Context {
+        Context {
+            server: Arc::clone(server),
+            table,
+            database: self.database,
+            map: Arc::clone(map),
+            trust: if self.is_trusted { Trust::Full } else { Trust::ReadOnly },
+            reads: self.reads,
+            origin: self.origin,
+            published: Vec::new(),
         }
     }
 }
@@ -84,48 +119,54 @@ impl Code {
 /// A script with its arguments, as it is sent to the member that runs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Evaluation {
-    pub(super) database: usize,
-    /// Whether the user may change something.
-    pub(super) is_trusted: bool,
-    /// Whether the script may call no command that writes.
-    pub(super) reads: bool,
-    /// The client that is named as the origin of what the script changes.
-    origin: Option<Origin>,
+    rights: Rights,
     source: Bytes,
     /// The function, if the source is that of a library.
     function: Option<Box<str>>,
-    pub(super) keys: Vec<Bytes>,
-    pub(super) args: Vec<Bytes>,
+    keys: Vec<Bytes>,
+    args: Vec<Bytes>,
+}
+
+/// The source of an evaluation that was read.
+enum Source {
+    Script(Script),
+    Function(Library, Box<str>),
+}
+
+impl Source {
+    fn code(&self) -> Code<'_> {
+        match self {
+            Self::Script(script) => Code::Script(script),
+            Self::Function(library, name) => Code::Function(library, name),
+        }
+    }
 }
 
 impl Evaluation {
-    pub(super) fn new(
-        client: &Client,
-        code: &Code,
-        reads: bool,
-        (keys, args): (Vec<Bytes>, Vec<Bytes>),
+    pub(super) fn new<'w>(
+        rights: Rights,
+        code: Code<'_>,
+        keys: impl Iterator<Item = &'w [u8]>,
+        args: impl Iterator<Item = &'w [u8]>,
     ) -> Self {
-        let function = match code {
-            Code::Script(_) => None,
-            Code::Function(_, name) => Some(name.clone()),
+        let (source, function) = match code {
+            Code::Script(script) => (&script.source, None),
+            Code::Function(library, name) => (&library.source, Some(name.into())),
         };
         Self {
-            database: client.database,
-            is_trusted: client.trust == Trust::Full,
-            reads,
-            origin: client.origin(),
-            source: code.source().clone(),
+            rights,
+            source: source.clone(),
             function,
-            keys,
-            args,
+            keys: keys.map(Bytes::copy_from_slice).collect(),
+            args: args.map(Bytes::copy_from_slice).collect(),
         }
     }
 
-    fn code(&self) -> Result<Code, ScriptError> {
+    fn read(&self) -> Result<Source, ScriptError> {
         let source = self.source.clone();
         Ok(match &self.function {
-            None => Code::Script(Arc::new(Script::new(source)?)),
-            Some(name) => Code::Function(Arc::new(Library::new(source)?), name.clone()),
+            None => Source::Script(Script::new(source)?),
+            Some(name) => Source::Function(Library::new(source)?, name.clone()),
         })
     }
 
@@ -149,29 +190,12 @@ impl Evaluation {
         }
     }
 
-    fn context(
-        &self,
-        server: &Arc<Server>,
-        table: &'static CommandTable,
-    ) -> Result<Context, OpError> {
-        Ok(Context {
-            server: Arc::clone(server),
-            table,
-            database: self.database,
-            map: server.database(self.database)?,
-            trust: if self.is_trusted { Trust::Full } else { Trust::ReadOnly },
-            reads: self.reads,
-            origin: self.origin,
-            published: Vec::new(),
-        })
+    fn keys(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        self.keys.iter().map(|key| &key[..])
     }
 
-    fn keys(&self) -> Vec<&[u8]> {
-        self.keys.iter().map(|key| &key[..]).collect()
-    }
-
-    fn args(&self) -> Vec<&[u8]> {
-        self.args.iter().map(|arg| &arg[..]).collect()
+    fn args(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        self.args.iter().map(|arg| &arg[..])
     }
 }
 
@@ -207,7 +231,7 @@ fn failed_op(error: &OpError) -> Value {
 /// Data of one partition, which is locked meanwhile.
 struct StepData<'a, 'b> {
     step: &'a mut Step<'b>,
-    map: Arc<Map>,
+    map: &'a Arc<Map>,
 }
 
 impl Data for StepData<'_, '_> {
@@ -217,7 +241,7 @@ impl Data for StepData<'_, '_> {
         other: Option<&Arc<Map>>,
         op: &Op<'_>,
     ) -> Result<Result<Reply, OpError>, Interrupt> {
-        if !Arc::ptr_eq(map, &self.map) || other.is_some() {
+        if !Arc::ptr_eq(map, self.map) || other.is_some() {
             return Err(Interrupt);
         }
         self.step.execute(op).ok_or(Interrupt)
@@ -255,22 +279,25 @@ fn client_of(context: &Context) -> Option<Client> {
     Some(client)
 }
 
-/// Runs a script as a step of this partition, if that is possible.
-pub(super) fn step(
+/// Runs a script with keys and arguments as a step of this partition, if that is possible. `map` is
+/// that of the database.
+pub(super) fn step<'w>(
     server: &Arc<Server>,
     table: &'static CommandTable,
-    code: &Code,
-    evaluation: &Evaluation,
+    (code, rights): (Code<'_>, Rights),
+    (keys, args): (
+        impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+    ),
+    map: &Arc<Map>,
     partition: u16,
 ) -> StepResult<Value> {
-    let Ok(context) = evaluation.context(server, table) else { return StepResult::NotExecuted };
-    let map = Arc::clone(&context.map);
-    let stepped = server.grid.step(&map, partition, |step| {
-        let data = StepData { step, map: Arc::clone(&map) };
-        let mut caller = Caller { context, data };
+    let stepped = server.grid.step(map, partition, |step| {
+        let data = StepData { step, map };
+        let mut caller = Caller { context: rights.context(server, table, map), data };
         let limits = limits(STEP_MS_MAX);
         let result =
-            with_engine(|engine| code.run(engine, evaluation, &limits, &mut caller)).ok()?;
+            with_engine(|engine| code.run(engine, keys, args, &limits, &mut caller)).ok()?;
         let value = match result {
             Ok(value) => value,
             Err(Failure::Error(text)) => Value::Error(text),
@@ -395,26 +422,27 @@ fn transact(
     evaluation: &Evaluation,
     home: u16,
 ) -> Option<Value> {
-    let code = match evaluation.code() {
-        Ok(code) => code,
+    let source = match evaluation.read() {
+        Ok(source) => source,
         Err(error) => return Some(Value::error(format!("ERR {error}"))),
     };
     let grid = &server.grid;
     let age: TransactionAge = grid.age();
     let running = server.scripts.started(evaluation.shown());
-    let limits = Limits { stop: Arc::clone(&running.stop), ..limits(SCRIPT_MS_MAX) };
-    let mut maps: Vec<Arc<Map>> = match server.database(evaluation.database) {
-        Ok(map) => vec![map],
+    let limits = Limits { stop: Some(Arc::clone(&running.stop)), ..limits(SCRIPT_MS_MAX) };
+    let map = match server.database(evaluation.rights.database) {
+        Ok(map) => map,
         Err(error) => return Some(failed_op(&error)),
     };
+    let mut maps = vec![Arc::clone(&map)];
     let mut replies = HashMap::new();
     let mut restarts = 0;
     loop {
-        let opened = grid.open_transaction(home, age, maps.clone());
-        let (transaction, context) = match (opened, evaluation.context(server, table)) {
-            (Ok(transaction), Ok(context)) => (transaction, context),
-            (Err(error), _) | (_, Err(error)) => return Some(failed_op(&error)),
+        let transaction = match grid.open_transaction(home, age, maps.clone()) {
+            Ok(transaction) => transaction,
+            Err(error) => return Some(failed_op(&error)),
         };
+        let context = evaluation.rights.context(server, table, &map);
         let data = TransactionData {
             runtime,
             transaction,
@@ -424,7 +452,8 @@ fn transact(
             ending: None,
         };
         let mut caller = Caller { context, data };
-        let result = with_engine(|engine| code.run(engine, evaluation, &limits, &mut caller));
+        let (code, keys, args) = (source.code(), evaluation.keys(), evaluation.args());
+        let result = with_engine(|engine| code.run(engine, keys, args, &limits, &mut caller));
         let Caller { context, data: TransactionData { mut transaction, uses_keys, ending, .. } } =
             caller;
         let stop = match (result, ending) {
@@ -498,13 +527,13 @@ async fn run_apart(
 }
 
 /// The partition whose primary runs a script, and whether all its keys are there.
-pub(super) fn home(server: &Server, keys: &[&[u8]]) -> (u16, bool) {
+pub(super) fn home<'w>(server: &Server, keys: impl Iterator<Item = &'w [u8]>) -> (u16, bool) {
     let grid = &server.grid;
-    match one_partition(grid, keys) {
-        Ok(Some(partition)) => (partition, true),
-        Ok(None) => (grid.partition_of(keys[0]), false),
+    let mut partitions = keys.map(|key| grid.partition_of(key));
+    match partitions.next() {
+        Some(first) => (first, partitions.all(|partition| partition == first)),
         // Without keys, any partition that this member leads.
-        Err(_) => {
+        None => {
             let table = grid.table();
             let led = table.and_then(|table| {
                 let is_here = |number: &u16| {
@@ -533,11 +562,11 @@ pub(super) async fn run(
     {
         return value;
     }
-    let map = match server.database(evaluation.database) {
+    let map = match server.database(evaluation.rights.database) {
         Ok(map) => map,
         Err(error) => return failed_op(&error),
     };
-    let reads = evaluation.reads;
+    let reads = evaluation.rights.reads;
     let Ok(request) = postcard::to_allocvec(&MemberRequest::Run(evaluation)) else {
         return failed_op(&OpError::Malformed);
     };
@@ -548,6 +577,25 @@ pub(super) async fn run(
         Ok(_) => failed_op(&OpError::Malformed),
         Err(error) => failed_op(&error),
     }
+}
+
+/// Runs the script of another member as a step of this partition, if all its keys are there.
+fn step_alone(
+    server: &Arc<Server>,
+    table: &'static CommandTable,
+    evaluation: &Evaluation,
+    partition: u16,
+) -> StepResult<Value> {
+    let (keys, args) = (evaluation.keys(), evaluation.args());
+    if keys.len() == 0 || home(server, keys.clone()) != (partition, true) {
+        return StepResult::NotExecuted;
+    }
+    let (Ok(source), Ok(map)) = (evaluation.read(), server.database(evaluation.rights.database))
+    else {
+        return StepResult::NotExecuted;
+    };
+    let code = (source.code(), evaluation.rights);
+    step(server, table, code, (keys, args), &map, partition)
 }
 
 /// Executes a request of another member.
@@ -573,13 +621,8 @@ pub(crate) fn run_request(
     };
     let server = Arc::clone(server);
     Box::pin(async move {
-        let keys = evaluation.keys();
-        if let Ok(Some(here)) = one_partition(&server.grid, &keys)
-            && here == partition
-            && let Ok(code) = evaluation.code()
-            && let StepResult::Done { result, replicated } =
-                step(&server, table, &code, &evaluation, partition)
-        {
+        let stepped = step_alone(&server, table, &evaluation, partition);
+        if let StepResult::Done { result, replicated } = stepped {
             let replicated = match replicated {
                 Some(replicated) => replicated.await,
                 None => Ok(Reply::Done),
@@ -658,10 +701,7 @@ mod tests {
             all.iter().map(|text| Bytes::from_static(text.as_bytes())).collect::<Vec<_>>()
         };
         let script = Evaluation {
-            origin: None,
-            database: 3,
-            is_trusted: true,
-            reads: false,
+            rights: Rights { database: 3, is_trusted: true, reads: false, origin: None },
             source: Bytes::from_static(b"return redis.call('get', KEYS[1])"),
             function: None,
             keys: texts(&["key", ""]),
@@ -678,7 +718,7 @@ mod tests {
         convoke_harness::check!(&samples, |bytes| {
             let Ok(request) = postcard::from_bytes::<MemberRequest>(bytes) else { return };
             if let MemberRequest::Run(evaluation) = &request {
-                let length: usize = evaluation.keys().iter().map(|key| key.len()).sum();
+                let length: usize = evaluation.keys().map(<[u8]>::len).sum();
                 assert!(length + evaluation.source.len() <= bytes.len());
             }
             let encoded = postcard::to_allocvec(&request).unwrap();

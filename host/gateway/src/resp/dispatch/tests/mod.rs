@@ -12,6 +12,7 @@ mod hyperloglogs;
 mod lines;
 mod objects;
 mod permissions;
+mod script_speed;
 mod scripts;
 mod sorting;
 mod stats;
