@@ -22,7 +22,7 @@ use crate::script::{Flags, Library, Script, is_name, sha1_hex};
 use crate::value::Value;
 use crate::words::{WordBuffer, Words};
 use crate::{bits, json, msgpack, structs};
-use calls::{Unlimited, execute, list, size_of_list};
+use calls::{Given, Unlimited, execute, list, size_of_list};
 
 /// Compiled scripts that an engine keeps, and bytes of their sources, at most.
 const COMPILED_MAX: usize = 1_000;
@@ -573,8 +573,8 @@ impl Engine {
             let _ = lua.set_memory_limit(limits.memory_bytes_max);
             let needed = size_of_list(keys.clone()) + size_of_list(args.clone());
             let prepared = Unlimited::if_fits(lua, limits.memory_bytes_max, needed);
-            let call = scope.create_function_mut(|lua, values: MultiValue| {
-                execute(lua, shared, &self.names, commands, values)
+            let call = scope.create_function_mut(|lua, given: Given| {
+                execute(lua, shared, &self.names, commands, given)
             })?;
             let (keys, args) = (list(lua, keys)?, list(lua, args)?);
             drop(prepared);

@@ -6,7 +6,7 @@ local error, type, pairs, tostring = error, type, pairs, tostring
 local info = debug.info
 
 -- The function that executes commands: another one for each run. Its first argument says what it is
--- to do.
+-- to do, its second one how many more there are.
 local raw
 local CALL, ALLOWED, LOG = host.CALL, host.ALLOWED, host.LOG
 
@@ -37,7 +37,7 @@ local function refused(text)
 end
 
 function redis.call(...)
-  local ok, value = raw(CALL, ...)
+  local ok, value = raw(CALL, select("#", ...), ...)
   if ok then
     return value
   end
@@ -45,7 +45,7 @@ function redis.call(...)
 end
 
 function redis.pcall(...)
-  local _, value = raw(CALL, ...)
+  local _, value = raw(CALL, select("#", ...), ...)
   return value
 end
 
@@ -87,7 +87,7 @@ function redis.log(level, ...)
   if level < 0 or level > 3 then
     refused("ERR Invalid debug level.")
   end
-  raw(LOG, level, ...)
+  raw(LOG, 1 + select("#", ...), level, ...)
 end
 
 function redis.setresp(...)
@@ -105,7 +105,7 @@ function redis.acl_check_cmd(...)
   if select("#", ...) == 0 then
     refused("ERR Please specify at least one argument for this redis.acl_check_cmd() call")
   end
-  local ok, value = raw(ALLOWED, ...)
+  local ok, value = raw(ALLOWED, select("#", ...), ...)
   if ok then
     return value
   end

@@ -14,6 +14,7 @@ use super::answer::Answer;
 use super::client_info::ClientInfo;
 use super::encode::Protocol;
 use super::request::OwnedRequest;
+use super::script_cache::RecentScript;
 use super::server::Server;
 use super::stats::InProgress;
 use super::tracking::Mode;
@@ -105,6 +106,7 @@ pub(crate) struct Client {
     pub(crate) lane: usize,
     /// The command that was just started, if it has no reply yet.
     pub(crate) in_progress: Option<InProgress>,
+    pub(crate) recent_script: Option<RecentScript>,
     topics: BTreeMap<Bytes, Subscription>,
     patterns: BTreeMap<Bytes, Subscription>,
     shard_topics: BTreeMap<Bytes, Subscription>,
@@ -128,6 +130,7 @@ impl Client {
             tracking: None,
             lane: 0,
             in_progress: None,
+            recent_script: None,
             topics: BTreeMap::new(),
             patterns: BTreeMap::new(),
             shard_topics: BTreeMap::new(),

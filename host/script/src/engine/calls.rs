@@ -16,6 +16,11 @@ pub(super) const CALL: i64 = 1;
 pub(super) const ALLOWED: i64 = 2;
 pub(super) const LOG: i64 = 3;
 
+/// What a script passes to the host: what is to be done, the number of values, and the values. The
+/// first ones are apart, since a list of values is an allocation.
+pub(super) type Given =
+    (i64, usize, mlua::Value, mlua::Value, mlua::Value, mlua::Value, MultiValue);
+
 /// Lifts the memory limit of the state while the host adds values whose size it knows to fit: with
 /// a limit, each allocation is a protected call.
 pub(super) struct Unlimited<'a> {
@@ -60,23 +65,18 @@ pub(super) fn list<'w>(
     Ok(table)
 }
 
-/// One call of a script to its commands. The first value says what is to be done; returns whether
-/// it succeeded, and the result.
+/// One call of a script to its commands. Returns whether it succeeded, and the result.
 pub(super) fn execute(
     lua: &Lua,
     shared: &Shared,
     names: &Names,
     commands: &mut dyn Commands,
-    values: MultiValue,
+    (what, count, first, second, third, fourth, rest): Given,
 ) -> mlua::Result<(bool, mlua::Value)> {
     if shared.look().is_some() {
         return Err(stopped());
     }
-    let mut values = values.into_iter();
-    let what = match values.next() {
-        Some(mlua::Value::Integer(what)) => what,
-        _ => return Err(stopped()),
-    };
+    let mut values = [first, second, third, fourth].into_iter().chain(rest).take(count);
     if what == LOG {
         log(commands, values);
         return Ok((true, mlua::Value::Nil));

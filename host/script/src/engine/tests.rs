@@ -129,6 +129,28 @@ fn values_become_replies() {
 }
 
 #[test]
+fn what_the_host_adds_counts_towards_the_memory_limit() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    let limits = Limits { memory_bytes_max: 8 << 20, ..limits() };
+    let mut run = |source: &str, arg: &str| {
+        let args = [arg];
+        engine.run(&script(source), list(&[]), list(&args), &limits, &mut Fake::default())
+    };
+    let no_memory = |result: Result<Value, Failure>| match result {
+        Err(Failure::Error(text)) => {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(text.starts_with("ERR not enough memory"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    };
+    no_memory(run("return #ARGV[1]", &"x".repeat(16 << 20)));
+    let keeps = "local all = {} for i = 1, 100 do all[i] = redis.call('echo', ARGV[1] .. i) end";
+    no_memory(run(keeps, &"x".repeat(1 << 20)));
+    // It does not depend on what failed.
+    assert_eq!(run("return #redis.call('echo', ARGV[1])", "text"), Ok(Value::Integer(4)));
+}
+
+#[test]
 fn replies_become_values() {
     assert_eq!(text("return type(redis.call('count')) .. redis.call('count')"), "number7");
     assert_eq!(text("return redis.call('set', 'a', 'b')['ok']"), "OK");
@@ -265,7 +287,7 @@ fn a_script_that_does_not_end_is_stopped() {
         let limits = Limits { deadline: Instant::now() + Duration::from_millis(50), ..limits() };
         let result = engine.run(&script(source), list(&[]), list(&[]), &limits, &mut Fake::default());
         assert_eq!(result, Err(Failure::TimedOut), "{source}");
-        let stopped = Limits { stop: Arc::new(AtomicBool::new(true)), ..self::limits() };
+        let stopped = Limits { stop: Some(Arc::new(AtomicBool::new(true))), ..self::limits() };
         let result = engine.run(&script(source), list(&[]), list(&[]), &stopped, &mut Fake::default());
         assert_eq!(result, Err(Failure::Stopped), "{source}");
     }

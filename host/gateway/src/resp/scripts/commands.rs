@@ -17,7 +17,7 @@ use super::super::command::CommandTable;
 use super::super::command_state::{CommandResult, CommandState, Continuation};
 use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
-use super::super::script_cache::SCRIPTS_MAP;
+use super::super::script_cache::{RecentScript, SCRIPTS_MAP};
 use super::super::server::Server;
 use super::run::{Code, Evaluation, Rights, check, home, run, step, stop};
 use crate::trust::Trust;
@@ -88,9 +88,16 @@ fn evaluate(
 ) -> CommandResult {
     let keys = key_count(request, CommandError::INTEGER)?;
     let source = request.get(1).unwrap_or_default();
+    if let Some(script) = recent(client, |script| script.source == source) {
+        return begin(client, table, (Code::Script(&script), script.flags), (request, keys), reads);
+    }
     let server = Arc::clone(&client.server);
+    let changes = server.grid.setting_changes();
     let script = match server.scripts.get(&server.grid, &sha1_hex(source)) {
-        Some(script) => script,
+        Some(script) => {
+            client.recent_script = RecentScript::new(&script, changes);
+            script
+        }
         None => {
             let script = Script::new(Bytes::copy_from_slice(source));
             let script =
@@ -132,9 +139,16 @@ fn evaluate_known(
     reads: bool,
 ) -> CommandResult {
     let keys = key_count(request, CommandError::INTEGER)?;
-    let sha = checksum(request.get(1).unwrap_or_default()).ok_or(NO_SCRIPT)?;
+    let sha = request.get(1).unwrap_or_default();
+    let is_it = |script: &Script| sha.eq_ignore_ascii_case(script.sha.as_bytes());
+    if let Some(script) = recent(client, is_it) {
+        return begin(client, table, (Code::Script(&script), script.flags), (request, keys), reads);
+    }
+    let sha = checksum(sha).ok_or(NO_SCRIPT)?;
     let server = Arc::clone(&client.server);
+    let changes = server.grid.setting_changes();
     if let Some(script) = server.scripts.get(&server.grid, &sha) {
+        client.recent_script = RecentScript::new(&script, changes);
         return begin(client, table, (Code::Script(&script), script.flags), (request, keys), reads);
     }
     let request = OwnedRequest::from(request);
@@ -151,6 +165,12 @@ fn evaluate_known(
         });
         next
     })))
+}
+
+/// The script that the client called last, if it is this one.
+fn recent(client: &Client, is_it: impl FnOnce(&Script) -> bool) -> Option<Arc<Script>> {
+    let script = client.recent_script.as_ref()?.get(&client.server.grid)?;
+    is_it(script).then(|| Arc::clone(script))
 }
 
 /// A checksum in lower case, if it can be one.
