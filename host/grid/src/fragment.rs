@@ -64,7 +64,7 @@ pub(crate) struct Fragment {
     removal_bytes: usize,
     digest: u64,
     /// What brings back what was here, while a step may be given up.
-    undo: Option<Box<Undo>>,
+    undo: Option<Undo>,
     /// Reads that found the key.
     pub(crate) hits: u64,
     /// Reads that did not find the key.

@@ -66,7 +66,7 @@ fn overwritten(edit: &Edit<'_>, length: usize) -> Option<(usize, usize)> {
 impl Fragment {
     /// Begins to record what undoes each edit.
     pub(crate) fn record_undo(&mut self) {
-        self.undo = Some(Box::default());
+        self.undo = Some(Undo::default());
     }
 
     /// Discards the undo log; the edits are kept.

@@ -86,7 +86,7 @@ impl Partition {
         if !self.transactions.is_idle() {
             return None;
         }
-        self.counted(map, |fragment| fragment.record_undo());
+        self.fragment(map).record_undo();
         let mut step = Step {
             partition: self,
             shared,
@@ -104,7 +104,7 @@ impl Partition {
             self.changes = Changes::default();
             return None;
         };
-        self.counted(map, |fragment| fragment.keep_edits());
+        self.fragment(map).keep_edits();
         let mut needs: Needs = self.replicate(shared, map, now);
         if needs.is_empty() && hash.is_some() {
             needs = self.settling(map, hash.unwrap_or_default(), has_several);
