@@ -221,8 +221,7 @@ impl Reader<'_> {
 
     fn table(&mut self, table: &Table, depth: usize) -> Result<Value, InvalidReply> {
         let names = self.names;
-        let get =
-            |name: &LuaString| table.raw_get::<mlua::Value>(name).unwrap_or(mlua::Value::Nil);
+        let get = |name: &LuaString| table.raw_get::<mlua::Value>(name).unwrap_or(mlua::Value::Nil);
         if let mlua::Value::String(text) = get(&names.err) {
             return self.line(&text).map(Value::Error);
         }

@@ -448,8 +448,7 @@ impl Engine {
             .map_err(|text| format!("Error compiling function: {text}"))?;
         *self.shared.registering.borrow_mut() = Some(Vec::new());
         let none = || std::iter::empty::<&[u8]>();
-        let result =
-            self.call(&function, &library.name, (none(), none()), limits, &mut Refusing);
+        let result = self.call(&function, &library.name, (none(), none()), limits, &mut Refusing);
         let registered = self.shared.registering.borrow_mut().take().unwrap_or_default();
         match result {
             Ok(_) => {}

@@ -60,7 +60,13 @@ impl Runner {
             reply_bytes_max: 1024 * 1024,
             stop: None,
         };
-        self.0.borrow_mut().run(script, std::iter::empty(), args.iter().copied(), &limits, &mut Nothing)
+        self.0.borrow_mut().run(
+            script,
+            std::iter::empty(),
+            args.iter().copied(),
+            &limits,
+            &mut Nothing,
+        )
     }
 
     /// Runs a script that returns `same`, or raises an error because an argument cannot be decoded.

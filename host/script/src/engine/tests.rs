@@ -60,13 +60,7 @@ fn list<'w>(words: &'w [&str]) -> impl ExactSizeIterator<Item = &'w [u8]> + Clon
 }
 
 fn run_in(engine: &mut Engine, source: &str) -> Result<Value, Failure> {
-    engine.run(
-        &script(source),
-        list(&["k1", "k2"]),
-        list(&["a1"]),
-        &limits(),
-        &mut Fake::default(),
-    )
+    engine.run(&script(source), list(&["k1", "k2"]), list(&["a1"]), &limits(), &mut Fake::default())
 }
 
 fn run(source: &str) -> Result<Value, Failure> {
@@ -285,10 +279,12 @@ fn a_script_that_does_not_end_is_stopped() {
         "xpcall(function() while true do end end, function() while true do end end)",
     ] {
         let limits = Limits { deadline: Instant::now() + Duration::from_millis(50), ..limits() };
-        let result = engine.run(&script(source), list(&[]), list(&[]), &limits, &mut Fake::default());
+        let result =
+            engine.run(&script(source), list(&[]), list(&[]), &limits, &mut Fake::default());
         assert_eq!(result, Err(Failure::TimedOut), "{source}");
         let stopped = Limits { stop: Some(Arc::new(AtomicBool::new(true))), ..self::limits() };
-        let result = engine.run(&script(source), list(&[]), list(&[]), &stopped, &mut Fake::default());
+        let result =
+            engine.run(&script(source), list(&[]), list(&[]), &stopped, &mut Fake::default());
         assert_eq!(result, Err(Failure::Stopped), "{source}");
     }
     assert_eq!(run_in(&mut engine, "return 1"), Ok(Value::Integer(1)));
@@ -317,7 +313,8 @@ fn memory_is_bounded() {
         "return table.concat(setmetatable({}, {__index = function() return string.rep('x', 1e7) end}), 'x', 1, 100)",
     ] {
         let limits = Limits { deadline: Instant::now() + Duration::from_secs(20), ..limits() };
-        let result = engine.run(&script(source), list(&[]), list(&[]), &limits, &mut Fake::default());
+        let result =
+            engine.run(&script(source), list(&[]), list(&[]), &limits, &mut Fake::default());
         assert!(matches!(result, Err(Failure::Error(_))), "{source}: {result:?}");
         assert_eq!(run_in(&mut engine, "return 1"), Ok(Value::Integer(1)), "after {source}");
     }
@@ -438,7 +435,8 @@ fn a_library_registers_functions_that_are_called_by_name() {
     assert_eq!(names, [("one", false), ("two", true)]);
     let mut fake = Fake::default();
     let bulk = |text: &str| Value::Bulk(Bytes::copy_from_slice(text.as_bytes()));
-    let one = engine.run_function(&library, "one", list(&["k"]), list(&["a"]), &limits(), &mut fake);
+    let one =
+        engine.run_function(&library, "one", list(&["k"]), list(&["a"]), &limits(), &mut fake);
     assert_eq!(one, Ok(Value::Array(vec![bulk("k"), bulk("a"), Value::Integer(1)])));
     // Another engine loads it when it is called.
     let mut other = Engine::new("8.2.0").unwrap();

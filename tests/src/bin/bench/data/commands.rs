@@ -189,7 +189,8 @@ fn prepare(server: SocketAddr, ask: Ask) -> String {
             if is_filled {
                 return String::new();
             }
-            let one: Vec<Vec<u8>> = ["XADD", "stream", "*", "field", "value"].map(Into::into).into();
+            let one: Vec<Vec<u8>> =
+                ["XADD", "stream", "*", "field", "value"].map(Into::into).into();
             let batch = vec![one; FILL];
             for _ in 0..ENTRIES / FILL {
                 client.call_all(&batch).expect("answers");
@@ -269,8 +270,7 @@ async fn load(server: SocketAddr, ask: Ask, depth: usize, sha: &str) -> io::Resu
     let (from, until) = (started + WARM_UP, started + WARM_UP + TIME);
     let writer = (ask == Ask::Tracked).then(|| tokio::task::spawn_local(keep_writing(server)));
     let drive = |(stream, batches)| drive(stream, batches, depth, from, until);
-    let tasks: Vec<_> =
-        connections.into_iter().map(drive).map(tokio::task::spawn_local).collect();
+    let tasks: Vec<_> = connections.into_iter().map(drive).map(tokio::task::spawn_local).collect();
     let mut sums = (0, 0);
     for task in tasks {
         let (counted, all) = task.await.map_err(io::Error::other)??;
@@ -367,7 +367,10 @@ fn end_of(bytes: &[u8], at: usize) -> Option<usize> {
         let rest = bytes.get(at..)?;
         let line = rest.iter().position(|byte| *byte == b'\n')?;
         let number = || -> i64 {
-            std::str::from_utf8(&rest[1..line]).ok().and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+            std::str::from_utf8(&rest[1..line])
+                .ok()
+                .and_then(|n| n.trim().parse().ok())
+                .unwrap_or(0)
         };
         at += line + 1;
         left -= 1;
