@@ -196,7 +196,7 @@ async fn find(server: &Arc<Server>, sha: &str) -> Result<Option<Arc<Script>>, Op
     Ok(script)
 }
 
-/// Runs a script or a function with the keys of a request, which are as many as is said beside it:
+/// Runs a script or a function with the arguments of a request, the first `keys` of which are keys:
 /// at once if that is possible, and otherwise as a transaction once the client's earlier commands
 /// are answered. `reads` is set if the command may change nothing.
 pub(super) fn begin(
