@@ -275,14 +275,23 @@ impl Member {
     /// CPU time of all its threads so far.
     #[must_use]
     pub fn cpu_time(&self) -> Duration {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let text = text.expect("the process runs");
-        // The name before them, in parentheses, may contain spaces.
-        let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks: u64 =
-            fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * MS_PER_TICK)
+        cpu_time(self.child.id())
     }
+}
+
+/// CPU time of all threads of a process so far.
+///
+/// # Panics
+/// If the process has ended.
+#[must_use]
+pub fn cpu_time(process: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{process}/stat"));
+    let text = text.expect("the process runs");
+    // The name before them, in parentheses, may contain spaces.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks: u64 =
+        fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * MS_PER_TICK)
 }
 
 impl Drop for Member {

@@ -64,7 +64,7 @@ pub(crate) struct Fragment {
     removal_bytes: usize,
     digest: u64,
     /// The undo log, while a step that may be undone is being executed.
-    undo: Option<Box<Undo>>,
+    undo: Option<Undo>,
     /// Whether a stream was removed or replaced since [`Fragment::note_streams`].
     stream_ended: bool,
     /// Reads that found the key.

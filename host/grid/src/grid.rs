@@ -98,6 +98,7 @@ impl Grid {
                 waiting_bytes: AtomicUsize::new(0),
                 settings: Mutex::default(),
                 own_settings: Mutex::default(),
+                setting_changes: AtomicU64::new(0),
                 running: Transactions::default(),
                 requests: OnceLock::new(),
             }),

@@ -1,7 +1,7 @@
 //! Values of commands as values of Lua, and back.
 
 use bytes::Bytes;
-use mlua::{Lua, Table};
+use mlua::{Lua, LuaString, Table};
 
 use crate::number::number_text;
 use crate::value::Value;
@@ -12,6 +12,10 @@ const DEPTH_MAX: usize = 200;
 /// What each element of a reply counts for beside its bytes.
 const ELEMENT_BYTES: usize = 64;
 
+/// Elements for which room is made before they are read, at most: a table may have more than a
+/// reply.
+const CAPACITY_MAX: usize = 1_024;
+
 /// The protocol version that a script asked for with `redis.setresp`: how replies look to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resp {
@@ -19,10 +23,70 @@ pub(crate) enum Resp {
     Three,
 }
 
+/// Names of the fields of tables that stand for other replies than lists, as strings of a state:
+/// made once, since making a string takes longer than finding a field.
+pub(crate) struct Names {
+    ok: LuaString,
+    err: LuaString,
+    double: LuaString,
+    map: LuaString,
+    set: LuaString,
+    big_number: LuaString,
+    verbatim_string: LuaString,
+    format: LuaString,
+    string: LuaString,
+}
+
+impl Names {
+    /// The names in this state.
+    pub(crate) fn new(lua: &Lua) -> mlua::Result<Self> {
+        Ok(Self {
+            ok: lua.create_string("ok")?,
+            err: lua.create_string("err")?,
+            double: lua.create_string("double")?,
+            map: lua.create_string("map")?,
+            set: lua.create_string("set")?,
+            big_number: lua.create_string("big_number")?,
+            verbatim_string: lua.create_string("verbatim_string")?,
+            format: lua.create_string("format")?,
+            string: lua.create_string("string")?,
+        })
+    }
+}
+
+/// What a value takes in Lua beside the bytes of its string, at most: the string itself, a table
+/// with a field, and a place in the table around it.
+pub(crate) const VALUE_BYTES: usize = 256;
+
+/// What the reply of a command takes in Lua, in bytes, at most.
+pub(crate) fn size_in_lua(value: &Value) -> usize {
+    let sum = |values: &[Value]| {
+        values.iter().fold(0_usize, |sum, value| sum.saturating_add(size_in_lua(value)))
+    };
+    let within = match value {
+        Value::Nil | Value::Integer(_) | Value::Double(_) | Value::Boolean(_) => 0,
+        Value::Status(text)
+        | Value::Error(text)
+        | Value::Bulk(text)
+        | Value::BigNumber(text)
+        | Value::Verbatim(_, text) => text.len(),
+        Value::Array(values) | Value::Set(values) => sum(values),
+        Value::Map(pairs) => pairs.iter().fold(0_usize, |sum, (key, value)| {
+            sum.saturating_add(size_in_lua(key)).saturating_add(size_in_lua(value))
+        }),
+    };
+    within.saturating_add(VALUE_BYTES)
+}
+
 /// The reply of a command as a script sees it.
-pub(crate) fn to_lua(lua: &Lua, value: &Value, resp: Resp) -> mlua::Result<mlua::Value> {
+pub(crate) fn to_lua(
+    lua: &Lua,
+    names: &Names,
+    value: &Value,
+    resp: Resp,
+) -> mlua::Result<mlua::Value> {
     let string = |bytes: &[u8]| lua.create_string(bytes).map(mlua::Value::String);
-    let field = |name: &str, value: mlua::Value| {
+    let field = |name: &LuaString, value: mlua::Value| {
         let table = lua.create_table_with_capacity(0, 1)?;
         table.raw_set(name, value)?;
         Ok(mlua::Value::Table(table))
@@ -30,15 +94,15 @@ pub(crate) fn to_lua(lua: &Lua, value: &Value, resp: Resp) -> mlua::Result<mlua:
     let list = |values: &[Value]| {
         let table = lua.create_table_with_capacity(values.len(), 0)?;
         for (at, value) in values.iter().enumerate() {
-            table.raw_set(at + 1, to_lua(lua, value, resp)?)?;
+            table.raw_set(at + 1, to_lua(lua, names, value, resp)?)?;
         }
         Ok(table)
     };
     match (value, resp) {
         (Value::Nil, Resp::Two) => Ok(mlua::Value::Boolean(false)),
         (Value::Nil, Resp::Three) => Ok(mlua::Value::Nil),
-        (Value::Status(text), _) => field("ok", string(text)?),
-        (Value::Error(text), _) => field("err", string(text)?),
+        (Value::Status(text), _) => field(&names.ok, string(text)?),
+        (Value::Error(text), _) => field(&names.err, string(text)?),
         (Value::Integer(number), _) => Ok(mlua::Value::Number(*number as f64)),
         (Value::Bulk(bytes), _) => string(bytes),
         (Value::Array(values), _) | (Value::Set(values), Resp::Two) => {
@@ -47,43 +111,43 @@ pub(crate) fn to_lua(lua: &Lua, value: &Value, resp: Resp) -> mlua::Result<mlua:
         (Value::Map(pairs), Resp::Two) => {
             let table = lua.create_table_with_capacity(pairs.len() * 2, 0)?;
             for (at, value) in pairs.iter().flat_map(|(key, value)| [key, value]).enumerate() {
-                table.raw_set(at + 1, to_lua(lua, value, resp)?)?;
+                table.raw_set(at + 1, to_lua(lua, names, value, resp)?)?;
             }
             Ok(mlua::Value::Table(table))
         }
         (Value::Map(pairs), Resp::Three) => {
             let table = lua.create_table_with_capacity(0, pairs.len())?;
             for (key, value) in pairs {
-                let key = to_lua(lua, key, resp)?;
+                let key = to_lua(lua, names, key, resp)?;
                 if !key.is_nil() {
-                    table.raw_set(key, to_lua(lua, value, resp)?)?;
+                    table.raw_set(key, to_lua(lua, names, value, resp)?)?;
                 }
             }
-            field("map", mlua::Value::Table(table))
+            field(&names.map, mlua::Value::Table(table))
         }
         (Value::Set(values), Resp::Three) => {
             let table = lua.create_table_with_capacity(0, values.len())?;
             for value in values {
-                let value = to_lua(lua, value, resp)?;
+                let value = to_lua(lua, names, value, resp)?;
                 if !value.is_nil() {
                     table.raw_set(value, true)?;
                 }
             }
-            field("set", mlua::Value::Table(table))
+            field(&names.set, mlua::Value::Table(table))
         }
         (Value::Double(number), Resp::Two) => string(number_text(*number).as_bytes()),
-        (Value::Double(number), Resp::Three) => field("double", mlua::Value::Number(*number)),
+        (Value::Double(number), Resp::Three) => field(&names.double, mlua::Value::Number(*number)),
         (Value::Boolean(is_true), Resp::Two) => {
             Ok(mlua::Value::Number(if *is_true { 1.0 } else { 0.0 }))
         }
         (Value::Boolean(is_true), Resp::Three) => Ok(mlua::Value::Boolean(*is_true)),
-        (Value::BigNumber(text), Resp::Three) => field("big_number", string(text)?),
+        (Value::BigNumber(text), Resp::Three) => field(&names.big_number, string(text)?),
         (Value::BigNumber(text) | Value::Verbatim(_, text), Resp::Two) => string(text),
         (Value::Verbatim(format, text), Resp::Three) => {
             let table = lua.create_table_with_capacity(0, 2)?;
-            table.raw_set("format", string(format)?)?;
-            table.raw_set("string", string(text)?)?;
-            field("verbatim_string", mlua::Value::Table(table))
+            table.raw_set(&names.format, string(format)?)?;
+            table.raw_set(&names.string, string(text)?)?;
+            field(&names.verbatim_string, mlua::Value::Table(table))
         }
     }
 }
@@ -99,33 +163,35 @@ pub(crate) enum InvalidReply {
 
 /// The reply that a script returned. Tables are read without their metatables.
 pub(crate) fn from_lua(
+    names: &Names,
     value: &mlua::Value,
     resp: Resp,
     bytes_max: usize,
 ) -> Result<Value, InvalidReply> {
-    Reader { resp, left: bytes_max }.value(value, 0)
+    Reader { names, resp, left: bytes_max }.value(value, 0)
 }
 
-struct Reader {
+struct Reader<'a> {
+    names: &'a Names,
     resp: Resp,
     /// Bytes that the reply may still have.
     left: usize,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn take(&mut self, bytes: usize) -> Result<(), InvalidReply> {
         self.left = self.left.checked_sub(bytes).ok_or(InvalidReply::Length)?;
         Ok(())
     }
 
-    fn bytes(&mut self, string: &mlua::LuaString) -> Result<Bytes, InvalidReply> {
+    fn bytes(&mut self, string: &LuaString) -> Result<Bytes, InvalidReply> {
         let bytes = string.as_bytes();
         self.take(bytes.len())?;
         Ok(Bytes::copy_from_slice(&bytes))
     }
 
     /// A text on one line.
-    fn line(&mut self, string: &mlua::LuaString) -> Result<Bytes, InvalidReply> {
+    fn line(&mut self, string: &LuaString) -> Result<Bytes, InvalidReply> {
         let bytes = self.bytes(string)?;
         let is_break = |b: &u8| matches!(b, b'\r' | b'\n');
         if !bytes.iter().any(is_break) {
@@ -154,45 +220,46 @@ impl Reader {
     }
 
     fn table(&mut self, table: &Table, depth: usize) -> Result<Value, InvalidReply> {
-        let get = |name: &str| table.raw_get::<mlua::Value>(name).unwrap_or(mlua::Value::Nil);
-        if let mlua::Value::String(text) = get("err") {
+        let names = self.names;
+        let get = |name: &LuaString| table.raw_get::<mlua::Value>(name).unwrap_or(mlua::Value::Nil);
+        if let mlua::Value::String(text) = get(&names.err) {
             return self.line(&text).map(Value::Error);
         }
-        if let mlua::Value::String(text) = get("ok") {
+        if let mlua::Value::String(text) = get(&names.ok) {
             return self.line(&text).map(Value::Status);
         }
-        match get("double") {
+        match get(&names.double) {
             mlua::Value::Number(number) => return Ok(Value::Double(number)),
             mlua::Value::Integer(number) => return Ok(Value::Double(number as f64)),
             _ => {}
         }
-        if let mlua::Value::Table(map) = get("map") {
+        if let mlua::Value::Table(map) = get(&names.map) {
             let mut pairs = Vec::new();
             for pair in map.pairs::<mlua::Value, mlua::Value>().flatten() {
                 pairs.push((self.value(&pair.0, depth)?, self.value(&pair.1, depth)?));
             }
             return Ok(Value::Map(pairs));
         }
-        if let mlua::Value::Table(set) = get("set") {
+        if let mlua::Value::Table(set) = get(&names.set) {
             let mut values = Vec::new();
             for pair in set.pairs::<mlua::Value, mlua::Value>().flatten() {
                 values.push(self.value(&pair.0, depth)?);
             }
             return Ok(Value::Set(values));
         }
-        if let mlua::Value::String(digits) = get("big_number") {
+        if let mlua::Value::String(digits) = get(&names.big_number) {
             return self.line(&digits).map(Value::BigNumber);
         }
-        if let mlua::Value::Table(verbatim) = get("verbatim_string") {
-            let part = |name: &str| verbatim.raw_get::<mlua::Value>(name);
+        if let mlua::Value::Table(verbatim) = get(&names.verbatim_string) {
+            let part = |name: &LuaString| verbatim.raw_get::<mlua::Value>(name);
             if let (Ok(mlua::Value::String(format)), Ok(mlua::Value::String(text))) =
-                (part("format"), part("string"))
+                (part(&names.format), part(&names.string))
                 && let Ok(format) = <[u8; 3]>::try_from(&*format.as_bytes())
             {
                 return Ok(Value::Verbatim(format, self.bytes(&text)?));
             }
         }
-        let mut values = Vec::new();
+        let mut values = Vec::with_capacity(table.raw_len().min(CAPACITY_MAX));
         for at in 1_usize.. {
             match table.raw_get::<mlua::Value>(at) {
                 Ok(mlua::Value::Nil) | Err(_) => break,

@@ -1,5 +1,7 @@
 //! A Lua state, and the running of scripts in it.
 
+mod calls;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -12,13 +14,15 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, VmState};
 use serde::{Deserialize, Serialize};
 
-use crate::convert::{InvalidReply, Resp, from_lua, to_lua};
+use crate::convert::{InvalidReply, Names, Resp, from_lua};
 use crate::json::Options;
 use crate::library::plain;
 use crate::number::number_text;
 use crate::script::{Flags, Library, Script, is_name, sha1_hex};
 use crate::value::Value;
+use crate::words::{WordBuffer, Words};
 use crate::{bits, json, msgpack, structs};
+use calls::{Given, Unlimited, execute, list, size_of_list};
 
 /// Compiled scripts that an engine keeps, and bytes of their sources, at most.
 const COMPILED_MAX: usize = 1_000;
@@ -136,15 +140,15 @@ pub struct Interrupt;
 
 /// What a script can do beside computing.
 pub trait Commands {
-    /// Executes a command: its name and its arguments. An error that it returns is a
+    /// Executes a command, of which there is at least the name. An error that it returns is a
     /// [`Value::Error`].
     ///
     /// # Errors
     /// [`Interrupt`] stops the script.
-    fn call(&mut self, args: &[&[u8]]) -> Result<Value, Interrupt>;
+    fn call(&mut self, words: Words<'_>) -> Result<Value, Interrupt>;
 
     /// Whether the user may execute this command; `None` if there is no such command.
-    fn is_allowed(&mut self, args: &[&[u8]]) -> Option<bool>;
+    fn is_allowed(&mut self, words: Words<'_>) -> Option<bool>;
 
     /// Logs a line.
     fn log(&mut self, level: LogLevel, text: &[u8]);
@@ -159,8 +163,8 @@ pub struct Limits {
     pub memory_bytes_max: usize,
     /// Bytes that the reply may have. Each element counts for 64 more.
     pub reply_bytes_max: usize,
-    /// Set to stop the script.
-    pub stop: Arc<AtomicBool>,
+    /// Set to stop the script, if it can be stopped.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 /// Why there is no reply.
@@ -205,6 +209,8 @@ struct Shared {
     resp: Cell<Option<Resp>>,
     /// Functions that the library that is being loaded has registered.
     registering: RefCell<Option<Vec<(FunctionInfo, Function)>>>,
+    /// The words of the command that is being called.
+    words: RefCell<WordBuffer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,7 +230,7 @@ impl Shared {
         if self.ending.get().is_none()
             && let Some(limits) = &*self.limits.borrow()
         {
-            if limits.stop.load(Ordering::Relaxed) {
+            if limits.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
                 self.ending.set(Some(Ending::Stopped));
             } else if Instant::now() >= limits.deadline {
                 self.ending.set(Some(Ending::TimedOut));
@@ -259,8 +265,8 @@ pub struct Engine {
     lua: Lua,
     shared: Rc<Shared>,
     json: Rc<Cell<Options>>,
-    /// Functions of `prelude.lua`.
-    bind: Function,
+    names: Names,
+    /// The function of `prelude.lua` that calls a script.
     run: Function,
     /// The names that the source of a library reaches while it is loaded.
     loading: Table,
@@ -297,13 +303,8 @@ impl Engine {
         let json = Rc::new(Cell::new(Options::default()));
         let host = host_functions(&lua, &shared, version)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name(format!("={PRELUDE}"));
-        let (bind, guard, run, protection, registering): (
-            Function,
-            Function,
-            Function,
-            Table,
-            Table,
-        ) = prelude.call(host)?;
+        let (guard, run, protection, registering): (Function, Function, Table, Table) =
+            prelude.call(host)?;
         let globals = lua.globals();
         keep_only(&globals, GLOBALS)?;
         for (name, functions) in LIBRARIES {
@@ -350,10 +351,10 @@ impl Engine {
         let interrupted = Rc::clone(&shared);
         lua.set_interrupt(move |_| interrupted.interrupt());
         Ok(Self {
-            lua,
             shared,
             json,
-            bind,
+            names: Names::new(&lua)?,
+            lua,
             run,
             loading,
             compiled: HashMap::new(),
@@ -412,16 +413,16 @@ impl Engine {
     ///
     /// # Errors
     /// If it raises an error, or is stopped.
-    pub fn run(
+    pub fn run<'w>(
         &mut self,
         script: &Script,
-        keys: &[&[u8]],
-        args: &[&[u8]],
+        keys: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        args: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
         limits: &Limits,
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
         let function = self.compiled(script)?;
-        self.call(&function, &script.sha, keys, args, limits, commands)
+        self.call(&function, &script.sha, (keys, args), limits, commands)
     }
 
     /// Reads and runs the source of a library, which registers its functions.
@@ -446,7 +447,8 @@ impl Engine {
             .compile(library.body(), "user_function", Some(&environment))
             .map_err(|text| format!("Error compiling function: {text}"))?;
         *self.shared.registering.borrow_mut() = Some(Vec::new());
-        let result = self.call(&function, &library.name, &[], &[], limits, &mut Refusing);
+        let none = || std::iter::empty::<&[u8]>();
+        let result = self.call(&function, &library.name, (none(), none()), limits, &mut Refusing);
         let registered = self.shared.registering.borrow_mut().take().unwrap_or_default();
         match result {
             Ok(_) => {}
@@ -479,12 +481,12 @@ impl Engine {
     ///
     /// # Errors
     /// If it raises an error, or is stopped.
-    pub fn run_function(
+    pub fn run_function<'w>(
         &mut self,
         library: &Library,
         name: &str,
-        keys: &[&[u8]],
-        args: &[&[u8]],
+        keys: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        args: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
         limits: &Limits,
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
@@ -494,9 +496,12 @@ impl Engine {
             self.load(library, limits).map_err(|text| Failure::error(format!("ERR {text}")))?;
         }
         let loaded = self.libraries.get(&library.name);
-        let loaded = loaded.and_then(|(_, all)| all.get(&name.to_ascii_lowercase()));
-        let function = loaded.cloned().ok_or_else(|| Failure::error("ERR Function not found"))?;
-        self.call(&function, name, keys, args, limits, commands)
+        let function = loaded.and_then(|(_, all)| match all.get(name) {
+            Some(function) => Some(function),
+            None => all.get(&name.to_ascii_lowercase()),
+        });
+        let function = function.cloned().ok_or_else(|| Failure::error("ERR Function not found"))?;
+        self.call(&function, name, (keys, args), limits, commands)
     }
 
     /// Forgets all that was compiled.
@@ -521,7 +526,6 @@ impl Engine {
                 self.clear();
             }
         }
-        let _ = self.lua.set_memory_limit(limits.memory_bytes_max);
         self.json.set(Options::default());
         self.shared.ending.set(None);
         self.shared.left.set(INTERRUPTS_PER_LOOK);
@@ -534,46 +538,46 @@ impl Engine {
         let _ = self.lua.set_memory_limit(0);
     }
 
-    /// Calls a function within these limits, which end with it.
-    fn call(
+    /// Calls a function with keys and arguments within these limits, which end with it.
+    fn call<'w>(
         &mut self,
         function: &Function,
         name: &str,
-        keys: &[&[u8]],
-        args: &[&[u8]],
+        arguments: (
+            impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+            impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        ),
         limits: &Limits,
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
         self.begin(limits);
-        let result = self.call_begun(function, name, keys, args, limits, commands);
+        let result = self.call_begun(function, name, arguments, limits, commands);
         self.end();
         result
     }
 
-    fn call_begun(
+    fn call_begun<'w>(
         &self,
         function: &Function,
         name: &str,
-        keys: &[&[u8]],
-        args: &[&[u8]],
+        (keys, args): (
+            impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+            impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        ),
         limits: &Limits,
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
         let (lua, shared) = (&self.lua, &self.shared);
         let returned = lua.scope(|scope| {
-            let call = scope.create_function_mut(|lua, values: MultiValue| {
-                execute(lua, shared, commands, values)
+            let _ = lua.set_memory_limit(limits.memory_bytes_max);
+            let needed = size_of_list(keys.clone()) + size_of_list(args.clone());
+            let prepared = Unlimited::if_fits(lua, limits.memory_bytes_max, needed);
+            let call = scope.create_function_mut(|lua, given: Given| {
+                execute(lua, shared, &self.names, commands, given)
             })?;
-            self.bind.call::<()>(call)?;
-            let list = |values: &[&[u8]]| {
-                let table = lua.create_table_with_capacity(values.len(), 0)?;
-                for (at, value) in values.iter().enumerate() {
-                    table.raw_set(at + 1, lua.create_string(value)?)?;
-                }
-                Ok::<_, mlua::Error>(table)
-            };
-            let result: (bool, mlua::Value) =
-                self.run.call((function, list(keys)?, list(args)?))?;
+            let (keys, args) = (list(lua, keys)?, list(lua, args)?);
+            drop(prepared);
+            let result: (bool, mlua::Value) = self.run.call((call, function, keys, args))?;
             Ok(result)
         });
         // The script may have caught the interrupt.
@@ -585,7 +589,8 @@ impl Engine {
         }
         match returned {
             Ok((true, value)) => {
-                from_lua(&value, shared.resp(), limits.reply_bytes_max).map_err(|unfit| {
+                let reply = from_lua(&self.names, &value, shared.resp(), limits.reply_bytes_max);
+                reply.map_err(|unfit| {
                     Failure::error(match unfit {
                         InvalidReply::Depth => "ERR reached lua stack limit",
                         InvalidReply::Length => "ERR the reply of the script is too long",
@@ -623,97 +628,24 @@ fn uncaught(error: &mlua::Value, name: &str) -> Bytes {
 struct Refusing;
 
 impl Commands for Refusing {
-    fn call(&mut self, _: &[&[u8]]) -> Result<Value, Interrupt> {
+    fn call(&mut self, _: Words<'_>) -> Result<Value, Interrupt> {
         Ok(Value::error("ERR commands cannot be called while a library is loaded"))
     }
 
-    fn is_allowed(&mut self, _: &[&[u8]]) -> Option<bool> {
+    fn is_allowed(&mut self, _: Words<'_>) -> Option<bool> {
         Some(false)
     }
 
     fn log(&mut self, _: LogLevel, _: &[u8]) {}
 }
 
-/// One call of a script to its commands. The first argument says which; returns whether it
-/// succeeded, and the result.
-fn execute(
-    lua: &Lua,
-    shared: &Shared,
-    commands: &mut dyn Commands,
-    values: MultiValue,
-) -> mlua::Result<(bool, mlua::Value)> {
-    if shared.look().is_some() {
-        return Err(stopped());
-    }
-    let mut values = values.into_iter();
-    let Some(mlua::Value::String(what)) = values.next() else { return Err(stopped()) };
-    let failed = |text: &str| Ok((false, to_lua(lua, &Value::error(text), Resp::Two)?));
-    let what = what.as_bytes();
-    if &*what == b"log" {
-        let level = match values.next() {
-            Some(mlua::Value::Integer(0)) => LogLevel::Debug,
-            Some(mlua::Value::Integer(1)) => LogLevel::Verbose,
-            Some(mlua::Value::Integer(2)) => LogLevel::Notice,
-            _ => LogLevel::Warning,
-        };
-        let mut text = Vec::new();
-        for value in values {
-            if !text.is_empty() {
-                text.push(b' ');
-            }
-            match argument(&value) {
-                Some(argument) => text.extend_from_slice(&argument),
-                None => text.extend_from_slice(value.type_name().as_bytes()),
-            }
-        }
-        commands.log(level, &text);
-        return Ok((true, mlua::Value::Nil));
-    }
-    let mut owned = Vec::with_capacity(values.len());
-    for value in values {
-        match argument(&value) {
-            Some(argument) => owned.push(argument),
-            None => {
-                return failed("ERR Lua redis lib command arguments must be strings or integers");
-            }
-        }
-    }
-    if owned.is_empty() {
-        return failed("ERR Please specify at least one argument for this redis.call() call");
-    }
-    let args: Vec<&[u8]> = owned.iter().map(|argument| &**argument).collect();
-    if &*what == b"allowed" {
-        return match commands.is_allowed(&args) {
-            Some(is_allowed) => Ok((true, mlua::Value::Boolean(is_allowed))),
-            None => failed("ERR Invalid command passed to redis.acl_check_cmd()"),
-        };
-    }
-    match commands.call(&args) {
-        Ok(value) => {
-            let is_error = matches!(value, Value::Error(_));
-            Ok((!is_error, to_lua(lua, &value, shared.resp())?))
-        }
-        Err(Interrupt) => {
-            shared.ending.set(Some(Ending::Interrupted));
-            Err(stopped())
-        }
-    }
-}
-
-/// An argument of a command.
-fn argument(value: &mlua::Value) -> Option<Vec<u8>> {
-    match value {
-        mlua::Value::String(text) => Some(text.as_bytes().to_vec()),
-        mlua::Value::Integer(number) => Some(number.to_string().into_bytes()),
-        mlua::Value::Number(number) => Some(number_text(*number).into_bytes()),
-        _ => None,
-    }
-}
-
 /// What `prelude.lua` needs of the host.
 fn host_functions(lua: &Lua, shared: &Rc<Shared>, version: &str) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     host.raw_set("name", PRELUDE)?;
+    host.raw_set("CALL", calls::CALL)?;
+    host.raw_set("ALLOWED", calls::ALLOWED)?;
+    host.raw_set("LOG", calls::LOG)?;
     host.raw_set("version", version)?;
     let number = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     host.raw_set("version_number", number.fold(0, |all, part| all << 8 | part))?;

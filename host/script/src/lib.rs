@@ -26,8 +26,10 @@ mod number;
 mod script;
 mod structs;
 mod value;
+mod words;
 
 pub use engine::{Commands, Engine, Failure, FunctionInfo, Interrupt, Limits, LogLevel};
 pub use number::number_text;
 pub use script::{Flags, Library, SOURCE_BYTES_MAX, Script, ScriptError, sha1_hex};
 pub use value::Value;
+pub use words::Words;

@@ -5,12 +5,10 @@ local host = ...
 local error, type, pairs, tostring = error, type, pairs, tostring
 local info = debug.info
 
--- The function that executes commands: another one for each run.
+-- The function that executes commands: another one for each run. Its first argument says what it is
+-- to do, its second one how many more there are.
 local raw
-
-local function bind(function_of_run)
-  raw = function_of_run
-end
+local CALL, ALLOWED, LOG = host.CALL, host.ALLOWED, host.LOG
 
 -- Raises what a function of the host refused, with the position of its caller.
 local function checked(ok, ...)
@@ -39,7 +37,7 @@ local function refused(text)
 end
 
 function redis.call(...)
-  local ok, value = raw("call", ...)
+  local ok, value = raw(CALL, select("#", ...), ...)
   if ok then
     return value
   end
@@ -47,7 +45,7 @@ function redis.call(...)
 end
 
 function redis.pcall(...)
-  local _, value = raw("call", ...)
+  local _, value = raw(CALL, select("#", ...), ...)
   return value
 end
 
@@ -89,7 +87,7 @@ function redis.log(level, ...)
   if level < 0 or level > 3 then
     refused("ERR Invalid debug level.")
   end
-  raw("log", level, ...)
+  raw(LOG, 1 + select("#", ...), level, ...)
 end
 
 function redis.setresp(...)
@@ -107,7 +105,7 @@ function redis.acl_check_cmd(...)
   if select("#", ...) == 0 then
     refused("ERR Please specify at least one argument for this redis.acl_check_cmd() call")
   end
-  local ok, value = raw("allowed", ...)
+  local ok, value = raw(ALLOWED, select("#", ...), ...)
   if ok then
     return value
   end
@@ -207,8 +205,9 @@ end
 
 local xpcall = xpcall
 
-local function run(script, ...)
-  return xpcall(script, uncaught, ...)
+local function run(function_of_run, script, keys, args)
+  raw = function_of_run
+  return xpcall(script, uncaught, keys, args)
 end
 
 _G.redis = redis
@@ -231,4 +230,4 @@ local registering = setmetatable({
   REDIS_VERSION_NUM = redis.REDIS_VERSION_NUM,
 }, protection)
 
-return bind, guard, run, protection, registering
+return guard, run, protection, registering

@@ -14,6 +14,7 @@ use super::answer::Answer;
 use super::client_info::ClientInfo;
 use super::encode::Protocol;
 use super::request::OwnedRequest;
+use super::script_cache::RecentScript;
 use super::server::Server;
 use super::stats::InProgress;
 use super::tracking::Mode;
@@ -108,6 +109,7 @@ pub(crate) struct Client {
     /// When the current turn of its connection began. Commands that wait for other members are
     /// timed with it: the clock is then read once a turn.
     pub(crate) turn_started: Instant,
+    pub(crate) recent_script: Option<RecentScript>,
     topics: BTreeMap<Bytes, Subscription>,
     patterns: BTreeMap<Bytes, Subscription>,
     shard_topics: BTreeMap<Bytes, Subscription>,
@@ -132,6 +134,7 @@ impl Client {
             lane: 0,
             in_progress: None,
             turn_started: Instant::now(),
+            recent_script: None,
             topics: BTreeMap::new(),
             patterns: BTreeMap::new(),
             shard_topics: BTreeMap::new(),

@@ -19,6 +19,8 @@ const SCRIPTS_BYTES_MAX: usize = 64 << 20;
 /// Scripts over several partitions that a member runs at a time, each on a thread of its own. More
 /// wait.
 const RUNNING_MAX: usize = 16;
+/// The longest source of a script that a client's connection holds, in bytes.
+const RECENT_BYTES_MAX: usize = 16 << 10;
 /// The setting of the cluster that changes with each `SCRIPT FLUSH`.
 const FLUSHED: &str = "scripts-flushed";
 
@@ -40,15 +42,22 @@ struct Cache {
     bytes: usize,
     /// The value of [`FLUSHED`] when the oldest of them was added.
     flushed: Option<String>,
+    /// [`Grid::setting_changes`] before that was read.
+    read_at: Option<u64>,
 }
 
 impl Cache {
     /// Empties the cache if scripts were flushed by any member.
     fn clear_if_flushed(&mut self, grid: &Grid) {
+        let changes = Some(grid.setting_changes());
+        if self.read_at == changes {
+            return;
+        }
         let flushed = grid.setting(FLUSHED);
         if flushed != self.flushed {
             *self = Self { flushed, ..Self::default() };
         }
+        self.read_at = changes;
     }
 }
 
@@ -128,6 +137,28 @@ impl Scripts {
             RunningInfo { ms, ..entry.info.clone() }
         };
         running.values().map(info).collect()
+    }
+}
+
+/// The script that a client called last: most clients call one again and again, and need no lock
+/// and no checksum then.
+pub(crate) struct RecentScript {
+    script: Arc<Script>,
+    /// [`Grid::setting_changes`] when it was known.
+    changes: u64,
+}
+
+impl RecentScript {
+    /// `changes` is [`Grid::setting_changes`] before the script was found. `None` if its source is
+    /// too long to be held by each connection.
+    pub(crate) fn new(script: &Arc<Script>, changes: u64) -> Option<Self> {
+        let is_short = script.source.len() <= RECENT_BYTES_MAX;
+        is_short.then(|| Self { script: Arc::clone(script), changes })
+    }
+
+    /// The script, unless scripts may have been flushed since.
+    pub(crate) fn get(&self, grid: &Grid) -> Option<&Arc<Script>> {
+        (grid.setting_changes() == self.changes).then_some(&self.script)
     }
 }
 

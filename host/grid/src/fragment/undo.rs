@@ -64,7 +64,7 @@ fn overwritten(edit: &Edit<'_>, length: usize) -> Option<(usize, usize)> {
 impl Fragment {
     /// Starts to record the inverse of each edit.
     pub(crate) fn record_undo(&mut self) {
-        self.undo = Some(Box::default());
+        self.undo = Some(Undo::default());
     }
 
     /// Discards the undo log; the edits are kept.

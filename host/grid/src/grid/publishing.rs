@@ -84,6 +84,7 @@ impl Inner {
         let newer = settings.get(name).is_none_or(|(_, here)| *here < version);
         if newer && (settings.len() < SETTINGS_MAX || settings.contains_key(name)) {
             settings.insert(name.into(), (value.into(), version));
+            self.setting_changes.fetch_add(1, Ordering::Release);
         }
     }
 }
@@ -272,7 +273,15 @@ impl Grid {
         let mut own = self.inner.own_settings.lock();
         if own.len() < SETTINGS_MAX || own.contains_key(name) {
             own.insert(name.into(), value.into());
+            self.inner.setting_changes.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// A number that increases with each change of a setting, also of this member's own: what was
+    /// read after it was this number is still the value while it is. It takes no lock.
+    #[must_use]
+    pub fn setting_changes(&self) -> u64 {
+        self.inner.setting_changes.load(Ordering::Acquire)
     }
 
     /// Changes a setting on all members.

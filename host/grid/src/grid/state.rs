@@ -116,6 +116,8 @@ pub(super) struct Inner {
     pub(super) settings: Mutex<BTreeMap<String, (String, Version)>>,
     /// Settings of this member, which apply until one is set for all members.
     pub(super) own_settings: Mutex<BTreeMap<String, String>>,
+    /// Changes of either so far.
+    pub(super) setting_changes: AtomicU64,
     /// Transactions that this member runs.
     pub(super) running: Transactions,
     /// Runs requests that the grid does not know.

@@ -38,7 +38,14 @@ impl Step<'_> {
         if let Err(error) = op.check_keys() {
             return Some(Err(error));
         }
-        let keys = op.keys();
+        let (one, several);
+        let keys: &[&[u8]] = if let Op::Key(key, _) = inner {
+            one = [*key];
+            &one
+        } else {
+            several = op.keys();
+            &several
+        };
         let here = self.partition.number;
         let is_here = |key: &&[u8]| slot::partition(slot::slot(key), self.partitions) == here;
         if keys.is_empty() || !keys.iter().all(is_here) || op.has_unnamed_keys() {
@@ -79,7 +86,7 @@ impl Partition {
         if !self.transactions.is_idle() {
             return None;
         }
-        self.counted(map, |fragment| fragment.record_undo());
+        self.fragment(map).record_undo();
         let mut step = Step {
             partition: self,
             shared,
@@ -97,7 +104,7 @@ impl Partition {
             self.changes = Changes::default();
             return None;
         };
-        self.counted(map, |fragment| fragment.keep_edits());
+        self.fragment(map).keep_edits();
         let mut needs: Needs = self.replicate(shared, map, now);
         if needs.is_empty() && hash.is_some() {
             needs = self.settling(map, hash.unwrap_or_default(), has_several);

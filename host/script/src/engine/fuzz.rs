@@ -34,11 +34,11 @@ const SAME: &str = "
 struct Nothing;
 
 impl Commands for Nothing {
-    fn call(&mut self, _: &[&[u8]]) -> Result<Value, Interrupt> {
+    fn call(&mut self, _: Words<'_>) -> Result<Value, Interrupt> {
         Ok(Value::Nil)
     }
 
-    fn is_allowed(&mut self, _: &[&[u8]]) -> Option<bool> {
+    fn is_allowed(&mut self, _: Words<'_>) -> Option<bool> {
         None
     }
 
@@ -58,9 +58,15 @@ impl Runner {
             deadline: Instant::now() + time,
             memory_bytes_max: 32 * 1024 * 1024,
             reply_bytes_max: 1024 * 1024,
-            stop: Arc::default(),
+            stop: None,
         };
-        self.0.borrow_mut().run(script, &[], args, &limits, &mut Nothing)
+        self.0.borrow_mut().run(
+            script,
+            std::iter::empty(),
+            args.iter().copied(),
+            &limits,
+            &mut Nothing,
+        )
     }
 
     /// Runs a script that returns `same`, or raises an error because an argument cannot be decoded.

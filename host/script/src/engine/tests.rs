@@ -11,7 +11,8 @@ struct Fake {
 }
 
 impl Commands for Fake {
-    fn call(&mut self, args: &[&[u8]]) -> Result<Value, Interrupt> {
+    fn call(&mut self, words: Words<'_>) -> Result<Value, Interrupt> {
+        let args: Vec<&[u8]> = words.iter().collect();
         if self.interrupts {
             return Err(Interrupt);
         }
@@ -30,8 +31,9 @@ impl Commands for Fake {
         })
     }
 
-    fn is_allowed(&mut self, args: &[&[u8]]) -> Option<bool> {
-        (args[0] != b"nosuch").then_some(args[0] == b"get")
+    fn is_allowed(&mut self, words: Words<'_>) -> Option<bool> {
+        let name = words.get(0).unwrap();
+        (name != b"nosuch").then_some(name == b"get")
     }
 
     fn log(&mut self, level: LogLevel, text: &[u8]) {
@@ -44,7 +46,7 @@ fn limits() -> Limits {
         deadline: Instant::now() + Duration::from_secs(20),
         memory_bytes_max: 32 * 1024 * 1024,
         reply_bytes_max: 16 * 1024 * 1024,
-        stop: Arc::default(),
+        stop: None,
     }
 }
 
@@ -52,8 +54,13 @@ fn script(source: &str) -> Script {
     Script::new(Bytes::copy_from_slice(source.as_bytes())).unwrap()
 }
 
+/// Keys or arguments.
+fn list<'w>(words: &'w [&str]) -> impl ExactSizeIterator<Item = &'w [u8]> + Clone {
+    words.iter().map(|word| word.as_bytes())
+}
+
 fn run_in(engine: &mut Engine, source: &str) -> Result<Value, Failure> {
-    engine.run(&script(source), &[b"k1", b"k2"], &[b"a1"], &limits(), &mut Fake::default())
+    engine.run(&script(source), list(&["k1", "k2"]), list(&["a1"]), &limits(), &mut Fake::default())
 }
 
 fn run(source: &str) -> Result<Value, Failure> {
@@ -116,6 +123,28 @@ fn values_become_replies() {
 }
 
 #[test]
+fn what_the_host_adds_counts_towards_the_memory_limit() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    let limits = Limits { memory_bytes_max: 8 << 20, ..limits() };
+    let mut run = |source: &str, arg: &str| {
+        let args = [arg];
+        engine.run(&script(source), list(&[]), list(&args), &limits, &mut Fake::default())
+    };
+    let no_memory = |result: Result<Value, Failure>| match result {
+        Err(Failure::Error(text)) => {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(text.starts_with("ERR not enough memory"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    };
+    no_memory(run("return #ARGV[1]", &"x".repeat(16 << 20)));
+    let keeps = "local all = {} for i = 1, 100 do all[i] = redis.call('echo', ARGV[1] .. i) end";
+    no_memory(run(keeps, &"x".repeat(1 << 20)));
+    // It does not depend on what failed.
+    assert_eq!(run("return #redis.call('echo', ARGV[1])", "text"), Ok(Value::Integer(4)));
+}
+
+#[test]
 fn replies_become_values() {
     assert_eq!(text("return type(redis.call('count')) .. redis.call('count')"), "number7");
     assert_eq!(text("return redis.call('set', 'a', 'b')['ok']"), "OK");
@@ -134,7 +163,7 @@ fn keys_arguments_and_numbers_arrive_as_they_are() {
     let mut engine = Engine::new("8.2.0").unwrap();
     let mut fake = Fake::default();
     let source = script("redis.call('set', KEYS[1], 9007199254740991, 0.1, 'x\\0y', 3)");
-    engine.run(&source, &[b"k"], &[], &limits(), &mut fake).unwrap();
+    engine.run(&source, list(&["k"]), list(&[]), &limits(), &mut fake).unwrap();
     let expected: [&[u8]; 6] = [b"set", b"k", b"9007199254740991", b"0.1", b"x\0y", b"3"];
     assert_eq!(fake.calls, [expected.map(<[u8]>::to_vec).to_vec()]);
 }
@@ -250,10 +279,12 @@ fn a_script_that_does_not_end_is_stopped() {
         "xpcall(function() while true do end end, function() while true do end end)",
     ] {
         let limits = Limits { deadline: Instant::now() + Duration::from_millis(50), ..limits() };
-        let result = engine.run(&script(source), &[], &[], &limits, &mut Fake::default());
+        let result =
+            engine.run(&script(source), list(&[]), list(&[]), &limits, &mut Fake::default());
         assert_eq!(result, Err(Failure::TimedOut), "{source}");
-        let stopped = Limits { stop: Arc::new(AtomicBool::new(true)), ..self::limits() };
-        let result = engine.run(&script(source), &[], &[], &stopped, &mut Fake::default());
+        let stopped = Limits { stop: Some(Arc::new(AtomicBool::new(true))), ..self::limits() };
+        let result =
+            engine.run(&script(source), list(&[]), list(&[]), &stopped, &mut Fake::default());
         assert_eq!(result, Err(Failure::Stopped), "{source}");
     }
     assert_eq!(run_in(&mut engine, "return 1"), Ok(Value::Integer(1)));
@@ -264,7 +295,7 @@ fn an_interrupt_cannot_be_caught() {
     let mut engine = Engine::new("8.2.0").unwrap();
     let mut fake = Fake { interrupts: true, ..Fake::default() };
     let source = script("pcall(redis.call, 'get', 'a') redis.pcall('get', 'b') return 1");
-    let result = engine.run(&source, &[], &[], &limits(), &mut fake);
+    let result = engine.run(&source, list(&[]), list(&[]), &limits(), &mut fake);
     assert_eq!(result, Err(Failure::Interrupted));
     assert_eq!(fake.calls.len(), 0);
 }
@@ -282,7 +313,8 @@ fn memory_is_bounded() {
         "return table.concat(setmetatable({}, {__index = function() return string.rep('x', 1e7) end}), 'x', 1, 100)",
     ] {
         let limits = Limits { deadline: Instant::now() + Duration::from_secs(20), ..limits() };
-        let result = engine.run(&script(source), &[], &[], &limits, &mut Fake::default());
+        let result =
+            engine.run(&script(source), list(&[]), list(&[]), &limits, &mut Fake::default());
         assert!(matches!(result, Err(Failure::Error(_))), "{source}: {result:?}");
         assert_eq!(run_in(&mut engine, "return 1"), Ok(Value::Integer(1)), "after {source}");
     }
@@ -383,7 +415,7 @@ fn lines_are_logged() {
     let mut engine = Engine::new("8.2.0").unwrap();
     let mut fake = Fake::default();
     let source = script("redis.log(redis.LOG_WARNING, 'a', 1) redis.log(redis.LOG_DEBUG, 'b')");
-    engine.run(&source, &[], &[], &limits(), &mut fake).unwrap();
+    engine.run(&source, list(&[]), list(&[]), &limits(), &mut fake).unwrap();
     assert_eq!(
         fake.logged,
         [(LogLevel::Warning, b"a 1".to_vec()), (LogLevel::Debug, b"b".to_vec())]
@@ -403,13 +435,14 @@ fn a_library_registers_functions_that_are_called_by_name() {
     assert_eq!(names, [("one", false), ("two", true)]);
     let mut fake = Fake::default();
     let bulk = |text: &str| Value::Bulk(Bytes::copy_from_slice(text.as_bytes()));
-    let one = engine.run_function(&library, "one", &[b"k"], &[b"a"], &limits(), &mut fake);
+    let one =
+        engine.run_function(&library, "one", list(&["k"]), list(&["a"]), &limits(), &mut fake);
     assert_eq!(one, Ok(Value::Array(vec![bulk("k"), bulk("a"), Value::Integer(1)])));
     // Another engine loads it when it is called.
     let mut other = Engine::new("8.2.0").unwrap();
-    let two = other.run_function(&library, "TWO", &[], &[], &limits(), &mut fake);
+    let two = other.run_function(&library, "TWO", list(&[]), list(&[]), &limits(), &mut fake);
     assert_eq!(two, Ok(bulk("value")));
-    let missing = other.run_function(&library, "three", &[], &[], &limits(), &mut fake);
+    let missing = other.run_function(&library, "three", list(&[]), list(&[]), &limits(), &mut fake);
     assert_eq!(missing, Err(Failure::error("ERR Function not found")));
     let refused_of = |source: &str| {
         let library = Library::new(Bytes::copy_from_slice(source.as_bytes())).unwrap();

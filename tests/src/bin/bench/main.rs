@@ -16,6 +16,7 @@ use std::process::ExitCode;
 const BENCHES: &[(&str, &str, fn())] = &[
     ("cluster", "joining, losing and finding members; memory; the sandbox", cluster::run),
     ("data", "requests, memory and failure, beside Redis", data::run),
+    ("commands", "of data, scripts, streams and tracked reads alone", data::commands::run),
     ("replication", "of data, the writes with a backup alone", data::replication),
     ("plugins", "a mode that loops; what the examples in each language take", plugins::run),
     ("modes", "joining through each mode; what a source's news takes", modes::run),

@@ -296,7 +296,7 @@ impl Steps {
         let mut keys: Vec<&[u8]> = step.ops.iter().flat_map(|(_, op)| op.keys()).collect();
         keys.extend(step.named.iter().map(|(_, key)| &key[..]));
         keys.extend(self.watched.iter().map(|(_, _, key, _)| &key[..]));
-        let home = partition.unwrap_or_else(|| home(server, &keys).0);
+        let home = partition.unwrap_or_else(|| home(server, keys.iter().copied()).0);
         let Step { mut program, codes, sources, .. } = step;
         let watched = self.watched.iter();
         program.watched =

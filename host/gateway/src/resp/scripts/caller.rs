@@ -7,16 +7,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convoke_grid::op::{Op, WatchedKey};
 use convoke_grid::{Map, OpError, Origin, Reply};
-use convoke_script::{Commands, Interrupt, LogLevel, Value};
+use convoke_script::{Commands, Interrupt, LogLevel, Value, Words};
 use tracing::{debug, info, warn};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
 use super::super::client::{Client, with_origin};
 use super::super::client_info::ClientInfo;
-use super::super::command::{Command, CommandTable, Handle, Handler};
+use super::super::command::{Command, CommandTable, Handle, Handler, Missing};
 use super::super::read_keys::ReadKeys;
-use super::super::request::{OwnedRequest, Request};
+use super::super::request::Request;
 use super::super::server::Server;
 use super::value::{of_answer, of_reply};
 use crate::databases::DATABASES;
@@ -128,10 +128,10 @@ const CALLABLE: &[&str] = &[
 ];
 
 impl<D: Data> Commands for Caller<D> {
-    fn call(&mut self, args: &[&[u8]]) -> Result<Value, Interrupt> {
-        let owned = OwnedRequest::of(args.iter().copied());
-        let request = owned.as_request();
-        let Ok(row) = self.context.table.resolve(args[0], args.get(1).copied()) else {
+    fn call(&mut self, words: Words<'_>) -> Result<Value, Interrupt> {
+        let (bytes, ranges) = words.parts();
+        let request = Request::of(bytes, ranges);
+        let Ok(row) = self.row(words) else {
             return Ok(Value::error("ERR Unknown Redis command called from script"));
         };
         let command = &self.context.table.rows[row];
@@ -141,7 +141,10 @@ impl<D: Data> Commands for Caller<D> {
         if command.is(Command::READ)
             && let Some(read) = &mut self.context.read_keys
         {
-            command.keys_of(args).into_iter().for_each(|key| read.add(key));
+            command
+                .keys_of(&words.iter().collect::<Vec<_>>())
+                .into_iter()
+                .for_each(|key| read.add(key));
         }
         match command.handler {
             Handler::Op(parse) => self.execute(parse(&request), of_reply),
@@ -156,8 +159,8 @@ impl<D: Data> Commands for Caller<D> {
         }
     }
 
-    fn is_allowed(&mut self, args: &[&[u8]]) -> Option<bool> {
-        let row = self.context.table.resolve(args[0], args.get(1).copied()).ok()?;
+    fn is_allowed(&mut self, words: Words<'_>) -> Option<bool> {
+        let row = self.row(words).ok()?;
         let command = &self.context.table.rows[row];
         Some(self.context.trust == Trust::Full || !changes(command))
     }
@@ -182,6 +185,11 @@ fn changes(command: &Command) -> bool {
 }
 
 impl<D: Data> Caller<D> {
+    /// The index of the row of a command.
+    fn row(&self, words: Words<'_>) -> Result<usize, Missing> {
+        self.context.table.resolve(words.get(0).unwrap_or_default(), words.get(1))
+    }
+
     /// Whether the script may call a command with these arguments.
     fn admit(&self, command: &Command, request: &Request<'_>) -> Result<(), Value> {
         if !command.takes(request.len()) {
@@ -219,11 +227,10 @@ impl<D: Data> Caller<D> {
 
     /// Executes an operation on the selected database.
     pub(super) fn execute_op(&mut self, op: Op<'_>) -> Result<Result<Reply, OpError>, Interrupt> {
-        let map = Arc::clone(&self.context.map);
         let op = with_origin(op, self.context.origin);
         let other = op.other_map().map(|name| self.context.server.grid.open(name));
         match other.transpose() {
-            Ok(other) => self.data.execute(&map, other.as_ref(), &op),
+            Ok(other) => self.data.execute(&self.context.map, other.as_ref(), &op),
             Err(error) => Ok(Err(error)),
         }
     }

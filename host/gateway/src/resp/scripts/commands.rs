@@ -16,38 +16,37 @@ use super::super::client::Client;
 use super::super::command::CommandTable;
 use super::super::command_state::{CommandResult, CommandState, Continuation};
 use super::super::commands::tracking::notes_reads;
-use super::super::request::Request;
+use super::super::request::{OwnedRequest, Request};
 use super::super::routing::check_slot;
-use super::super::script_cache::SCRIPTS_MAP;
+use super::super::script_cache::{RecentScript, SCRIPTS_MAP};
 use super::super::server::Server;
 use super::super::tracking::ReadWindow;
-use super::evaluation::Code;
+use super::evaluation::Callee;
 use super::program::{Call, Ended, PartReply, Program};
 use super::run::{check, home, run, stop};
-use super::stepping::step;
+use super::stepping::step_call;
 
 use crate::trust::Trust;
+
+/// The index of the first key in a request.
+const FIRST_KEY: usize = 3;
 
 pub(super) const NO_SCRIPT: CommandError =
     CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
 
-/// The keys and the arguments that follow their number.
-pub(super) fn arguments(
+/// The number of keys, which are followed by the arguments.
+pub(super) fn key_count(
     request: &Request<'_>,
     not_a_number: CommandError,
-) -> Result<(Vec<Bytes>, Vec<Bytes>), CommandError> {
-    let mut args = Args::new(request, 2);
-    let count = args.integer().map_err(|_| not_a_number)?;
-    let rest: Vec<Bytes> = args.rest().into_iter().map(Bytes::copy_from_slice).collect();
+) -> Result<usize, CommandError> {
+    let count = Args::new(request, 2).integer().map_err(|_| not_a_number)?;
     let Ok(count) = usize::try_from(count) else {
         return Err(CommandError::new("ERR Number of keys can't be negative"));
     };
-    if count > rest.len() {
+    if count > request.len().saturating_sub(FIRST_KEY) {
         return Err(CommandError::new("ERR Number of keys can't be greater than number of args"));
     }
-    let mut keys = rest;
-    let args = keys.split_off(count);
-    Ok((keys, args))
+    Ok(count)
 }
 
 /// The map that holds the sources of scripts.
@@ -94,10 +93,28 @@ fn evaluate(
     request: &Request<'_>,
     reads: bool,
 ) -> CommandResult {
-    let arguments = arguments(request, CommandError::INTEGER)?;
-    let script = compiled(client, request.get(1).unwrap_or_default())?;
-    let call = call_of(&client.server, script, arguments, reads)?;
-    begin(client, table, call, notes_reads(client))
+    let keys = key_count(request, CommandError::INTEGER)?;
+    let source = request.get(1).unwrap_or_default();
+    let script = match recent(client, |script| script.source == source) {
+        Some(script) => script,
+        None => {
+            let changes = client.server.grid.setting_changes();
+            let script = compiled(client, source)?;
+            // A script for which the cache has no room is not held by connections either.
+            if client.server.scripts.get(&client.server.grid, &script.sha).is_some() {
+                client.recent_script = RecentScript::new(&script, changes);
+            }
+            script
+        }
+    };
+    let callee = (Callee::Script(&script), script.flags);
+    begin(client, table, callee, (request, keys), (reads, notes_reads(client)))
+}
+
+/// The script that the client called last, if it is this one.
+fn recent(client: &Client, is_it: impl FnOnce(&Script) -> bool) -> Option<Arc<Script>> {
+    let script = client.recent_script.as_ref()?.get(&client.server.grid)?;
+    is_it(script).then(|| Arc::clone(script))
 }
 
 /// The script with this source, which all members know from now on.
@@ -141,23 +158,33 @@ fn evaluate_known(
     request: &Request<'_>,
     reads: bool,
 ) -> CommandResult {
-    let arguments = arguments(request, CommandError::INTEGER)?;
-    let sha = checksum(request.get(1).unwrap_or_default()).ok_or(NO_SCRIPT)?;
-    let (server, notes_reads) = (Arc::clone(&client.server), notes_reads(client));
-    if let Some(script) = server.scripts.get(&server.grid, &sha) {
-        return begin(client, table, call_of(&server, script, arguments, reads)?, notes_reads);
+    let keys = key_count(request, CommandError::INTEGER)?;
+    let rights = (reads, notes_reads(client));
+    let sha = request.get(1).unwrap_or_default();
+    let is_it = |script: &Script| sha.eq_ignore_ascii_case(script.sha.as_bytes());
+    if let Some(script) = recent(client, is_it) {
+        let callee = (Callee::Script(&script), script.flags);
+        return begin(client, table, callee, (request, keys), rights);
     }
+    let sha = checksum(sha).ok_or(NO_SCRIPT)?;
+    let server = Arc::clone(&client.server);
+    let changes = server.grid.setting_changes();
+    if let Some(script) = server.scripts.get(&server.grid, &sha) {
+        client.recent_script = RecentScript::new(&script, changes);
+        let callee = (Callee::Script(&script), script.flags);
+        return begin(client, table, callee, (request, keys), rights);
+    }
+    let request = OwnedRequest::from(request);
     Ok(CommandState::Continue(Box::pin(async move {
         let found = find(&server, &sha).await;
-        let next: Continuation = Box::new(move |client| {
-            let script = match found {
-                Ok(Some(script)) => script,
-                Ok(None) => return NO_SCRIPT.into(),
-                Err(error) => return CommandError::from(error).into(),
-            };
-            call_of(&client.server, script, arguments, reads)
-                .and_then(|call| begin(client, table, call, notes_reads))
-                .unwrap_or_else(CommandState::from)
+        let next: Continuation = Box::new(move |client| match found {
+            Ok(Some(script)) => {
+                let callee = (Callee::Script(&script), script.flags);
+                begin(client, table, callee, (&request.as_request(), keys), rights)
+                    .unwrap_or_else(CommandState::from)
+            }
+            Ok(None) => NO_SCRIPT.into(),
+            Err(error) => CommandError::from(error).into(),
         });
         next
     })))
@@ -186,72 +213,89 @@ pub(super) async fn find(server: &Arc<Server>, sha: &str) -> Result<Option<Arc<S
     Ok(script)
 }
 
-/// The call of a script.
-pub(super) fn call_of(
+/// The call of a script or of a function, with a copy of the arguments of a request, the first `keys`
+/// of which are keys.
+pub(super) fn call_with(
     server: &Server,
-    script: Arc<Script>,
-    (keys, args): (Vec<Bytes>, Vec<Bytes>),
+    (callee, flags): (Callee<'_>, Option<Flags>),
+    (request, keys): (&Request<'_>, usize),
     reads: bool,
 ) -> Result<Call, CommandError> {
-    let flags = script.flags;
-    let call = Call { code: Code::Script(script), function: None, reads, keys, args };
-    checked(server, call, flags)
+    let reads = checked(server, flags, request.from(FIRST_KEY).take(keys), reads)?;
+    Ok(copied(callee, (request, keys), reads))
 }
 
-/// Checks a call against the flags of its script or function.
-pub(super) fn checked(
+fn copied(callee: Callee<'_>, (request, keys): (&Request<'_>, usize), reads: bool) -> Call {
+    let (code, function) = callee.parts();
+    let args = request.from(FIRST_KEY + keys).map(Bytes::copy_from_slice).collect();
+    let keys = request.from(FIRST_KEY).take(keys).map(Bytes::copy_from_slice).collect();
+    Call { code, function, reads, keys, args }
+}
+
+/// Checks a call against the flags of its script or function. Returns whether it may call no command
+/// that writes.
+fn checked<'w>(
     server: &Server,
-    mut call: Call,
     flags: Option<Flags>,
-) -> Result<Call, CommandError> {
-    if call.reads && flags.is_some_and(|flags| !flags.no_writes) {
+    keys: impl Iterator<Item = &'w [u8]>,
+    reads: bool,
+) -> Result<bool, CommandError> {
+    if reads && flags.is_some_and(|flags| !flags.no_writes) {
         return Err(CommandError::new(
             "ERR Can not execute a script with write flag using *_ro command.",
         ));
     }
     let flags = flags.unwrap_or_default();
-    call.reads |= flags.no_writes;
     if server.settings.redis_cluster {
         if flags.no_cluster {
             return Err(CommandError::new(
                 "ERR Can not run script on cluster, 'no-cluster' flag is set.",
             ));
         }
-        check_slot(server, call.keys.iter().map(|key| &key[..]))?;
+        check_slot(server, keys)?;
     }
-    Ok(call)
+    Ok(reads || flags.no_writes)
 }
 
-/// Runs a script or a function: at once if that is possible, and otherwise as a transaction once
-/// the client's earlier commands are answered.
+/// Runs a script or a function with the arguments of a request, the first `keys` of which are keys:
+/// at once if that is possible, and otherwise as a transaction once the client's earlier commands
+/// are answered. `reads` is set if the command may change nothing, and `notes_reads` if the client
+/// is notified of changes of the keys that are read.
 pub(super) fn begin(
-    client: &mut Client,
+    client: &Client,
     table: &'static CommandTable,
-    call: Call,
-    notes_reads: bool,
+    (callee, flags): (Callee<'_>, Option<Flags>),
+    (request, keys): (&Request<'_>, usize),
+    (reads, notes_reads): (bool, bool),
 ) -> CommandResult {
-    let server = Arc::clone(&client.server);
+    let server = &client.server;
+    let (named, args) = (request.from(FIRST_KEY).take(keys), request.from(FIRST_KEY + keys));
+    let reads = checked(server, flags, named.clone(), reads)?;
+    let (home, is_one) = home(server, named.clone());
+    let window = notes_reads.then(|| server.tracking.begin_reads(client.info.id));
+    if is_one {
+        let rights = (reads, notes_reads);
+        let stepped = step_call(client, table, callee, (named, args), home, rights);
+        if let StepResult::Done { result: (value, read), replicated } = stepped {
+            if let Some(window) = window {
+                window.end(read);
+            }
+            return Ok(match replicated {
+                None => CommandState::Ready(Answer::Value(value)),
+                Some(replicated) => CommandState::Pending(Box::pin(async move {
+                    match replicated.await {
+                        Ok(_) => Answer::Value(value),
+                        Err(error) => Err(error).into(),
+                    }
+                })),
+            });
+        }
+    }
     let mut program = Program::default();
     program.notes_reads = notes_reads;
-    let mut codes = Vec::new();
-    program.add_call(client, client.database, call, &mut codes)?;
-    let (home, is_one) = home(&server, &program.keys(table));
-    let window = notes_reads.then(|| server.tracking.begin_reads(client.info.id));
-    if is_one
-        && let StepResult::Done { result, replicated } =
-            step(&server, table, &program, &codes, home)
-    {
-        let answer = answer_of(result, window);
-        return Ok(match replicated {
-            None => CommandState::Ready(answer),
-            Some(replicated) => CommandState::Pending(Box::pin(async move {
-                match replicated.await {
-                    Ok(_) => answer,
-                    Err(error) => Err(error).into(),
-                }
-            })),
-        });
-    }
+    let call = copied(callee, (request, keys), reads);
+    program.add_call(client, client.database, call, &mut Vec::new())?;
+    let server = Arc::clone(server);
     Ok(CommandState::WhenIdle(Box::new(move |_| {
         CommandState::Barrier(Box::pin(async move {
             answer_of(run(server, table, program, home).await, window)

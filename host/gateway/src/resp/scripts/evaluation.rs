@@ -16,6 +16,41 @@ use crate::trust::Trust;
 const SHOWN_WORDS_MAX: usize = 32;
 const SHOWN_BYTES_MAX: usize = 128;
 
+/// A script, or a function of a library.
+#[derive(Clone, Copy)]
+pub(super) enum Callee<'a> {
+    Script(&'a Arc<Script>),
+    Function(&'a Arc<Library>, &'a str),
+}
+
+impl Callee<'_> {
+    pub(super) fn run<'w>(
+        self,
+        engine: &mut Engine,
+        keys: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        args: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        limits: &Limits,
+        commands: &mut dyn Commands,
+    ) -> Result<Value, Failure> {
+        match self {
+            Self::Script(script) => engine.run(script, keys, args, limits, commands),
+            Self::Function(library, name) => {
+                engine.run_function(library, name, keys, args, limits, commands)
+            }
+        }
+    }
+
+    /// The source, and the name of the function.
+    pub(super) fn parts(self) -> (Code, Option<Box<str>>) {
+        match self {
+            Self::Script(script) => (Code::Script(Arc::clone(script)), None),
+            Self::Function(library, name) => {
+                (Code::Library(Arc::clone(library)), Some(name.into()))
+            }
+        }
+    }
+}
+
 /// What is run: compiled once in each thread.
 #[derive(Clone)]
 pub(crate) enum Code {
@@ -48,15 +83,15 @@ impl Code {
         limits: &Limits,
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
-        let keys: Vec<&[u8]> = evaluation.keys.iter().map(|key| &key[..]).collect();
-        let args: Vec<&[u8]> = evaluation.args.iter().map(|arg| &arg[..]).collect();
-        match self {
-            Self::Script(script) => engine.run(script, &keys, &args, limits, commands),
+        let keys = evaluation.keys.iter().map(|key| &key[..]);
+        let args = evaluation.args.iter().map(|arg| &arg[..]);
+        let callee = match self {
+            Self::Script(script) => Callee::Script(script),
             Self::Library(library) => {
-                let name = evaluation.function.as_deref().unwrap_or_default();
-                engine.run_function(library, name, &keys, &args, limits, commands)
+                Callee::Function(library, evaluation.function.as_deref().unwrap_or_default())
             }
-        }
+        };
+        callee.run(engine, keys, args, limits, commands)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convoke_grid::glob::Glob;
 use convoke_grid::{OpError, Reply};
-use convoke_script::{Library, Limits, ScriptError};
+use convoke_script::{Flags, Library, Limits, ScriptError};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
@@ -19,8 +19,8 @@ use super::super::rdb::{self, Unreadable};
 use super::super::request::{OwnedRequest, Request};
 use super::super::script_cache::RunningInfo;
 use super::super::server::Server;
-use super::commands::{arguments, begin, checked, stop_running};
-use super::evaluation::Code;
+use super::commands::{begin, call_with, key_count, stop_running};
+use super::evaluation::Callee;
 use super::libraries::{self, Catalog, Loaded};
 use super::program::Call;
 use super::run::running;
@@ -55,16 +55,21 @@ fn call(
 ) -> CommandResult {
     let (server, notes_reads) = (Arc::clone(&client.server), notes_reads(client));
     if let Some(catalog) = libraries::cached(&server) {
-        return begin(client, table, call_of(&server, &catalog, request, reads)?, notes_reads);
+        let (callee, flags, keys) = callee_of(&catalog, request)?;
+        return begin(client, table, (callee, flags), (request, keys), (reads, notes_reads));
     }
     let request = OwnedRequest::from(request);
     Ok(CommandState::Continue(Box::pin(async move {
         let catalog = libraries::current(&server).await;
         let next: Continuation = Box::new(move |client| {
+            let request = request.as_request();
             catalog
                 .map_err(CommandError::from)
-                .and_then(|catalog| call_of(&client.server, &catalog, &request.as_request(), reads))
-                .and_then(|call| begin(client, table, call, notes_reads))
+                .and_then(|catalog| {
+                    let (callee, flags, keys) = callee_of(&catalog, &request)?;
+                    let rights = (reads, notes_reads);
+                    begin(client, table, (callee, flags), (&request, keys), rights)
+                })
                 .unwrap_or_else(CommandState::from)
         });
         next
@@ -78,13 +83,19 @@ pub(super) fn call_of(
     request: &Request<'_>,
     reads: bool,
 ) -> Result<Call, CommandError> {
+    let (callee, flags, keys) = callee_of(catalog, request)?;
+    call_with(server, (callee, flags), (request, keys), reads)
+}
+
+/// The function that a request calls, with its flags and the number of keys.
+fn callee_of<'c>(
+    catalog: &'c Catalog,
+    request: &Request<'_>,
+) -> Result<(Callee<'c>, Option<Flags>, usize), CommandError> {
     let name = request.get(1).unwrap_or_default();
     let (loaded, function) = catalog.function(name).ok_or(NOT_FOUND)?;
-    let arguments = arguments(request, CommandError::new("ERR Bad number of keys provided"));
-    let (code, name) = (Code::Library(Arc::clone(&loaded.library)), function.name.as_str());
-    let (keys, args) = arguments?;
-    let call = Call { code, function: Some(name.into()), reads, keys, args };
-    checked(server, call, Some(function.flags))
+    let keys = key_count(request, CommandError::new("ERR Bad number of keys provided"))?;
+    Ok((Callee::Function(&loaded.library, &function.name), Some(function.flags), keys))
 }
 
 /// Runs the source of a library, which registers its functions.

@@ -79,8 +79,12 @@ pub(super) struct Catalog {
 impl Catalog {
     /// The function of this name, in any case.
     pub(super) fn function(&self, name: &[u8]) -> Option<(&Arc<Loaded>, &FunctionInfo)> {
-        let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
-        let (loaded, index) = self.functions.get(&name)?;
+        let name = std::str::from_utf8(name).ok()?;
+        let found = match self.functions.get(name) {
+            Some(found) => Some(found),
+            None => self.functions.get(&name.to_ascii_lowercase()),
+        };
+        let (loaded, index) = found?;
         Some((loaded, loaded.functions.get(*index)?))
     }
 
@@ -155,6 +159,8 @@ struct Cached {
     catalog: Arc<Catalog>,
     /// The value of [`CHANGED`] before it was read.
     changed: Option<String>,
+    /// [`Grid::setting_changes`](convoke_grid::Grid::setting_changes) before that was read.
+    read_at: u64,
     read_ms: u64,
 }
 
@@ -169,11 +175,19 @@ impl Functions {
 
 /// The libraries, if this member need not read them again.
 pub(super) fn cached(server: &Server) -> Option<Arc<Catalog>> {
-    let cached = server.functions.cached.lock();
-    let cached = cached.as_ref()?;
-    let is_fresh = server.elapsed_ms().saturating_sub(cached.read_ms) < CACHED_MS_MAX
-        && cached.changed == server.grid.setting(CHANGED);
-    is_fresh.then(|| Arc::clone(&cached.catalog))
+    let mut cached = server.functions.cached.lock();
+    let cached = cached.as_mut()?;
+    if server.elapsed_ms().saturating_sub(cached.read_ms) >= CACHED_MS_MAX {
+        return None;
+    }
+    let changes = server.grid.setting_changes();
+    if cached.read_at != changes {
+        if cached.changed != server.grid.setting(CHANGED) {
+            return None;
+        }
+        cached.read_at = changes;
+    }
+    Some(Arc::clone(&cached.catalog))
 }
 
 /// The libraries.
@@ -186,6 +200,7 @@ pub(super) async fn current(server: &Server) -> Result<Arc<Catalog>, OpError> {
 
 /// Reads the libraries, bypassing the cache.
 async fn read(server: &Server) -> Result<Arc<Catalog>, OpError> {
+    let read_at = server.grid.setting_changes();
     let (changed, read_ms) = (server.grid.setting(CHANGED), server.elapsed_ms());
     let known = server.functions.cached.lock().as_ref().map(|cached| Arc::clone(&cached.catalog));
     let version = Op::Key(KEY, KeyOp::Generic(GenericOp::Version));
@@ -215,7 +230,7 @@ async fn read(server: &Server) -> Result<Arc<Catalog>, OpError> {
             Arc::new(catalog)
         }
     };
-    let cached = Cached { catalog: Arc::clone(&catalog), changed, read_ms };
+    let cached = Cached { catalog: Arc::clone(&catalog), changed, read_at, read_ms };
     *server.functions.cached.lock() = Some(cached);
     Ok(catalog)
 }

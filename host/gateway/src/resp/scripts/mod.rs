@@ -71,6 +71,6 @@ fn limits(ms: u64) -> Limits {
         deadline: Instant::now() + Duration::from_millis(ms),
         memory_bytes_max: MEMORY_BYTES_MAX,
         reply_bytes_max: REPLY_BYTES_MAX,
-        stop: std::sync::Arc::default(),
+        stop: None,
     }
 }

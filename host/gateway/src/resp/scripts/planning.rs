@@ -16,7 +16,8 @@ use super::super::client::Client;
 use super::super::command::Command;
 use super::super::request::Request;
 use super::super::server::Server;
-use super::commands::{NO_SCRIPT, arguments, call_of, checksum, compiled, find};
+use super::commands::{NO_SCRIPT, call_with, checksum, compiled, find, key_count};
+use super::evaluation::Callee;
 use super::functions;
 use super::libraries::{self, Catalog};
 use super::program::Call;
@@ -105,13 +106,14 @@ pub(crate) fn plan(
             functions::call_of(server, catalog, request, reads)
         }
         "evalsha" | "evalsha_ro" => {
-            let arguments = arguments(request, CommandError::INTEGER)?;
-            let script = checksum(name).and_then(|sha| known.scripts.get(&sha).cloned());
-            call_of(server, script.ok_or(NO_SCRIPT)?, arguments, reads)
+            let keys = key_count(request, CommandError::INTEGER)?;
+            let script = checksum(name).and_then(|sha| known.scripts.get(&sha)).ok_or(NO_SCRIPT)?;
+            call_with(server, (Callee::Script(script), script.flags), (request, keys), reads)
         }
         _ => {
-            let arguments = arguments(request, CommandError::INTEGER)?;
-            call_of(server, compiled(client, name)?, arguments, reads)
+            let keys = key_count(request, CommandError::INTEGER)?;
+            let script = compiled(client, name)?;
+            call_with(server, (Callee::Script(&script), script.flags), (request, keys), reads)
         }
     }
 }

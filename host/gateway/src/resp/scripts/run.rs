@@ -53,22 +53,28 @@ async fn run_apart(
 }
 
 /// The partition whose primary runs a program, and whether all its keys are there.
-pub(crate) fn home(server: &Server, keys: &[&[u8]]) -> (u16, bool) {
+pub(crate) fn home<'w>(
+    server: &Server,
+    keys: impl Iterator<Item = &'w [u8]> + Clone,
+) -> (u16, bool) {
     let grid = &server.grid;
+    let mut partitions = keys.map(|key| grid.partition_of(key));
+    let mut all = partitions.clone();
+    let first = partitions.next();
+    if let Some(first) = first
+        && partitions.all(|partition| partition == first)
+    {
+        return (first, true);
+    }
     let table = grid.table();
-    let is_here = |number: u16| {
-        let partition = table.as_ref().and_then(|table| table.partitions.get(usize::from(number)));
+    let is_here = |number: &u16| {
+        let partition = table.as_ref().and_then(|table| table.partitions.get(usize::from(*number)));
         partition.and_then(|partition| partition.primary()) == Some(grid.me())
     };
-    match one_partition(grid, keys) {
-        Ok(Some(partition)) => (partition, true),
+    match first {
         // A partition that this member leads saves the way to another.
-        Ok(None) => {
-            let mut partitions = keys.iter().map(|key| grid.partition_of(key));
-            let led = partitions.find(|partition| is_here(*partition));
-            (led.unwrap_or_else(|| grid.partition_of(keys[0])), false)
-        }
-        Err(_) => ((0..grid.partitions()).find(|number| is_here(*number)).unwrap_or(0), false),
+        Some(first) => (all.find(is_here).unwrap_or(first), false),
+        None => ((0..grid.partitions()).find(is_here).unwrap_or(0), false),
     }
 }
 

@@ -4,22 +4,25 @@ use std::sync::Arc;
 
 use convoke_grid::op::{GenericOp, KeyOp, Op, WatchedKey};
 use convoke_grid::{Map, OpError, Reply, Step, StepResult, Version};
-use convoke_script::Interrupt;
+use convoke_script::{Failure, Interrupt, Value};
 
 use super::super::answer::Answer;
+use super::super::client::Client;
 use super::super::command::{CommandTable, Handle};
 use super::super::command_state::CommandState;
+use super::super::read_keys::ReadKeys;
 use super::super::request::Request;
 use super::super::server::Server;
 use super::caller::{Caller, Context, Data, publish};
-use super::evaluation::Code;
+use super::evaluation::{Callee, Code};
 use super::program::{Ended, Program, Stop};
-use super::{STEP_MS_MAX, limits};
+use super::{STEP_MS_MAX, limits, with_engine};
+use crate::trust::Trust;
 
 /// Data of one partition, which is locked meanwhile.
 struct StepData<'a, 'b> {
     step: &'a mut Step<'b>,
-    map: Arc<Map>,
+    map: &'a Arc<Map>,
 }
 
 impl Data for StepData<'_, '_> {
@@ -29,7 +32,7 @@ impl Data for StepData<'_, '_> {
         other: Option<&Arc<Map>>,
         op: &Op<'_>,
     ) -> Result<Result<Reply, OpError>, Interrupt> {
-        if !Arc::ptr_eq(map, &self.map) || other.is_some() {
+        if !Arc::ptr_eq(map, self.map) || other.is_some() {
             return Err(Interrupt);
         }
         self.step.execute(op).ok_or(Interrupt)
@@ -71,6 +74,55 @@ impl Data for StepData<'_, '_> {
     }
 }
 
+/// Runs one script of a client as a step of this partition, if that is possible: like a program of
+/// this script alone, without a copy of its keys and arguments. `reads` is set if it may call no
+/// command that writes; the keys that it reads are noted if `notes_reads` is.
+pub(super) fn step_call<'w>(
+    client: &Client,
+    table: &'static CommandTable,
+    callee: Callee<'_>,
+    (keys, args): (
+        impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+    ),
+    partition: u16,
+    (reads, notes_reads): (bool, bool),
+) -> StepResult<(Value, ReadKeys)> {
+    let (server, map) = (&client.server, &client.map);
+    let stepped = server.grid.step(map, partition, |step| {
+        let context = Context {
+            server: Arc::clone(server),
+            table,
+            database: client.database,
+            map: Arc::clone(map),
+            trust: if client.trust == Trust::Full { Trust::Full } else { Trust::ReadOnly },
+            reads,
+            origin: client.origin(),
+            published: Vec::new(),
+            read_keys: notes_reads.then(ReadKeys::default),
+        };
+        let mut caller = Caller { context, data: StepData { step, map } };
+        let limits = limits(STEP_MS_MAX);
+        let ran = with_engine(|engine| callee.run(engine, keys, args, &limits, &mut caller));
+        let value = match ran {
+            Ok(Ok(value)) | Err(value) => value,
+            // As in Redis, what happened before an error stays.
+            Ok(Err(Failure::Error(text))) => Value::Error(text),
+            // Another attempt has more time and more keys.
+            Ok(Err(_)) => return None,
+        };
+        let Context { published, read_keys, .. } = caller.context;
+        Some((value, read_keys.unwrap_or_default(), published))
+    });
+    match stepped {
+        StepResult::Done { result: (value, read, published), replicated } => {
+            publish(server, published);
+            StepResult::Done { result: (value, read), replicated }
+        }
+        StepResult::NotExecuted => StepResult::NotExecuted,
+    }
+}
+
 /// Executes a program as a step of this partition, if that is possible.
 pub(crate) fn step(
     server: &Arc<Server>,
@@ -82,7 +134,7 @@ pub(crate) fn step(
     let Ok(context) = program.context(server, table) else { return StepResult::NotExecuted };
     let map = Arc::clone(&context.map);
     let stepped = server.grid.step(&map, partition, |step| {
-        let data = StepData { step, map: Arc::clone(&map) };
+        let data = StepData { step, map: &map };
         let mut caller = Caller { context, data };
         let limits = limits(STEP_MS_MAX);
         let done = caller.execute_all(program, codes, limits.deadline, |_| limits.clone());

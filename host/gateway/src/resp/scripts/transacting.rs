@@ -191,7 +191,7 @@ pub(super) fn transact(
             let Some((evaluation, source)) = program.script(place) else { return limits.clone() };
             let one = running.entry(place);
             let one = one.or_insert_with(|| server.scripts.started(evaluation.shown(source)));
-            Limits { stop: Arc::clone(&one.stop), ..limits.clone() }
+            Limits { stop: Some(Arc::clone(&one.stop)), ..limits.clone() }
         });
         let Caller { context, data: TransactionData { mut transaction, uses_keys, ending, .. } } =
             caller;

@@ -1,6 +1,7 @@
 //! `bench data`: throughput, memory and failure, compared with Redis on the same machine in the
 //! same run. All servers and the client share its cores.
 
+pub(crate) mod commands;
 mod failure;
 mod fan_out;
 mod load;
@@ -22,6 +23,8 @@ pub(crate) fn run() {
         println!("redis-server is not installed: figures without comparison\n");
     }
     speed::measure(redis.as_ref());
+    println!();
+    commands::measure(redis.as_ref());
     drop(redis);
     println!();
     let mut table = Table::new();

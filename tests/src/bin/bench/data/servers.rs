@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use convoke_tests::member::cpu_time;
 use convoke_tests::{Cluster, Member, binary};
 
 use crate::measure::WAIT_MAX;
@@ -41,6 +42,11 @@ impl Redis {
 
     pub(super) fn resident_kib(&self) -> u64 {
         resident_kib(self.child.id())
+    }
+
+    /// CPU time of all its threads so far.
+    pub(super) fn cpu_time(&self) -> Duration {
+        cpu_time(self.child.id())
     }
 }
 

@@ -13,6 +13,7 @@ mod lines;
 mod maintenance;
 mod objects;
 mod permissions;
+mod script_speed;
 mod scripts;
 mod sorting;
 mod stats;

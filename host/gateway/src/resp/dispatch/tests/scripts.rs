@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convoke_script::Value;
+use convoke_script::{Value, sha1_hex};
 
 use super::super::super::answer::Answer;
 use super::super::super::client::Client;
@@ -33,6 +33,24 @@ async fn a_script_reads_and_writes_its_keys() {
     assert_eq!(negative, "-ERR Number of keys can't be negative");
     let many = reply(client, &["eval", "return 1", "2", "a"]).await;
     assert_eq!(many, "-ERR Number of keys can't be greater than number of args");
+}
+
+#[tokio::test]
+async fn a_script_that_a_client_calls_again_may_have_been_flushed() {
+    let server = server();
+    let (client, other) =
+        (&mut client_of(&server, Trust::Full), &mut client_of(&server, Trust::Full));
+    let (source, sha) = ("return 7", sha1_hex(b"return 7"));
+    for _ in 0..2 {
+        assert_eq!(reply(client, &["eval", source, "1", "k"]).await, ":7");
+        assert_eq!(reply(client, &["evalsha", &sha.to_uppercase(), "1", "k"]).await, ":7");
+    }
+    assert_eq!(reply(other, &["script", "flush"]).await, "+OK");
+    let missing = reply(client, &["evalsha", &sha, "1", "k"]).await;
+    assert_eq!(missing, "-NOSCRIPT No matching script. Please use EVAL.");
+    // Called with its source again, it is known to all.
+    assert_eq!(reply(client, &["eval", source, "1", "k"]).await, ":7");
+    assert_eq!(reply(other, &["evalsha", &sha, "1", "k"]).await, ":7");
 }
 
 #[tokio::test]
