@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum};
 /// See [`Command::Import`](super::Command::Import).
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// Server to copy from: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS.
-    /// Other users of this host can read it in the process list: prefer a file for the password. If
-    /// it is a node of a Redis Cluster, all primaries are copied
+    /// Server to copy from: redis://HOST, or rediss:// for TLS. USER:PASSWORD@ may precede the host,
+    /// and :PORT and /DATABASE may follow it. Other users of this host can read it in the process
+    /// list: prefer a file for the password. If it is a node of a Redis Cluster, all primaries are
+    /// copied
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// Members to copy to, separated by commas: their RESP ports. Others are used if the first is
