@@ -6,7 +6,7 @@
 //!
 //! This module does no I/O. The lengths in a payload are untrusted: each is compared with what
 //! follows before anything is allocated, and all that a payload decodes to is bounded by
-//! [`DECODED_BYTES_MAX`].
+//! `DECODED_BYTES_MAX`.
 
 mod checksum;
 mod load;
