@@ -13,7 +13,7 @@ use super::super::command_state::CommandState;
 use super::super::read_keys::ReadKeys;
 use super::super::request::Request;
 use super::super::server::Server;
-use super::caller::{Caller, Context, Data, publish};
+use super::caller::{Caller, Context, Data, Message, publish};
 use super::evaluation::{Callee, Code};
 use super::program::{Ended, Program, Stop};
 use super::{STEP_MS_MAX, limits, with_engine};
@@ -112,15 +112,9 @@ pub(super) fn step_call<'w>(
             Ok(Err(_)) => return None,
         };
         let Context { published, read_keys, .. } = caller.context;
-        Some((value, read_keys.unwrap_or_default(), published))
+        Some(((value, read_keys.unwrap_or_default()), published))
     });
-    match stepped {
-        StepResult::Done { result: (value, read, published), replicated } => {
-            publish(server, published);
-            StepResult::Done { result: (value, read), replicated }
-        }
-        StepResult::NotExecuted => StepResult::NotExecuted,
-    }
+    with_published(server, stepped)
 }
 
 /// Executes a program as a step of this partition, if that is possible.
@@ -146,10 +140,18 @@ pub(crate) fn step(
             Err(Stop::Failure(_) | Stop::Failed(_)) => None,
         }
     });
+    with_published(server, stepped)
+}
+
+/// The result of a step, whose messages are published if it was executed.
+fn with_published<R>(
+    server: &Arc<Server>,
+    stepped: StepResult<(R, Vec<Message>)>,
+) -> StepResult<R> {
     match stepped {
-        StepResult::Done { result: (ended, published), replicated } => {
+        StepResult::Done { result: (result, published), replicated } => {
             publish(server, published);
-            StepResult::Done { result: ended, replicated }
+            StepResult::Done { result, replicated }
         }
         StepResult::NotExecuted => StepResult::NotExecuted,
     }
