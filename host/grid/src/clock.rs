@@ -35,6 +35,13 @@ pub const FORWARD_US_MAX: i64 = 100_000;
 /// much as the coordinator's own clock is set back in that time. A delayed message makes this clock
 /// seem to be ahead.
 pub const BACK_US_MAX: i64 = 2_000;
+/// Correction of the coordinator's clock towards its machine's at each heartbeat, in microseconds.
+const APPROACH_US: i64 = 1_000;
+/// How far the machine's clock may be ahead of the coordinator's for the heartbeats to follow it by
+/// [`FORWARD_US_MAX`] rather than by [`APPROACH_US`], in microseconds: as far as services that
+/// discipline a clock step it in normal operation. Until the clocks agree, deadlines that clients
+/// give as times are late.
+const CATCH_UP_US_MAX: i64 = 1_000_000;
 /// Maximum difference by which the time of a primary may be ahead of a member's own clock, in
 /// milliseconds; the excess is ignored.
 pub const OBSERVED_AHEAD_MS_MAX: u64 = 1_000;
@@ -150,14 +157,14 @@ impl Clock {
         self.shift(since_start, ahead.clamp(-FORWARD_US_MAX, BACK_US_MAX).saturating_neg());
     }
 
-    /// Corrects the coordinator's clock towards `unix_ms`, its machine's clock, by at most
-    /// `step_ms`, and returns the reading. The limit keeps a clock that jumps by an hour from
-    /// moving deadlines at once.
-    pub fn approach(&self, since_start: Duration, unix_ms: u64, step_ms: u64) -> u64 {
-        let step = i64::try_from(step_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    /// Corrects the coordinator's clock towards `unix_ms`, its machine's clock, at a heartbeat, and
+    /// returns the reading. A clock that is slightly ahead is followed at once; one that jumps by an
+    /// hour moves no deadlines at once, and a clock is never followed back at once.
+    pub fn approach(&self, since_start: Duration, unix_ms: u64) -> u64 {
         let here = self.offset_us.load(Ordering::Relaxed);
         let behind = offset_us(since_start, unix_ms).saturating_sub(here);
-        self.shift(since_start, behind.clamp(-step, step));
+        let forward = if behind <= CATCH_UP_US_MAX { FORWARD_US_MAX } else { APPROACH_US };
+        self.shift(since_start, behind.clamp(-APPROACH_US, forward));
         self.now_ms(since_start)
     }
 
@@ -257,12 +264,27 @@ mod tests {
     #[test]
     fn a_clock_that_jumps_is_followed_slowly() {
         let clock = Clock::new(ms(0), START, 0);
-        assert_eq!(clock.approach(ms(1_000), START + 1_000 + HOUR_MS, 1), START + 1_001);
-        assert_eq!(clock.approach(ms(2_000), START + 2_001, 1), START + 2_001);
+        assert_eq!(clock.approach(ms(1_000), START + 1_000 + HOUR_MS), START + 1_001);
+        assert_eq!(clock.approach(ms(2_000), START + 2_001), START + 2_001);
         // A reading is repeated until the clock has caught up with it.
-        assert_eq!(clock.approach(ms(3_000), START, 1), START + 3_001);
+        assert_eq!(clock.approach(ms(3_000), START), START + 3_001);
         assert_eq!(clock.now_ms(ms(3_001)), START + 3_001);
-        assert_eq!(clock.approach(ms(4_000), START, 1), START + 4_000);
+        assert_eq!(clock.approach(ms(4_000), START), START + 4_000);
+    }
+
+    #[test]
+    fn a_clock_that_is_slightly_ahead_is_followed_quickly() {
+        let (leader, follower) = (Clock::new(ms(0), START, 0), Clock::new(ms(0), START, 1));
+        let readings = (1..=4).map(|n| {
+            let reading = leader.approach(ms(n * 250), START + n * 250 + 340);
+            follower.synchronize(ms(n * 250), reading);
+            assert_eq!(follower.now_ms(ms(n * 250)), reading);
+            reading - START - n * 250
+        });
+        assert_eq!(readings.collect::<Vec<_>>(), [100, 200, 300, 340]);
+        // The same at the end of a larger difference, but not for the whole of it.
+        assert_eq!(leader.approach(ms(2_000), START + 3_341), START + 2_341);
+        assert_eq!(leader.approach(ms(3_000), START + 4_341), START + 3_441);
     }
 
     #[test]

@@ -13,9 +13,6 @@ use crate::lease::{Due, Voters};
 use crate::message::Message;
 use crate::table::{Table, TableStamp};
 
-/// Maximum step of the coordinator's clock towards its machine's clock per pulse, in milliseconds.
-const CLOCK_STEP_MS: u64 = 1;
-
 impl Grid {
     /// Executes the due actions of the coordinator.
     pub(super) fn coordinate(&self) {
@@ -211,7 +208,7 @@ impl Grid {
         if !self.inner.control.lock().is_coordinator() {
             return;
         }
-        let now_ms = shared.clock.approach(now, shared.host.unix_ms(), CLOCK_STEP_MS);
+        let now_ms = shared.clock.approach(now, shared.host.unix_ms());
         if let Some(table) = self.inner.table()
             && table.stamp.author == shared.me
         {
