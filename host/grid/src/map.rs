@@ -265,16 +265,16 @@ impl SharedSettings {
             max_idle_ms: some(&self.max_idle_ms),
             memory_bytes_max: some(&self.memory_bytes_max),
             eviction: match eviction {
-                0 => Eviction::None,
                 1 => Eviction::Lru,
                 2 => Eviction::Lfu,
-                _ => Eviction::Random,
+                3 => Eviction::Random,
+                _ => Eviction::None,
             },
             merge: match merge {
-                0 => MergePolicy::LastWriter,
                 1 => MergePolicy::PutIfAbsent,
                 2 => MergePolicy::HigherHits,
-                _ => MergePolicy::Discard,
+                3 => MergePolicy::Discard,
+                _ => MergePolicy::LastWriter,
             },
             statistics: statistics != 0,
         }
