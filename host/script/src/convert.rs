@@ -161,14 +161,23 @@ pub(crate) enum InvalidReply {
     Length,
 }
 
-/// The reply that a script returned. Tables are read without their metatables.
+/// The reply that a script returned. Tables are read without their metatables. `is_list` is set if the
+/// value is known to be a table that is a list.
 pub(crate) fn from_lua(
     names: &Names,
     value: &mlua::Value,
+    is_list: bool,
     resp: Resp,
     bytes_max: usize,
 ) -> Result<Value, InvalidReply> {
-    Reader { names, resp, left: bytes_max }.value(value, 0)
+    let mut reader = Reader { names, resp, left: bytes_max };
+    match value {
+        mlua::Value::Table(table) if is_list => {
+            reader.take(ELEMENT_BYTES)?;
+            reader.list(table, 1)
+        }
+        value => reader.value(value, 0),
+    }
 }
 
 struct Reader<'a> {
@@ -259,6 +268,10 @@ impl Reader<'_> {
                 return Ok(Value::Verbatim(format, self.bytes(&text)?));
             }
         }
+        self.list(table, depth)
+    }
+
+    fn list(&mut self, table: &Table, depth: usize) -> Result<Value, InvalidReply> {
         let mut values = Vec::with_capacity(table.raw_len().min(CAPACITY_MAX));
         for at in 1_usize.. {
             match table.raw_get::<mlua::Value>(at) {

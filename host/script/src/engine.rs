@@ -1,6 +1,7 @@
 //! A Lua state, and the running of scripts in it.
 
 mod calls;
+mod lent;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use crate::value::Value;
 use crate::words::{WordBuffer, Words};
 use crate::{bits, json, msgpack, structs};
 use calls::{Given, Unlimited, execute, list, size_of_list};
+use lent::Lent;
 
 /// Compiled scripts that an engine keeps, and bytes of their sources, at most.
 const COMPILED_MAX: usize = 1_000;
@@ -211,6 +213,8 @@ struct Shared {
     registering: RefCell<Option<Vec<(FunctionInfo, Function)>>>,
     /// The words of the command that is being called.
     words: RefCell<WordBuffer>,
+    /// The commands of the run.
+    commands: Lent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,12 +269,12 @@ pub struct Engine {
     lua: Lua,
     shared: Rc<Shared>,
     json: Rc<Cell<Options>>,
-    names: Names,
+    names: Rc<Names>,
     /// The function of `prelude.lua` that calls a script.
     run: Function,
     /// The names that the source of a library reaches while it is loaded.
     loading: Table,
-    compiled: HashMap<Arc<str>, Function>,
+    compiled: HashMap<Arc<str>, Rc<Function>>,
     compiled_bytes: usize,
     /// Loaded libraries by name: the checksum of the source, and the functions.
     libraries: HashMap<String, (Arc<str>, HashMap<String, Function>)>,
@@ -301,7 +305,8 @@ impl Engine {
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let shared = Rc::new(Shared::default());
         let json = Rc::new(Cell::new(Options::default()));
-        let host = host_functions(&lua, &shared, version)?;
+        let names = Rc::new(Names::new(&lua)?);
+        let host = host_functions(&lua, &shared, &names, version)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name(format!("={PRELUDE}"));
         let (guard, run, protection, registering): (Function, Function, Table, Table) =
             prelude.call(host)?;
@@ -353,7 +358,7 @@ impl Engine {
         Ok(Self {
             shared,
             json,
-            names: Names::new(&lua)?,
+            names,
             lua,
             run,
             loading,
@@ -371,9 +376,9 @@ impl Engine {
         self.compiled(script).map(|_| ())
     }
 
-    fn compiled(&mut self, script: &Script) -> Result<Function, Failure> {
+    fn compiled(&mut self, script: &Script) -> Result<Rc<Function>, Failure> {
         if let Some(function) = self.compiled.get(&script.sha) {
-            return Ok(function.clone());
+            return Ok(Rc::clone(function));
         }
         // The two names are arguments of the function that the script is: no global changes.
         let mut source = b"local KEYS, ARGV = ... ".to_vec();
@@ -389,7 +394,8 @@ impl Engine {
             self.compiled_bytes = 0;
         }
         self.compiled_bytes += script.source.len();
-        self.compiled.insert(Arc::clone(&script.sha), function.clone());
+        let function = Rc::new(function);
+        self.compiled.insert(Arc::clone(&script.sha), Rc::clone(&function));
         Ok(function)
     }
 
@@ -568,17 +574,15 @@ impl Engine {
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
         let (lua, shared) = (&self.lua, &self.shared);
-        let returned = lua.scope(|scope| {
+        let prepare = || {
             let _ = lua.set_memory_limit(limits.memory_bytes_max);
             let needed = size_of_list(keys.clone()) + size_of_list(args.clone());
-            let prepared = Unlimited::if_fits(lua, limits.memory_bytes_max, needed);
-            let call = scope.create_function_mut(|lua, given: Given| {
-                execute(lua, shared, &self.names, commands, given)
-            })?;
-            let (keys, args) = (list(lua, keys)?, list(lua, args)?);
-            drop(prepared);
-            let result: (bool, mlua::Value) = self.run.call((call, function, keys, args))?;
-            Ok(result)
+            let _unlimited = Unlimited::if_fits(lua, limits.memory_bytes_max, needed);
+            Ok((list(lua, keys)?, list(lua, args)?))
+        };
+        let returned = prepare().and_then(|(keys, args)| {
+            let run = || self.run.call::<(bool, mlua::Value, bool)>((function, keys, args));
+            shared.commands.lend(commands, run)
         });
         // The script may have caught the interrupt.
         match shared.ending.get() {
@@ -588,8 +592,9 @@ impl Engine {
             None => {}
         }
         match returned {
-            Ok((true, value)) => {
-                let reply = from_lua(&self.names, &value, shared.resp(), limits.reply_bytes_max);
+            Ok((true, value, is_list)) => {
+                let (resp, bytes_max) = (shared.resp(), limits.reply_bytes_max);
+                let reply = from_lua(&self.names, &value, is_list, resp, bytes_max);
                 reply.map_err(|unfit| {
                     Failure::error(match unfit {
                         InvalidReply::Depth => "ERR reached lua stack limit",
@@ -597,7 +602,7 @@ impl Engine {
                     })
                 })
             }
-            Ok((false, error)) => Err(Failure::Error(uncaught(&error, name))),
+            Ok((false, error, _)) => Err(Failure::Error(uncaught(&error, name))),
             Err(error) => Err(Failure::error(format!("ERR {} script: {name}", plain(&error)))),
         }
     }
@@ -640,7 +645,12 @@ impl Commands for Refusing {
 }
 
 /// What `prelude.lua` needs of the host.
-fn host_functions(lua: &Lua, shared: &Rc<Shared>, version: &str) -> mlua::Result<Table> {
+fn host_functions(
+    lua: &Lua,
+    shared: &Rc<Shared>,
+    names: &Rc<Names>,
+    version: &str,
+) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     host.raw_set("name", PRELUDE)?;
     host.raw_set("CALL", calls::CALL)?;
@@ -649,6 +659,12 @@ fn host_functions(lua: &Lua, shared: &Rc<Shared>, version: &str) -> mlua::Result
     host.raw_set("version", version)?;
     let number = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     host.raw_set("version_number", number.fold(0, |all, part| all << 8 | part))?;
+    let (of_run, names) = (Rc::clone(shared), Rc::clone(names));
+    let execute = move |lua: &Lua, given: Given| {
+        let run = |commands: &mut dyn Commands| execute(lua, &of_run, &names, commands, given);
+        of_run.commands.with(run).unwrap_or_else(|| Err(stopped()))
+    };
+    host.raw_set("execute", lua.create_function(execute)?)?;
     let sha = |lua: &Lua, text: mlua::LuaString| lua.create_string(sha1_hex(&text.as_bytes()));
     host.raw_set("sha1hex", lua.create_function(sha)?)?;
     let of_script = Rc::clone(shared);

@@ -13,8 +13,6 @@
 //! hostile scripts. Differences that a script can notice: numbers are written with as many digits
 //! as they need (Lua 5.1: 14), and `setfenv`, `getfenv` and bytecode are missing.
 
-#![forbid(unsafe_code)]
-
 mod bits;
 mod convert;
 mod engine;

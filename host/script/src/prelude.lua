@@ -5,9 +5,9 @@ local host = ...
 local error, type, pairs, tostring = error, type, pairs, tostring
 local info = debug.info
 
--- The function that executes commands: another one for each run. Its first argument says what it is
--- to do, its second one how many more there are.
-local raw
+-- The function that executes commands. Its first argument says what it is to do, its second one how
+-- many more there are.
+local raw = host.execute
 local CALL, ALLOWED, LOG = host.CALL, host.ALLOWED, host.LOG
 
 -- Raises what a function of the host refused, with the position of its caller.
@@ -203,11 +203,20 @@ local function uncaught(err)
   return { err = "ERR the script raised an error that is neither a string nor an error reply", source = source, line = line }
 end
 
-local xpcall = xpcall
+local xpcall, rawget = xpcall, rawget
 
-local function run(function_of_run, script, keys, args)
-  raw = function_of_run
-  return xpcall(script, uncaught, keys, args)
+-- Whether a table is a list: it has none of the fields that stand for other replies.
+local function is_list(reply)
+  return rawget(reply, "err") == nil and rawget(reply, "ok") == nil and rawget(reply, "double") == nil
+    and rawget(reply, "map") == nil and rawget(reply, "set") == nil
+    and rawget(reply, "big_number") == nil and rawget(reply, "verbatim_string") == nil
+end
+
+-- Returns whether the script ended without an error, what it returned or the error, and whether that
+-- is a list.
+local function run(script, keys, args)
+  local ok, reply = xpcall(script, uncaught, keys, args)
+  return ok, reply, ok and type(reply) == "table" and is_list(reply)
 end
 
 _G.redis = redis

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use mlua::{Lua, MultiValue, Table};
+use mlua::{Either, IntoLua, Lua, MultiValue, Table};
 
 use super::{Commands, Ending, Interrupt, LogLevel, Shared, stopped};
 use crate::convert::{Names, Resp, VALUE_BYTES, size_in_lua, to_lua};
@@ -58,11 +58,20 @@ pub(super) fn list<'w>(
     lua: &Lua,
     words: impl ExactSizeIterator<Item = &'w [u8]>,
 ) -> mlua::Result<Table> {
-    let table = lua.create_table_with_capacity(words.len(), 0)?;
-    for (at, word) in words.enumerate() {
-        table.raw_set(at + 1, lua.create_string(word)?)?;
+    // Text goes to the stack of the state directly, and other bytes by a handle.
+    lua.create_sequence_from(words.map(|word| match str::from_utf8(word) {
+        Ok(text) => Either::Left(text),
+        Err(_) => Either::Right(Word(word)),
+    }))
+}
+
+/// A string that is not text.
+struct Word<'a>(&'a [u8]);
+
+impl IntoLua for Word<'_> {
+    fn into_lua(self, lua: &Lua) -> mlua::Result<mlua::Value> {
+        lua.create_string(self.0).map(mlua::Value::String)
     }
-    Ok(table)
 }
 
 /// One call of a script to its commands. Returns whether it succeeded, and the result.
