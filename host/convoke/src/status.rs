@@ -94,7 +94,7 @@ impl Status {
             "turned_away": load(&resp.counters.turned_away),
             "cut_off": load(&resp.counters.cut_off),
             "wrong_passwords": load(&resp.counters.wrong_passwords),
-            "commands": load(&resp.counters.commands),
+            "commands": resp.counters.commands.sum(),
         })
     }
 

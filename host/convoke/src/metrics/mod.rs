@@ -126,10 +126,11 @@ fn clients(text: &mut Exposition, resp: &Server) {
             "Failed authentications of RESP clients.",
             &counters.wrong_passwords,
         ),
-        ("resp_commands_total", "Commands of RESP clients.", &counters.commands),
     ] {
         text.value(Counter, name, help, load(counter));
     }
+    let commands = counters.commands.sum();
+    text.value(Counter, "resp_commands_total", "Commands of RESP clients.", commands);
 }
 
 fn data(text: &mut Exposition, sources: &Sources<'_>) {

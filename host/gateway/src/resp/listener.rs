@@ -47,7 +47,7 @@ impl Server {
         loop {
             check.tick().await;
             self.kill_timed_out(self.elapsed_ms());
-            self.stats.tick(self.counters.commands.load(Ordering::Relaxed));
+            self.stats.tick(self.counters.commands.sum());
         }
     }
 

@@ -18,6 +18,7 @@ use super::maintenance::Leave;
 use super::monitor::Monitors;
 use super::script_cache::Scripts;
 use super::scripts::Functions;
+pub use super::stats::LaneCounter;
 use super::stats::Stats;
 use super::tracking::Tracking;
 use crate::databases::{DATABASES, map_name};
@@ -97,7 +98,7 @@ pub struct RespCounters {
     /// Connections rejected because the maximum number of clients was reached.
     pub turned_away: AtomicU64,
     /// Commands started.
-    pub commands: AtomicU64,
+    pub commands: LaneCounter,
     /// Clients disconnected because they did not read replies or messages, or did not complete a
     /// request.
     pub cut_off: AtomicU64,

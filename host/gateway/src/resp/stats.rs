@@ -28,6 +28,35 @@ const POWERS: u32 = 30;
 /// Number of different error codes that are counted.
 const ERROR_CODES_MAX: usize = 128;
 
+/// A counter to which each lane adds in a cache line of its own.
+#[derive(Debug)]
+pub struct LaneCounter([Line; LANES_MAX]);
+
+/// A number in a cache line of its own: processors fetch two neighbouring lines of 64 bytes at once.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Line(AtomicU64);
+
+impl Default for LaneCounter {
+    fn default() -> Self {
+        Self([const { Line(AtomicU64::new(0)) }; LANES_MAX])
+    }
+}
+
+impl LaneCounter {
+    /// Adds one in a lane.
+    #[inline]
+    pub(crate) fn increment(&self, lane: usize) {
+        self.0[lane % LANES_MAX].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The sum of all lanes.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.0.iter().map(|line| line.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
 /// What is counted for a command in a lane.
 struct Cell {
     calls: AtomicU64,

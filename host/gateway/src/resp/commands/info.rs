@@ -92,7 +92,7 @@ pub(crate) fn reset(server: &Server) {
     let (hits, misses) = server.grid.lookups();
     let (counters, reset) = (&server.counters, &server.reset);
     for (counter, value) in [
-        (&reset.commands, load(&counters.commands)),
+        (&reset.commands, counters.commands.sum()),
         (&reset.accepted, load(&counters.accepted)),
         (&reset.turned_away, load(&counters.turned_away)),
         (&reset.expired, maps.iter().map(|map| map.expired()).sum()),
@@ -244,7 +244,7 @@ fn of_stats(server: &Server) -> Fields {
     let (errors, _) = server.stats.errors();
     vec![
         field("total_connections_received", since(load(&counters.accepted), &reset.accepted)),
-        field("total_commands_processed", since(load(&counters.commands), &reset.commands)),
+        field("total_commands_processed", since(counters.commands.sum(), &reset.commands)),
         field("instantaneous_ops_per_sec", server.stats.commands_per_second()),
         field("rejected_connections", since(load(&counters.turned_away), &reset.turned_away)),
         field("expired_keys", since(expired, &reset.expired)),

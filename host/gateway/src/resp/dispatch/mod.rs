@@ -40,7 +40,7 @@ pub(crate) fn begin(
     sink: &mut Vec<u8>,
 ) -> CommandState {
     let server = &client.server;
-    server.counters.commands.fetch_add(1, Ordering::Relaxed);
+    server.counters.commands.increment(client.lane);
     server.stats.set_names(|| COMMANDS.iter().map(|row| row.name).collect());
     let found = row_of(request);
     let row = found.as_ref().ok().copied();
@@ -89,7 +89,9 @@ fn begin_admitted(
 ) -> CommandState {
     let command: &'static Command = &COMMANDS[index];
     client.info.command.store(index, Ordering::Relaxed);
-    client.info.commands.fetch_add(1, Ordering::Relaxed);
+    // No other task writes it.
+    let commands = client.info.commands.load(Ordering::Relaxed) + 1;
+    client.info.commands.store(commands, Ordering::Relaxed);
     if client.server.monitors.is_any() && !command.is(Command::ADMIN) {
         client.server.monitors.show(client.database, client.info.peer, request);
     }
