@@ -22,7 +22,7 @@ pub(super) enum AttemptError {
     NotPrimary,
     /// An older transaction holds locks: another attempt may succeed once these keys are unlocked.
     Conflict(u16, Arc<Map>, Vec<Box<[u8]>>),
-    /// A partition has a new primary, which does not have the locks: another attempt may succeed.
+    /// A primary was lost, and with it the locks that it held: another attempt may succeed.
     LocksLost,
     /// The transaction fails permanently.
     Failed(OpError),
@@ -186,8 +186,8 @@ impl Transaction {
                 },
                 Ok(_) => Err(OpError::Malformed.into()),
                 Err(OpError::Conflict) => Err(AttemptError::Conflict(partition, map, keys)),
-                // It has had no effect, and never will.
-                Err(OpError::Indeterminate) => Err(OpError::Unavailable.into()),
+                // That primary was lost. This attempt has had no effect, and never will.
+                Err(OpError::Indeterminate) => Err(AttemptError::LocksLost),
                 Err(error) => Err(error.into()),
             }
         })
