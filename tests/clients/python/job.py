@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import os
+import socket
 import sys
 import threading
 import time
@@ -44,6 +45,17 @@ def wait_for(what, probe, within=20.0):
             return got
         check(time.monotonic() < deadline, f"no {what} within {within} s")
         time.sleep(0.02)
+
+
+def reachable_port():
+    """The RESP port of a member that accepts connections, for programs with one address."""
+    for port in PORTS:
+        try:
+            socket.create_connection((HOST, port), 1).close()
+            return port
+        except OSError:
+            pass
+    raise AssertionError("no member accepts connections")
 
 
 class _Progress:

@@ -6,8 +6,6 @@ import subprocess
 import job
 
 PROGRAM = os.path.join(os.environ["TOOLS"], "redis-benchmark")
-# The first of several members is killed.
-PORT = str(job.PORTS[-1])
 # Requests of one test; the list has this number of results.
 REQUESTS = "200"
 RESULTS = 20
@@ -16,7 +14,7 @@ LIST_MAX = 60
 
 
 def step(n):
-    command = [PROGRAM, "-q", "-n", REQUESTS, "-c", "10", "-r", "1000", "-p", PORT]
+    command = [PROGRAM, "-q", "-n", REQUESTS, "-c", "10", "-r", "1000", "-p", str(job.reachable_port())]
     if job.MODE == "cluster":
         command.append("--cluster")
     done = subprocess.run(

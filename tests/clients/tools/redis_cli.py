@@ -6,8 +6,6 @@ import subprocess
 import job
 
 PROGRAM = os.path.join(os.environ["TOOLS"], "redis-cli")
-# The first of several members is killed.
-PORT = str(job.PORTS[-1])
 IS_CLUSTER = job.MODE == "cluster"
 # For one call, in seconds.
 CALL_MAX = 20
@@ -19,7 +17,7 @@ with open(SCRIPT, "w") as file:
 
 def call(*words, given="", is_endless=False):
     """What redis-cli prints. A mode that does not end is killed after a second."""
-    command = [PROGRAM, "-p", PORT, *(["-c"] if IS_CLUSTER else []), *words]
+    command = [PROGRAM, "-p", str(job.reachable_port()), *(["-c"] if IS_CLUSTER else []), *words]
     if is_endless:
         command = ["timeout", "1", *command]
     done = subprocess.run(
@@ -57,7 +55,7 @@ def modes():
     call("monitor", is_endless=True)
     if IS_CLUSTER:
         for words in (["check"], ["info"]):
-            got = call("--cluster", *words, f"{job.HOST}:{PORT}")
+            got = call("--cluster", *words, f"{job.HOST}:{job.reachable_port()}")
             job.check("All 16384 slots covered" in got or words == ["info"], got)
 
 
