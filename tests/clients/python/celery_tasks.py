@@ -1,6 +1,5 @@
 """Celery: tasks with results, a group and a chord, by a worker process."""
 
-import subprocess
 import sys
 
 import job
@@ -40,5 +39,5 @@ def step(n):
 
 if __name__ == "__main__":
     arguments = ["-A", "celery_tasks", "worker", "--pool", "threads", "-c", "4", "-l", "warning"]
-    worker = subprocess.Popen([sys.executable, "-m", "celery", *arguments], stdout=sys.stderr)
+    job.supervise([sys.executable, "-m", "celery", *arguments])
     job.run(step)

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -26,6 +27,8 @@ RECOVERY_MAX = 60.0
 PAUSE = 0.01
 # Between two steps of which the first one failed, in seconds.
 PAUSE_AFTER_ERROR = 0.1
+# From the end of a supervised worker until it is started again, in seconds.
+RESTART = 1.0
 # Errors that are printed.
 ERRORS_SHOWN = 20
 
@@ -56,6 +59,17 @@ def reachable_port():
         except OSError:
             pass
     raise AssertionError("no member accepts connections")
+
+
+def supervise(command):
+    """Starts a worker, and starts it again whenever it ends, as a service manager does."""
+    def keep():
+        while True:
+            status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
+            print(f"the worker ended with status {status}", file=sys.stderr, flush=True)
+            time.sleep(RESTART)
+
+    threading.Thread(target=keep, daemon=True).start()
 
 
 class _Progress:

@@ -1,6 +1,5 @@
 """RQ: jobs with results and dependencies, by a worker process."""
 
-import subprocess
 import sys
 
 import redis
@@ -27,5 +26,5 @@ with open("rq_functions.py", "w") as file:
     file.write("def add(a, b):\n    return a + b\n")
 queue = Queue("default", connection=redis.Redis(port=job.PORTS[0]))
 command = [sys.executable, "-m", "rq.cli", "worker", "--url", job.URL, "--worker-class"]
-worker = subprocess.Popen([*command, "rq.worker.SimpleWorker", "default"], stdout=sys.stderr)
+job.supervise([*command, "rq.worker.SimpleWorker", "default"])
 job.run(step)

@@ -14,7 +14,8 @@ LIST_MAX = 60
 
 
 def step(n):
-    command = [PROGRAM, "-q", "-n", REQUESTS, "-c", "10", "-r", "1000", "-p", str(job.reachable_port())]
+    port = str(job.reachable_port())
+    command = [PROGRAM, "-q", "-n", REQUESTS, "-c", "10", "-r", "1000", "-p", port]
     if job.MODE == "cluster":
         command.append("--cluster")
     done = subprocess.run(
