@@ -15,7 +15,9 @@ use crate::entry::{Entry, Expiry, Idle, Meta, Plain};
 use crate::event::{Class, Event};
 use crate::fragment::{Applied, Fragment};
 use crate::hasher::KeyHasher;
+use crate::host::Host;
 use crate::item::Item;
+use crate::limits::BATCH_MS_MAX;
 use crate::map::{Eviction, Map};
 use crate::tracking::{Change, Origin};
 use crate::value::{HashEdit, Kind, Structure, StructureEdit};
@@ -114,11 +116,30 @@ impl Changes {
     }
 }
 
+/// The time that operations may take which are executed one after the other in one partition.
+pub(crate) struct BatchTimer<'p> {
+    host: &'p dyn Host,
+    until: Duration,
+}
+
+impl<'p> BatchTimer<'p> {
+    /// Starts it.
+    pub(crate) fn start(host: &'p dyn Host) -> Self {
+        Self { host, until: host.now() + Duration::from_millis(BATCH_MS_MAX) }
+    }
+
+    /// An error if the time is over.
+    pub(crate) fn check(&self) -> Result<(), OpError> {
+        if self.host.now() > self.until { Err(OpError::TookTooLong) } else { Ok(()) }
+    }
+}
+
 /// Access of one operation to a fragment.
 pub(crate) struct Access<'p> {
     pub(crate) map: &'p Map,
     pub(crate) fragment: &'p mut Fragment,
     pub(crate) clock: &'p Clock,
+    pub(crate) host: &'p dyn Host,
     pub(crate) hasher: &'p KeyHasher,
     pub(crate) rng: &'p mut SmallRng,
     pub(crate) changes: &'p mut Changes,

@@ -69,8 +69,8 @@ pub enum OpError {
     /// No member of the cluster stores data.
     #[error("no member of the cluster stores data: all are lite")]
     NoDataMember,
-    /// The primary of the key cannot be reached at present; nothing was done.
-    #[error("the primary of the key cannot be reached at present; nothing was done")]
+    /// The primary of the key does not respond at present; nothing was done.
+    #[error("the primary of the key does not respond at present; nothing was done")]
     Unavailable,
     /// A backup does not keep up, or too many operations wait; nothing was done.
     #[error("a backup does not keep up, or too many operations wait; nothing was done, try again")]
@@ -79,8 +79,8 @@ pub enum OpError {
     #[error("there are {} maps already", crate::limits::MAPS_MAX)]
     TooManyMaps,
     /// The write may have been executed or not: a member was lost before all backups had confirmed
-    /// it.
-    #[error("the outcome is unknown: a member was lost before all backups had confirmed the write")]
+    /// it, or they did not confirm it within [`OP_MS_MAX`](crate::limits::OP_MS_MAX).
+    #[error("the outcome is unknown: a member was lost, or did not confirm the write in time")]
     Indeterminate,
     /// The request is malformed.
     #[error("the request is malformed")]
@@ -136,6 +136,12 @@ pub enum OpError {
     /// A value in another encoding is malformed.
     #[error("the value is malformed")]
     BadValue,
+    /// The operations of a transaction in one partition took too long; nothing was done.
+    #[error(
+        "the transaction took longer than {} ms in one partition; nothing was done",
+        crate::limits::BATCH_MS_MAX
+    )]
+    TookTooLong,
     /// An operation on a stream cannot be executed.
     #[error("{0}")]
     Stream(#[from] StreamError),

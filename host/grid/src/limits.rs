@@ -19,3 +19,6 @@ pub const MESSAGE_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Maximum time for an operation, in milliseconds. If its replication is not confirmed by then, the
 /// outcome is unknown.
 pub const OP_MS_MAX: u64 = 5_000;
+/// Maximum time for operations that are executed in one partition without a break, in milliseconds:
+/// half of a lease, since no lease is renewed meanwhile.
+pub(crate) const BATCH_MS_MAX: u64 = 500;

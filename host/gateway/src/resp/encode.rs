@@ -310,6 +310,7 @@ pub fn error_text(error: &OpError) -> String {
         | OpError::Changed
         | OpError::TooManyMaps
         | OpError::TooManyKeys
+        | OpError::TookTooLong
         | OpError::Malformed => format!("ERR {error}"),
     }
 }

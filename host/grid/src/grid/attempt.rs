@@ -248,6 +248,9 @@ impl Transaction {
             return Ok(Ok(reply));
         }
         let (id, now) = (self.id, inner.shared.now());
+        if !inner.shared.lease.is_held(now) {
+            return Err(AttemptError::LocksLost);
+        }
         let home = id.home;
         let participants: Vec<u16> =
             self.partitions.keys().copied().filter(|number| *number != home).collect();

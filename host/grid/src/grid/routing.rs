@@ -759,24 +759,9 @@ mod tests {
 
     use convoke_membership::{Member, View, ViewId};
 
-    use super::super::testing;
+    use super::super::testing::{self, member};
     use super::*;
     use crate::op::{End, GenericOp, KeyOp, SeveralOp};
-
-    fn member(age: u64, lite: bool) -> Member {
-        Member {
-            id: MemberId::new_now(),
-            addresses: vec!["127.0.0.1:6900".parse().unwrap()],
-            name: "m".into(),
-            group: "g".into(),
-            lite,
-            modes: String::new(),
-            http: None,
-            resp: None,
-            generation: 1,
-            age,
-        }
-    }
 
     /// The view of one member alone, and the next view with another member.
     fn views(one: Member, other: &Member) -> (View, View) {

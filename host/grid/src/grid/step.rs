@@ -50,3 +50,106 @@ impl Grid {
         StepResult::Done { result, replicated }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use convoke_membership::View;
+
+    use super::super::testing::{adopt_view, member};
+    use super::*;
+    use crate::Started;
+    use crate::host::{Host, Report};
+    use crate::lease::LEASE_MS;
+    use crate::limits::BATCH_MS_MAX;
+    use crate::map::MapCatalog;
+    use crate::op::{KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf, WholeOp};
+
+    /// A host whose clock advances each time it is read.
+    #[derive(Default)]
+    struct Slow {
+        now_ms: AtomicU64,
+        per_reading_ms: AtomicU64,
+    }
+
+    impl Host for Slow {
+        fn now(&self) -> Duration {
+            let ms = self.per_reading_ms.load(Ordering::Relaxed);
+            Duration::from_millis(self.now_ms.fetch_add(ms, Ordering::Relaxed) + ms)
+        }
+
+        fn unix_ms(&self) -> u64 {
+            0
+        }
+
+        fn random(&self) -> u64 {
+            4
+        }
+
+        fn spawn(&self, _: Pin<Box<dyn Future<Output = ()> + Send>>) {}
+
+        fn report(&self, _: Report) {}
+    }
+
+    fn slow_grid() -> (Grid, Arc<Slow>) {
+        let (me, host) = (member(1, false), Arc::new(Slow::default()));
+        let settings = crate::testing::settings();
+        let grid =
+            Grid::new(me.id, Arc::clone(&host) as Arc<dyn Host>, settings, MapCatalog::default());
+        adopt_view(&grid, &View::founded_by(me));
+        (grid, host)
+    }
+
+    fn put(key: &[u8]) -> Op<'_> {
+        let (lifetime, condition, answer) = (Lifetime::Forever, PutIf::Always, PutAnswer::Done);
+        let put = PlainOp::Put { kind: 0, value: b"value", lifetime, condition, answer };
+        Op::Key(key, KeyOp::Plain(put))
+    }
+
+    fn now(started: Started) -> Result<Reply, OpError> {
+        match started {
+            Started::Now(result) => result,
+            Started::Later(_) => panic!("it has to wait"),
+        }
+    }
+
+    #[test]
+    fn a_batch_that_takes_too_long_is_undone() {
+        let (grid, host) = slow_grid();
+        let map = grid.open("a").unwrap();
+        let home = grid.partition_of(b"key");
+        let batch = |count: usize| Op::Batch { watched: Vec::new(), ops: vec![put(b"key"); count] };
+        host.per_reading_ms.store(BATCH_MS_MAX / 10, Ordering::Relaxed);
+        assert_eq!(now(grid.start(&map, home, &batch(100))), Err(OpError::TookTooLong));
+        host.per_reading_ms.store(0, Ordering::Relaxed);
+        grid.tick();
+        let length = || now(grid.start(&map, home, &Op::Whole(WholeOp::Length)));
+        assert_eq!(length(), Ok(Reply::Integer(0)));
+        assert!(now(grid.start(&map, home, &batch(100))).is_ok());
+        assert_eq!(length(), Ok(Reply::Integer(1)));
+    }
+
+    #[test]
+    fn a_step_is_undone_if_the_lease_has_ended_meanwhile() {
+        let (grid, host) = slow_grid();
+        let map = grid.open("a").unwrap();
+        let home = grid.partition_of(b"key");
+        let stepped = |ms: u64| {
+            let stepped = grid.step(&map, home, |step| {
+                step.execute(&put(b"key"))?.ok()?;
+                host.now_ms.fetch_add(ms, Ordering::Relaxed);
+                Some(())
+            });
+            matches!(stepped, StepResult::Done { .. })
+        };
+        assert!(!stepped(LEASE_MS));
+        grid.tick();
+        let length = || now(grid.start(&map, home, &Op::Whole(WholeOp::Length)));
+        assert_eq!(length(), Ok(Reply::Integer(0)));
+        assert!(stepped(0));
+        assert_eq!(length(), Ok(Reply::Integer(1)));
+    }
+}

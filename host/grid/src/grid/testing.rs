@@ -2,11 +2,27 @@
 
 use std::sync::Arc;
 
-use convoke_membership::{MemberId, View};
+use convoke_membership::{Member, MemberId, View};
 
 use super::state::Grid;
 use crate::map::MapCatalog;
 use crate::testing::{Process, settings};
+
+/// A member of this age.
+pub(super) fn member(age: u64, lite: bool) -> Member {
+    Member {
+        id: MemberId::new_now(),
+        addresses: vec!["127.0.0.1:6900".parse().unwrap()],
+        name: "m".into(),
+        group: "g".into(),
+        lite,
+        modes: String::new(),
+        http: None,
+        resp: None,
+        generation: 1,
+        age,
+    }
+}
 
 /// A grid with seven partitions, before its first view.
 pub(super) fn grid(me: MemberId) -> Grid {

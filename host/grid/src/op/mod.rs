@@ -77,7 +77,7 @@ pub use transaction::{
 pub(crate) use transfer::TransferOp;
 pub use whole::{ScanFilter, WholeOp};
 
-use crate::access::Access;
+use crate::access::{Access, BatchTimer};
 use crate::clock::Version;
 use crate::limits::KEY_BYTES_MAX;
 use crate::tracking::Origin;
@@ -337,6 +337,15 @@ impl Op<'_> {
         }
     }
 
+    /// Whether it consists of several operations that are executed one after the other.
+    pub(crate) fn is_batch(&self) -> bool {
+        match self {
+            Self::Batch { .. } => true,
+            Self::By { op, .. } | Self::From { op, .. } => op.is_batch(),
+            _ => false,
+        }
+    }
+
     /// Whether what it adds replaces the value of its key.
     fn replaces(&self) -> bool {
         match self {
@@ -350,7 +359,7 @@ impl Op<'_> {
         }
     }
 
-    /// Executes the operation.
+    /// Executes the operation. After [`OpError::TookTooLong`], the caller undoes what it has changed.
     pub(crate) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
         match self {
             Self::Batch { watched, ops } => {
@@ -362,15 +371,17 @@ impl Op<'_> {
                 // As in Redis, a failing operation does not undo the others. Once the answer has
                 // its maximum length, operations that only read are refused.
                 let mut room = ANSWER_BYTES_MAX;
+                let timer = BatchTimer::start(access.host);
                 let mut each = |op: &Op<'_>| {
+                    timer.check()?;
                     if room == 0 && op.effect() == Effect::Reads {
-                        return Reply::Failed(OpError::AnswerTooLong);
+                        return Ok(Reply::Failed(OpError::AnswerTooLong));
                     }
                     let reply = op.execute_within(access).unwrap_or_else(Reply::Failed);
                     room = reply.bytes_at_most(room).map_or(0, |bytes| room.saturating_sub(bytes));
-                    reply
+                    Ok(reply)
                 };
-                Ok(Reply::List(ops.iter().map(&mut each).collect()))
+                ops.iter().map(&mut each).collect::<Result<_, _>>().map(Reply::List)
             }
             Self::By { op, .. } => op.execute_within(access),
             Self::From { origin, op } => {

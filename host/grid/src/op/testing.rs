@@ -164,6 +164,7 @@ fn access<'p>(
         map,
         fragment,
         clock,
+        host: &crate::testing::Process,
         hasher,
         rng,
         changes,

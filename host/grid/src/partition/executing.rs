@@ -62,7 +62,25 @@ impl Partition {
                 return Executed::Done(Err(OpError::Held), None);
             }
         }
+        // A batch is undone if it takes too long.
+        let can_undo = op.is_batch() && op.effect() > Effect::Reads;
+        if can_undo {
+            self.fragment(map).record_undo();
+        }
         let reply = self.access(shared, map, now, |access| op.execute(access));
+        if can_undo {
+            // Without a lease, other members may have executed something else meanwhile.
+            let failed = match &reply {
+                Err(OpError::TookTooLong) => Some(OpError::TookTooLong),
+                _ if shared.lease.is_held(shared.now()) => None,
+                _ => Some(OpError::Unavailable),
+            };
+            if let Some(error) = failed {
+                self.undo(map);
+                return Executed::Done(Err(error), None);
+            }
+            self.fragment(map).keep_edits();
+        }
         let hash = op.key().map_or(0, |key| shared.settings.hasher.hash(key));
         let needs = self.replicate(shared, map, now);
         let needs =

@@ -376,6 +376,7 @@ fn access_to<'p>(
         map,
         fragment,
         clock: &shared.clock,
+        host: &*shared.host,
         hasher: &shared.settings.hasher,
         rng,
         changes,

@@ -71,6 +71,12 @@ impl Step<'_> {
 }
 
 impl Partition {
+    /// Undoes all changes of a map since [`record_undo`](crate::fragment::Fragment::record_undo).
+    pub(super) fn undo(&mut self, map: &Map) {
+        self.counted(map, |fragment| fragment.undo_edits());
+        self.changes = Changes::default();
+    }
+
     /// Executes a step; `None` if it cannot be executed here, or `work` returns `None`: then
     /// nothing has happened. Also returns the effect of the step, and what its result waits for.
     pub(crate) fn step<R>(
@@ -99,9 +105,9 @@ impl Partition {
         };
         let result = work(&mut step);
         let Step { hash, has_several, writes, .. } = step;
-        let Some(result) = result else {
-            self.counted(map, |fragment| fragment.undo_edits());
-            self.changes = Changes::default();
+        // Without a lease, other members may have executed something else meanwhile.
+        let Some(result) = result.filter(|_| shared.lease.is_held(shared.now())) else {
+            self.undo(map);
             return None;
         };
         self.fragment(map).keep_edits();

@@ -15,7 +15,7 @@ use super::locks::{
     Unresolved,
 };
 use super::ticket::{Needs, Ticket};
-use crate::access::Access;
+use crate::access::{Access, BatchTimer};
 use crate::edit::{Edit, Record, RecordChange};
 use crate::encoding;
 use crate::entry::{Entry, Expiry};
@@ -262,8 +262,10 @@ impl Partition {
                 return Err(OpError::Changed);
             }
         }
+        let timer = BatchTimer::start(&*shared.host);
         let mut replies = Vec::with_capacity(ops.len());
         for MapOp { map, op } in ops {
+            timer.check()?;
             let map = shared.maps.open(map)?;
             replies.push(match self.execute_one(shared, open, &map, op, now) {
                 Ok(reply) => reply,
