@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use convoke_grid::op::{Op, WatchedKey};
@@ -22,6 +23,9 @@ use super::{SCRIPT_MS_MAX, limits};
 /// Attempts of one program that need something else first, at most: a map, or the reply of a command
 /// on a whole database.
 const RESTARTS_MAX: usize = 64;
+
+/// How long before its deadline a program counts as timed out if an operation did not end in time.
+const TIME_OUT_SLACK: Duration = Duration::from_millis(250);
 
 /// Data of any partitions, each key of which is locked when it is used.
 struct TransactionData<'a> {
@@ -234,6 +238,12 @@ pub(super) fn transact(
         };
         match stop {
             AbortReason::NotPrimary => return None,
+            // An operation has the same time from the start of the program as the program itself.
+            AbortReason::Failed(OpError::Unavailable)
+                if Instant::now() + TIME_OUT_SLACK >= limits.deadline =>
+            {
+                return Some(stopped(Failure::TimedOut));
+            }
             AbortReason::Failed(error) => return Some(Ended::failed(&error)),
             AbortReason::Retry => {
                 if let Err(error) = runtime.block_on(transaction.give_up()) {
