@@ -104,10 +104,15 @@ pub(crate) fn refusal(why: &JoinRefusal, me: &Member) -> String {
     }
 }
 
+/// Whether a member advertises loopback addresses only.
+pub(crate) fn is_local_only(member: &Member) -> bool {
+    member.addresses.iter().all(|address| address.ip().is_loopback())
+}
+
 /// Explains why others cannot reach a member that advertises loopback addresses only; empty for any
 /// other member.
 pub(crate) fn nearby(member: &Member) -> &'static str {
-    match member.addresses.iter().all(|address| address.ip().is_loopback()) {
+    match is_local_only(member) {
         true => ", which is a loopback address and not reachable from other hosts",
         false => "",
     }

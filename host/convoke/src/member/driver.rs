@@ -392,12 +392,12 @@ impl Running {
                 warn!(%address, members = %format_args!("{} and {}", one.name, other.name), "several members advertise the same address, so it is not used for any of them. Exclude it with --interfaces, or give each member its own address");
             }
             Event::MemberRefused { member, why: JoinRefusal::Unreachable }
-                if !describe::nearby(&member).is_empty() =>
+                if describe::is_local_only(&member) && !describe::is_local_only(self.core.me()) =>
             {
                 warn!(member = %member.address(), "refused a member: it advertises {}{}. Set its --interfaces to an address that other hosts can reach", describe::addresses(&member), describe::nearby(&member));
             }
             Event::Refused { by, why: JoinRefusal::Unreachable, retry }
-                if !describe::nearby(self.core.me()).is_empty() =>
+                if describe::is_local_only(self.core.me()) && !describe::is_local_only(&by) =>
             {
                 let me = self.core.me();
                 warn!(by = %by.address(), again_in_s = whole_seconds(retry), "join refused: this member advertises {}{}. Set --interfaces to an address that other hosts can reach", describe::addresses(me), describe::nearby(me));
