@@ -31,7 +31,7 @@ array set kept {}
 set keeping {
     *-max-ziplist-* *-max-listpack-* set-max-intset-entries list-compress-depth
     list-max-ziplist-size list-max-listpack-size sanitize-dump-payload
-    proto-max-bulk-len client-query-buffer-limit save
+    proto-max-bulk-len client-query-buffer-limit save hz bind
 }
 
 proc is_kept {name} {
@@ -79,6 +79,15 @@ proc adapt {} {
                 return [list $name $::kept($name)]
             }
         }
+        if {[string equal -nocase "$method [lindex $argv 0]" "config resetstat"]} {
+            foreach port $::ports {
+                set other [original_connect $::host $port]
+                $other write "CONFIG RESETSTAT\r\n"
+                $other flush
+                $other read
+                $other close
+            }
+        }
         set is_later [expr {[info exists deferred($id)] && $deferred($id)}]
         set gets_a_moment [expr {$is_later && [regexp -nocase {^(b[lrz].*|.*subscribe|exec|watch)$} $method]}]
         # One level, as the original: it goes up from where it is.
@@ -109,7 +118,7 @@ proc adapt {} {
         # Tests query it to decide whether they are run.
         if {$property eq "mem_allocator"} { return jemalloc }
         set own [original_status $client $property]
-        if {[llength $::ports] == 1 || $property ni {blocked_clients expired_keys}} { return $own }
+        if {[llength $::ports] == 1 || $property ni {blocked_clients expired_keys expired_subkeys}} { return $own }
         set sum 0
         foreach port $::ports {
             set other [original_connect $::host $port]

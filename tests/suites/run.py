@@ -162,10 +162,7 @@ def main():
 
 def run_suite(options, ports):
     units = [unit for unit in options.unit or UNITS[options.suite] if unit not in options.but]
-    holds = {"members": len(ports) > 1}
-    excluded = {}
-    if options.target == "convoke" and not options.all:
-        excluded = read_exclusions(options.suite, holds)
+    groups = exclusions() if options.target == "convoke" and not options.all else []
     done = {}
     for at, unit in enumerate(units):
         # Consecutive units start with different members.
@@ -174,7 +171,9 @@ def run_suite(options, ports):
             turned = turned[:1]
         begun = time.monotonic()
         run = run_tcl if options.suite in TCL_SUITES else run_redis_py
-        result = run(options, unit, turned, excluded.get(unit, []))
+        names = [name for _, names in excluded_of(groups, options.suite, unit, len(turned)) for name in names]
+        result = run(options, unit, turned, names)
+        result["members"] = len(turned)
         result["seconds"] = round(time.monotonic() - begun, 1)
         done[unit] = result
         print(
@@ -185,6 +184,7 @@ def run_suite(options, ports):
     outcome = {
         "suite": options.suite,
         "target": options.target,
+        "version": version_of(options),
         "members": len(ports),
         "all": options.all,
         "units": done,
@@ -204,7 +204,6 @@ def arguments():
     parser.add_argument("--but", action="append", default=[], help="all units without this one; may be repeated")
     parser.add_argument("--logs", type=Path, help="a folder for what the suites print")
     parser.add_argument("--all", action="store_true", help="exclude nothing, to find what need not be excluded")
-    parser.add_argument("--resp3", action="store_true", help="use RESP3 (for redis8 and valkey)")
     parser.add_argument("--cluster-mode", action="store_true", help="leave out what Redis leaves out on a Redis Cluster")
     options = parser.parse_args()
     if options.target == "convoke" and not options.port:
@@ -222,15 +221,21 @@ def arguments():
     return options
 
 
-def read_exclusions(suite, holds):
-    """Excluded names by unit, for all reasons that apply."""
-    names = {}
-    for group in tomllib.loads((HERE / "exclusions.toml").read_text(encoding="utf-8"))["excluded"]:
-        if not holds.get(group.get("when"), True):
-            continue
-        for unit, excluded in group.get(suite, {}).items():
-            names.setdefault(unit, []).extend(excluded)
-    return names
+def exclusions():
+    """The groups of excluded tests: each has a reason."""
+    files = sorted(HERE.glob("exclusions*.toml"))
+    return [group for file in files for group in tomllib.loads(file.read_text(encoding="utf-8")).get("excluded", [])]
+
+
+def excluded_of(groups, suite, unit, members):
+    """Reasons that apply to a unit whose connections go to this number of members: each reason, with names."""
+    holds = {"members": members > 1}
+    # What both newer suites have in common is under a key of its own.
+    keys = [suite, "newer"] if suite in ("redis8", "valkey") else [suite]
+    for group in groups:
+        names = [name for key in keys for name in group.get(key, {}).get(unit, [])]
+        if names and holds.get(group.get("when"), True):
+            yield group["reason"], names
 
 
 @contextmanager
@@ -253,6 +258,16 @@ def redis_server(options):
         finally:
             server.terminate()
             server.wait()
+
+
+def version_of(options):
+    """The version of the package that the tests are from, without Debian's revision."""
+    package = {"redis8": "redis", "valkey": "valkey"}.get(options.suite)
+    if not package:
+        return ""
+    stamp = (options.folder / "newer/complete").read_text(encoding="utf-8")
+    found = re.search(rf"^{package} (?:\d+:)?([\d.]+)", stamp, re.MULTILINE)
+    return found.group(1) if found else ""
 
 
 def server_of(options):
@@ -342,8 +357,6 @@ def run_tcl(options, unit, ports, excluded):
     skipped.write_text("\n".join(excluded), encoding="utf-8")
     command = [interpreter, script, "--host", "127.0.0.1", "--port", ports[0]]
     command += ["--singledb", "--ignore-encoding", "--ignore-digest", "--durable"]
-    if options.resp3:
-        command.append("--force-resp3")
     command += ["--tags", TAGS, "--timeout", str(STALL_S), "--skipfile", str(skipped), "--single", unit]
     if options.cluster_mode:
         command.append("--cluster-mode")
