@@ -16,6 +16,8 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
+from run import excluded_of, exclusions
+
 HERE = Path(__file__).resolve().parent
 COUNTS = HERE / "counts.toml"
 DETAIL_CHARACTERS_MAX = 300
@@ -26,21 +28,24 @@ def main():
     parser.add_argument("outcomes", nargs="+", type=Path)
     parser.add_argument("--names", action="store_true", help="name each excluded test")
     parser.add_argument("--record", action="store_true", help="write what ran into counts.toml")
+    parser.add_argument("--page", type=Path, help="write the results to this page, in Markdown")
     options = parser.parse_args()
     outcomes = [json.loads(path.read_text(encoding="utf-8")) for path in options.outcomes]
-    exclusions = tomllib.loads((HERE / "exclusions.toml").read_text(encoding="utf-8"))
+    groups = exclusions()
     counts = tomllib.loads(COUNTS.read_text(encoding="utf-8")) if COUNTS.exists() else {}
     redis = {outcome["suite"]: outcome["units"] for outcome in outcomes if outcome["target"] == "redis"}
     runs = [outcome for outcome in outcomes if outcome["target"] == "convoke"]
 
     report = Report()
     for run in runs:
-        table(report, run, redis.get(run["suite"]), counts.get(run["suite"], {}), groups_of(exclusions, run))
+        table(report, run, redis.get(run["suite"]), counts.get(run["suite"], {}), groups_of(groups, run))
     for run in runs:
-        reasons(run, groups_of(exclusions, run), options.names)
-    left_out(exclusions, {run["suite"] for run in runs})
+        reasons(run, groups_of(groups, run), options.names)
+    left_out({run["suite"] for run in runs})
     if options.record:
         record(runs, redis, counts)
+    if options.page:
+        options.page.write_text(page(runs, redis, groups), encoding="utf-8")
     report.print_problems()
     sys.exit(1 if report.problems else 0)
 
@@ -61,12 +66,14 @@ class Report:
             print(f"  {problem}")
 
 
-def groups_of(exclusions, run):
+def groups_of(groups, run):
     """Reasons that apply to this run: each reason, with the excluded names by unit."""
-    holds = {"members": run["members"] > 1}
-    for group in exclusions["excluded"]:
-        if holds.get(group.get("when"), True) and run["suite"] in group:
-            yield group["reason"], group[run["suite"]]
+    by_reason = {}
+    for unit, result in run["units"].items():
+        members = result.get("members", run["members"])
+        for reason, names in excluded_of(groups, run["suite"], unit, members):
+            by_reason.setdefault(reason, {}).setdefault(unit, []).extend(names)
+    return by_reason.items()
 
 
 def bare(suite, name):
@@ -144,12 +151,57 @@ def reasons(run, groups, with_names):
     print()
 
 
-def left_out(exclusions, suites):
+def left_out_of(suite):
+    """Units that are not run at all: each reason, with their names."""
+    for file in sorted(HERE.glob("exclusions*.toml")):
+        for group in tomllib.loads(file.read_text(encoding="utf-8")).get("left-out", []):
+            for key in (suite, "newer") if suite in ("redis8", "valkey") else (suite,):
+                if key in group:
+                    yield group["reason"], " ".join(group[key].split())
+
+
+def left_out(suites):
     print("Not run at all:")
-    for group in exclusions["left-out"]:
-        for suite in sorted(suites & group.keys()):
-            print(f"  {suite}: {group['reason']}\n      {' '.join(group[suite].split())}")
+    for suite in sorted(suites):
+        for reason, units in left_out_of(suite):
+            print(f"  {suite}: {reason}\n      {units}")
     print()
+
+
+# What a suite is called on the page: its server, and how its tests are named there.
+TITLES = {"redis8": "Redis 8", "valkey": "Valkey"}
+
+
+def page(runs, redis, groups):
+    """The results as a page: a table for each suite, the reasons of exclusions, and what is not run."""
+    lines = ["# Results of the newer test suites", "", "Written by `cargo xtask suites --record`; see [README.md](README.md)."]
+    for run in runs:
+        title = TITLES.get(run["suite"], run["suite"])
+        version = run.get("version", "")
+        lines += ["", f"## {title} {version}".rstrip(), ""]
+        lines += [f"| unit | members | passed by {title} | passed by Convoke | excluded | failed |"]
+        lines += ["|---|--:|--:|--:|--:|--:|"]
+        sums = Counter()
+        for unit, result in run["units"].items():
+            on_redis = redis.get(run["suite"], {}).get(unit)
+            row = [len(on_redis["ok"]) if on_redis else 0]
+            row += [len(result["ok"]), len(result["excluded"]), len(result["failed"])]
+            sums.update(dict(enumerate(row)))
+            lines.append(f"| {unit} | {result['members']} | {' | '.join(map(str, row))} |")
+        lines.append(f"| all | | {' | '.join(str(sums[at]) for at in range(4))} |")
+        lines += ["", "Excluded:", ""]
+        left = Counter()
+        for unit, result in run["units"].items():
+            left.update((unit, name) for name in result["excluded"])
+        for reason, units in groups_of(groups, run):
+            named = {unit: [name for name in names if left[unit, name]] for unit, names in units.items()}
+            count = sum(left[unit, name] for unit, names in named.items() for name in set(names))
+            if count:
+                where = ", ".join(f"{unit} ({len(names)})" for unit, names in named.items() if names)
+                lines.append(f"- {count}: {reason} In {where}.")
+        lines += ["", "Not run:", ""]
+        lines += [f"- {units}: {reason}" for reason, units in left_out_of(run["suite"])]
+    return "\n".join(lines) + "\n"
 
 
 def record(runs, redis, counts):

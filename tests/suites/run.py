@@ -2,10 +2,11 @@
 """Runs a test suite against a RESP server, unit by unit, and writes the results: see README.md
 in this folder.
 
-    run.py --folder F --target convoke --port P[,P…] --suite tcl|redis-py --json OUT
-    run.py --folder F --target redis --suite tcl|redis-py --json OUT
+    run.py --folder F --target convoke --port P[,P…] --suite tcl|redis8|valkey|redis-py --json OUT
+    run.py --folder F --target redis --suite tcl|redis8|valkey|redis-py --json OUT
 
-Without a port, Redis is started for the run. It must be a new instance, since the tests leave
+With --target redis and without a port, the suite's own server is started for the run: Redis 7.0 for tcl and
+redis-py, Redis 8 for redis8, Valkey for valkey. It must be a new instance, since the tests leave
 settings behind.
 """
 
@@ -26,6 +27,45 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+
+# Units of Redis 8 and Valkey.
+NEWER_UNITS = [
+    "unit/protocol",
+    "unit/type/string",
+    "unit/type/incr",
+    "unit/keyspace",
+    "unit/expire",
+    "unit/scan",
+    "unit/type/hash",
+    "unit/type/set",
+    "unit/type/list",
+    "unit/type/list-3",
+    "unit/type/zset",
+    "unit/type/stream",
+    "unit/type/stream-cgroups",
+    "unit/pubsub",
+    "unit/pubsubshard",
+    "unit/multi",
+    "unit/quit",
+    "unit/introspection",
+    "unit/introspection-2",
+    "unit/info-command",
+    "unit/other",
+    "unit/sort",
+    "unit/bitops",
+    "unit/bitfield",
+    "unit/geo",
+    "unit/hyperloglog",
+    "unit/dump",
+    "unit/tracking",
+    "unit/slowlog",
+    "unit/pause",
+    "unit/latency-monitor",
+    "unit/querybuf",
+    "unit/violations",
+    "unit/scripting",
+    "unit/functions",
+]
 
 UNITS = {
     "tcl": [
@@ -56,6 +96,8 @@ UNITS = {
         "unit/scripting",
         "unit/functions",
     ],
+    "redis8": [*NEWER_UNITS[:7], "unit/type/hash-field-expire", *NEWER_UNITS[7:]],
+    "valkey": [*NEWER_UNITS[:7], "unit/hashexpire", *NEWER_UNITS[7:]],
     "redis-py": [
         "tests/test_commands.py",
         "tests/test_pubsub.py",
@@ -71,10 +113,36 @@ UNITS = {
     ],
 }
 
+# Units of newer suites that are tagged for servers that the suite starts, but run on others too.
+LIFTED = ["unit/type/hash-field-expire", "unit/hashexpire", "unit/pubsubshard"]
+
+# Units about the state of one process: all their connections go to the same member.
+ONE_MEMBER = [
+    "unit/dump",
+    "unit/introspection",
+    "unit/introspection-2",
+    "unit/info-command",
+    "unit/latency-monitor",
+    "unit/pause",
+    "unit/pubsubshard",
+    "unit/querybuf",
+    "unit/slowlog",
+    "unit/commandlog",
+    "unit/tracking",
+    "unit/violations",
+]
+
 # Tags of tests that need a certain machine or a long time.
 TAGS = "-needs:debug -needs:repl -needs:save -needs:reset -needs:config-maxmemory -slow"
 # Tests of other server set-ups.
 MARKS = "not onlycluster and not redismod and not ssl and not cp_integration"
+
+# Suite: folder of its tests, folder of its programs, and its server, in the folder of fetch.sh.
+TCL_SUITES = {
+    "tcl": ("redis", "root", "redis-server"),
+    "redis8": ("newer/redis8", "newer/root", "redis-server"),
+    "valkey": ("newer/valkey", "newer/root", "valkey-server"),
+}
 
 START_S = 10
 STALL_S = 30
@@ -83,7 +151,7 @@ STARTS_MAX = 3
 PORT_TAKEN = "address already in use"
 # Number of output lines that are printed if a unit ends prematurely.
 LAST_LINES = 8
-UNIT_S = {"tcl": 120, "redis-py": 150}
+UNIT_S = {"tcl": 120, "redis8": 120, "valkey": 120, "redis-py": 150}
 
 
 def main():
@@ -94,17 +162,18 @@ def main():
 
 def run_suite(options, ports):
     units = [unit for unit in options.unit or UNITS[options.suite] if unit not in options.but]
-    holds = {"members": len(ports) > 1}
-    excluded = {}
-    if options.target == "convoke" and not options.all:
-        excluded = read_exclusions(options.suite, holds)
+    groups = exclusions() if options.target == "convoke" and not options.all else []
     done = {}
     for at, unit in enumerate(units):
         # Consecutive units start with different members.
         turned = ports[at % len(ports) :] + ports[: at % len(ports)]
+        if unit in ONE_MEMBER:
+            turned = turned[:1]
         begun = time.monotonic()
-        run = run_tcl if options.suite == "tcl" else run_redis_py
-        result = run(options, unit, turned, excluded.get(unit, []))
+        run = run_tcl if options.suite in TCL_SUITES else run_redis_py
+        names = [name for _, names in excluded_of(groups, options.suite, unit, len(turned)) for name in names]
+        result = run(options, unit, turned, names)
+        result["members"] = len(turned)
         result["seconds"] = round(time.monotonic() - begun, 1)
         done[unit] = result
         print(
@@ -115,6 +184,7 @@ def run_suite(options, ports):
     outcome = {
         "suite": options.suite,
         "target": options.target,
+        "version": version_of(options),
         "members": len(ports),
         "all": options.all,
         "units": done,
@@ -139,8 +209,9 @@ def arguments():
     if options.target == "convoke" and not options.port:
         parser.error("--target convoke needs --port")
     options.folder = options.folder.resolve()
-    if not (options.folder / "complete").is_file():
-        parser.error(f"{options.folder} is not complete: run fetch.sh first")
+    needed = "newer/complete" if options.suite in ("redis8", "valkey") else "complete"
+    if not (options.folder / needed).is_file():
+        parser.error(f"{options.folder} has no {needed}: run fetch.sh first")
     if options.logs is None:
         options.logs = Path(tempfile.mkdtemp(prefix="convoke-suites-"))
     options.logs.mkdir(parents=True, exist_ok=True)
@@ -150,28 +221,35 @@ def arguments():
     return options
 
 
-def read_exclusions(suite, holds):
-    """Excluded names by unit, for all reasons that apply."""
-    names = {}
-    for group in tomllib.loads((HERE / "exclusions.toml").read_text(encoding="utf-8"))["excluded"]:
-        if not holds.get(group.get("when"), True):
-            continue
-        for unit, excluded in group.get(suite, {}).items():
-            names.setdefault(unit, []).extend(excluded)
-    return names
+def exclusions():
+    """The groups of excluded tests: each has a reason."""
+    files = sorted(HERE.glob("exclusions*.toml"))
+    return [group for file in files for group in tomllib.loads(file.read_text(encoding="utf-8")).get("excluded", [])]
+
+
+def excluded_of(groups, suite, unit, members):
+    """Reasons that apply to a unit whose connections go to this number of members: each reason, with names."""
+    holds = {"members": members > 1}
+    # What both newer suites have in common is under a key of its own.
+    keys = [suite, "newer"] if suite in ("redis8", "valkey") else [suite]
+    for group in groups:
+        names = [name for key in keys for name in group.get(key, {}).get(unit, [])]
+        if names and holds.get(group.get("when"), True):
+            yield group["reason"], names
 
 
 @contextmanager
 def redis_server(options):
-    """Starts a Redis for the run, unless a port is given."""
+    """Starts the server of the suite for the run, unless a port is given."""
     if options.port:
         yield None
         return
     port = str(free_port())
     with tempfile.TemporaryDirectory() as folder:
-        command = [options.folder / "root/usr/bin/redis-server", "--port", port, "--bind", "127.0.0.1"]
-        command += ["--save", "", "--dir", folder]
-        environment = {**os.environ, **libraries(options.folder)}
+        program, environment = server_of(options)
+        command = [*program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        if options.suite in ("redis8", "valkey"):
+            command += ["--enable-debug-command", "yes"]
         with open(options.logs / "redis-server.log", "wb") as log:
             server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -180,6 +258,28 @@ def redis_server(options):
         finally:
             server.terminate()
             server.wait()
+
+
+def version_of(options):
+    """The version of the package that the tests are from, without Debian's revision."""
+    package = {"redis8": "redis", "valkey": "valkey"}.get(options.suite)
+    if not package:
+        return ""
+    stamp = (options.folder / "newer/complete").read_text(encoding="utf-8")
+    found = re.search(rf"^{package} (?:\d+:)?([\d.]+)", stamp, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def server_of(options):
+    """The command that starts the server, and its environment."""
+    _, root, server = TCL_SUITES.get(options.suite, TCL_SUITES["tcl"])
+    root = options.folder / root
+    program = root / "usr/bin" / server
+    if root == options.folder / "root":
+        return [program], {**os.environ, **libraries(options.folder)}
+    # A program of a later release than the machine's runs with the loader of its own release.
+    loader = next(root.glob("usr/lib/*-linux-*/ld-linux*.so.*"))
+    return [loader, "--library-path", loader.parent, program], os.environ
 
 
 def free_port():
@@ -248,8 +348,10 @@ def tcl(folder):
 
 def run_tcl(options, unit, ports, excluded):
     interpreter, environment = tcl(options.folder)
-    is_convoke = options.target == "convoke"
-    script = str(HERE / "around.tcl") if is_convoke else "tests/test_helper.tcl"
+    tests, root, _ = TCL_SUITES[options.suite]
+    is_lifted = options.suite != "tcl" and unit in LIFTED
+    is_adapted = is_lifted or options.target == "convoke"
+    script = str(HERE / "around.tcl") if is_adapted else "tests/test_helper.tcl"
     log = log_of(options, unit)
     skipped = log.with_suffix(".skip")
     skipped.write_text("\n".join(excluded), encoding="utf-8")
@@ -258,12 +360,20 @@ def run_tcl(options, unit, ports, excluded):
     command += ["--tags", TAGS, "--timeout", str(STALL_S), "--skipfile", str(skipped), "--single", unit]
     if options.cluster_mode:
         command.append("--cluster-mode")
-    environment |= {"SUITE_PORTS": ",".join(ports), "TERM": "dumb"}
+    environment |= {
+        "SUITE_PORTS": ",".join(ports),
+        "SUITE_TARGET": options.target,
+        "SUITE_LIFTED": str(int(is_lifted)),
+        # Valkey's tests only check that the programs are there.
+        "VALKEY_BIN_DIR": str(options.folder / root / "usr/bin"),
+        "TERM": "dumb",
+    }
     for _ in range(STARTS_MAX):
         # The suite's own server uses the first free port of 32 before this one. Concurrent runs must
         # use different ranges, below the ephemeral ports.
         base = str(random.randrange(20_000, 29_000, 40))
-        code, trouble = execute([*command, "--baseport", base], options.folder / "redis", environment, log, UNIT_S["tcl"])
+        full = [*command, "--baseport", base]
+        code, trouble = execute(full, options.folder / tests, environment, log, UNIT_S[options.suite])
         text = log.read_text(encoding="utf-8", errors="replace")
         result = parse_tcl(text, unit)
         # Between the search for a free port and its use, another process may have taken it.

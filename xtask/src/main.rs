@@ -18,6 +18,7 @@ mod process;
 mod run;
 mod suites;
 mod toolchain;
+mod upstream;
 #[cfg(test)]
 mod wording;
 mod workspace;
@@ -55,20 +56,23 @@ usage: cargo xtask COMMAND
   clients [NAME …]   builds, downloads the clients and frameworks of tests/clients/table.toml, all
                      or those named, and lets each do its main job on three members that are
                      killed one after the other; writes tests/clients/README.md
+  suites [--record]  builds, downloads the test suites of Redis 8 and Valkey, and runs them on three
+                     members, which takes some 15 minutes; --record also runs them on these servers,
+                     and writes the counts and tests/suites/RESULTS.md
   peers hazelcast    builds, and compares how Hazelcast and Convoke read the configuration
                      files of tests/peers/hazelcast
   help               prints this help
 
 environment:
   CARGO_TARGET_DIR            build folder in place of target
-  CONVOKE_BIN                 for chaos, clients and fuzz: binary to test instead of building one
+  CONVOKE_BIN                 for chaos, clients, fuzz and suites: binary to test instead of building one
   CONVOKE_WASM_TOOLCHAIN      compiler for the modes: `installed`, `rustup` or `debian`
                               (default: the first that is available)
   XDG_CACHE_HOME              parent of the folder with Debian's compiler and the clients
                               (default ~/.cache)";
 
 const COMMANDS: &str =
-    "run, test, build, modes, bench, bindings, soak, chaos, fuzz, clients, peers, help";
+    "run, test, build, modes, bench, bindings, soak, chaos, fuzz, clients, suites, peers, help";
 
 /// The error is a message for the user.
 type Result<T> = std::result::Result<T, String>;
@@ -105,6 +109,11 @@ fn main() -> ExitCode {
         "chaos" => chaos::run(&workspace, rest),
         "fuzz" => fuzz::run(&workspace, rest),
         "clients" => failover::run(&workspace, rest),
+        "suites" => match rest {
+            [] => upstream::run(&workspace, false),
+            [option] if option == "--record" => upstream::run(&workspace, true),
+            _ => return usage_error("suites accepts --record only"),
+        },
         "peers" => match rest {
             [name] => peers::run(&workspace, name),
             _ => return usage_error("peers needs one NAME: cargo xtask peers hazelcast"),

@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_millis(50);
 const STATUS_MAX: Duration = Duration::from_secs(2);
 
 /// Members. They are killed when this is dropped.
-pub(super) struct Members {
+pub(crate) struct Members {
     binary: PathBuf,
     folder: PathBuf,
     mode: Mode,
@@ -53,7 +53,7 @@ struct Ports {
 impl Members {
     /// Starts three, and waits until they are safe: each key is on two members. Their logs are
     /// written to `folder`.
-    pub(super) fn start(binary: &Path, folder: &Path, mode: Mode) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, folder: &Path, mode: Mode) -> Result<Self> {
         let free = free_ports(3 * COUNT)?;
         let ports = free.chunks_exact(3);
         let ports = ports.map(|one| Ports { member: one[0], resp: one[1], http: one[2] }).collect();
@@ -68,7 +68,7 @@ impl Members {
     }
 
     /// The RESP ports in the order in which a script uses them.
-    pub(super) fn resp_ports(&self) -> Vec<u16> {
+    pub(crate) fn resp_ports(&self) -> Vec<u16> {
         let all = self.ports.iter().map(|ports| ports.resp);
         match self.mode {
             Mode::One => all.skip(KEPT).take(1).collect(),
@@ -194,7 +194,7 @@ fn free_ports(count: u16) -> Result<Vec<u16>> {
 }
 
 /// An empty folder.
-pub(super) fn empty_folder(path: &Path) -> Result<()> {
+pub(crate) fn empty_folder(path: &Path) -> Result<()> {
     let _ = fs::remove_dir_all(path);
     fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -8,9 +8,9 @@
 
 mod install;
 mod manifest;
-mod members;
+pub(crate) mod members;
 mod page;
-mod table;
+pub(crate) mod table;
 
 use std::env;
 use std::fs::{self, File};

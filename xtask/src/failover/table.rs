@@ -48,7 +48,7 @@ impl Ecosystem {
 /// How a script connects, and which members are killed.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// To one plain member. The others are killed.
     One,
     /// To several plain members, whose addresses the client has. All but the last one

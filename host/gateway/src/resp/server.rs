@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -129,9 +129,32 @@ pub(crate) struct Pause {
     until_ms: AtomicU64,
     /// Whether only commands that write are paused.
     only_writes: AtomicBool,
+    /// Number of commands that wait for its end.
+    waiting: AtomicUsize,
+}
+
+/// A command that waits for the end of a pause.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pause {
+    /// Number of commands that wait for its end: at most one for each client.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Pauses until a time. As in Redis, a pause is not shortened, nor are fewer commands paused
     /// while it lasts.
     pub(crate) fn begin(&self, now_ms: u64, until_ms: u64, only_writes: bool) {
@@ -233,6 +256,7 @@ impl Server {
 
     /// Waits until commands may start that `CLIENT PAUSE` holds back.
     pub(crate) async fn pause_ended(&self, writes: bool) {
+        let _waiting = Waiting::new(&self.pause.waiting);
         while self.pause.holds(writes, || self.elapsed_ms()) {
             tokio::time::sleep(Duration::from_millis(PAUSE_POLL_MS)).await;
         }

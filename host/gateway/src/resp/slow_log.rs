@@ -1,7 +1,7 @@
 //! Commands that took long, for `SLOWLOG` and `LATENCY`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,8 +12,10 @@ use crate::clock::unix_ms;
 /// A command that takes longer than this is slow, in microseconds, unless `CONFIG SET` has set
 /// another threshold.
 const SLOW_US: i64 = 10_000;
-/// Number of slow commands that are kept.
-pub(crate) const SLOW_COMMANDS_MAX: usize = 128;
+/// Number of slow commands that are kept, unless `CONFIG SET` has set another one.
+const SLOW_COMMANDS: usize = 128;
+/// Maximum of that number; the arguments of as many take at most 4 MiB.
+pub(crate) const SLOW_COMMANDS_MAX: usize = 1_024;
 /// Number of arguments of a slow command that are kept.
 const SLOW_ARGUMENTS_MAX: usize = 32;
 /// Size of an argument of a slow command, in bytes.
@@ -62,6 +64,8 @@ pub(crate) struct SlowLog {
     slow_us: AtomicI64,
     /// Threshold of latency events in milliseconds; 0 means none.
     latency_ms: AtomicU64,
+    /// Number of slow commands that are kept.
+    commands_max: AtomicUsize,
 }
 
 impl Default for SlowLog {
@@ -71,6 +75,7 @@ impl Default for SlowLog {
             events: Mutex::default(),
             slow_us: AtomicI64::new(SLOW_US),
             latency_ms: AtomicU64::new(LATENCY_MS),
+            commands_max: AtomicUsize::new(SLOW_COMMANDS),
         }
     }
 }
@@ -99,6 +104,18 @@ impl SlowLog {
 
     pub(crate) fn set_latency_ms(&self, ms: u64) {
         self.latency_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// The number of slow commands that are kept.
+    pub(crate) fn commands_max(&self) -> usize {
+        self.commands_max.load(Ordering::Relaxed)
+    }
+
+    /// Sets that number, at most [`SLOW_COMMANDS_MAX`]; the oldest beyond it are forgotten.
+    pub(crate) fn set_commands_max(&self, count: usize) {
+        let count = count.min(SLOW_COMMANDS_MAX);
+        self.commands_max.store(count, Ordering::Relaxed);
+        self.commands.lock().all.truncate(count);
     }
 
     /// Whether a command that took this long is to be noted.
@@ -150,7 +167,7 @@ impl SlowLog {
         let id = slow.next;
         slow.next += 1;
         slow.all.push_front(SlowCommand { id, unix_s: now_s, time_us, arguments, peer, name });
-        slow.all.truncate(SLOW_COMMANDS_MAX);
+        slow.all.truncate(self.commands_max());
     }
 
     /// Slow commands, the latest first.
@@ -275,11 +292,11 @@ mod tests {
         log.set_slow_us(0);
         log.set_latency_ms(1);
         log.reset();
-        for n in 0..2 * SLOW_COMMANDS_MAX {
+        for n in 0..2 * SLOW_COMMANDS {
             let time = Duration::from_millis(n as u64);
             log.note("command", time, Vec::new(), || ("peer".into(), String::new()));
         }
-        assert_eq!(log.len(), SLOW_COMMANDS_MAX);
+        assert_eq!(log.len(), SLOW_COMMANDS);
         let ids: Vec<u64> = log.commands(2).iter().map(|slow| slow.id).collect();
         assert_eq!(ids, [256, 255]);
         assert_eq!(log.events()["command"].max_ms, 255);

@@ -88,8 +88,10 @@ pub(crate) fn bitpos<'a>(request: &Request<'a>) -> Parsed<'a> {
     }
     let open = args.remaining() == 0;
     if !open {
-        range.last = args.integer()?;
+        // As in Redis, a wrong unit is reported rather than a wrong number before it.
+        let last = args.next()?;
         range.in_bits = unit(&mut args)?;
+        range.last = integer(last).ok_or(CommandError::INTEGER)?;
     }
     Ok(bits(key, BitsOp::Find { on, range, open }))
 }

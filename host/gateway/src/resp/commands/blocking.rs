@@ -18,17 +18,26 @@ use super::{lists, sorted_sets};
 
 type Parsed<'a> = Result<(Op<'a>, Option<Duration>), CommandError>;
 
+/// Parses an unsigned hexadecimal integer such as `0x1F`, which Redis allows in timeouts.
+fn hexadecimal(text: &[u8]) -> Option<f64> {
+    let digits = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X"))?;
+    let is_number = digits.iter().all(u8::is_ascii_hexdigit);
+    let digits = str::from_utf8(digits).ok().filter(|_| is_number)?;
+    u64::from_str_radix(digits, 16).ok().map(|number| number as f64)
+}
+
 /// Parses a timeout in seconds, with an optional fraction; zero means forever (`None`).
 fn timeout(text: &[u8]) -> Result<Option<Duration>, CommandError> {
     const WRONG: CommandError = CommandError::new("ERR timeout is not a float or out of range");
-    let seconds = float(text).ok_or(WRONG)?;
+    const TOO_LONG: CommandError = CommandError::new("ERR timeout is out of range");
+    let seconds = float(text).or_else(|| hexadecimal(text)).ok_or(WRONG)?;
     if seconds < 0.0 {
         return Err(CommandError::new("ERR timeout is negative"));
     }
     if seconds > i64::MAX as f64 / 1_000.0 {
-        return Err(WRONG);
+        return Err(TOO_LONG);
     }
-    let wait = Duration::try_from_secs_f64(seconds).map_err(|_| WRONG)?;
+    let wait = Duration::try_from_secs_f64(seconds).map_err(|_| TOO_LONG)?;
     // Rounded up to a millisecond, since zero would mean forever.
     Ok((seconds > 0.0).then(|| wait.max(Duration::from_millis(1))))
 }
@@ -300,5 +309,27 @@ async fn pop_any(
         });
         let (first, ..) = select_all(waiting).await;
         first?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_a_number_of_seconds() {
+        let parsed = |text: &str| timeout(text.as_bytes()).map_err(|error| error.0.into_owned());
+        assert_eq!(parsed("0"), Ok(None));
+        assert_eq!(parsed("0.0000001"), Ok(Some(Duration::from_millis(1))));
+        assert_eq!(parsed("1.5"), Ok(Some(Duration::from_millis(1_500))));
+        assert_eq!(parsed("0x1F"), Ok(Some(Duration::from_secs(31))));
+        let error = |text: &str| Err(format!("ERR timeout is {text}"));
+        for wrong in ["", "x", "0x", "0x-1", "0x+1", "nan"] {
+            assert_eq!(parsed(wrong), error("not a float or out of range"), "{wrong}");
+        }
+        for too_long in ["1e300", "0x7FFFFFFFFFFFFF"] {
+            assert_eq!(parsed(too_long), error("out of range"), "{too_long}");
+        }
+        assert_eq!(parsed("-1"), error("negative"));
     }
 }

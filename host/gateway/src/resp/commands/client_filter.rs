@@ -155,7 +155,8 @@ fn ids(args: &mut Args<'_, '_>, purpose: Purpose) -> Result<Vec<u64>, CommandErr
             if Condition::is_name(next) {
                 break;
             }
-            return Err(wrong);
+            // `CLIENT KILL` takes what follows its identifiers for a filter.
+            return Err(if purpose == Purpose::Kill { CommandError::SYNTAX } else { wrong });
         }
         let id = args.integer().map_err(|_| wrong.clone())?;
         let id = u64::try_from(id).ok().filter(|id| *id > 0 || purpose == Purpose::List);

@@ -34,6 +34,11 @@ pub(crate) fn help(_: &mut Client, table: &CommandTable, request: &Request<'_>) 
     Ok(Answer::List(lines).into())
 }
 
+/// `MODULE LIST`: there are no modules.
+pub(crate) fn module_list(_: &mut Client, _: &Request<'_>) -> CommandResult {
+    Ok(Answer::List(Vec::new()).into())
+}
+
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]`. There are no modules, so
 /// `MODULE` matches nothing.
 pub(crate) fn command_list(

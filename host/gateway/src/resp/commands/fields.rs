@@ -150,6 +150,9 @@ pub(crate) fn hgetex<'a>(request: &Request<'a>) -> Parsed<'a> {
             None => None,
         }
     };
+    if args.remaining() < 2 {
+        return Err(CommandError::arity("hgetex"));
+    }
     fields(key, FieldsOp::GetAndExpire { names: names(&mut args, NOT_POSITIVE)?, lifetime })
 }
 

@@ -159,7 +159,8 @@ fn of_clients(server: &Server) -> Fields {
         field("connected_clients", all.len()),
         field("cluster_connections", 0),
         field("maxclients", server.settings.clients_max),
-        field("blocked_clients", blocked),
+        // As in Redis, with those whose command `CLIENT PAUSE` holds back.
+        field("blocked_clients", blocked + server.pause.waiting()),
         field("tracking_clients", figures.clients),
         field("pubsub_clients", count(ClientInfo::is_subscribed)),
         field("watching_clients", count(|info| info.watched.load(Ordering::Relaxed) > 0)),

@@ -73,6 +73,8 @@ pub(crate) fn whoami(client: &mut Client, _: &Request<'_>) -> CommandResult {
 
 /// Threshold of `SLOWLOG`, in microseconds.
 const SLOW: &str = "slowlog-log-slower-than";
+/// Number of commands that `SLOWLOG` keeps.
+const SLOW_COMMANDS: &str = "slowlog-max-len";
 /// Threshold of `LATENCY`, in milliseconds.
 const LATENCY: &str = "latency-monitor-threshold";
 
@@ -92,7 +94,7 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("port", server.port.to_string()),
         ("proto-max-bulk-len", ARGUMENT_BYTES_MAX.to_string()),
         (SLOW, server.stats.slow_log.slow_us().to_string()),
-        ("slowlog-max-len", SLOW_COMMANDS_MAX.to_string()),
+        (SLOW_COMMANDS, server.stats.slow_log.commands_max().to_string()),
         (LATENCY, server.stats.slow_log.latency_ms().to_string()),
         ("tracking-table-max-keys", TRACKED_KEYS_MAX.to_string()),
         (SETTING, EventMask::parse(&notified).unwrap_or_default().text()),
@@ -150,17 +152,21 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
         }
         return Ok(());
     }
-    // These two apply to this member only.
-    if name == SLOW || name == LATENCY {
+    // These apply to this member only.
+    if name == SLOW || name == LATENCY || name == SLOW_COMMANDS {
         let number = integer(value);
         let number = number.ok_or_else(|| failed("argument couldn't be parsed into an integer"))?;
         let min = if name == SLOW { -1 } else { 0 };
-        if number < min {
-            let why = format!("argument must be between {min} and {} inclusive", i64::MAX);
+        let max = if name == SLOW_COMMANDS { SLOW_COMMANDS_MAX as i64 } else { i64::MAX };
+        if !(min..=max).contains(&number) {
+            let why = format!("argument must be between {min} and {max} inclusive");
             return Err(failed(&why));
         }
         if applies && name == SLOW {
             server.stats.slow_log.set_slow_us(number);
+        } else if applies && name == SLOW_COMMANDS {
+            let count = usize::try_from(number).unwrap_or(SLOW_COMMANDS_MAX);
+            server.stats.slow_log.set_commands_max(count);
         } else if applies {
             server.stats.slow_log.set_latency_ms(number.unsigned_abs());
         }

@@ -261,11 +261,13 @@ pub(crate) fn notes_reads(client: &Client) -> bool {
     })
 }
 
-/// Notes the keys that a command reads. Must be called before the command is started. As in Redis,
-/// a script reads what its commands read, except that a read-only one reads all keys that it names.
+/// Notes the keys that a command reads. Must be called before the command is started. A script reads
+/// what its commands read, and not the keys that it names; see [`Tracking::begin_reads`].
+///
+/// [`Tracking::begin_reads`]: super::super::tracking::Tracking::begin_reads
 pub(crate) fn note_reads(client: &Client, command: &Command, request: &Request<'_>) {
-    let may_write = command.group == Group::Scripting && command.is(Command::WRITE);
-    if command.is(Command::READ) && !may_write && notes_reads(client) {
+    let is_script = command.group == Group::Scripting;
+    if command.is(Command::READ) && !is_script && notes_reads(client) {
         let args: Vec<&[u8]> = request.from(0).collect();
         client.server.tracking.note_reads(client.info.id, command.keys_of(&args));
     }

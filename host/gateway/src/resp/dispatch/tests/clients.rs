@@ -79,6 +79,7 @@ async fn clients_are_listed_by_filters() {
         ("client list id 1 x", "ERR Invalid client ID"),
         ("client list type x", "ERR Unknown client type 'x'"),
         ("client kill id x", "ERR client-id should be greater than 0"),
+        ("client kill id 10 x", "ERR syntax error"),
         ("client kill id 0", "ERR client-id should be greater than 0"),
         ("client kill foo x", "ERR syntax error"),
         ("client kill user nobody", "ERR No such user 'nobody'"),
@@ -213,7 +214,14 @@ async fn paused_commands_start_when_the_pause_ends() {
     assert!(!is_held(&mut client, "get k"));
     line(&mut admin, "client pause 30 all").await;
     let held = tokio::time::timeout(Duration::from_secs(20), line(&mut client, "set k 2"));
-    assert_eq!(held.await.expect("the pause ends"), Answer::DONE);
+    let watched = async {
+        while server.pause.waiting() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let (held, ()) = tokio::join!(held, watched);
+    assert_eq!(held.expect("the pause ends"), Answer::DONE);
+    assert_eq!(server.pause.waiting(), 0);
     for (words, expected) in [
         ("client pause x", "ERR timeout is not an integer or out of range"),
         ("client pause -1", "ERR timeout is negative"),

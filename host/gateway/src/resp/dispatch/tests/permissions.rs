@@ -87,6 +87,8 @@ const READ_ONLY: &[&str] = &[
     "memory|stats",
     "memory|usage",
     "mget",
+    "module|help",
+    "module|list",
     "object|encoding",
     "object|freq",
     "object|help",

@@ -140,6 +140,8 @@ async fn slow_commands_are_listed() {
             "slowlog-log-slower-than -2",
             "argument must be between -1 and 9223372036854775807 inclusive",
         ),
+        ("slowlog-max-len 1025", "argument must be between 0 and 1024 inclusive"),
+        ("slowlog-max-len -1", "argument must be between 0 and 1024 inclusive"),
         ("latency-monitor-threshold x", "argument couldn't be parsed into an integer"),
     ] {
         let name = setting.split(' ').next().unwrap_or_default();
@@ -148,6 +150,9 @@ async fn slow_commands_are_listed() {
         let answer = line(&mut client, &format!("config set {setting}")).await;
         assert_eq!(answer, Answer::Error(error.into()));
     }
+    assert_eq!(line(&mut client, "config set slowlog-max-len 1").await, Answer::DONE);
+    assert_eq!(line(&mut client, "slowlog len").await, Answer::integer(1));
+    assert_eq!(line(&mut client, "config set slowlog-max-len 1024").await, Answer::DONE);
     let Answer::List(latest) = line(&mut client, "latency latest").await else { panic!("a list") };
     assert_eq!(latest.len(), 2);
     let Answer::List(event) = &latest[1] else { panic!("{latest:?}") };

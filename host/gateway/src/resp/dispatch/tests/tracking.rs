@@ -227,6 +227,11 @@ async fn a_client_chooses_what_is_tracked() {
         ("on optin", ["client caching yes", "multi", "get a", "get b", "exec"], "a b"),
         ("on optout", ["get a", "client caching no", "get b", "get c", "ping"], "a c"),
         ("on", ["get a", "set b 2", "exists c", "ttl a", "scan 0"], "a c"),
+        (
+            "on",
+            ["eval_ro return(redis.call('get',KEYS[2])) 2 a b", "ping", "ping", "ping", "ping"],
+            "b",
+        ),
         ("on bcast prefix b", ["ping"; 5], "b"),
         ("on bcast", ["ping"; 5], "a b c"),
     ] {
