@@ -21,7 +21,7 @@ use convoke_script::Value;
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError, Shape, bytes_of};
-use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched, with_origin};
+use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched, with_traits};
 use super::super::command::{Command, Group, Keys};
 use super::super::command_state::{CommandResult, CommandState, Continuation};
 use super::super::commands::tracking;
@@ -268,7 +268,7 @@ impl Steps {
                     if has_scripts {
                         step.program.add_op(client, database, &request);
                     }
-                    step.ops.push((Arc::clone(&map), with_origin(op, client.origin())));
+                    step.ops.push((Arc::clone(&map), with_traits(op, client.traits())));
                     Some(ReplySource::Grid(request.len(), command.handler.shape()))
                 }
                 Some(Err(error)) => Some(ReplySource::Failed(error)),

@@ -147,6 +147,7 @@ fn start(
 ) -> (CommandState, bool) {
     if index == get_index()
         && client.reply_mode == ReplyMode::On
+        && !client.no_touch
         && let Some(has_failed) = get_local(client, request, sink)
     {
         return (CommandState::Ready(Answer::Nothing), has_failed);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use convoke_grid::op::{Op, WatchedKey};
-use convoke_grid::{Map, OpError, Origin, Reply};
+use convoke_grid::{ClientTraits, Map, OpError, Reply};
 use convoke_script::{Commands, Interrupt, LogLevel, Value, Words};
 use tracing::{debug, info, warn};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
-use super::super::client::{Client, with_origin};
+use super::super::client::{Client, with_traits};
 use super::super::client_info::ClientInfo;
 use super::super::command::{Command, CommandTable, Handle, Handler, Missing};
 use super::super::read_keys::ReadKeys;
@@ -61,8 +61,8 @@ pub(super) struct Context {
     pub(super) trust: Trust,
     /// It may call no command that writes.
     pub(super) reads: bool,
-    /// The client that is named as the origin of what the script changes.
-    pub(super) origin: Option<Origin>,
+    /// What the client asks of the operations of the script.
+    pub(super) traits: ClientTraits,
     /// Messages, which are published when the step is done.
     pub(super) published: Vec<Message>,
     /// The keys that scripts have read, if they are to be noted.
@@ -288,7 +288,7 @@ impl<D: Data> Caller<D> {
 
     /// Executes an operation on the selected database.
     pub(super) fn execute_op(&mut self, op: Op<'_>) -> Result<Result<Reply, OpError>, Interrupt> {
-        let op = with_origin(op, self.context.origin);
+        let op = with_traits(op, self.context.traits);
         let other = op.other_map().map(|name| self.context.server.grid.open(name));
         match other.transpose() {
             Ok(other) => self.data.execute(&self.context.map, other.as_ref(), &op),

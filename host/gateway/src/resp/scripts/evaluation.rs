@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use convoke_grid::Origin;
+use convoke_grid::ClientTraits;
 use convoke_script::{
     Commands, Engine, Failure, Library, Limits, Script, ScriptError, Value, sha1_hex,
 };
@@ -120,8 +120,8 @@ pub(crate) struct Evaluation {
     pub(super) is_trusted: bool,
     /// Whether the script may call no command that writes.
     pub(super) reads: bool,
-    /// The client that is named as the origin of what the script changes.
-    pub(super) origin: Option<Origin>,
+    /// What the client asks of the operations of the script.
+    pub(super) client: ClientTraits,
     /// The place of its source in the program.
     pub(super) source: usize,
     /// The function, if the source is that of a library.

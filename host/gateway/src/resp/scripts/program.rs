@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use convoke_grid::op::{ANSWER_BYTES_MAX, WatchedKey};
-use convoke_grid::{Map, OpError, Origin, Reply, Version};
+use convoke_grid::{ClientTraits, Map, OpError, Reply, Version};
 use convoke_script::{Failure, Interrupt, Limits, ScriptError, Value};
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +38,8 @@ struct Source {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct QueuedOp {
     database: usize,
-    /// The client that is named as the origin of what the command changes.
-    origin: Option<Origin>,
+    /// What the client asks of the operation.
+    client: ClientTraits,
     /// The command and its arguments.
     words: Vec<Bytes>,
 }
@@ -166,7 +166,7 @@ impl Program {
             database,
             is_trusted: client.trust == Trust::Full,
             reads,
-            origin: client.origin(),
+            client: client.traits(),
             source,
             function,
             keys,
@@ -178,7 +178,7 @@ impl Program {
     /// Adds a command of a client, on a database.
     pub(crate) fn add_op(&mut self, client: &Client, database: usize, request: &Request<'_>) {
         let words = request.from(0).map(Bytes::copy_from_slice).collect();
-        self.parts.push(Part::Op(QueuedOp { database, origin: client.origin(), words }));
+        self.parts.push(Part::Op(QueuedOp { database, client: client.traits(), words }));
     }
 
     /// Parses its sources.
@@ -244,7 +244,7 @@ impl Program {
             map: server.database(database)?,
             trust: Trust::ReadOnly,
             reads: true,
-            origin: None,
+            traits: ClientTraits::default(),
             published: Vec::new(),
             read_keys: self.notes_reads.then(ReadKeys::default),
             recorder: Recorder::new(None, self.shows_calls),
@@ -288,7 +288,7 @@ impl<D: Data> Caller<D> {
                     self.select_database(evaluation.database)?;
                     let context = &mut self.context;
                     context.trust = evaluation.trust();
-                    (context.reads, context.origin) = (evaluation.reads, evaluation.origin);
+                    (context.reads, context.traits) = (evaluation.reads, evaluation.client);
                     let limits = limits(place);
                     let rest = limits.reply_bytes_max.saturating_sub(bytes);
                     let limits = Limits { reply_bytes_max: rest, ..limits };
@@ -305,7 +305,7 @@ impl<D: Data> Caller<D> {
                         return Err(Stop::Failure(Failure::TimedOut));
                     }
                     self.select_database(op.database)?;
-                    self.context.origin = op.origin;
+                    self.context.traits = op.client;
                     PartReply::Op(self.execute_queued(op, bytes)?)
                 }
             };
@@ -369,7 +369,7 @@ pub(super) mod tests {
         };
         let source = |text: &'static str, is_library| Source { text: text.into(), is_library };
         let script = Evaluation {
-            origin: None,
+            client: ClientTraits::default(),
             database: 3,
             is_trusted: true,
             reads: false,
@@ -379,7 +379,11 @@ pub(super) mod tests {
             args: texts(&["argument"]),
         };
         let function = Evaluation { function: Some("name".into()), ..script.clone() };
-        let op = QueuedOp { database: 0, origin: None, words: texts(&["set", "key", "value"]) };
+        let op = QueuedOp {
+            database: 0,
+            client: ClientTraits::default(),
+            words: texts(&["set", "key", "value"]),
+        };
         vec![
             Program {
                 sources: vec![source("return redis.call('get', KEYS[1])", false)],

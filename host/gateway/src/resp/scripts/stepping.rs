@@ -98,7 +98,7 @@ pub(super) fn step_call<'w>(
             map: Arc::clone(map),
             trust: if client.trust == Trust::Full { Trust::Full } else { Trust::ReadOnly },
             reads,
-            origin: client.origin(),
+            traits: client.traits(),
             published: Vec::new(),
             read_keys: notes_reads.then(ReadKeys::default),
             recorder: Recorder::new(Some(client.lane), server.monitors.is_any()),
