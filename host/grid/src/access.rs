@@ -147,6 +147,8 @@ pub(crate) struct Access<'p> {
     pub(crate) now_ms: u64,
     /// Whether members may still merge entries of the other side of a split.
     pub(crate) merging: bool,
+    /// Whether reads count as uses of keys.
+    pub(crate) touches: bool,
     /// Whether entries may be evicted: not while a transaction holds locks, nor from the copies
     /// that it works on.
     pub(crate) may_evict: bool,
@@ -230,7 +232,11 @@ impl Access<'_> {
     /// The entry of a key; updates its usage statistics.
     pub(crate) fn read(&mut self, key: &[u8]) -> Option<Entry<'_>> {
         let hash = self.hasher.hash(key);
-        if let Some(idle) = self.drop_if_over(hash, key).and_then(|expiry| expiry.idle) {
+        let idle = self.drop_if_over(hash, key).and_then(|expiry| expiry.idle);
+        if !self.touches {
+            return self.fragment.find_entry(hash, key);
+        }
+        if let Some(idle) = idle {
             self.touch_idle(hash, key, idle);
         }
         let chance = self.rng.next_u32();

@@ -183,6 +183,16 @@ impl Fragment {
         Some(Entry::Plain(entry))
     }
 
+    /// Like [`Fragment::get`], and counts hits and misses of the map, but no use of the entry.
+    pub(crate) fn find_entry(&mut self, hash: u32, key: &[u8]) -> Option<Entry<'_>> {
+        if self.get(hash, key).is_some() {
+            self.hits += 1;
+        } else {
+            self.misses += 1;
+        }
+        self.get(hash, key)
+    }
+
     /// Sets the time of the last use and the number of uses of an entry, if they are known.
     pub(crate) fn set_usage(
         &mut self,

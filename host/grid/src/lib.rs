@@ -78,5 +78,5 @@ pub use partition::step::Step;
 pub use reply::Reply;
 pub use session::{Opened, Peer, Receipt};
 pub use topic::{Subscriber, SubscriptionId, TopicFilter};
-pub use tracking::{Change, Origin, Tracker};
+pub use tracking::{Change, ClientTraits, Origin, Tracker};
 pub use value::{Score, StreamId, Type};

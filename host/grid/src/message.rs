@@ -262,7 +262,7 @@ mod tests {
     use crate::op::{
         KeyOp, Lifetime, MapOp, PlainOp, PutAnswer, PutIf, TransactionId, TransactionOp, WatchedKey,
     };
-    use crate::tracking::Origin;
+    use crate::tracking::{ClientTraits, Origin};
 
     fn samples() -> Vec<Vec<u8>> {
         let id = |n| MemberId::from_bytes([n; 16]);
@@ -336,7 +336,10 @@ mod tests {
             ask(op.clone()),
             ask(batch),
             ask(Op::By { owner: b"owner", op: Box::new(op.clone()) }),
-            ask(Op::From { origin, op: Box::new(op) }),
+            ask(Op::From {
+                client: ClientTraits { origin: Some(origin), no_touch: true },
+                op: Box::new(op),
+            }),
             ask(Op::Transaction(execute)),
             ask(Op::Transaction(TransactionOp::Commit(id_of_transaction))),
             ask(Op::Request { reads: true, request: b"request" }),

@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
     use crate::op::{KeyOp, Op, PlainOp};
-    use crate::tracking::Origin;
+    use crate::tracking::{ClientTraits, Origin};
     use crate::{Reply, encoding};
 
     fn decoded<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
@@ -58,9 +58,10 @@ mod tests {
 
     fn op(levels: usize) -> Op<'static> {
         let innermost = Op::Key(b"k", KeyOp::Plain(PlainOp::Get));
-        let origin = Origin { member: MemberId::from_bytes([1; 16]), client: 2 };
+        let origin = Some(Origin { member: MemberId::from_bytes([1; 16]), client: 2 });
+        let client = ClientTraits { origin, no_touch: true };
         (0..levels).fold(innermost, |op, level| match level % 3 {
-            0 => Op::From { origin, op: Box::new(op) },
+            0 => Op::From { client, op: Box::new(op) },
             1 => Op::By { owner: b"o", op: Box::new(op) },
             _ => Op::Batch { watched: Vec::new(), ops: vec![op] },
         })

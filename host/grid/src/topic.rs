@@ -182,6 +182,15 @@ impl Topics {
         subscribers.map(|(_, subscriber)| subscriber.deliver_shard(topic, payload)).count() as u64
     }
 
+    /// How many subscribers of this member receive a message on this topic, or shard topic.
+    pub(crate) fn receivers(&self, topic: &[u8], is_shard: bool) -> u64 {
+        let inner = self.inner.read();
+        let of = if is_shard { &inner.shards } else { &inner.named };
+        let named = of.get(topic).map_or(0, Vec::len);
+        let patterns = inner.patterns.iter().filter(|of| !is_shard && of.glob.matches(topic));
+        (named + patterns.count()) as u64
+    }
+
     /// Answers a query for the subscriptions of this member.
     pub(crate) fn query(
         &self,
@@ -264,6 +273,9 @@ mod tests {
         subscribe(TopicFilter::Pattern("n*".into()));
         assert_eq!(topics.deliver_shard(&"news".into(), &"a".into()), 1);
         assert_eq!(topics.deliver_shard(&"other".into(), &"a".into()), 0);
+        let receivers = |topic: &[u8], is_shard| topics.receivers(topic, is_shard);
+        assert_eq!((receivers(b"news", true), receivers(b"other", true)), (1, 0));
+        assert_eq!((receivers(b"news", false), receivers(b"nothing", false)), (2, 1));
         assert_eq!(*recorder.0.lock(), [r#"shard b"news" b"a""#]);
         let counts = SubscriptionQuery::ShardCounts(vec!["news".into(), "other".into()]);
         assert_eq!(topics.query(&counts), Ok(SubscriptionInfo::Counts(vec![1, 0])));

@@ -19,6 +19,16 @@ pub struct Origin {
     pub client: u64,
 }
 
+/// What a client asks of its operations beside their effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientTraits {
+    /// The client as the origin of what it changes, if it does not want to be notified of it.
+    pub origin: Option<Origin>,
+    /// Whether its reads do not count as uses of keys: they change neither the time of the last use
+    /// nor an idle deadline.
+    pub no_touch: bool,
+}
+
 /// A change of a key, or of all keys that one partition has of a map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {

@@ -28,6 +28,8 @@ pub(crate) enum Resp {
 pub(crate) struct Names {
     ok: LuaString,
     err: LuaString,
+    /// Set in the errors that commands return, as in Redis: statistics count them already.
+    is_counted: LuaString,
     double: LuaString,
     map: LuaString,
     set: LuaString,
@@ -43,6 +45,7 @@ impl Names {
         Ok(Self {
             ok: lua.create_string("ok")?,
             err: lua.create_string("err")?,
+            is_counted: lua.create_string("ignore_error_stats_update")?,
             double: lua.create_string("double")?,
             map: lua.create_string("map")?,
             set: lua.create_string("set")?,
@@ -102,7 +105,12 @@ pub(crate) fn to_lua(
         (Value::Nil, Resp::Two) => Ok(mlua::Value::Boolean(false)),
         (Value::Nil, Resp::Three) => Ok(mlua::Value::Nil),
         (Value::Status(text), _) => field(&names.ok, string(text)?),
-        (Value::Error(text), _) => field(&names.err, string(text)?),
+        (Value::Error(text), _) => {
+            let table = lua.create_table_with_capacity(0, 2)?;
+            table.raw_set(&names.err, string(text)?)?;
+            table.raw_set(&names.is_counted, true)?;
+            Ok(mlua::Value::Table(table))
+        }
         (Value::Integer(number), _) => Ok(mlua::Value::Number(*number as f64)),
         (Value::Bulk(bytes), _) => string(bytes),
         (Value::Array(values), _) | (Value::Set(values), Resp::Two) => {
@@ -150,6 +158,19 @@ pub(crate) fn to_lua(
             field(&names.verbatim_string, mlua::Value::Table(table))
         }
     }
+}
+
+/// An error that no command has returned, as a script sees it.
+pub(crate) fn error_to_lua(lua: &Lua, names: &Names, text: &str) -> mlua::Result<mlua::Value> {
+    let table = lua.create_table_with_capacity(0, 1)?;
+    table.raw_set(&names.err, text)?;
+    Ok(mlua::Value::Table(table))
+}
+
+/// Whether a value of a script is an error that a command returned.
+pub(crate) fn is_error_of_command(names: &Names, value: &mlua::Value) -> bool {
+    let mlua::Value::Table(table) = value else { return false };
+    matches!(table.raw_get(&names.is_counted), Ok(mlua::Value::Boolean(true)))
 }
 
 /// Why a value of a script is no reply.

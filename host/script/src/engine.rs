@@ -15,7 +15,7 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, VmState};
 use serde::{Deserialize, Serialize};
 
-use crate::convert::{InvalidReply, Names, Resp, from_lua};
+use crate::convert::{InvalidReply, Names, Resp, from_lua, is_error_of_command};
 use crate::json::Options;
 use crate::library::plain;
 use crate::number::number_text;
@@ -209,6 +209,8 @@ struct Shared {
     /// Interrupts until the limits are checked again.
     left: Cell<u32>,
     resp: Cell<Option<Resp>>,
+    /// Whether the run has ended with an error that a command returned.
+    has_passed_on: Cell<bool>,
     /// Functions that the library that is being loaded has registered.
     registering: RefCell<Option<Vec<(FunctionInfo, Function)>>>,
     /// The words of the command that is being called.
@@ -427,6 +429,7 @@ impl Engine {
         limits: &Limits,
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
+        self.shared.has_passed_on.set(false);
         let function = self.compiled(script)?;
         self.call(&function, &script.sha, (keys, args), limits, commands)
     }
@@ -496,6 +499,7 @@ impl Engine {
         limits: &Limits,
         commands: &mut dyn Commands,
     ) -> Result<Value, Failure> {
+        self.shared.has_passed_on.set(false);
         let is_loaded =
             self.libraries.get(&library.name).is_some_and(|(sha, _)| *sha == library.sha);
         if !is_loaded {
@@ -516,6 +520,13 @@ impl Engine {
         self.compiled_bytes = 0;
         self.libraries.clear();
         let _ = self.lua.gc_collect();
+    }
+
+    /// Whether the last run ended with an error that a command returned, and not with one of the
+    /// script itself.
+    #[must_use]
+    pub fn has_passed_on_an_error(&self) -> bool {
+        self.shared.has_passed_on.get()
     }
 
     /// Bytes that the state has.
@@ -590,6 +601,9 @@ impl Engine {
             Some(Ending::Stopped) => return Err(Failure::Stopped),
             Some(Ending::Interrupted) => return Err(Failure::Interrupted),
             None => {}
+        }
+        if let Ok((_, value)) = &returned {
+            shared.has_passed_on.set(is_error_of_command(&self.names, value));
         }
         match returned {
             Ok((true, value, is_list)) => {

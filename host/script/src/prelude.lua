@@ -196,7 +196,7 @@ end
 local function uncaught(err)
   local source, line = position()
   if type(err) == "table" and type(err.err) == "string" then
-    return { err = err.err, source = source, line = line }
+    return { err = err.err, source = source, line = line, ignore_error_stats_update = err.ignore_error_stats_update }
   elseif type(err) == "string" then
     return { err = "ERR " .. err, source = source, line = line }
   end

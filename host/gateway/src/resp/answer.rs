@@ -23,6 +23,9 @@ pub(crate) enum Answer {
     Map(Vec<(Self, Self)>),
     /// The reply of a script.
     Value(Value),
+    /// The error reply of a script that is that of a command which it called. Statistics have counted
+    /// it as the command's.
+    PassedOn(Bytes),
     /// Push messages, such as confirmations of subscriptions. They are sent even if the client
     /// turned replies off.
     Pushes(Vec<Vec<Self>>),
@@ -159,6 +162,7 @@ impl Answer {
                 }
             }
             Self::Value(value) => encode_value(value, encoder),
+            Self::PassedOn(text) => encoder.error(&String::from_utf8_lossy(text)),
             Self::Nothing => {}
         }
     }

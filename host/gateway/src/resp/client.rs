@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use convoke_grid::op::{Effect, Op};
-use convoke_grid::{Map, OpError, Origin, Version};
+use convoke_grid::{ClientTraits, Map, OpError, Origin, Version};
 use parking_lot::Mutex;
 
 use super::answer::Answer;
@@ -102,6 +102,8 @@ pub(crate) struct Client {
     pub(crate) reply_mode: ReplyMode,
     pub(crate) output_buffer: Arc<OutputBuffer>,
     pub(crate) tracking: Option<ClientTracking>,
+    /// Whether its reads do not count as uses of keys.
+    pub(crate) no_touch: bool,
     /// The lane of its connection, for statistics.
     pub(crate) lane: usize,
     /// The command that was just started, if it has no reply yet.
@@ -131,6 +133,7 @@ impl Client {
             watched: Arc::default(),
             reply_mode: ReplyMode::On,
             tracking: None,
+            no_touch: false,
             lane: 0,
             in_progress: None,
             turn_started: Instant::now(),
@@ -161,6 +164,12 @@ impl Client {
         self.database = database;
         self.info.database.store(database, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Sets whether its reads do not count as uses of keys.
+    pub(crate) fn set_no_touch(&mut self, is_on: bool) {
+        self.no_touch = is_on;
+        self.info.no_touch.store(is_on, Ordering::Relaxed);
     }
 
     /// Size of the commands queued until `EXEC`, in bytes.
@@ -231,11 +240,14 @@ impl Client {
         self.info.shard_topics.store(self.shard_topics.len(), Ordering::Relaxed);
     }
 
-    /// The client as the origin of changes, if it does not want to be notified of its own.
-    pub(crate) fn origin(&self) -> Option<Origin> {
+    /// What the client asks of its operations.
+    pub(crate) fn traits(&self) -> ClientTraits {
         let is_named = self.tracking.is_some_and(|tracking| tracking.noloop);
         let (member, client) = (self.server.grid.me(), self.info.id);
-        is_named.then_some(Origin { member, client })
+        ClientTraits {
+            origin: is_named.then_some(Origin { member, client }),
+            no_touch: self.no_touch,
+        }
     }
 
     /// Counts a command that was in progress, and notes it if it was slow.
@@ -294,6 +306,7 @@ impl Client {
         self.watched.lock().clear();
         self.info.watched.store(0, Ordering::Relaxed);
         self.reply_mode = ReplyMode::On;
+        self.set_no_touch(false);
         self.set_protocol(Protocol::Resp2);
         let _ = self.select(0);
         self.info.names.lock().name.clear();
@@ -308,12 +321,13 @@ impl Client {
     }
 }
 
-/// The operation with its origin, if that is to be named and the operation may change something.
-pub(crate) fn with_origin(op: Op<'_>, origin: Option<Origin>) -> Op<'_> {
-    match origin {
-        Some(origin) if op.effect() != Effect::Reads => Op::From { origin, op: Box::new(op) },
-        _ => op,
+/// The operation with what the client asks of it, as far as that concerns it. An origin is named only
+/// if the operation may change something.
+pub(crate) fn with_traits(op: Op<'_>, mut client: ClientTraits) -> Op<'_> {
+    if client.origin.is_some() && op.effect() == Effect::Reads {
+        client.origin = None;
     }
+    if client == ClientTraits::default() { op } else { Op::From { client, op: Box::new(op) } }
 }
 
 impl Drop for Client {

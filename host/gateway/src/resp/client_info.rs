@@ -52,6 +52,8 @@ pub(crate) struct ClientInfo {
     /// Whether there may be messages.
     pub(crate) is_receiver: AtomicBool,
     pub(crate) is_monitor: AtomicBool,
+    /// Whether its reads do not count as uses of keys.
+    pub(crate) no_touch: AtomicBool,
     /// Number of queued commands; -1 outside of a transaction.
     pub(crate) queued: AtomicI64,
     pub(crate) is_blocked: AtomicBool,
@@ -112,6 +114,7 @@ impl ClientInfo {
             output_buffer,
             is_receiver: AtomicBool::new(false),
             is_monitor: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
             queued: AtomicI64::new(-1),
             is_blocked: AtomicBool::new(false),
             is_trusted: AtomicBool::new(false),

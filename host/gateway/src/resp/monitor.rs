@@ -1,6 +1,6 @@
 //! `MONITOR`: clients that are shown the commands of all clients of this member.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,23 +52,34 @@ impl Monitors {
 
     /// Shows a command to all of them.
     pub(crate) fn show(&self, database: usize, peer: SocketAddr, request: &Request<'_>) {
+        self.show_line(&line_of(database, peer, request));
+    }
+
+    /// Shows a line, which is one of [`line_of`].
+    pub(crate) fn show_line(&self, line: &str) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (s, us) = (since.as_secs(), since.subsec_micros());
-        let mut line = format!("{s}.{us:06} [{database} {peer}]");
-        for (at, argument) in request.from(0).enumerate() {
-            line.push(' ');
-            let argument = if is_secret(request, at) { REDACTED } else { argument };
-            if !append_quoted(&mut line, argument) {
-                break;
-            }
-        }
-        let payload = Bytes::from(line);
+        let payload = Bytes::from(format!("{s}.{us:06} {line}"));
         for info in &*self.clients.lock() {
             let (kind, payload) = (MessageKind::Line, payload.clone());
             let message = OutboundMessage { kind, payload, ..OutboundMessage::default() };
             info.output_buffer.push(message);
         }
     }
+}
+
+/// The line that shows a command, without the time. `peer` is the address of the client, or `lua` if
+/// a script calls the command.
+pub(crate) fn line_of(database: usize, peer: impl Display, request: &Request<'_>) -> String {
+    let mut line = format!("[{database} {peer}]");
+    for (at, argument) in request.from(0).enumerate() {
+        line.push(' ');
+        let argument = if is_secret(request, at) { REDACTED } else { argument };
+        if !append_quoted(&mut line, argument) {
+            break;
+        }
+    }
+    line
 }
 
 /// Appends an argument in quotes. Returns whether it fitted.

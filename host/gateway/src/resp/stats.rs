@@ -3,6 +3,7 @@
 //! Each lane counts in cells of its own, without locks. A fast command is timed once in a while, and
 //! counts for the calls in between; others are timed at each call.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use convoke_grid::Reply;
 use convoke_script::Value;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::encode::error_text;
@@ -20,13 +22,15 @@ use super::slow_log::{KeptArguments, SlowLog};
 const LANES_MAX: usize = 64;
 /// A quick command is timed at each of its first calls, and then once in this number of calls.
 const TIMED_EVERY: u64 = 16;
+/// Maximum size of a `SET` request that is expected to take about a microsecond, in bytes.
+pub(crate) const QUICK_BYTES_MAX: usize = 4_096;
 /// Number of buckets of a histogram: four for each power of two, up to 2^30 microseconds.
 const BUCKETS: usize = 4 + 28 * 4 + 1;
 /// Powers of two that `LATENCY HISTOGRAM` reports, in units of about a microsecond.
 const POWERS: u32 = 30;
 
 /// Number of different error codes that are counted.
-const ERROR_CODES_MAX: usize = 128;
+pub(crate) const ERROR_CODES_MAX: usize = 128;
 
 /// A counter to which each lane adds in a cache line of its own.
 #[derive(Debug)]
@@ -88,6 +92,40 @@ pub(crate) struct CommandFigures {
     pub(crate) rejected: u64,
     pub(crate) failed: u64,
     histogram: [u64; BUCKETS],
+}
+
+/// The calls of a command by scripts, which are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CommandCalls {
+    pub(crate) name: Cow<'static, str>,
+    /// The index of the command on this member; `None` if another member has counted the calls.
+    #[serde(skip)]
+    pub(crate) command: Option<usize>,
+    pub(crate) calls: u64,
+    pub(crate) rejected: u64,
+    pub(crate) failed: u64,
+    pub(crate) timed: TimedCalls,
+}
+
+/// How long calls took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TimedCalls {
+    time_ns: u64,
+    /// Buckets of the histogram, and the number of calls in each.
+    buckets: Vec<(usize, u64)>,
+}
+
+impl TimedCalls {
+    /// Adds the time of a call, which counts for `weight` calls.
+    pub(crate) fn add(&mut self, time: Duration, weight: u64) {
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.time_ns = self.time_ns.saturating_add(ns.saturating_mul(weight));
+        let at = bucket(ns / 1_000);
+        match self.buckets.iter_mut().find(|(bucket, _)| *bucket == at) {
+            Some((_, count)) => *count += weight,
+            None => self.buckets.push((at, weight)),
+        }
+    }
 }
 
 /// A command that was started and has no reply yet.
@@ -157,17 +195,19 @@ impl Stats {
 
     /// For how many calls the time of the next call of a command counts; 0 if it is not to be timed.
     /// `is_quick` for a command that is expected to take about a microsecond: reading the clock
-    /// would take a tenth of its time.
+    /// would take a tenth of its time. `more` calls are to be counted before it.
     #[inline]
-    pub(crate) fn weight_of_next(&self, lane: usize, command: usize, is_quick: bool) -> u64 {
+    pub(crate) fn weight_of_next(
+        &self,
+        lane: usize,
+        command: usize,
+        is_quick: bool,
+        more: u64,
+    ) -> u64 {
         // A low threshold is for finding out what is called.
         let is_sampled = is_quick && !self.slow_log.is_lowered();
         let Some(cell) = self.cell(lane, command).filter(|_| is_sampled) else { return 1 };
-        match cell.calls.load(Ordering::Relaxed) {
-            ..TIMED_EVERY => 1,
-            calls if calls.is_multiple_of(TIMED_EVERY) => TIMED_EVERY,
-            _ => 0,
-        }
+        weight_after(cell.calls.load(Ordering::Relaxed) + more)
     }
 
     /// Counts a call. `time` is what it took, and for how many calls that counts, if it was timed.
@@ -196,15 +236,42 @@ impl Stats {
         }
     }
 
+    /// Counts calls by scripts.
+    pub(crate) fn add(&self, lane: usize, added: &CommandCalls) {
+        let by_name = || self.names.get()?.iter().position(|name| *name == added.name);
+        let Some(command) = added.command.or_else(by_name) else { return };
+        let Some(cell) = self.cell(lane, command) else { return };
+        let TimedCalls { time_ns, buckets } = &added.timed;
+        for (number, more) in [
+            (&cell.calls, added.calls),
+            (&cell.rejected, added.rejected),
+            (&cell.failed, added.failed),
+            (&cell.time_ns, *time_ns),
+        ] {
+            if more > 0 {
+                number.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+        for (bucket, count) in buckets {
+            if let Some(number) = cell.histogram.get(*bucket) {
+                number.fetch_add(*count, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Counts an error reply by its code, the first word.
     pub(crate) fn count_error(&self, text: &str) {
-        self.error_count.fetch_add(1, Ordering::Relaxed);
-        let code = text.split(' ').next().unwrap_or_default();
+        self.count_errors(error_code(text), 1);
+    }
+
+    /// Counts error replies with this code.
+    pub(crate) fn count_errors(&self, code: &str, more: u64) {
+        self.error_count.fetch_add(more, Ordering::Relaxed);
         let mut errors = self.errors.lock();
         if let Some(count) = errors.get_mut(code) {
-            *count += 1;
+            *count += more;
         } else if errors.len() < ERROR_CODES_MAX {
-            errors.insert(code.into(), 1);
+            errors.insert(code.into(), more);
         }
     }
 
@@ -215,10 +282,15 @@ impl Stats {
             Answer::Error(text) => self.count_error(text),
             Answer::Reply(Reply::Failed(error)) => self.count_error(&error_text(error)),
             Answer::Value(Value::Error(text)) => self.count_error(&String::from_utf8_lossy(text)),
+            // It was counted when the script called the command.
+            Answer::PassedOn(_) => {}
             // The replies of a transaction.
             Answer::List(all) => {
                 for one in all {
-                    if let Answer::Error(_) | Answer::Reply(Reply::Failed(_)) = one {
+                    if let Answer::Error(_)
+                    | Answer::Reply(Reply::Failed(_))
+                    | Answer::Value(Value::Error(_)) = one
+                    {
                         self.note_answer(one);
                     }
                 }
@@ -326,6 +398,22 @@ impl CommandFigures {
     }
 }
 
+/// The code of an error: its first word.
+pub(crate) fn error_code(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
+}
+
+/// For how many calls the time of the next call of a quick command counts, after this number of
+/// calls; 0 if it is not to be timed.
+#[inline]
+pub(crate) fn weight_after(calls: u64) -> u64 {
+    match calls {
+        ..TIMED_EVERY => 1,
+        calls if calls.is_multiple_of(TIMED_EVERY) => TIMED_EVERY,
+        _ => 0,
+    }
+}
+
 fn bucket(us: u64) -> usize {
     if us < 4 {
         return us as usize;
@@ -388,7 +476,7 @@ mod tests {
     fn a_timed_call_of_a_quick_command_counts_for_those_that_are_not_timed() {
         let stats = stats();
         let call = || {
-            let weight = stats.weight_of_next(0, 0, true);
+            let weight = stats.weight_of_next(0, 0, true, 0);
             let time = (weight > 0).then_some((Duration::from_micros(2), weight));
             stats.count(0, 0, time, Ended::Done);
             u64::from(weight > 0)
@@ -397,7 +485,7 @@ mod tests {
         let all = stats.commands();
         assert_eq!((all[0].calls, all[0].time_us), (10 * TIMED_EVERY, 20 * TIMED_EVERY));
         assert_eq!(timed, TIMED_EVERY + 9);
-        assert_eq!(stats.weight_of_next(0, 0, false), 1, "others are timed always");
+        assert_eq!(stats.weight_of_next(0, 0, false, 0), 1, "others are timed always");
 
         // With a low threshold each call is timed, and counts once.
         stats.slow_log.set_slow_us(0);
@@ -405,6 +493,32 @@ mod tests {
         let all = stats.commands();
         assert_eq!((all[0].calls, all[0].time_us), (20 * TIMED_EVERY, 40 * TIMED_EVERY));
         assert_eq!(timed, 10 * TIMED_EVERY);
+    }
+
+    #[test]
+    fn calls_of_scripts_are_added_in_one_go() {
+        let stats = stats();
+        let mut timed = TimedCalls::default();
+        timed.add(Duration::from_micros(3), 1);
+        timed.add(Duration::from_micros(3), 16);
+        timed.add(Duration::from_micros(900), 1);
+        let (name, command) = (Cow::Borrowed("set"), None);
+        let mut added = CommandCalls { name, command, calls: 20, rejected: 2, failed: 3, timed };
+        stats.add(7, &added);
+        // What another member sends is not trusted to be within bounds.
+        added.timed.buckets = vec![(usize::MAX, 1)];
+        added.name = Cow::Borrowed("unknown");
+        stats.add(7, &added);
+        let all = stats.commands();
+        assert_eq!(all.len(), 1);
+        let of = &all[0];
+        assert_eq!(
+            (of.name, of.calls, of.rejected, of.failed, of.time_us),
+            ("set", 20, 2, 3, 3 * 17 + 900)
+        );
+        assert_eq!(of.distribution(), [(4, 17), (1_056, 18)]);
+        stats.count_errors("ERR", 5);
+        assert_eq!(stats.errors(), (5, BTreeMap::from([("ERR".into(), 5)])));
     }
 
     #[test]

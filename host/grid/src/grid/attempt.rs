@@ -12,7 +12,7 @@ use super::routing::{await_replication, route};
 use super::state::Inner;
 use crate::map::Map;
 use crate::op::{ANSWER_BYTES_MAX, Effect, MapOp, Op, TransactionId, TransactionOp, WatchedKey};
-use crate::tracking::Origin;
+use crate::tracking::ClientTraits;
 use crate::{OpError, Reply};
 
 /// The reason why a transaction does not continue.
@@ -56,8 +56,8 @@ pub(super) struct Transaction {
     maps: Vec<Arc<Map>>,
     /// Whether it changes nothing, so that no decision has to be stored.
     only_reads: bool,
-    /// The client that is named as the origin of the changes.
-    origin: Option<Origin>,
+    /// What the client asks of the operations.
+    client: Option<ClientTraits>,
 }
 
 impl Transaction {
@@ -78,8 +78,8 @@ impl Transaction {
         }
         let only_reads = ops.iter().all(|op| op.op.effect() == Effect::Reads);
         let inner = Arc::clone(inner);
-        let origin = ops.iter().find_map(|op| op.op.without_origin().1);
-        Ok(Self { inner, id, started, partitions: BTreeMap::new(), maps, only_reads, origin })
+        let client = ops.iter().find_map(|op| op.op.without_client().1);
+        Ok(Self { inner, id, started, partitions: BTreeMap::new(), maps, only_reads, client })
     }
 
     /// A transaction over these maps whose operations are not known yet.
@@ -91,7 +91,7 @@ impl Transaction {
     ) -> Self {
         let inner = Arc::clone(inner);
         let partitions = BTreeMap::new();
-        Self { inner, id, started, partitions, maps, only_reads: false, origin: None }
+        Self { inner, id, started, partitions, maps, only_reads: false, client: None }
     }
 
     /// The home partition.
@@ -116,16 +116,16 @@ impl Transaction {
         map.map(Arc::clone).ok_or(OpError::Malformed)
     }
 
-    /// Names a client as the origin of what the next operations change.
-    pub(super) fn set_origin(&mut self, origin: Origin) {
-        self.origin = Some(origin);
+    /// Executes the next operations as this client asks.
+    pub(super) fn set_client(&mut self, client: ClientTraits) {
+        self.client = Some(client);
     }
 
-    fn with_origin<'a>(&self, ops: Vec<MapOp<'a>>) -> Vec<MapOp<'a>> {
-        let Some(origin) = self.origin else { return ops };
+    fn with_client<'a>(&self, ops: Vec<MapOp<'a>>) -> Vec<MapOp<'a>> {
+        let Some(client) = self.client else { return ops };
         let with = |MapOp { map, op }| match op {
             Op::From { .. } => MapOp { map, op },
-            op => MapOp { map, op: Op::From { origin, op: Box::new(op) } },
+            op => MapOp { map, op: Op::From { client, op: Box::new(op) } },
         };
         ops.into_iter().map(with).collect()
     }
@@ -138,7 +138,7 @@ impl Transaction {
         watched: Vec<WatchedKey<'_>>,
         ops: Vec<MapOp<'_>>,
     ) -> Executing {
-        let ops = self.with_origin(ops);
+        let ops = self.with_client(ops);
         let is_home = partition == self.id.home;
         let prepare = !is_home && !self.only_reads;
         let continues = self.partitions.contains_key(&partition);

@@ -161,6 +161,12 @@ impl Grid {
         self.inner.events_dropped.load(Ordering::Relaxed)
     }
 
+    /// How many subscribers of this member would receive a message on this topic, or shard topic.
+    #[must_use]
+    pub fn receivers_here(&self, topic: &[u8], is_shard: bool) -> u64 {
+        self.inner.topics.receivers(topic, is_shard)
+    }
+
     /// Publishes to the subscribers of this member only; returns the number that received it.
     pub fn publish_here(&self, topic: &Bytes, payload: &Bytes) -> u64 {
         self.inner.topics.deliver(topic, payload)

@@ -321,9 +321,9 @@ async fn read_each<'a>(
 /// Executes one operation whose keys lie in several partitions.
 async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply, Failure> {
     let map = op.map;
-    let (op, origin) = op.op.without_origin();
-    if let Some(origin) = origin {
-        transaction.set_origin(origin);
+    let (op, client) = op.op.without_client();
+    if let Some(client) = client {
+        transaction.set_client(client);
     }
     let Op::Several(op) = op else { return Err(OpError::Malformed.into()) };
     match op {

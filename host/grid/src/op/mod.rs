@@ -80,7 +80,7 @@ pub use whole::{ScanFilter, WholeOp};
 use crate::access::{Access, BatchTimer};
 use crate::clock::Version;
 use crate::limits::KEY_BYTES_MAX;
-use crate::tracking::Origin;
+use crate::tracking::ClientTraits;
 use crate::value::Type;
 use crate::{OpError, Reply, nesting};
 
@@ -128,10 +128,10 @@ pub enum Op<'a> {
     /// Part of such a transaction: transfers a value from or to another partition.
     #[doc(hidden)]
     Transfer(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] TransferOp<'a>),
-    /// Another operation on behalf of a client, which is named as the [`Origin`] of its changes.
+    /// Another operation on behalf of a client.
     From {
-        /// The client.
-        origin: Origin,
+        /// What the client asks of it.
+        client: ClientTraits,
         /// The operation.
         #[serde(borrow, deserialize_with = "nesting::deeper")]
         op: Box<Self>,
@@ -268,12 +268,25 @@ impl Op<'_> {
         }
     }
 
-    /// The operation without the client on whose behalf it is executed, and that client.
-    pub(crate) fn without_origin(&self) -> (&Self, Option<Origin>) {
+    /// The operation without the client on whose behalf it is executed, and the traits of that client.
+    pub(crate) fn without_client(&self) -> (&Self, Option<ClientTraits>) {
         match self {
-            Self::From { origin, op } => (op, Some(*origin)),
+            Self::From { client, op } => (op, Some(*client)),
             op => (op, None),
         }
+    }
+
+    /// Whether its reads count as uses of keys.
+    pub(crate) fn touches(&self) -> bool {
+        !matches!(self, Self::From { client, op } if client.no_touch && !op.is_touch())
+    }
+
+    /// Whether its only purpose is to count as a use of keys.
+    fn is_touch(&self) -> bool {
+        matches!(
+            self,
+            Self::Key(_, KeyOp::Generic(GenericOp::Touch)) | Self::Several(SeveralOp::Touch(_))
+        )
     }
 
     /// The owner on whose behalf it is executed; empty if there is none.
@@ -384,11 +397,15 @@ impl Op<'_> {
                 ops.iter().map(&mut each).collect::<Result<_, _>>().map(Reply::List)
             }
             Self::By { op, .. } => op.execute_within(access),
-            Self::From { origin, op } => {
-                access.changes.last_origin = Some(*origin);
-                let before = access.changes.origin.replace(*origin);
+            Self::From { client, op } => {
+                let touches = std::mem::replace(&mut access.touches, self.touches());
+                let before = access.changes.origin;
+                if let Some(origin) = client.origin {
+                    access.changes.last_origin = Some(origin);
+                    access.changes.origin = Some(origin);
+                }
                 let reply = op.execute_within(access);
-                access.changes.origin = before;
+                (access.touches, access.changes.origin) = (touches, before);
                 reply
             }
             _ => {

@@ -171,6 +171,7 @@ fn access<'p>(
         since_start: now,
         now_ms: clock.now_ms(now),
         merging: false,
+        touches: true,
         may_evict: true,
         missing_since_ms: u64::MAX,
     }

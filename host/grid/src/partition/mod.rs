@@ -383,6 +383,7 @@ fn access_to<'p>(
         since_start: now,
         now_ms: shared.clock.now_ms(now),
         merging: shared.may_merge(now),
+        touches: true,
         may_evict,
         missing_since_ms: shared.missing_since_ms.load(Ordering::Relaxed),
     }

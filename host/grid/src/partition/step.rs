@@ -30,7 +30,7 @@ impl Step<'_> {
     /// Executes an operation. `None` if it cannot be part of this step: its keys are not all in
     /// this partition and map, it concerns all keys, or room for it is to be found elsewhere.
     pub fn execute(&mut self, op: &Op<'_>) -> Option<Result<Reply, OpError>> {
-        let (inner, _) = op.without_origin();
+        let (inner, _) = op.without_client();
         let may_be_part = matches!(inner, Op::Key(..) | Op::Several(_) | Op::By { .. });
         if !may_be_part || inner.other_map().is_some() {
             return None;

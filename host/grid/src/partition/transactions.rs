@@ -157,7 +157,9 @@ impl Partition {
             return Executed::Done(Err(OpError::Conflict), None);
         }
         let locks = (keys, &*exchanged_maps(shared, ops));
-        let executed = self.open_transaction(shared, *id, maps, locks, now).and_then(|mut open| {
+        let touches = ops.is_empty() || ops.iter().any(|op| op.op.touches());
+        let opened = self.open_transaction(shared, *id, maps, locks, touches, now);
+        let executed = opened.and_then(|mut open| {
             let done = self.execute_all(shared, &mut open, watched, ops, now);
             let done = done.and_then(|replies| {
                 if *prepare || open.is_prepared {
@@ -193,13 +195,15 @@ impl Partition {
         })
     }
 
-    /// The transaction with these keys locked and copied, and with all keys of these maps locked.
+    /// The transaction with these keys locked and copied, and with all keys of these maps locked. That
+    /// is a use of the keys if it `touches` them.
     fn open_transaction(
         &mut self,
         shared: &Shared,
         id: TransactionId,
         maps: &[&str],
         (keys, locked_maps): (&[LockKey], &[usize]),
+        touches: bool,
         now: Duration,
     ) -> Result<Open, OpError> {
         let mut open = match self.transactions.open.remove(&id) {
@@ -234,7 +238,7 @@ impl Partition {
             fragment.items(&range, usize::MAX, &mut |item| {
                 copy.load(&map, now_ms, &mut structure, |key| hasher.hash(key), item);
             });
-            for name in names {
+            for name in names.into_iter().filter(|_| touches) {
                 fragment.use_entry(hash, &name, now_ms, now_ms as u32);
             }
         }
@@ -294,7 +298,7 @@ impl Partition {
             open.changes.push(&Record { map: &map.name, version, change });
             return Ok(Reply::Done);
         }
-        let (inner, _) = op.without_origin();
+        let (inner, _) = op.without_client();
         let may_be_part = match inner {
             Op::Key(..) | Op::Several(_) | Op::Transfer(..) => true,
             Op::By { op, .. } => matches!(**op, Op::Key(..) | Op::Several(_)),

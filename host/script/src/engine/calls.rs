@@ -5,7 +5,7 @@ use std::io::Write as _;
 use mlua::{Either, IntoLua, Lua, MultiValue, Table};
 
 use super::{Commands, Ending, Interrupt, LogLevel, Shared, stopped};
-use crate::convert::{Names, Resp, VALUE_BYTES, size_in_lua, to_lua};
+use crate::convert::{Names, VALUE_BYTES, error_to_lua, size_in_lua, to_lua};
 use crate::number::number_text;
 use crate::value::Value;
 use crate::words::WordBuffer;
@@ -90,7 +90,7 @@ pub(super) fn execute(
         log(commands, values);
         return Ok((true, mlua::Value::Nil));
     }
-    let failed = |text: &str| Ok((false, to_lua(lua, names, &Value::error(text), Resp::Two)?));
+    let failed = |text: &str| Ok((false, error_to_lua(lua, names, text)?));
     let mut buffer = shared.words.borrow_mut();
     buffer.clear();
     if !values.all(|value| add(&mut buffer, &value)) {

@@ -190,6 +190,26 @@ fn errors_name_what_where_and_which_script() {
 }
 
 #[test]
+fn errors_of_commands_are_told_from_those_of_the_script() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    for (source, is_of_command) in [
+        ("return redis.call('fail')", true),
+        ("return redis.pcall('fail')", true),
+        ("local e = redis.pcall('fail') error(e)", true),
+        ("local e = redis.pcall('fail') return {err = e.err}", false),
+        ("redis.pcall('fail') error('own')", false),
+        ("redis.pcall('fail') return redis.error_reply('own')", false),
+        ("redis.pcall('fail') return 1", false),
+        ("return redis.call({})", false),
+        ("return redis.call('fail')", true),
+        ("does not compile", false),
+    ] {
+        let _ = run_in(&mut engine, source);
+        assert_eq!(engine.has_passed_on_an_error(), is_of_command, "{source}");
+    }
+}
+
+#[test]
 fn errors_can_be_caught() {
     assert_eq!(text("return redis.pcall('fail').err"), "WRONGTYPE Operation against a key");
     assert_eq!(

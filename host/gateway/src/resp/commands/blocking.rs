@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use convoke_grid::op::{End, MapOp, Op, SeveralOp, float};
-use convoke_grid::{Later, Map, OpError, Origin, Reply, Started, Unblock};
+use convoke_grid::{ClientTraits, Later, Map, OpError, Reply, Started, Unblock};
 use futures_util::future::select_all;
 
 use super::super::answer::{Answer, CommandError, Shape};
 use super::super::args::Args;
-use super::super::client::{Client, with_origin};
+use super::super::client::{Client, with_traits};
 use super::super::command_state::{CommandResult, CommandState};
 use super::super::request::Request;
 use super::super::routing::{check_slot, one_partition};
@@ -154,14 +154,14 @@ pub(crate) fn start(
     let info = Arc::clone(&client.info);
     let unblock = info.begin_blocking();
     let later = if let Some(partition) = partition {
-        let op = with_origin(op.clone(), client.origin());
+        let op = with_traits(op.clone(), client.traits());
         server.grid.block_until(&client.map, partition, &op, wait, unblock)
     } else {
         let Op::Several(several) = op else { return Err(CommandError::CROSS_SLOT) };
         let pop = Pop::of(several).ok_or(CommandError::CROSS_SLOT)?;
         let keys = keys.iter().map(|key| key.to_vec()).collect();
         let (server, map) = (Arc::clone(server), Arc::clone(&client.map));
-        Box::pin(pop_any(server, map, keys, (pop, client.origin()), (wait, unblock)))
+        Box::pin(pop_any(server, map, keys, (pop, client.traits()), (wait, unblock)))
     };
     Ok(CommandState::Blocking(Box::pin(async move {
         let reply = later.await;
@@ -196,7 +196,7 @@ pub(crate) fn move_element(
     };
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     let (from, to) = (from.to_vec(), to.to_vec());
-    let origin = client.origin();
+    let traits = client.traits();
     let since = Instant::now();
     let info = Arc::clone(&client.info);
     let unblock = info.begin_blocking();
@@ -204,7 +204,7 @@ pub(crate) fn move_element(
         let grid = &server.grid;
         loop {
             let op = SeveralOp::MoveElement { from: &from, from_end, to: &to, to_end };
-            let op = MapOp { map: &map.name, op: with_origin(Op::Several(op), origin) };
+            let op = MapOp { map: &map.name, op: with_traits(Op::Several(op), traits) };
             let reply = match grid.transact(Vec::new(), vec![op], false) {
                 Started::Now(reply) => reply,
                 Started::Later(later) => later.await,
@@ -265,7 +265,7 @@ pub(crate) fn pop_now(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &SeveralOp<'_>,
-    origin: Option<Origin>,
+    traits: ClientTraits,
 ) -> Option<Later<Result<Reply, OpError>>> {
     let pop = Pop::of(op)?;
     let (SeveralOp::PopFirst { keys, .. } | SeveralOp::PopFirstSorted { keys, .. }) = op else {
@@ -274,7 +274,7 @@ pub(crate) fn pop_now(
     let keys = keys.iter().map(|key| key.to_vec()).collect();
     let (server, map) = (Arc::clone(server), Arc::clone(map));
     let wait = (Some(Duration::ZERO), Arc::default());
-    Some(Box::pin(pop_any(server, map, keys, (pop, origin), wait)))
+    Some(Box::pin(pop_any(server, map, keys, (pop, traits), wait)))
 }
 
 /// Pops from the first non-empty key, in any partitions. Waits on all keys until one is not empty,
@@ -283,14 +283,14 @@ async fn pop_any(
     server: Arc<Server>,
     map: Arc<Map>,
     keys: Vec<Vec<u8>>,
-    (pop, origin): (Pop, Option<Origin>),
+    (pop, traits): (Pop, ClientTraits),
     (wait, unblock): (Option<Duration>, Arc<Unblock>),
 ) -> Result<Reply, OpError> {
     let grid = &server.grid;
     let since = Instant::now();
     loop {
         for key in &keys {
-            let op = with_origin(pop.op(key), origin);
+            let op = with_traits(pop.op(key), traits);
             let reply = server.submit(&map, grid.partition_of(key), &op).await?;
             if !matches!(reply, Reply::Nil | Reply::NilList) {
                 return Ok(reply);

@@ -242,6 +242,17 @@ pub(crate) fn on_or_off(_: &mut Client, request: &Request<'_>) -> CommandResult 
     }
 }
 
+/// `CLIENT NO-TOUCH`.
+pub(crate) fn no_touch(client: &mut Client, request: &Request<'_>) -> CommandResult {
+    let mut args = Args::new(request, 2);
+    let is_on = args.take_keyword("on");
+    if !is_on && !args.take_keyword("off") {
+        return Err(CommandError::SYNTAX);
+    }
+    client.set_no_touch(is_on);
+    Ok(Answer::DONE.into())
+}
+
 pub(crate) fn pause(client: &mut Client, request: &Request<'_>) -> CommandResult {
     let mut args = Args::new(request, 2);
     let ms = args
@@ -290,6 +301,7 @@ fn flags(info: &ClientInfo) -> String {
         (info.queued.load(Ordering::Relaxed) >= 0, 'x'),
         (is(&info.is_blocked), 'b'),
         (tracking.is_some(), 't'),
+        (info.no_touch.load(Ordering::Relaxed), 'T'),
         (is(&info.has_lost_redirection), 'R'),
         (tracking.is_some_and(|tracking| tracking.is_broadcast), 'B'),
     ]

@@ -10,7 +10,7 @@ use super::super::command::{Command, CommandTable, Keys};
 use super::super::command_state::CommandResult;
 use super::super::request::Request;
 use super::facts::{Fact, fact};
-use super::key_specs;
+use super::{key_specs, syntax};
 
 /// A container command without a subcommand: a wrong number of arguments.
 pub(crate) fn container(_: &mut Client, request: &Request<'_>) -> CommandResult {
@@ -127,6 +127,9 @@ fn docs_entry(table: &CommandTable, command: &Command) -> (Answer, Answer) {
         ),
         (Answer::word("group"), Answer::word(command.group.name())),
     ];
+    if let Some(arguments) = syntax::arguments_of(command.name) {
+        fields.push((Answer::word("arguments"), arguments));
+    }
     let parts: Vec<_> = table.subcommands(command).map(|part| docs_entry(table, part)).collect();
     if !parts.is_empty() {
         fields.push((Answer::word("subcommands"), Answer::Map(parts)));

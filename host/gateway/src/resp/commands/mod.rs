@@ -28,5 +28,6 @@ pub(super) mod sorted_sets;
 pub(super) mod sorting;
 pub(super) mod streams;
 pub(super) mod strings;
+mod syntax;
 pub(super) mod tracking;
 pub(super) mod transactions;

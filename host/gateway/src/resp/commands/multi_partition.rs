@@ -10,17 +10,34 @@ use convoke_grid::op::{
     StreamRead, Union, Weighted, combine, combine_sorted, common_subsequence, plain_members,
     scored_members,
 };
-use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Origin, Reply, Score, Started};
+use convoke_grid::{ClientTraits, Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
 use futures_util::future::join_all;
 
 use super::super::answer::{CommandError, bytes_of, sum_of};
-use super::super::client::with_origin;
+use super::super::client::with_traits;
 use super::super::encode::error_text;
 use super::super::server::Server;
 
 type PendingReply = Later<Result<Reply, CommandError>>;
 /// The reply of one partition.
 type PartitionReply = Later<Result<Reply, OpError>>;
+
+/// Submits operations of a client to partitions.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    server: &'a Arc<Server>,
+    traits: ClientTraits,
+}
+
+impl Parts<'_> {
+    fn grid(&self) -> &Grid {
+        &self.server.grid
+    }
+
+    fn submit(self, map: &Arc<Map>, partition: u16, op: Op<'_>) -> PartitionReply {
+        self.server.submit(map, partition, &with_traits(op, self.traits))
+    }
+}
 
 /// Whether an operation must be atomic over several partitions, as a transaction of the grid. Other
 /// operations are executed by each partition separately.
@@ -65,21 +82,21 @@ pub(crate) fn start(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &Op<'_>,
-    origin: Option<Origin>,
+    traits: ClientTraits,
 ) -> Result<PendingReply, CommandError> {
     // An error that one partition would report is found before any partition starts.
     if op.keys().iter().any(|key| key.len() > KEY_BYTES_MAX) {
         return Err(OpError::KeyTooLong.into());
     }
     let Op::Several(op) = op else { return Err(CommandError::CROSS_SLOT) };
+    let blocking_server = server;
+    let server = Parts { server, traits };
     Ok(match op {
         SeveralOp::Get(keys) => get(server, map, keys),
-        SeveralOp::Put { pairs, absent: false } => put(server, map, pairs, origin),
-        SeveralOp::Exist(keys) => sum((server, map), keys, SeveralOp::Exist, KEYS_FOUND, None),
-        SeveralOp::Touch(keys) => sum((server, map), keys, SeveralOp::Touch, KEYS_FOUND, None),
-        SeveralOp::Remove(keys) => {
-            sum((server, map), keys, SeveralOp::Remove, KEYS_REMOVED, origin)
-        }
+        SeveralOp::Put { pairs, absent: false } => put(server, map, pairs),
+        SeveralOp::Exist(keys) => sum((server, map), keys, SeveralOp::Exist, KEYS_FOUND),
+        SeveralOp::Touch(keys) => sum((server, map), keys, SeveralOp::Touch, KEYS_FOUND),
+        SeveralOp::Remove(keys) => sum((server, map), keys, SeveralOp::Remove, KEYS_REMOVED),
         SeveralOp::CombineSets { how, keys, store: None } => combine_sets(server, map, *how, keys),
         SeveralOp::CountCommon { keys, sorted, limit } => count(server, map, keys, *sorted, *limit),
         SeveralOp::CombineSorted { how, keys, aggregate, scores, store: None } => {
@@ -89,7 +106,7 @@ pub(crate) fn start(
         SeveralOp::Lcs { first, second, answer } => lcs(server, map, [first, second], *answer),
         SeveralOp::ReadStreams { streams, count } => read_streams(server, map, streams, *count),
         SeveralOp::PopFirst { .. } | SeveralOp::PopFirstSorted { .. } => {
-            let popped = super::blocking::pop_now(server, map, op, origin)
+            let popped = super::blocking::pop_now(blocking_server, map, op, traits)
                 .ok_or(CommandError::CROSS_SLOT)?;
             Box::pin(async move { popped.await.map_err(CommandError::from) })
         }
@@ -188,13 +205,13 @@ fn counted(
     parts.values().map(Vec::len).zip(replies).collect()
 }
 
-fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
-    let parts = by_partition(&server.grid, keys.iter().copied());
+fn get(server: Parts<'_>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
+    let parts = by_partition(server.grid(), keys.iter().copied());
     let (mut pending, mut bytes): (Vec<PartitionReply>, _) = (Vec::with_capacity(parts.len()), 0);
     for (partition, positions) in &parts {
         let keys = positions.iter().map(|position| keys[*position]).collect();
         let op = Op::Several(SeveralOp::Get(keys));
-        pending.push(match server.grid.start(map, *partition, &op) {
+        pending.push(match server.grid().start(map, *partition, &with_traits(op, server.traits)) {
             Started::Now(reply) => {
                 bytes += reply.as_ref().map_or(0, bytes_of);
                 Box::pin(std::future::ready(reply))
@@ -223,30 +240,24 @@ fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
 
 /// Starts an operation in each partition, on what is at its positions in the request.
 fn submit_parts<'k, T: Copy>(
-    (server, map): (&Server, &Arc<Map>),
+    (server, map): (Parts<'_>, &Arc<Map>),
     parts: &BTreeMap<u16, Vec<usize>>,
     items: &[T],
     op: impl Fn(Vec<T>) -> SeveralOp<'k>,
-    origin: Option<Origin>,
 ) -> Vec<PartitionReply> {
     parts
         .iter()
         .map(|(partition, positions)| {
             let part = positions.iter().map(|position| items[*position]).collect();
-            server.submit(map, *partition, &with_origin(Op::Several(op(part)), origin))
+            server.submit(map, *partition, Op::Several(op(part)))
         })
         .collect()
 }
 
-fn put(
-    server: &Arc<Server>,
-    map: &Arc<Map>,
-    pairs: &[(&[u8], &[u8])],
-    origin: Option<Origin>,
-) -> PendingReply {
-    let parts = by_partition(&server.grid, pairs.iter().map(|(key, _)| *key));
+fn put(server: Parts<'_>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> PendingReply {
+    let parts = by_partition(server.grid(), pairs.iter().map(|(key, _)| *key));
     let op = |pairs| SeveralOp::Put { pairs, absent: false };
-    let pending = submit_parts((server, map), &parts, pairs, op, origin);
+    let pending = submit_parts((server, map), &parts, pairs, op);
     Box::pin(async move {
         merge_replies(counted(&parts, join_all(pending).await), KEYS_WRITTEN)?;
         Ok(Reply::Done)
@@ -254,30 +265,29 @@ fn put(
 }
 
 fn sum<'k>(
-    (server, map): (&Arc<Server>, &Arc<Map>),
+    (server, map): (Parts<'_>, &Arc<Map>),
     keys: &[&'k [u8]],
     op: fn(Vec<&'k [u8]>) -> SeveralOp<'k>,
     report: PartialReport,
-    origin: Option<Origin>,
 ) -> PendingReply {
-    let parts = by_partition(&server.grid, keys.iter().copied());
-    let pending = submit_parts((server, map), &parts, keys, op, origin);
+    let parts = by_partition(server.grid(), keys.iter().copied());
+    let pending = submit_parts((server, map), &parts, keys, op);
     Box::pin(async move {
         let replies = merge_replies(counted(&parts, join_all(pending).await), report)?;
         Ok(Reply::Integer(sum_of(&replies)))
     })
 }
 
-fn count_union(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
-    let parts = by_partition(&server.grid, keys.iter().copied());
-    let pending = submit_parts((server, map), &parts, keys, SeveralOp::Union, None);
+fn count_union(server: Parts<'_>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
+    let parts = by_partition(server.grid(), keys.iter().copied());
+    let pending = submit_parts((server, map), &parts, keys, SeveralOp::Union);
     Box::pin(async move {
         let replies = read(join_all(pending).await)?;
         Ok(Union::join(parts.into_values().zip(replies))?.count())
     })
 }
 
-fn lcs(server: &Arc<Server>, map: &Arc<Map>, keys: [&[u8]; 2], answer: LcsAnswer) -> PendingReply {
+fn lcs(server: Parts<'_>, map: &Arc<Map>, keys: [&[u8]; 2], answer: LcsAnswer) -> PendingReply {
     let get = |key| Op::Key(key, KeyOp::Plain(PlainOp::Get));
     let pending = submit_each(server, map, &keys, get);
     Box::pin(async move {
@@ -296,21 +306,21 @@ fn lcs(server: &Arc<Server>, map: &Arc<Map>, keys: [&[u8]; 2], answer: LcsAnswer
 
 /// Starts an operation on each key.
 fn submit_each<'k>(
-    server: &Server,
+    server: Parts<'_>,
     map: &Arc<Map>,
     keys: &[&'k [u8]],
     op: impl Fn(&'k [u8]) -> Op<'k>,
 ) -> Vec<PartitionReply> {
-    keys.iter().map(|key| server.submit(map, server.grid.partition_of(key), &op(key))).collect()
+    keys.iter().map(|key| server.submit(map, server.grid().partition_of(key), op(key))).collect()
 }
 
 /// Reads the members of each set.
-fn members(server: &Server, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
+fn members(server: Parts<'_>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
     submit_each(server, map, keys, |key| Op::Key(key, KeyOp::Set(SetOp::All)))
 }
 
 /// Reads the members of each sorted set, or set, with their scores.
-fn scored(server: &Server, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
+fn scored(server: Parts<'_>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
     submit_each(server, map, keys, |key| {
         Op::Several(SeveralOp::CombineSorted {
             how: Combine::Union,
@@ -322,12 +332,7 @@ fn scored(server: &Server, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply
     })
 }
 
-fn combine_sets(
-    server: &Arc<Server>,
-    map: &Arc<Map>,
-    how: Combine,
-    keys: &[&[u8]],
-) -> PendingReply {
+fn combine_sets(server: Parts<'_>, map: &Arc<Map>, how: Combine, keys: &[&[u8]]) -> PendingReply {
     let pending = members(server, map, keys);
     Box::pin(async move {
         let replies = read(join_all(pending).await)?;
@@ -338,7 +343,7 @@ fn combine_sets(
 }
 
 fn combine_sorted_sets(
-    server: &Arc<Server>,
+    server: Parts<'_>,
     map: &Arc<Map>,
     how: Combine,
     keys: &[Weighted<'_>],
@@ -364,7 +369,7 @@ fn combine_sorted_sets(
 }
 
 fn count(
-    server: &Arc<Server>,
+    server: Parts<'_>,
     map: &Arc<Map>,
     keys: &[&[u8]],
     sorted: bool,
@@ -391,14 +396,14 @@ fn count(
 
 /// Reads each stream; returns the entries of those that have any.
 fn read_streams(
-    server: &Arc<Server>,
+    server: Parts<'_>,
     map: &Arc<Map>,
     streams: &[StreamRead<'_>],
     count: u64,
 ) -> PendingReply {
     let submit = |read: &StreamRead<'_>| {
         let op = Op::Several(SeveralOp::ReadStreams { streams: vec![*read], count });
-        server.submit(map, server.grid.partition_of(read.key), &op)
+        server.submit(map, server.grid().partition_of(read.key), op)
     };
     let pending: Vec<PartitionReply> = streams.iter().map(submit).collect();
     Box::pin(async move {

@@ -21,7 +21,7 @@ use convoke_script::Value;
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError, Shape, bytes_of};
-use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched, with_origin};
+use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched, with_traits};
 use super::super::command::{Command, Group, Keys};
 use super::super::command_state::{CommandResult, CommandState, Continuation};
 use super::super::commands::tracking;
@@ -268,7 +268,7 @@ impl Steps {
                     if has_scripts {
                         step.program.add_op(client, database, &request);
                     }
-                    step.ops.push((Arc::clone(&map), with_origin(op, client.origin())));
+                    step.ops.push((Arc::clone(&map), with_traits(op, client.traits())));
                     Some(ReplySource::Grid(request.len(), command.handler.shape()))
                 }
                 Some(Err(error)) => Some(ReplySource::Failed(error)),
@@ -302,6 +302,7 @@ impl Steps {
         program.watched =
             watched.map(|(database, _, key, version)| (*database, key.clone(), *version)).collect();
         program.notes_reads = self.notes_reads;
+        program.shows_calls = server.monitors.is_any();
         let window = self.notes_reads.then(|| server.tracking.begin_reads(client.info.id));
         PlannedProgram { program, codes, home, sources, window }
     }
@@ -309,8 +310,9 @@ impl Steps {
     /// Executes a program on the primary of its home partition.
     fn run_program(mut self, client: &mut Client, planned: PlannedProgram) -> CommandState {
         let PlannedProgram { program, home, sources, window, .. } = planned;
-        let ended = scripts::run(Arc::clone(&client.server), &TABLE, program, home);
-        let outcome = Box::pin(async move { of_program(ended.await, window) });
+        let (server, lane) = (Arc::clone(&client.server), client.lane);
+        let ended = scripts::run(Arc::clone(&server), &TABLE, program, home);
+        let outcome = Box::pin(async move { of_program(ended.await, (&server, lane), window) });
         self.watched.clear();
         self.after_step(outcome, sources)
     }
@@ -431,18 +433,18 @@ impl Steps {
                     let (lane, command) = (client.lane, queued.command);
                     client.server.stats.count(lane, command, None, stats::Ended::Done);
                     outcomes.push(match source.unwrap_or(ReplySource::Local(queued)) {
-                        ReplySource::Script => match replies.next() {
-                            Some(PartReply::Script(value)) => {
-                                self.bytes += value.bytes();
-                                CommandState::Ready(Answer::Value(value))
-                            }
-                            _ => Answer::from(Err(OpError::Malformed)).into(),
-                        },
+                        ReplySource::Script => {
+                            let reply = replies.next();
+                            self.bytes += reply.as_ref().map_or(0, PartReply::bytes);
+                            let answer = reply.and_then(PartReply::of_script);
+                            answer.unwrap_or_else(|| Err(OpError::Malformed).into()).into()
+                        }
                         ReplySource::Grid(arguments, shape) => {
                             let reply = match replies.next() {
                                 Some(PartReply::Op(reply)) => reply,
-                                Some(PartReply::Script(error)) => {
-                                    outcomes.push(CommandState::Ready(Answer::Value(error)));
+                                Some(other) => {
+                                    let answer = other.of_script().unwrap_or(Answer::NIL);
+                                    outcomes.push(CommandState::Ready(answer));
                                     continue;
                                 }
                                 None => Reply::Nil,

@@ -24,13 +24,10 @@ use super::request::{OwnedRequest, Request};
 use super::scripts;
 use super::server::Server;
 use super::slow_log::{KeptArguments, slow_arguments};
-use super::stats::{Ended, InProgress};
+use super::stats::{Ended, InProgress, QUICK_BYTES_MAX};
 use admit::{admit, check_memory};
 use run::run;
 use table::{COMMANDS, TABLE, get_index, set_index};
-
-/// Maximum size of a `SET` request that is expected to take about a microsecond, in bytes.
-const QUICK_BYTES_MAX: usize = 4_096;
 
 /// Starts the command of a request. A reply that is available at once may be written directly to
 /// `sink`.
@@ -119,7 +116,7 @@ fn begin_admitted(
     }
     let is_fast = command.is(Command::FAST);
     let is_quick = is_fast || (index == set_index() && request.consumed <= QUICK_BYTES_MAX);
-    let weight = client.server.stats.weight_of_next(client.lane, index, is_quick);
+    let weight = client.server.stats.weight_of_next(client.lane, index, is_quick, 0);
     let started = (weight > 0).then(Instant::now);
     let (outcome, has_failed) = start(client, index, request, sink);
     let (CommandState::Ready(answer) | CommandState::Close(answer)) = &outcome else {
@@ -152,6 +149,7 @@ fn start(
 ) -> (CommandState, bool) {
     if index == get_index()
         && client.reply_mode == ReplyMode::On
+        && !client.no_touch
         && let Some(has_failed) = get_local(client, request, sink)
     {
         return (CommandState::Ready(Answer::Nothing), has_failed);

@@ -1,10 +1,10 @@
 //! Starts a command that was admitted: in the partitions of its keys, or in the gateway itself.
 
 use convoke_grid::op::{MapOp, Op, SeveralOp};
-use convoke_grid::{Later, OpError, Reply, Started};
+use convoke_grid::{ClientTraits, Later, OpError, Reply, Started};
 
 use super::super::answer::{Answer, CommandError, Shape};
-use super::super::client::{Client, with_origin};
+use super::super::client::{Client, with_traits};
 use super::super::command::{Block, Command, Handler};
 use super::super::command_state::{CommandResult, CommandState};
 use super::super::commands::{blocking, multi_partition, streams};
@@ -49,7 +49,7 @@ pub(super) fn run(
     };
     if is_transaction(client, &op)? {
         return Ok(when_idle(command, request, move |client, op, arguments| {
-            let op = MapOp { map: &client.map.name, op: with_origin(op, client.origin()) };
+            let op = MapOp { map: &client.map.name, op: with_traits(op, client.traits()) };
             let started = client.server.grid.transact(Vec::new(), vec![op], false);
             StartedOp::SinglePartition(started).outcome(arguments, shape)
         }));
@@ -153,8 +153,8 @@ impl StartedOp {
 fn start(client: &Client, op: &Op<'_>) -> Result<StartedOp, CommandError> {
     let server = &client.server;
     let grid = &server.grid;
-    let origin = client.origin();
-    let named = origin.map(|_| with_origin(op.clone(), origin));
+    let traits = client.traits();
+    let named = (traits != ClientTraits::default()).then(|| with_traits(op.clone(), traits));
     let named = named.as_ref().unwrap_or(op);
     if let Op::Key(key, _) = op {
         if server.settings.redis_cluster {
@@ -175,7 +175,7 @@ fn start(client: &Client, op: &Op<'_>) -> Result<StartedOp, CommandError> {
             Ok(StartedOp::SinglePartition(grid.start(&client.map, partition, named)))
         }
         None => {
-            multi_partition::start(server, &client.map, op, origin).map(StartedOp::MultiPartition)
+            multi_partition::start(server, &client.map, op, traits).map(StartedOp::MultiPartition)
         }
     }
 }

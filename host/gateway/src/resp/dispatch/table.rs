@@ -81,7 +81,7 @@ pub(super) static COMMANDS: &[Command] = &[
     c("client|list", -2, ADMIN, NONE, Connection, WithTable(clients::list), "Lists the clients connected to this member."),
     c("client|maint_notifications", -3, 0, NONE, Connection, Local(clients::maint_notifications), "Turns announcements on or off, by which a member that leaves sends this connection to another one."),
     c("client|no-evict", 3, ADMIN, NONE, Connection, Local(clients::on_or_off), "Accepted for compatibility; clients are never evicted."),
-    c("client|no-touch", 3, 0, NONE, Connection, Local(clients::on_or_off), "Accepted for compatibility; has no effect."),
+    c("client|no-touch", 3, 0, NONE, Connection, Local(clients::no_touch), "Turns off, or on, that reads of this connection count as uses of keys: they do not change OBJECT IDLETIME or when a key expires without use."),
     c("client|pause", -3, ADMIN, NONE, Connection, Local(clients::pause), "Holds back commands of the clients of this member for a time: all, or those that write."),
     c("client|reply", 3, 0, NONE, Connection, Local(clients::reply), "Turns replies to this connection on or off, or skips the next reply."),
     c("client|setinfo", 4, 0, NONE, Connection, Local(clients::setinfo), "Sets the library name or version of this connection."),

@@ -6,18 +6,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use convoke_grid::op::{Op, WatchedKey};
-use convoke_grid::{Map, OpError, Origin, Reply};
+use convoke_grid::{ClientTraits, Map, OpError, Reply};
 use convoke_script::{Commands, Interrupt, LogLevel, Value, Words};
 use tracing::{debug, info, warn};
 
 use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
-use super::super::client::{Client, with_origin};
+use super::super::client::{Client, with_traits};
 use super::super::client_info::ClientInfo;
 use super::super::command::{Command, CommandTable, Handle, Handler, Missing};
 use super::super::read_keys::ReadKeys;
 use super::super::request::Request;
 use super::super::server::Server;
+use super::super::stats::QUICK_BYTES_MAX;
+use super::calls::Recorder;
+use super::program::Notes;
 use super::value::{of_answer, of_reply};
 use crate::databases::DATABASES;
 use crate::trust::Trust;
@@ -58,12 +61,14 @@ pub(super) struct Context {
     pub(super) trust: Trust,
     /// It may call no command that writes.
     pub(super) reads: bool,
-    /// The client that is named as the origin of what the script changes.
-    pub(super) origin: Option<Origin>,
+    /// What the client asks of the operations of the script.
+    pub(super) traits: ClientTraits,
     /// Messages, which are published when the step is done.
     pub(super) published: Vec<Message>,
     /// The keys that scripts have read, if they are to be noted.
     pub(super) read_keys: Option<ReadKeys>,
+    /// The commands that scripts call.
+    pub(super) recorder: Recorder,
 }
 
 impl Context {
@@ -76,6 +81,14 @@ impl Context {
         client.set_trust(self.trust);
         client.select(self.database).ok()?;
         Some(client)
+    }
+}
+
+impl Context {
+    /// What was noted and is to be published, once the step is done.
+    pub(super) fn done(self) -> (Notes, Vec<Message>) {
+        let (read, calls) = (self.read_keys.unwrap_or_default(), self.recorder.into_calls());
+        (Notes { read, calls }, self.published)
     }
 }
 
@@ -131,11 +144,17 @@ impl<D: Data> Commands for Caller<D> {
     fn call(&mut self, words: Words<'_>) -> Result<Value, Interrupt> {
         let (bytes, ranges) = words.parts();
         let request = Request::of(bytes, ranges);
-        let Ok(row) = self.row(words) else {
-            return Ok(Value::error("ERR Unknown Redis command called from script"));
+        let row = match self.row(words) {
+            Ok(row) => row,
+            Err(missing) => {
+                let error = self.missing(&missing);
+                self.context.recorder.reject(None, &error);
+                return Ok(error);
+            }
         };
         let command = &self.context.table.rows[row];
         if let Err(error) = self.admit(command, &request) {
+            self.context.recorder.reject(Some((command, row)), &error);
             return Ok(error);
         }
         if command.is(Command::READ)
@@ -146,17 +165,13 @@ impl<D: Data> Commands for Caller<D> {
                 .into_iter()
                 .for_each(|key| read.add(key));
         }
-        match command.handler {
-            Handler::Op(parse) => self.execute(parse(&request), of_reply),
-            Handler::Shaped(parse, shape) => {
-                let arguments = request.len();
-                self.execute(parse(&request), |reply| of_answer(shape(arguments, reply)))
-            }
-            // As in Redis, it does not block in a script.
-            Handler::Streams(parse) => self.execute(parse(&request).map(|(op, _)| op), of_reply),
-            Handler::Local(handle) => self.run(command, handle, &request),
-            Handler::Blocking(..) | Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
-        }
+        let is_quick =
+            command.is(Command::FAST) || (command.name == "set" && bytes.len() <= QUICK_BYTES_MAX);
+        let begun = self.context.recorder.begin(&self.context.server, row, is_quick);
+        let reply = self.execute_command(command, &request)?;
+        let called = (self.context.database, &request);
+        self.context.recorder.end(begun, command, called, &reply);
+        Ok(reply)
     }
 
     fn is_allowed(&mut self, words: Words<'_>) -> Option<bool> {
@@ -180,6 +195,18 @@ fn not_allowed() -> Value {
     Value::error("ERR This Redis command is not allowed from script")
 }
 
+/// Whether any script may call a command.
+fn is_callable(command: &Command) -> bool {
+    if command.is(Command::NO_MULTI) || command.is(Command::NOT_QUEUED) {
+        return false;
+    }
+    match command.handler {
+        Handler::Op(_) | Handler::Shaped(..) | Handler::Streams(_) => true,
+        Handler::Local(_) => CALLABLE.contains(&command.name),
+        Handler::Blocking(..) | Handler::WithTable(_) | Handler::Exec => false,
+    }
+}
+
 fn changes(command: &Command) -> bool {
     command.is(Command::WRITE) || command.is(Command::ADMIN)
 }
@@ -190,12 +217,26 @@ impl<D: Data> Caller<D> {
         self.context.table.resolve(words.get(0).unwrap_or_default(), words.get(1))
     }
 
+    /// The error for a command that does not exist.
+    fn missing(&self, missing: &Missing) -> Value {
+        if let Missing::Subcommand(container) = missing {
+            let rows = self.context.table.rows.iter();
+            let mut others =
+                rows.filter(|row| row.name.split_once('|').is_some_and(|(of, _)| of == *container));
+            // Such as CLUSTER, of which scripts may call nothing.
+            if others.all(|row| !is_callable(row)) {
+                return not_allowed();
+            }
+        }
+        Value::error("ERR Unknown Redis command called from script")
+    }
+
     /// Whether the script may call a command with these arguments.
     fn admit(&self, command: &Command, request: &Request<'_>) -> Result<(), Value> {
         if !command.takes(request.len()) {
             return Err(Value::error("ERR Wrong number of args calling Redis command from script"));
         }
-        if command.is(Command::NO_MULTI) || command.is(Command::NOT_QUEUED) {
+        if !is_callable(command) {
             return Err(not_allowed());
         }
         if self.context.reads && command.is(Command::WRITE) {
@@ -208,6 +249,26 @@ impl<D: Data> Caller<D> {
             )));
         }
         Ok(())
+    }
+
+    /// Executes a command that the script may call.
+    fn execute_command(
+        &mut self,
+        command: &'static Command,
+        request: &Request<'_>,
+    ) -> Result<Value, Interrupt> {
+        match command.handler {
+            Handler::Op(parse) => self.execute(parse(request), of_reply),
+            Handler::Shaped(parse, shape) => {
+                let arguments = request.len();
+                self.execute(parse(request), |reply| of_answer(shape(arguments, reply)))
+            }
+            // As in Redis, it does not block in a script.
+            Handler::Streams(parse) => self.execute(parse(request).map(|(op, _)| op), of_reply),
+            Handler::Local(handle) => self.run(command, handle, request),
+            // `admit` has rejected them.
+            Handler::Blocking(..) | Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
+        }
     }
 
     fn execute(
@@ -227,7 +288,7 @@ impl<D: Data> Caller<D> {
 
     /// Executes an operation on the selected database.
     pub(super) fn execute_op(&mut self, op: Op<'_>) -> Result<Result<Reply, OpError>, Interrupt> {
-        let op = with_origin(op, self.context.origin);
+        let op = with_traits(op, self.context.traits);
         let other = op.other_map().map(|name| self.context.server.grid.open(name));
         match other.transpose() {
             Ok(other) => self.data.execute(&self.context.map, other.as_ref(), &op),
@@ -242,9 +303,6 @@ impl<D: Data> Caller<D> {
         handle: Handle,
         request: &Request<'_>,
     ) -> Result<Value, Interrupt> {
-        if !CALLABLE.contains(&command.name) {
-            return Ok(not_allowed());
-        }
         let answered = match command.name {
             "select" => self.select(request),
             "publish" => self.publish(request, false),
@@ -264,7 +322,8 @@ impl<D: Data> Caller<D> {
         Ok(Value::status("OK"))
     }
 
-    /// Keeps a message until the step is done. The number of subscribers is not known before.
+    /// Keeps a message until the step is done. Returns the number of subscribers of this member, as a
+    /// node of a Redis Cluster does.
     fn publish(&mut self, request: &Request<'_>, is_shard: bool) -> Result<Value, CommandError> {
         let mut args = Args::new(request, 1);
         let (topic, payload) = (args.next()?, args.next()?);
@@ -274,8 +333,9 @@ impl<D: Data> Caller<D> {
         if self.context.published.len() >= PUBLISHED_MAX {
             return Err(CommandError::new("ERR a script publishes at most 100000 messages"));
         }
+        let receivers = self.context.server.grid.receivers_here(topic, is_shard);
         let (topic, payload) = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
         self.context.published.push(Message { topic, payload, is_shard });
-        Ok(Value::Integer(0))
+        Ok(Value::Integer(i64::try_from(receivers).unwrap_or(i64::MAX)))
     }
 }

@@ -276,15 +276,17 @@ pub(super) fn begin(
     if is_one {
         let rights = (reads, notes_reads);
         let stepped = step_call(client, table, callee, (named, args), home, rights);
-        if let StepResult::Done { result: (value, read), replicated } = stepped {
+        if let StepResult::Done { result: (reply, notes), replicated } = stepped {
+            notes.calls.report(server, client.lane);
             if let Some(window) = window {
-                window.end(read);
+                window.end(notes.read);
             }
+            let answer = of_script(Some(reply));
             return Ok(match replicated {
-                None => CommandState::Ready(Answer::Value(value)),
+                None => CommandState::Ready(answer),
                 Some(replicated) => CommandState::Pending(Box::pin(async move {
                     match replicated.await {
-                        Ok(_) => Answer::Value(value),
+                        Ok(_) => answer,
                         Err(error) => Err(error).into(),
                     }
                 })),
@@ -292,28 +294,32 @@ pub(super) fn begin(
         }
     }
     let mut program = Program::default();
-    program.notes_reads = notes_reads;
+    (program.notes_reads, program.shows_calls) = (notes_reads, server.monitors.is_any());
     let call = copied(callee, (request, keys), reads);
     program.add_call(client, client.database, call, &mut Vec::new())?;
-    let server = Arc::clone(server);
+    let (server, lane) = (Arc::clone(server), client.lane);
     Ok(CommandState::WhenIdle(Box::new(move |_| {
         CommandState::Barrier(Box::pin(async move {
-            answer_of(run(server, table, program, home).await, window)
+            let ended = run(Arc::clone(&server), table, program, home).await;
+            answer_of(ended, (&server, lane), window)
         }))
     })))
 }
 
-/// The reply to the only script of a program.
-fn answer_of(ended: Ended, window: Option<ReadWindow>) -> Answer {
+/// The reply to a script.
+fn of_script(reply: Option<PartReply>) -> Answer {
+    reply.and_then(PartReply::of_script).unwrap_or_else(|| Err(OpError::Malformed).into())
+}
+
+/// The reply to the only script of a program of a client on this lane.
+fn answer_of(ended: Ended, (server, lane): (&Server, usize), window: Option<ReadWindow>) -> Answer {
     match ended {
-        Ended::Done(mut replies, read) => {
+        Ended::Done(mut replies, notes) => {
+            notes.calls.report(server, lane);
             if let Some(window) = window {
-                window.end(read);
+                window.end(notes.read);
             }
-            match replies.pop() {
-                Some(PartReply::Script(value)) => Answer::Value(value),
-                _ => Err(OpError::Malformed).into(),
-            }
+            of_script(replies.pop())
         }
         Ended::Failed(text) => Answer::Value(Value::Error(text)),
         Ended::Changed => Err(OpError::Malformed).into(),

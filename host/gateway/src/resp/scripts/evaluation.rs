@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use convoke_grid::Origin;
+use convoke_grid::ClientTraits;
 use convoke_script::{
     Commands, Engine, Failure, Library, Limits, Script, ScriptError, Value, sha1_hex,
 };
 use serde::{Deserialize, Serialize};
 
 use super::super::script_cache::RunningInfo;
+use super::program::PartReply;
 use crate::trust::Trust;
 
 /// Words of the command of a running script that are shown, and bytes of each, at most.
@@ -24,6 +25,10 @@ pub(super) enum Callee<'a> {
 }
 
 impl Callee<'_> {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// If it is stopped or interrupted.
     pub(super) fn run<'w>(
         self,
         engine: &mut Engine,
@@ -31,13 +36,25 @@ impl Callee<'_> {
         args: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
         limits: &Limits,
         commands: &mut dyn Commands,
-    ) -> Result<Value, Failure> {
-        match self {
+    ) -> Result<PartReply, Failure> {
+        let ran = match self {
             Self::Script(script) => engine.run(script, keys, args, limits, commands),
             Self::Function(library, name) => {
                 engine.run_function(library, name, keys, args, limits, commands)
             }
-        }
+        };
+        Ok(match ran {
+            // As in Redis, what happened before an error stays.
+            Ok(Value::Error(text)) | Err(Failure::Error(text)) => {
+                if engine.has_passed_on_an_error() {
+                    PartReply::PassedOn(text)
+                } else {
+                    PartReply::Script(Value::Error(text))
+                }
+            }
+            Ok(value) => PartReply::Script(value),
+            Err(failure) => return Err(failure),
+        })
     }
 
     /// The source, and the name of the function.
@@ -82,7 +99,7 @@ impl Code {
         evaluation: &Evaluation,
         limits: &Limits,
         commands: &mut dyn Commands,
-    ) -> Result<Value, Failure> {
+    ) -> Result<PartReply, Failure> {
         let keys = evaluation.keys.iter().map(|key| &key[..]);
         let args = evaluation.args.iter().map(|arg| &arg[..]);
         let callee = match self {
@@ -103,8 +120,8 @@ pub(crate) struct Evaluation {
     pub(super) is_trusted: bool,
     /// Whether the script may call no command that writes.
     pub(super) reads: bool,
-    /// The client that is named as the origin of what the script changes.
-    pub(super) origin: Option<Origin>,
+    /// What the client asks of the operations of the script.
+    pub(super) client: ClientTraits,
     /// The place of its source in the program.
     pub(super) source: usize,
     /// The function, if the source is that of a library.

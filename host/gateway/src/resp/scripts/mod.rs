@@ -14,6 +14,7 @@
 //! them.
 
 mod caller;
+mod calls;
 mod commands;
 pub(crate) mod evaluation;
 pub(crate) mod functions;

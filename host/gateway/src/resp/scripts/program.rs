@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use convoke_grid::op::{ANSWER_BYTES_MAX, WatchedKey};
-use convoke_grid::{Map, OpError, Origin, Reply, Version};
+use convoke_grid::{ClientTraits, Map, OpError, Reply, Version};
 use convoke_script::{Failure, Interrupt, Limits, ScriptError, Value};
 use serde::{Deserialize, Serialize};
 
-use super::super::answer::{CommandError, bytes_of};
+use super::super::answer::{Answer, CommandError, bytes_of};
 use super::super::client::Client;
 use super::super::command::{Command, CommandTable};
 use super::super::encode::error_text;
@@ -18,6 +18,7 @@ use super::super::read_keys::ReadKeys;
 use super::super::request::{OwnedRequest, Request};
 use super::super::server::Server;
 use super::caller::{Caller, Context, Data};
+use super::calls::{Calls, Recorder};
 use super::evaluation::{Code, Evaluation};
 use super::with_engine;
 use crate::trust::Trust;
@@ -37,8 +38,8 @@ struct Source {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct QueuedOp {
     database: usize,
-    /// The client that is named as the origin of what the command changes.
-    origin: Option<Origin>,
+    /// What the client asks of the operation.
+    client: ClientTraits,
     /// The command and its arguments.
     words: Vec<Bytes>,
 }
@@ -59,6 +60,8 @@ pub(crate) struct Program {
     parts: Vec<Part>,
     /// Whether the keys that its scripts read are returned.
     pub(crate) notes_reads: bool,
+    /// Whether the lines for `MONITOR` of the commands that its scripts call are returned.
+    pub(crate) shows_calls: bool,
 }
 
 /// A call of a script or of a function that was checked.
@@ -76,14 +79,45 @@ pub(crate) struct Call {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum PartReply {
     Script(Value),
+    /// The error of a command that a script has called and passed on.
+    PassedOn(Bytes),
     Op(Reply),
+}
+
+impl PartReply {
+    /// The reply to the client that called a script; `None` if it is not the reply of one.
+    pub(crate) fn of_script(self) -> Option<Answer> {
+        match self {
+            Self::Script(value) => Some(Answer::Value(value)),
+            Self::PassedOn(text) => Some(Answer::PassedOn(text)),
+            Self::Op(_) => None,
+        }
+    }
+
+    /// Size of the values in it, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Op(reply) => bytes_of(reply),
+            Self::Script(value) => value.bytes(),
+            Self::PassedOn(text) => text.len(),
+        }
+    }
+}
+
+/// What was noted while scripts were run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Notes {
+    /// The keys that they read, if these are noted.
+    pub(crate) read: ReadKeys,
+    /// The commands that they called.
+    pub(crate) calls: Calls,
 }
 
 /// How a program has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Ended {
     /// It was executed.
-    Done(Vec<PartReply>, ReadKeys),
+    Done(Vec<PartReply>, Notes),
     /// A watched key has changed: nothing was executed.
     Changed,
     /// Nothing was executed, because of this error.
@@ -132,7 +166,7 @@ impl Program {
             database,
             is_trusted: client.trust == Trust::Full,
             reads,
-            origin: client.origin(),
+            client: client.traits(),
             source,
             function,
             keys,
@@ -144,7 +178,7 @@ impl Program {
     /// Adds a command of a client, on a database.
     pub(crate) fn add_op(&mut self, client: &Client, database: usize, request: &Request<'_>) {
         let words = request.from(0).map(Bytes::copy_from_slice).collect();
-        self.parts.push(Part::Op(QueuedOp { database, origin: client.origin(), words }));
+        self.parts.push(Part::Op(QueuedOp { database, client: client.traits(), words }));
     }
 
     /// Parses its sources.
@@ -210,9 +244,10 @@ impl Program {
             map: server.database(database)?,
             trust: Trust::ReadOnly,
             reads: true,
-            origin: None,
+            traits: ClientTraits::default(),
             published: Vec::new(),
             read_keys: self.notes_reads.then(ReadKeys::default),
+            recorder: Recorder::new(None, self.shows_calls),
         })
     }
 }
@@ -253,33 +288,28 @@ impl<D: Data> Caller<D> {
                     self.select_database(evaluation.database)?;
                     let context = &mut self.context;
                     context.trust = evaluation.trust();
-                    (context.reads, context.origin) = (evaluation.reads, evaluation.origin);
+                    (context.reads, context.traits) = (evaluation.reads, evaluation.client);
                     let limits = limits(place);
                     let rest = limits.reply_bytes_max.saturating_sub(bytes);
                     let limits = Limits { reply_bytes_max: rest, ..limits };
                     let code = codes.get(evaluation.source);
                     let code = code.ok_or(Stop::Failed(OpError::Malformed))?;
                     let ran = with_engine(|engine| code.run(engine, evaluation, &limits, self));
-                    PartReply::Script(match ran {
-                        Ok(Ok(value)) | Err(value) => value,
-                        // As in Redis, what happened before an error stays.
-                        Ok(Err(Failure::Error(text))) => Value::Error(text),
-                        Ok(Err(failure)) => return Err(Stop::Failure(failure)),
-                    })
+                    match ran {
+                        Ok(ran) => ran.map_err(Stop::Failure)?,
+                        Err(value) => PartReply::Script(value),
+                    }
                 }
                 Part::Op(op) => {
                     if Instant::now() >= deadline {
                         return Err(Stop::Failure(Failure::TimedOut));
                     }
                     self.select_database(op.database)?;
-                    self.context.origin = op.origin;
+                    self.context.traits = op.client;
                     PartReply::Op(self.execute_queued(op, bytes)?)
                 }
             };
-            bytes += match &reply {
-                PartReply::Op(reply) => bytes_of(reply),
-                PartReply::Script(value) => value.bytes(),
-            };
+            bytes += reply.bytes();
             replies.push(reply);
         }
         Ok(replies)
@@ -339,7 +369,7 @@ pub(super) mod tests {
         };
         let source = |text: &'static str, is_library| Source { text: text.into(), is_library };
         let script = Evaluation {
-            origin: None,
+            client: ClientTraits::default(),
             database: 3,
             is_trusted: true,
             reads: false,
@@ -349,7 +379,11 @@ pub(super) mod tests {
             args: texts(&["argument"]),
         };
         let function = Evaluation { function: Some("name".into()), ..script.clone() };
-        let op = QueuedOp { database: 0, origin: None, words: texts(&["set", "key", "value"]) };
+        let op = QueuedOp {
+            database: 0,
+            client: ClientTraits::default(),
+            words: texts(&["set", "key", "value"]),
+        };
         vec![
             Program {
                 sources: vec![source("return redis.call('get', KEYS[1])", false)],
@@ -361,6 +395,7 @@ pub(super) mod tests {
                 watched: vec![(1, "watched".into(), Version(7))],
                 parts: vec![Part::Op(op), Part::Script(script), Part::Script(function)],
                 notes_reads: true,
+                shows_calls: true,
             },
         ]
     }
@@ -368,11 +403,14 @@ pub(super) mod tests {
     /// How a program has ended, on its way to the client's member.
     #[test]
     fn fuzz_ended() {
-        let mut read = ReadKeys::default();
-        read.add(b"key");
-        let replies =
-            vec![PartReply::Script(Value::Array(vec![Value::Nil])), PartReply::Op(Reply::Done)];
-        let samples = [Ended::Done(replies, read), Ended::Changed, Ended::Failed("ERR".into())];
+        let mut notes = Notes { calls: Calls::sample(), ..Notes::default() };
+        notes.read.add(b"key");
+        let replies = vec![
+            PartReply::Script(Value::Array(vec![Value::Nil])),
+            PartReply::PassedOn("ERR".into()),
+            PartReply::Op(Reply::Done),
+        ];
+        let samples = [Ended::Done(replies, notes), Ended::Changed, Ended::Failed("ERR".into())];
         let samples = samples.map(|sample| postcard::to_allocvec(&sample).unwrap());
         convoke_harness::check!(&samples, |bytes| {
             let Ok(ended) = postcard::from_bytes::<Ended>(bytes) else { return };

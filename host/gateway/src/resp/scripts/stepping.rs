@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use convoke_grid::op::{GenericOp, KeyOp, Op, WatchedKey};
 use convoke_grid::{Map, OpError, Reply, Step, StepResult, Version};
-use convoke_script::{Failure, Interrupt, Value};
+use convoke_script::Interrupt;
 
 use super::super::answer::Answer;
 use super::super::client::Client;
@@ -14,8 +14,9 @@ use super::super::read_keys::ReadKeys;
 use super::super::request::Request;
 use super::super::server::Server;
 use super::caller::{Caller, Context, Data, Message, publish};
+use super::calls::Recorder;
 use super::evaluation::{Callee, Code};
-use super::program::{Ended, Program, Stop};
+use super::program::{Ended, Notes, PartReply, Program, Stop};
 use super::{STEP_MS_MAX, limits, with_engine};
 use crate::trust::Trust;
 
@@ -87,7 +88,7 @@ pub(super) fn step_call<'w>(
     ),
     partition: u16,
     (reads, notes_reads): (bool, bool),
-) -> StepResult<(Value, ReadKeys)> {
+) -> StepResult<(PartReply, Notes)> {
     let (server, map) = (&client.server, &client.map);
     let stepped = server.grid.step(map, partition, |step| {
         let context = Context {
@@ -97,22 +98,22 @@ pub(super) fn step_call<'w>(
             map: Arc::clone(map),
             trust: if client.trust == Trust::Full { Trust::Full } else { Trust::ReadOnly },
             reads,
-            origin: client.origin(),
+            traits: client.traits(),
             published: Vec::new(),
             read_keys: notes_reads.then(ReadKeys::default),
+            recorder: Recorder::new(Some(client.lane), server.monitors.is_any()),
         };
         let mut caller = Caller { context, data: StepData { step, map } };
         let limits = limits(STEP_MS_MAX);
         let ran = with_engine(|engine| callee.run(engine, keys, args, &limits, &mut caller));
-        let value = match ran {
-            Ok(Ok(value)) | Err(value) => value,
-            // As in Redis, what happened before an error stays.
-            Ok(Err(Failure::Error(text))) => Value::Error(text),
+        let reply = match ran {
+            Ok(Ok(reply)) => reply,
+            Err(value) => PartReply::Script(value),
             // Another attempt has more time and more keys.
             Ok(Err(_)) => return None,
         };
-        let Context { published, read_keys, .. } = caller.context;
-        Some(((value, read_keys.unwrap_or_default()), published))
+        let (notes, published) = caller.context.done();
+        Some(((reply, notes), published))
     });
     with_published(server, stepped)
 }
@@ -132,9 +133,11 @@ pub(crate) fn step(
         let mut caller = Caller { context, data };
         let limits = limits(STEP_MS_MAX);
         let done = caller.execute_all(program, codes, limits.deadline, |_| limits.clone());
-        let Context { published, read_keys, .. } = caller.context;
         match done {
-            Ok(replies) => Some((Ended::Done(replies, read_keys.unwrap_or_default()), published)),
+            Ok(replies) => {
+                let (notes, published) = caller.context.done();
+                Some((Ended::Done(replies, notes), published))
+            }
             Err(Stop::Changed) => Some((Ended::Changed, Vec::new())),
             // Another attempt has more time and more keys.
             Err(Stop::Failure(_) | Stop::Failed(_)) => None,

@@ -228,8 +228,9 @@ pub(super) fn transact(
                     if uses_keys { runtime.block_on(transaction.commit()) } else { Ok(Ok(())) };
                 match committed {
                     Ok(Ok(())) => {
-                        publish(server, context.published);
-                        return Some(Ended::Done(all, context.read_keys.unwrap_or_default()));
+                        let (notes, published) = context.done();
+                        publish(server, published);
+                        return Some(Ended::Done(all, notes));
                     }
                     Ok(Err(error)) => return Some(Ended::failed(&error)),
                     Err(stop) => stop,

@@ -24,6 +24,7 @@ pub(super) fn of_answer(answer: Answer) -> Value {
         // A script with RESP2 gets it as a string.
         Answer::Value(Value::Verbatim(_, text)) => Value::Bulk(text),
         Answer::Value(value) => value,
+        Answer::PassedOn(text) => Value::Error(text),
         Answer::Nothing => Value::Nil,
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use convoke_grid::op::{KeyOp, MapOp, Op, ReadFrom, SeveralOp, StreamOp, StreamRead};
-use convoke_grid::{Later, Map, OpError, Reply, Started};
+use convoke_grid::{ClientTraits, Later, Map, OpError, Reply, Started};
 use futures_util::future::select_all;
 
 use super::ids::id;
 use crate::resp::answer::{Answer, CommandError};
-use crate::resp::client::Client;
+use crate::resp::client::{Client, with_traits};
 use crate::resp::command_state::{CommandResult, CommandState};
 use crate::resp::routing::{check_slot, one_partition};
 use crate::resp::server::Server;
@@ -22,6 +22,7 @@ struct Reading {
     count: u64,
     wait: Option<Duration>,
     since: Instant,
+    traits: ClientTraits,
 }
 
 /// The reply of a read that may have waited.
@@ -47,6 +48,7 @@ pub(crate) fn start(client: &Client, op: &Op<'_>, wait: Option<Duration>) -> Com
             let ends = streams.iter().enumerate().filter(|(_, read)| read.from == ReadFrom::End);
             let ends = ends.map(|(at, read)| {
                 let last = Op::Key(read.key, KeyOp::Stream(StreamOp::Last));
+                let last = with_traits(last, client.traits());
                 let partition = server.grid.partition_of(read.key);
                 (at, server.submit(&client.map, partition, &last))
             });
@@ -58,19 +60,23 @@ pub(crate) fn start(client: &Client, op: &Op<'_>, wait: Option<Duration>) -> Com
                 count: *count,
                 wait,
                 since: Instant::now(),
+                traits: client.traits(),
             };
             Box::pin(reading.run(ends))
         }
-        (_, Some(partition)) => server.grid.block(&client.map, partition, op, wait),
+        (_, Some(partition)) => {
+            let op = with_traits(op.clone(), client.traits());
+            server.grid.block(&client.map, partition, &op, wait)
+        }
         (_, None) => return Err(CommandError::CROSS_SLOT),
     };
     Ok(CommandState::Blocking(Box::pin(async move { answer(later.await) })))
 }
 
-/// The operation that reads these streams.
-fn read(streams: &[(Vec<u8>, ReadFrom)], count: u64) -> Op<'_> {
+/// The operation that reads these streams for a client.
+fn read(streams: &[(Vec<u8>, ReadFrom)], count: u64, traits: ClientTraits) -> Op<'_> {
     let streams = streams.iter().map(|(key, from)| StreamRead { key, from: *from }).collect();
-    Op::Several(SeveralOp::ReadStreams { streams, count })
+    with_traits(Op::Several(SeveralOp::ReadStreams { streams, count }), traits)
 }
 
 impl Reading {
@@ -85,16 +91,16 @@ impl Reading {
             let last = id(&last, 0).map_err(|_| OpError::Malformed)?;
             self.streams[at].1 = ReadFrom::After(last);
         }
-        let Self { server, map, streams, count, wait, since } = self;
+        let Self { server, map, streams, count, wait, since, traits } = self;
         let grid = &server.grid;
         let left = || wait.map(|wait| wait.saturating_sub(since.elapsed()));
         let keys: Vec<&[u8]> = streams.iter().map(|(key, _)| &key[..]).collect();
         if let Ok(Some(partition)) = one_partition(grid, &keys) {
-            return grid.block(&map, partition, &read(&streams, count), left()).await;
+            return grid.block(&map, partition, &read(&streams, count, traits), left()).await;
         }
         let each = || {
             streams.iter().map(|stream| {
-                let one = read(std::slice::from_ref(stream), count);
+                let one = read(std::slice::from_ref(stream), count, traits);
                 (grid.partition_of(&stream.0), one)
             })
         };
@@ -134,14 +140,14 @@ pub(crate) fn read_as_consumer(
     let (group, consumer) = (group.to_vec(), consumer.to_vec());
     let streams: Vec<(Vec<u8>, ReadFrom)> =
         streams.iter().map(|read| (read.key.to_vec(), read.from)).collect();
-    let since = Instant::now();
+    let (since, traits) = (Instant::now(), client.traits());
     CommandState::Blocking(Box::pin(async move {
         let grid = &server.grid;
         loop {
             let (group, consumer) = (&group[..], &consumer[..]);
             let reads = streams.iter().map(|(key, from)| StreamRead { key, from: *from }).collect();
             let op = SeveralOp::ReadGroup { group, consumer, streams: reads, count, acknowledged };
-            let op = MapOp { map: &map.name, op: Op::Several(op) };
+            let op = MapOp { map: &map.name, op: with_traits(Op::Several(op), traits) };
             let reply = match grid.transact(Vec::new(), vec![op], false) {
                 Started::Now(reply) => reply,
                 Started::Later(later) => later.await,

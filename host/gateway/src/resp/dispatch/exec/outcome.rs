@@ -7,6 +7,7 @@ use super::super::super::client::Client;
 use super::super::super::scripts;
 use super::super::super::scripts::evaluation::Code;
 use super::super::super::scripts::program::{Ended, PartReply, Program};
+use super::super::super::server::Server;
 use super::super::super::tracking::ReadWindow;
 use super::super::table::TABLE;
 use super::ReplySource;
@@ -49,7 +50,7 @@ impl PlannedProgram {
     ) -> Option<Later<StepOutcome>> {
         let stepped = scripts::step(&client.server, &TABLE, &self.program, &self.codes, partition);
         let StepResult::Done { result, replicated } = stepped else { return None };
-        let outcome = of_program(result, self.window.take());
+        let outcome = of_program(result, (&client.server, client.lane), self.window.take());
         Some(Box::pin(async move {
             if let Some(replicated) = replicated {
                 replicated.await?;
@@ -73,12 +74,17 @@ pub(super) fn of_grid(started: Started) -> Later<StepOutcome> {
     })
 }
 
-/// The outcome of a step with scripts.
-pub(super) fn of_program(ended: Ended, window: Option<ReadWindow>) -> StepOutcome {
+/// The outcome of a step with scripts, of a client on this lane.
+pub(super) fn of_program(
+    ended: Ended,
+    (server, lane): (&Server, usize),
+    window: Option<ReadWindow>,
+) -> StepOutcome {
     match ended {
-        Ended::Done(replies, read) => {
+        Ended::Done(replies, notes) => {
+            notes.calls.report(server, lane);
             if let Some(window) = window {
-                window.end(read);
+                window.end(notes.read);
             }
             Ok(replies)
         }

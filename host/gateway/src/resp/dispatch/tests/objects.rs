@@ -283,3 +283,67 @@ async fn nodes_of_a_redis_cluster_have_one_database() {
     )
     .await;
 }
+
+/// The idle times of two keys.
+async fn idle(client: &mut Client) -> [String; 2] {
+    [shown(client, "object idletime {a}k").await, shown(client, "object idletime {b}l").await]
+}
+
+/// Reads after `CLIENT NO-TOUCH on` change no idle time, on one partition, on several, in transactions
+/// and in scripts; `TOUCH` does.
+#[tokio::test]
+async fn reads_of_a_client_that_does_not_touch_are_no_use_of_keys() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let mut client = client_of(&server, Trust::Full);
+    let mut rest = [b"{a}k", b"{b}l"].map(|key| (key, Vec::new()));
+    shown(&mut client, "set {a}k value").await;
+    shown(&mut client, "rpush {b}l 1 2 3").await;
+    for (key, payload) in &mut rest {
+        let Answer::Reply(Reply::Bytes(bytes)) = call(&mut client, &[b"dump", *key]).await else {
+            panic!("a payload")
+        };
+        *payload = bytes.to_vec();
+    }
+    let unused = [":100".to_owned(), ":100".to_owned()];
+    assert_eq!(shown(&mut client, "client no-touch yes").await, "-ERR syntax error");
+    for (command, touched) in [
+        ("get {a}k", [true, false]),
+        ("getrange {a}k 0 1", [true, false]),
+        ("lrange {b}l 0 -1", [false, true]),
+        ("mget {a}k {b}l", [true, true]),
+        ("eval return(redis.call('get',KEYS[1])) 1 {a}k", [true, false]),
+    ] {
+        for (mode, in_transaction) in [("off", false), ("on", false), ("on", true)] {
+            for (key, payload) in &rest {
+                let restore: [&[u8]; 7] =
+                    [b"restore", *key, b"0", payload, b"replace", b"idletime", b"100"];
+                assert_eq!(call(&mut client, &restore).await, Answer::DONE);
+            }
+            assert_eq!(shown(&mut client, &format!("client no-touch {mode}")).await, "+OK");
+            if in_transaction {
+                shown(&mut client, "multi").await;
+            }
+            let reply = shown(&mut client, command).await;
+            assert!(!reply.starts_with('-'), "{command}: {reply}");
+            if in_transaction {
+                let reply = shown(&mut client, "exec").await;
+                assert!(reply.starts_with('*'), "{command}: {reply}");
+            }
+            let expected = if mode == "on" {
+                unused.clone()
+            } else {
+                touched.map(|touched| if touched { ":0" } else { ":100" }.to_owned())
+            };
+            assert_eq!(
+                idle(&mut client_of(&server, Trust::Full)).await,
+                expected,
+                "{command} {mode} {in_transaction}"
+            );
+        }
+    }
+    assert_eq!(shown(&mut client, "touch {a}k {b}l").await, ":2");
+    assert_eq!(idle(&mut client_of(&server, Trust::Full)).await, [":0", ":0"]);
+    assert!(shown(&mut client, "client info").await.contains("flags=T "));
+    shown(&mut client, "reset").await;
+    assert!(shown(&mut client, "client info").await.contains("flags=N "));
+}

@@ -28,6 +28,25 @@ async fn text(client: &mut Client, words: &str) -> String {
     }
 }
 
+/// What a monitor was shown since it was asked last, without the times.
+fn seen(monitor: &Client) -> Vec<String> {
+    let mut seen = Vec::new();
+    while let Some(message) = monitor.output_buffer.next().unwrap() {
+        assert_eq!(message.kind, MessageKind::Line);
+        let text = String::from_utf8_lossy(&message.payload).into_owned();
+        seen.push(text.split_once(' ').unwrap().1.to_owned());
+    }
+    seen
+}
+
+/// `calls`, `rejected_calls` and `failed_calls` of a command in the reply of `INFO commandstats`.
+fn counted(info: &str, name: &str) -> [u64; 3] {
+    let found = info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:")));
+    let found = found.unwrap_or_else(|| panic!("{name} in {info}"));
+    let numbers: Vec<&str> = found.split([',', '=']).collect();
+    [1, 7, 9].map(|at| numbers[at].parse().unwrap())
+}
+
 fn titles(info: &str) -> Vec<&str> {
     info.lines().filter_map(|line| line.strip_prefix("# ")).collect()
 }
@@ -190,14 +209,8 @@ async fn a_monitor_sees_the_commands_of_others() {
     for words in ["select 3", "set k v", "auth default secret", "config get save", "get"] {
         line(&mut client, words).await;
     }
-    let mut seen = Vec::new();
-    while let Some(message) = monitor.output_buffer.next().unwrap() {
-        assert_eq!(message.kind, MessageKind::Line);
-        let text = String::from_utf8_lossy(&message.payload).into_owned();
-        seen.push(text.split_once(' ').unwrap().1.to_owned());
-    }
     assert_eq!(
-        seen,
+        seen(&monitor),
         [
             r#"[0 127.0.0.1:1] "select" "3""#,
             r#"[3 127.0.0.1:1] "set" "k" "v""#,
@@ -209,4 +222,117 @@ async fn a_monitor_sees_the_commands_of_others() {
     monitor.output_buffer.next().unwrap();
     line(&mut client, "ping").await;
     assert_eq!(monitor.output_buffer.next(), Ok(None));
+}
+
+/// A monitor sees `[3 lua] "set" "k"` for a call of a script on database 3.
+#[tokio::test]
+async fn commands_of_scripts_are_shown_and_counted_as_in_redis() {
+    let server = server();
+    let mut monitor = numbered_client(&server, 1, Trust::Full);
+    let mut client = numbered_client(&server, 2, Trust::Full);
+    let library: &[u8] = b"#!lua name=test
+        redis.register_function('test', function() return redis.call('set', 'f', 'bar') end)";
+    call(&mut client, &[b"function", b"load", library]).await;
+    line(&mut client, "set k v").await;
+    line(&mut client, "config resetstat").await;
+    line(&mut monitor, "monitor").await;
+    // The first is one step, the second one a transaction that starts again with another database,
+    // and then for the reply of DBSIZE.
+    for (keys, script) in [
+        (
+            "1",
+            "redis.call('set', KEYS[1], 1) redis.pcall('lpush', KEYS[1], 1) redis.pcall('get') \
+             redis.pcall('nosuch') redis.pcall('subscribe', 'x') return redis.call('ping')",
+        ),
+        (
+            "0",
+            "redis.call('set', 'a', 1) redis.call('select', 3) redis.call('incr', 'b') \
+             redis.call('dbsize') return redis.call('Echo', 'e')",
+        ),
+    ] {
+        let mut words: Vec<&[u8]> = vec![b"eval", script.as_bytes(), keys.as_bytes()];
+        if keys == "1" {
+            words.push(b"k");
+        }
+        let answer = call(&mut client, &words).await;
+        assert!(!matches!(answer, Answer::Value(Value::Error(_))), "{answer:?}");
+    }
+    line(&mut client, "fcall test 0").await;
+    line(&mut client, "multi").await;
+    line(&mut client, "set k 2").await;
+    line(&mut client, "fcall test 0").await;
+    call(&mut client, &[b"eval", b"return redis.call('incr', KEYS[1])", b"1", b"k"]).await;
+    line(&mut client, "exec").await;
+    let seen = seen(&monitor);
+    let of_scripts: Vec<&str> = seen.iter().filter_map(|line| line.strip_suffix('"')).collect();
+    let of_scripts: Vec<&&str> = of_scripts.iter().filter(|line| line.contains(" lua]")).collect();
+    assert_eq!(
+        of_scripts,
+        [
+            &r#"[0 lua] "set" "k" "1"#,
+            &r#"[0 lua] "lpush" "k" "1"#,
+            &r#"[0 lua] "ping"#,
+            &r#"[0 lua] "set" "a" "1"#,
+            &r#"[3 lua] "select" "3"#,
+            &r#"[3 lua] "incr" "b"#,
+            &r#"[3 lua] "dbsize"#,
+            &r#"[3 lua] "Echo" "e"#,
+            &r#"[0 lua] "set" "f" "bar"#,
+            &r#"[0 lua] "set" "f" "bar"#,
+            &r#"[0 lua] "incr" "k"#,
+        ]
+    );
+    assert!(seen[0].contains("\"eval\"") && seen[1].contains("lua"), "{seen:?}");
+    let info = text(&mut client, "info commandstats").await;
+    for (name, numbers) in [
+        // Those of the first script, of the second one, of the function twice, and of MULTI.
+        ("set", [5, 0, 0]),
+        ("incr", [2, 0, 0]),
+        ("lpush", [1, 0, 1]),
+        ("get", [0, 1, 0]),
+        ("subscribe", [0, 1, 0]),
+        ("select", [1, 0, 0]),
+        ("dbsize", [1, 0, 0]),
+        ("echo", [1, 0, 0]),
+    ] {
+        assert_eq!(counted(&info, name), numbers, "{name}");
+    }
+    let errors = text(&mut client, "info errorstats").await;
+    assert!(errors.contains("errorstat_WRONGTYPE:count=1\r\n"), "{errors}");
+    assert!(errors.contains("errorstat_ERR:count=3\r\n"), "{errors}");
+    let latency = text(&mut client, "info latencystats").await;
+    assert!(latency.contains("latency_percentiles_usec_lpush:p50="), "{latency}");
+    let stats = text(&mut client, "info stats").await;
+    assert!(stats.contains("total_error_replies:4\r\n"), "{stats}");
+}
+
+/// What Redis 7.0 counts for an error in a script: once for the command that returned it, and as a
+/// failure of `EVAL` if it is its reply.
+#[tokio::test]
+async fn an_error_in_a_script_is_counted_once() {
+    let server = server();
+    let mut client = numbered_client(&server, 1, Trust::Full);
+    line(&mut client, "set k v").await;
+    for (script, failed, errors) in [
+        ("redis.pcall('get') return 1", 0, "ERR:count=1"),
+        ("return redis.call('lpush', KEYS[1], 1)", 1, "WRONGTYPE:count=1"),
+        ("return redis.pcall('lpush', KEYS[1], 1)", 1, "WRONGTYPE:count=1"),
+        ("redis.pcall('lpush', KEYS[1], 1) return 1", 0, "WRONGTYPE:count=1"),
+        (
+            "redis.pcall('lpush', KEYS[1], 1) error('x')",
+            1,
+            "ERR:count=1 errorstat_WRONGTYPE:count=1",
+        ),
+        ("redis.call('nosuch')", 1, "ERR:count=1"),
+        ("return {err = redis.pcall('lpush', KEYS[1], 1).err}", 1, "WRONGTYPE:count=2"),
+        ("return redis.call('cluster', 'reset', 'hard')", 1, "ERR:count=1"),
+    ] {
+        line(&mut client, "config resetstat").await;
+        call(&mut client, &[b"eval", script.as_bytes(), b"1", b"k"]).await;
+        let info = text(&mut client, "info commandstats").await;
+        assert_eq!(counted(&info, "eval"), [1, 0, failed], "{script}");
+        let counted = text(&mut client, "info errorstats").await;
+        let counted = counted.trim_end().replace("# Errorstats\r\nerrorstat_", "");
+        assert_eq!(counted.replace("\r\n", " "), errors, "{script}");
+    }
 }
