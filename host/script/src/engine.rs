@@ -602,7 +602,7 @@ impl Engine {
             Some(Ending::Interrupted) => return Err(Failure::Interrupted),
             None => {}
         }
-        if let Ok((_, value)) = &returned {
+        if let Ok((_, value, false)) = &returned {
             shared.has_passed_on.set(is_error_of_command(&self.names, value));
         }
         match returned {

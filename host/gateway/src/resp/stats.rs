@@ -48,10 +48,10 @@ impl Default for LaneCounter {
 }
 
 impl LaneCounter {
-    /// Adds one in a lane.
+    /// Adds in a lane.
     #[inline]
-    pub(crate) fn increment(&self, lane: usize) {
-        self.0[lane % LANES_MAX].0.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn add(&self, lane: usize, count: u64) {
+        self.0[lane % LANES_MAX].0.fetch_add(count, Ordering::Relaxed);
     }
 
     /// The sum of all lanes.

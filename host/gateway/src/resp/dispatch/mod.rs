@@ -37,7 +37,7 @@ pub(crate) fn begin(
     sink: &mut Vec<u8>,
 ) -> CommandState {
     let server = &client.server;
-    server.counters.commands.increment(client.lane);
+    server.counters.commands.add(client.lane, 1);
     server.stats.set_names(|| COMMANDS.iter().map(|row| row.name).collect());
     let found = row_of(request);
     let row = found.as_ref().ok().copied();

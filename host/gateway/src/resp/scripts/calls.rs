@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use convoke_script::Value;
@@ -56,7 +55,7 @@ impl Calls {
             calls += of.calls;
         }
         if calls > 0 {
-            server.counters.commands.fetch_add(calls, Ordering::Relaxed);
+            server.counters.commands.add(lane, calls);
         }
         for (code, count) in &self.errors {
             server.stats.count_errors(code, *count);
