@@ -1,5 +1,5 @@
-# Runs the tests of Redis or Valkey against Convoke: sources tests/test_helper.tcl and replaces what depends on
-# Redis' process rather than on its protocol. The tests are unmodified.
+# Runs the tests of Redis or Valkey against Convoke: sources tests/test_helper.tcl and replaces what
+# depends on the process rather than on its protocol. The tests are unmodified.
 #
 #  - Settings of memory encodings are emulated here, since tests set them as a precondition and
 #    Convoke has none of them; so are MEMORY USAGE and OBJECT REFCOUNT.

@@ -28,6 +28,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
+# Units about the slow commands, pauses, tracked keys and figures of one process.
+ONE_PROCESS_UNITS = [
+    "unit/dump",
+    "unit/info-command",
+    "unit/latency-monitor",
+    "unit/querybuf",
+    "unit/slowlog",
+    "unit/tracking",
+    "unit/violations",
+]
+
 # Units of Redis 8 and Valkey.
 NEWER_UNITS = [
     "unit/protocol",
@@ -49,22 +60,17 @@ NEWER_UNITS = [
     "unit/quit",
     "unit/introspection",
     "unit/introspection-2",
-    "unit/info-command",
     "unit/other",
     "unit/sort",
     "unit/bitops",
     "unit/bitfield",
     "unit/geo",
     "unit/hyperloglog",
-    "unit/dump",
-    "unit/tracking",
-    "unit/slowlog",
-    "unit/pause",
-    "unit/latency-monitor",
-    "unit/querybuf",
-    "unit/violations",
+    *ONE_PROCESS_UNITS,
     "unit/scripting",
     "unit/functions",
+    # Last, since a test that fails leaves the member paused.
+    "unit/pause",
 ]
 
 UNITS = {
@@ -93,6 +99,10 @@ UNITS = {
         "unit/bitops",
         "unit/bitfield",
         "unit/geo",
+        "unit/dump",
+        "unit/info-command",
+        "unit/slowlog",
+        "unit/violations",
         "unit/scripting",
         "unit/functions",
     ],
@@ -114,23 +124,10 @@ UNITS = {
 }
 
 # Units of newer suites that are tagged for servers that the suite starts, but run on others too.
-LIFTED = ["unit/type/hash-field-expire", "unit/hashexpire", "unit/pubsubshard"]
+LIFTED = ["unit/type/hash-field-expire", "unit/pubsubshard"]
 
-# Units about the state of one process: all their connections go to the same member.
-ONE_MEMBER = [
-    "unit/dump",
-    "unit/introspection",
-    "unit/introspection-2",
-    "unit/info-command",
-    "unit/latency-monitor",
-    "unit/pause",
-    "unit/pubsubshard",
-    "unit/querybuf",
-    "unit/slowlog",
-    "unit/commandlog",
-    "unit/tracking",
-    "unit/violations",
-]
+# Units whose connections all go to the same member.
+ONE_MEMBER = [*ONE_PROCESS_UNITS, "unit/introspection", "unit/introspection-2", "unit/pause", "unit/pubsubshard"]
 
 # Tags of tests that need a certain machine or a long time.
 TAGS = "-needs:debug -needs:repl -needs:save -needs:reset -needs:config-maxmemory -slow"

@@ -1,6 +1,7 @@
 //! The filters of `CLIENT LIST` and `CLIENT KILL`. Each may be negated with `NOT-`, except for
 //! `SKIPME` and `MAXAGE`.
 
+use std::mem::discriminant;
 use std::sync::atomic::Ordering;
 
 use super::super::answer::CommandError;
@@ -51,6 +52,13 @@ fn text(bytes: &[u8]) -> String {
 }
 
 impl ClientFilter {
+    /// Adds a condition. As in Redis, the last one of a kind applies.
+    fn set(&mut self, is_negated: bool, condition: Condition) {
+        let kind = (is_negated, discriminant(&condition));
+        self.conditions.retain(|(negated, other)| (*negated, discriminant(other)) != kind);
+        self.conditions.push((is_negated, condition));
+    }
+
     /// Parses the arguments.
     pub(super) fn parse(args: &mut Args<'_, '_>, purpose: Purpose) -> Result<Self, CommandError> {
         let mut filter = Self { conditions: Vec::new(), skips_me: purpose == Purpose::Kill };
@@ -66,7 +74,7 @@ impl ClientFilter {
                 })?;
                 let age = u64::try_from(age).ok().filter(|age| *age > 0);
                 let age = age.ok_or(CommandError::new("ERR maxage should be greater than 0"))?;
-                filter.conditions.push((false, Condition::AgeMin(age)));
+                filter.set(false, Condition::AgeMin(age));
             } else {
                 let word = args.next()?.to_ascii_lowercase();
                 let (is_negated, name) = match word.strip_prefix(b"not-") {
@@ -74,7 +82,7 @@ impl ClientFilter {
                     None => (false, &word[..]),
                 };
                 let condition = Condition::parse(name, args, purpose)?;
-                filter.conditions.push((is_negated, condition));
+                filter.set(is_negated, condition);
             }
         }
         Ok(filter)

@@ -107,8 +107,10 @@ pub(crate) fn config_get(client: &mut Client, request: &Request<'_>) -> CommandR
     let globs: Vec<Glob> = request.from(2).map(|word| Glob::new(&lower(word))).collect();
     let fits = |name: &str| globs.iter().any(|glob| glob.matches(name.as_bytes()));
     let found = settings(&client.server).into_iter().filter(|(name, _)| fits(name));
+    let mut found: Vec<(&str, String)> = found.collect();
+    found.sort_unstable();
     let pair = |(name, value): (&str, String)| (Answer::text(name), Answer::text(value));
-    Ok(Answer::Map(found.map(pair).collect()).into())
+    Ok(Answer::Map(found.into_iter().map(pair).collect()).into())
 }
 
 pub(crate) fn config_set(client: &mut Client, request: &Request<'_>) -> CommandResult {

@@ -90,7 +90,11 @@ async fn clients_are_listed_by_filters() {
     ] {
         assert_eq!(line(&mut me, words).await, error(expected), "{words}");
     }
-    assert_eq!(line(&mut me, "client kill type pubsub").await, Answer::integer(1));
+    // The last filter of a kind applies.
+    let killed = line(&mut me, "client kill name nobody type normal type pubsub name reader").await;
+    assert_eq!(killed, Answer::integer(0));
+    let killed = line(&mut me, "client kill type normal type pubsub").await;
+    assert_eq!(killed, Answer::integer(1));
     assert!(reader.info.is_killed() && !other.info.is_killed() && !me.info.is_killed());
     assert_eq!(line(&mut me, "client kill not-name x").await, Answer::integer(2));
     assert!(other.info.is_killed() && !me.info.is_killed(), "SKIPME is the default");
