@@ -190,7 +190,7 @@ fn errors_name_what_where_and_which_script() {
 }
 
 #[test]
-fn errors_of_commands_are_told_from_those_of_the_script() {
+fn errors_of_commands_differ_from_those_of_the_script() {
     let mut engine = Engine::new("8.2.0").unwrap();
     for (source, is_of_command) in [
         ("return redis.call('fail')", true),

@@ -234,6 +234,42 @@ mod tests {
         all
     }
 
+    /// The replies are those of Redis 7.0.
+    #[tokio::test]
+    async fn keys_have_the_flags_of_their_specifications() {
+        let server = server_on(single_member_grid(), Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        for (line, expected) in [
+            ("set k1 v1", "k1 OW update"),
+            ("set k1 v1 get", "k1 RW access update"),
+            ("mset k1 v1 k2 v2", "k1 OW update, k2 OW update"),
+            ("lmove k1 k2 left right", "k1 RW access delete, k2 RW insert"),
+            ("sort k1 by w get g store k2", "k1 RO access, k2 OW update"),
+            ("sort_ro k1 by w", "k1 RO access"),
+            ("georadius k1 0 0 1 km store k2", "k1 RO access, k2 OW update"),
+            ("eval x 2 k1 k2 a", "k1 RW access update, k2 RW access update"),
+            ("bitfield_ro k1 get u8 0", "k1 RO access"),
+        ] {
+            let mut words: Vec<&[u8]> = vec![b"command", b"getkeysandflags"];
+            words.extend(line.split(' ').map(str::as_bytes));
+            let found = list(call(&mut client, &words).await).into_iter().map(|entry| {
+                let entry = list(entry);
+                let [Answer::Reply(Reply::Bytes(key)), Answer::Reply(Reply::Set(flags))] =
+                    &entry[..]
+                else {
+                    panic!("{entry:?}")
+                };
+                let mut words = vec![String::from_utf8_lossy(key).into_owned()];
+                words.extend(flags.iter().map(|flag| match flag {
+                    Reply::Word(flag) => flag.clone(),
+                    flag => panic!("{flag:?}"),
+                }));
+                words.join(" ")
+            });
+            assert_eq!(found.collect::<Vec<_>>().join(", "), expected, "{line}");
+        }
+    }
+
     #[tokio::test]
     async fn subcommands_appear_in_command_list_info_and_docs() {
         let server = server_on(single_member_grid(), Passwords::default());

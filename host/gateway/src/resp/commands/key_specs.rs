@@ -254,8 +254,10 @@ pub(crate) fn keys_and_flags<'a>(command: &Command, arguments: &[&'a [u8]]) -> K
     }
     // What is known follows from the table; such as `SORT`, whose options name more keys.
     let keys = command.keys_of(arguments);
-    let flags = |at: usize| specs.get(at).map_or_else(Vec::new, |spec| spec.flags.clone());
-    keys.into_iter().enumerate().map(|(at, key)| (key, flags(at.min(specs.len() - 1)))).collect()
+    // The last specification is that of keys at which options store something.
+    let spec = |at: usize| if at == 0 { specs.first() } else { specs.last() };
+    let flags = |at: usize| spec(at).map_or_else(Vec::new, |spec| spec.flags.clone());
+    keys.into_iter().enumerate().map(|(at, key)| (key, flags(at))).collect()
 }
 
 /// Flags as a reply.

@@ -5,7 +5,7 @@
 //!
 //! | form | argument |
 //! |---|---|
-//! | `name:t` | a value of a type: `s` string, `i` integer, `d` double, `p` pattern, `t` Unix time, `k` key; after `k` comes the index of the key specification |
+//! | `name:t` | a value of a type: `s` string, `i` integer, `d` double, `p` pattern, `t` Unix time, `k` key; then comes the index of its key specification, if it has one |
 //! | `TOKEN` or `name=TOKEN` | a word that is written as it is; in quotes if it is not in capital letters |
 //! | `name(a\|b)` | one of several arguments |
 //! | `name{a b}` | arguments that belong together |

@@ -85,6 +85,7 @@ pub(super) struct Recorder {
 
 /// A call in progress: its row and when it was started, with the number of calls for which its time
 /// counts, if it is timed.
+#[derive(Clone, Copy)]
 pub(super) struct Begun {
     row: usize,
     started: Option<(Instant, u64)>,
