@@ -86,7 +86,8 @@ impl Place {
         (0..TEXT_LENGTH).map(digit).collect()
     }
 
-    /// The box that it lies in, with `steps` bits of each coordinate.
+    /// The box that it lies in, with `steps` bits of each coordinate. A place at the greatest longitude
+    /// or latitude is beyond the last column or row.
     fn cell(self, steps: u32, latitude_max: f64) -> Cell {
         let number = |degrees: f64, max: f64| {
             let share = (degrees + max) / (2.0 * max);
@@ -174,6 +175,21 @@ impl Cell {
             row: self.row.wrapping_add_signed(north) & mask,
             steps: self.steps,
         }
+    }
+
+    /// The same box, or the last one of the map if it is beyond it.
+    fn on_map(self) -> Self {
+        let last = (1 << self.steps) - 1;
+        Self { column: self.column.min(last), row: self.row.min(last), steps: self.steps }
+    }
+
+    /// The box, and those beyond the map that it touches, whose places are at the greatest longitude
+    /// or latitude.
+    fn with_limits(self) -> impl Iterator<Item = Self> {
+        let last = (1 << self.steps) - 1;
+        let columns = self.column..=self.column + u32::from(self.column == last);
+        let rows = self.row..=self.row + u32::from(self.row == last);
+        columns.flat_map(move |column| rows.clone().map(move |row| Self { column, row, ..self }))
     }
 
     /// The range of scores of places in the box; the end is exclusive.
@@ -264,12 +280,12 @@ impl Area {
     }
 
     /// Ranges of scores (the second is exclusive) that contain all places of the area: the box
-    /// around the centre, and up to eight others around it. Disjoint, in the order in which Redis
-    /// searches them.
+    /// around the centre, and up to eight others around it, each with its limits. Disjoint, in the order
+    /// in which Redis searches them.
     pub(crate) fn scores(&self) -> Vec<(f64, f64)> {
         let [west, south, east, north] = self.edges();
         let mut steps = self.steps();
-        let mut middle = self.centre.cell(steps, LATITUDE_MAX);
+        let mut middle = self.centre.cell(steps, LATITUDE_MAX).on_map();
         // If the centre is close to an edge of its box, the neighbour may not reach far enough.
         let is_covered = middle.neighbour(0, 1).edges()[3] >= north
             && middle.neighbour(0, -1).edges()[1] <= south
@@ -277,7 +293,7 @@ impl Area {
             && middle.neighbour(-1, 0).edges()[0] <= west;
         if steps > 1 && !is_covered {
             steps -= 1;
-            middle = self.centre.cell(steps, LATITUDE_MAX);
+            middle = self.centre.cell(steps, LATITUDE_MAX).on_map();
         }
         let edges = middle.edges();
         let is_needed = |(to_east, to_north): (i32, i32)| {
@@ -296,7 +312,7 @@ impl Area {
                 cells.push(cell);
             }
         }
-        cells.into_iter().map(Cell::scores).collect()
+        cells.into_iter().flat_map(Cell::with_limits).map(Cell::scores).collect()
     }
 }
 
@@ -333,6 +349,42 @@ mod tests {
     fn places() -> impl Strategy<Value = Place> {
         (-180.0..=180.0, -LATITUDE_MAX..=LATITUDE_MAX)
             .prop_map(|(longitude, latitude)| Place { longitude, latitude })
+    }
+
+    #[test]
+    fn places_at_the_limits_of_the_map_are_in_areas_around_them() {
+        let (east, north) = (LONGITUDE_MAX, LATITUDE_MAX);
+        for (longitude, latitude) in [
+            (0.0, north),
+            (0.0, -north),
+            (east, 10.0),
+            (-east, 10.0),
+            (east, north),
+            (east, -north),
+        ] {
+            let score = place(longitude, latitude).score();
+            let stored = Place::of_score(score);
+            let near = place(longitude * 0.9999, latitude * 0.9999);
+            let opposite = place(-longitude, latitude);
+            for (centre, radius) in
+                [(stored, 0.0), (stored, 5e4), (near, 5e4), (opposite, 5e4), (stored, 5e6)]
+            {
+                for shape in [
+                    Shape::Circle { radius },
+                    Shape::Box { width: 2.0 * radius, height: 2.0 * radius },
+                ] {
+                    let area = Area { centre, shape, unit_m: 1.0 };
+                    if area.contains(stored).is_some() {
+                        let found =
+                            area.scores().iter().any(|(from, to)| (*from..*to).contains(&score));
+                        assert!(found, "{stored:?} from {centre:?}, {shape:?}");
+                    } else {
+                        // At a length of 0, the other side of the map is farther by rounding.
+                        assert!(centre != stored && centre != near, "{stored:?} from {centre:?}");
+                    }
+                }
+            }
+        }
     }
 
     proptest! {
