@@ -152,10 +152,15 @@ impl<D: Data> Commands for Caller<D> {
                 let arguments = request.len();
                 self.execute(parse(&request), |reply| of_answer(shape(arguments, reply)))
             }
-            // As in Redis, it does not block in a script.
+            // As in Redis, neither this nor a blocking command blocks in a script.
             Handler::Streams(parse) => self.execute(parse(&request).map(|(op, _)| op), of_reply),
+            Handler::Blocking(parse, shape) => {
+                let arguments = request.len();
+                let op = parse(&request).map(|(op, _)| op);
+                self.execute(op, |reply| of_answer(shape(arguments, reply)))
+            }
             Handler::Local(handle) => self.run(command, handle, &request),
-            Handler::Blocking(..) | Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
+            Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
         }
     }
 
