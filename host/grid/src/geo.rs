@@ -4,6 +4,8 @@
 //! bits: these fit the 53 bits of a score exactly. Places whose first bits are equal lie in the same
 //! box, so the places of a box are a range of scores.
 
+use std::f64::consts::FRAC_PI_2;
+
 /// Longitudes that can be encoded, in degrees: from minus to plus this.
 pub const LONGITUDE_MAX: f64 = 180.0;
 /// Latitudes that can be encoded, in degrees: from minus to plus this (EPSG:3857, the limit of the
@@ -177,6 +179,16 @@ impl Cell {
         }
     }
 
+    /// Whether it and its neighbours contain all places between these edges.
+    fn reaches(self, [west, south, east, north]: [f64; 4]) -> bool {
+        let edges = self.edges();
+        let (width, height) = (edges[2] - edges[0], edges[3] - edges[1]);
+        edges[0] - width <= west
+            && edges[1] - height <= south.max(-LATITUDE_MAX)
+            && edges[2] + width >= east
+            && edges[3] + height >= north.min(LATITUDE_MAX)
+    }
+
     /// The same box, or the last one of the map if it is beyond it.
     fn on_map(self) -> Self {
         let last = (1 << self.steps) - 1;
@@ -243,7 +255,24 @@ impl Area {
         }
     }
 
-    /// The edges of a box around the area, in degrees: west, south, east, north.
+    /// The edges of a box that contains the area, in degrees: west, south, east, north. They may be
+    /// beyond those of the map.
+    fn bounds(&self) -> [f64; 4] {
+        let (width, height) = match self.shape {
+            Shape::Circle { radius } => (radius, radius),
+            Shape::Box { width, height } => (width / 2.0, height / 2.0),
+        };
+        let Place { longitude, latitude } = self.centre;
+        let north = (height * self.unit_m / EARTH_RADIUS_M).to_degrees();
+        let farthest = (latitude.abs() + north).min(LATITUDE_MAX).to_radians();
+        // The haversine formula for two places at the parallel of the area that is shortest.
+        let sine = (width * self.unit_m / EARTH_RADIUS_M / 2.0).min(FRAC_PI_2).sin();
+        let east = 2.0 * (sine / farthest.cos()).min(1.0).asin().to_degrees();
+        [longitude - east, latitude - north, longitude + east, latitude + north]
+    }
+
+    /// The edges of a box around the area as Redis computes them, in degrees: west, south, east,
+    /// north. Near the poles they may be too narrow.
     fn edges(&self) -> [f64; 4] {
         let (width, height) = match self.shape {
             Shape::Circle { radius } => (radius, radius),
@@ -281,7 +310,8 @@ impl Area {
 
     /// Ranges of scores (the second is exclusive) that contain all places of the area: the box
     /// around the centre, and up to eight others around it, each with its limits. Disjoint, in the order
-    /// in which Redis searches them.
+    /// in which Redis searches them. Where those of Redis would miss places, near the poles, the boxes are
+    /// larger.
     pub(crate) fn scores(&self) -> Vec<(f64, f64)> {
         let [west, south, east, north] = self.edges();
         let mut steps = self.steps();
@@ -295,13 +325,20 @@ impl Area {
             steps -= 1;
             middle = self.centre.cell(steps, LATITUDE_MAX).on_map();
         }
+        let bounds = self.bounds();
+        while steps > 1 && !middle.reaches(bounds) {
+            steps -= 1;
+            middle = self.centre.cell(steps, LATITUDE_MAX).on_map();
+        }
         let edges = middle.edges();
         let is_needed = |(to_east, to_north): (i32, i32)| {
-            steps < 2
-                || !((to_north < 0 && edges[1] < south)
+            let ends_before = |[west, south, east, north]: [f64; 4]| {
+                (to_north < 0 && edges[1] < south)
                     || (to_north > 0 && edges[3] > north)
                     || (to_east < 0 && edges[0] < west)
-                    || (to_east > 0 && edges[2] > east))
+                    || (to_east > 0 && edges[2] > east)
+            };
+            steps < 2 || !(ends_before([west, south, east, north]) && ends_before(bounds))
         };
         let around = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
         let mut cells: Vec<Cell> = Vec::with_capacity(around.len());
@@ -414,19 +451,26 @@ mod tests {
 
         #[test]
         fn the_ranges_of_an_area_contain_its_places(
-            longitude in -170.0..=170.0,
-            latitude in -60.0..=60.0,
-            radius in 1.0..500_000.0,
-            (east, north) in (-4.0..=4.0, -4.0..=4.0),
+            centre in places(),
+            radius in (0.0..16.0).prop_map(|power| 10_f64.powf(power / 2.0)),
+            (width, height) in (0.01..2.0, 0.01..2.0),
+            others in proptest::collection::vec((-2.0_f64..=2.0, -2.0_f64..=2.0), 20),
         ) {
-            let centre = Place { longitude, latitude };
-            let area = Area { centre, shape: Shape::Circle { radius }, unit_m: 1.0 };
-            let scores = area.scores();
-            let scale = radius / 500_000.0;
-            let other = place(longitude + east * scale, latitude + north * scale);
-            let score = other.score();
-            if area.contains(Place::of_score(score)).is_some() {
-                prop_assert!(scores.iter().any(|(from, to)| (*from..*to).contains(&score)));
+            let circle = Shape::Circle { radius };
+            let rectangle = Shape::Box { width: radius * width, height: radius * height };
+            for (shape, (east, north)) in others.into_iter().flat_map(|to| [(circle, to), (rectangle, to)]) {
+                let area = Area { centre, shape, unit_m: 1.0 };
+                let scale = (radius / EARTH_RADIUS_M).to_degrees();
+                let longitude = centre.longitude + east * scale / centre.latitude.to_radians().cos();
+                let other = Place {
+                    longitude: (longitude + 180.0).rem_euclid(360.0) - 180.0,
+                    latitude: (centre.latitude + north * scale).clamp(-LATITUDE_MAX, LATITUDE_MAX),
+                };
+                let score = other.score();
+                if area.contains(Place::of_score(score)).is_some() {
+                    let is_found = area.scores().iter().any(|(from, to)| (*from..*to).contains(&score));
+                    prop_assert!(is_found, "{:?}", (area, other));
+                }
             }
         }
     }
