@@ -327,6 +327,14 @@ impl Access<'_> {
         }
     }
 
+    /// Gives a key another version without changing its value: for commands that count as a change in
+    /// any case, such as for transactions that watch the key.
+    pub(crate) fn mark_changed(&mut self, key: &[u8]) {
+        if let Some(expiry) = self.peek(key).map(|entry| entry.expiry()) {
+            self.edit(key, &Edit::Expire(expiry));
+        }
+    }
+
     /// Changes a structure, and publishes the event. An empty structure is removed.
     pub(crate) fn change(&mut self, key: &[u8], edit: StructureEdit<'_>, class: Class, name: &str) {
         let applied = self.edit(key, &Edit::Structure(edit));

@@ -4,6 +4,8 @@
 //! bits: these fit the 53 bits of a score exactly. Places whose first bits are equal lie in the same
 //! box, so the places of a box are a range of scores.
 
+use std::f64::consts::FRAC_PI_2;
+
 /// Longitudes that can be encoded, in degrees: from minus to plus this.
 pub const LONGITUDE_MAX: f64 = 180.0;
 /// Latitudes that can be encoded, in degrees: from minus to plus this (EPSG:3857, the limit of the
@@ -86,7 +88,8 @@ impl Place {
         (0..TEXT_LENGTH).map(digit).collect()
     }
 
-    /// The box that it lies in, with `steps` bits of each coordinate.
+    /// The box that it lies in, with `steps` bits of each coordinate. A place at the greatest longitude
+    /// or latitude is beyond the last column or row.
     fn cell(self, steps: u32, latitude_max: f64) -> Cell {
         let number = |degrees: f64, max: f64| {
             let share = (degrees + max) / (2.0 * max);
@@ -176,6 +179,31 @@ impl Cell {
         }
     }
 
+    /// Whether it and its neighbours contain all places between these edges.
+    fn reaches(self, [west, south, east, north]: [f64; 4]) -> bool {
+        let edges = self.edges();
+        let (width, height) = (edges[2] - edges[0], edges[3] - edges[1]);
+        edges[0] - width <= west
+            && edges[1] - height <= south.max(-LATITUDE_MAX)
+            && edges[2] + width >= east
+            && edges[3] + height >= north.min(LATITUDE_MAX)
+    }
+
+    /// The same box, or the last one of the map if it is beyond it.
+    fn on_map(self) -> Self {
+        let last = (1 << self.steps) - 1;
+        Self { column: self.column.min(last), row: self.row.min(last), steps: self.steps }
+    }
+
+    /// The box, and those beyond the map that it touches, whose places are at the greatest longitude
+    /// or latitude.
+    fn with_limits(self) -> impl Iterator<Item = Self> {
+        let last = (1 << self.steps) - 1;
+        let columns = self.column..=self.column + u32::from(self.column == last);
+        let rows = self.row..=self.row + u32::from(self.row == last);
+        columns.flat_map(move |column| rows.clone().map(move |row| Self { column, row, ..self }))
+    }
+
     /// The range of scores of places in the box; the end is exclusive.
     fn scores(self) -> (f64, f64) {
         let shift = 2 * (STEPS_MAX - self.steps);
@@ -227,7 +255,24 @@ impl Area {
         }
     }
 
-    /// The edges of a box around the area, in degrees: west, south, east, north.
+    /// The edges of a box that contains the area, in degrees: west, south, east, north. They may be
+    /// beyond those of the map.
+    fn bounds(&self) -> [f64; 4] {
+        let (width, height) = match self.shape {
+            Shape::Circle { radius } => (radius, radius),
+            Shape::Box { width, height } => (width / 2.0, height / 2.0),
+        };
+        let Place { longitude, latitude } = self.centre;
+        let north = (height * self.unit_m / EARTH_RADIUS_M).to_degrees();
+        let farthest = (latitude.abs() + north).min(LATITUDE_MAX).to_radians();
+        // The haversine formula for two places at the parallel of the area that is shortest.
+        let sine = (width * self.unit_m / EARTH_RADIUS_M / 2.0).min(FRAC_PI_2).sin();
+        let east = 2.0 * (sine / farthest.cos()).min(1.0).asin().to_degrees();
+        [longitude - east, latitude - north, longitude + east, latitude + north]
+    }
+
+    /// The edges of a box around the area as Redis computes them, in degrees: west, south, east,
+    /// north. Near the poles they may be too narrow.
     fn edges(&self) -> [f64; 4] {
         let (width, height) = match self.shape {
             Shape::Circle { radius } => (radius, radius),
@@ -264,12 +309,13 @@ impl Area {
     }
 
     /// Ranges of scores (the second is exclusive) that contain all places of the area: the box
-    /// around the centre, and up to eight others around it. Disjoint, in the order in which Redis
-    /// searches them.
+    /// around the centre, and up to eight others around it, each with its limits. Disjoint, in the order
+    /// in which Redis searches them. Where those of Redis would miss places, near the poles, the boxes are
+    /// larger.
     pub(crate) fn scores(&self) -> Vec<(f64, f64)> {
         let [west, south, east, north] = self.edges();
         let mut steps = self.steps();
-        let mut middle = self.centre.cell(steps, LATITUDE_MAX);
+        let mut middle = self.centre.cell(steps, LATITUDE_MAX).on_map();
         // If the centre is close to an edge of its box, the neighbour may not reach far enough.
         let is_covered = middle.neighbour(0, 1).edges()[3] >= north
             && middle.neighbour(0, -1).edges()[1] <= south
@@ -277,15 +323,22 @@ impl Area {
             && middle.neighbour(-1, 0).edges()[0] <= west;
         if steps > 1 && !is_covered {
             steps -= 1;
-            middle = self.centre.cell(steps, LATITUDE_MAX);
+            middle = self.centre.cell(steps, LATITUDE_MAX).on_map();
+        }
+        let bounds = self.bounds();
+        while steps > 1 && !middle.reaches(bounds) {
+            steps -= 1;
+            middle = self.centre.cell(steps, LATITUDE_MAX).on_map();
         }
         let edges = middle.edges();
         let is_needed = |(to_east, to_north): (i32, i32)| {
-            steps < 2
-                || !((to_north < 0 && edges[1] < south)
+            let ends_before = |[west, south, east, north]: [f64; 4]| {
+                (to_north < 0 && edges[1] < south)
                     || (to_north > 0 && edges[3] > north)
                     || (to_east < 0 && edges[0] < west)
-                    || (to_east > 0 && edges[2] > east))
+                    || (to_east > 0 && edges[2] > east)
+            };
+            steps < 2 || !(ends_before([west, south, east, north]) && ends_before(bounds))
         };
         let around = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
         let mut cells: Vec<Cell> = Vec::with_capacity(around.len());
@@ -296,7 +349,7 @@ impl Area {
                 cells.push(cell);
             }
         }
-        cells.into_iter().map(Cell::scores).collect()
+        cells.into_iter().flat_map(Cell::with_limits).map(Cell::scores).collect()
     }
 }
 
@@ -335,6 +388,42 @@ mod tests {
             .prop_map(|(longitude, latitude)| Place { longitude, latitude })
     }
 
+    #[test]
+    fn places_at_the_limits_of_the_map_are_in_areas_around_them() {
+        let (east, north) = (LONGITUDE_MAX, LATITUDE_MAX);
+        for (longitude, latitude) in [
+            (0.0, north),
+            (0.0, -north),
+            (east, 10.0),
+            (-east, 10.0),
+            (east, north),
+            (east, -north),
+        ] {
+            let score = place(longitude, latitude).score();
+            let stored = Place::of_score(score);
+            let near = place(longitude * 0.9999, latitude * 0.9999);
+            let opposite = place(-longitude, latitude);
+            for (centre, radius) in
+                [(stored, 0.0), (stored, 5e4), (near, 5e4), (opposite, 5e4), (stored, 5e6)]
+            {
+                for shape in [
+                    Shape::Circle { radius },
+                    Shape::Box { width: 2.0 * radius, height: 2.0 * radius },
+                ] {
+                    let area = Area { centre, shape, unit_m: 1.0 };
+                    if area.contains(stored).is_some() {
+                        let found =
+                            area.scores().iter().any(|(from, to)| (*from..*to).contains(&score));
+                        assert!(found, "{stored:?} from {centre:?}, {shape:?}");
+                    } else {
+                        // At a length of 0, the other side of the map is farther by rounding.
+                        assert!(centre != stored && centre != near, "{stored:?} from {centre:?}");
+                    }
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn a_score_stands_for_a_place_nearby(place in places()) {
@@ -362,19 +451,26 @@ mod tests {
 
         #[test]
         fn the_ranges_of_an_area_contain_its_places(
-            longitude in -170.0..=170.0,
-            latitude in -60.0..=60.0,
-            radius in 1.0..500_000.0,
-            (east, north) in (-4.0..=4.0, -4.0..=4.0),
+            centre in places(),
+            radius in (0.0..16.0).prop_map(|power| 10_f64.powf(power / 2.0)),
+            (width, height) in (0.01..2.0, 0.01..2.0),
+            others in proptest::collection::vec((-2.0_f64..=2.0, -2.0_f64..=2.0), 20),
         ) {
-            let centre = Place { longitude, latitude };
-            let area = Area { centre, shape: Shape::Circle { radius }, unit_m: 1.0 };
-            let scores = area.scores();
-            let scale = radius / 500_000.0;
-            let other = place(longitude + east * scale, latitude + north * scale);
-            let score = other.score();
-            if area.contains(Place::of_score(score)).is_some() {
-                prop_assert!(scores.iter().any(|(from, to)| (*from..*to).contains(&score)));
+            let circle = Shape::Circle { radius };
+            let rectangle = Shape::Box { width: radius * width, height: radius * height };
+            for (shape, (east, north)) in others.into_iter().flat_map(|to| [(circle, to), (rectangle, to)]) {
+                let area = Area { centre, shape, unit_m: 1.0 };
+                let scale = (radius / EARTH_RADIUS_M).to_degrees();
+                let longitude = centre.longitude + east * scale / centre.latitude.to_radians().cos();
+                let other = Place {
+                    longitude: (longitude + 180.0).rem_euclid(360.0) - 180.0,
+                    latitude: (centre.latitude + north * scale).clamp(-LATITUDE_MAX, LATITUDE_MAX),
+                };
+                let score = other.score();
+                if area.contains(Place::of_score(score)).is_some() {
+                    let is_found = area.scores().iter().any(|(from, to)| (*from..*to).contains(&score));
+                    prop_assert!(is_found, "{:?}", (area, other));
+                }
             }
         }
     }

@@ -72,11 +72,19 @@ pub(crate) fn size_in_lua(value: &Value) -> usize {
         | Value::Error(text)
         | Value::Bulk(text)
         | Value::BigNumber(text)
+        | Value::Decimal(text)
         | Value::Verbatim(_, text) => text.len(),
         Value::Array(values) | Value::Set(values) => sum(values),
         Value::Map(pairs) => pairs.iter().fold(0_usize, |sum, (key, value)| {
             sum.saturating_add(size_in_lua(key)).saturating_add(size_in_lua(value))
         }),
+        // Each pair may be a table of its own.
+        Value::Pairs(pairs) | Value::ByKey(pairs) => {
+            pairs.iter().fold(0_usize, |sum, (key, value)| {
+                let pair = size_in_lua(key).saturating_add(size_in_lua(value));
+                sum.saturating_add(pair).saturating_add(VALUE_BYTES)
+            })
+        }
     };
     within.saturating_add(VALUE_BYTES)
 }
@@ -101,6 +109,20 @@ pub(crate) fn to_lua(
         }
         Ok(table)
     };
+    let flat = |pairs: &[(Value, Value)]| {
+        let table = lua.create_table_with_capacity(pairs.len() * 2, 0)?;
+        for (at, value) in pairs.iter().flat_map(|(key, value)| [key, value]).enumerate() {
+            table.raw_set(at + 1, to_lua(lua, names, value, resp)?)?;
+        }
+        Ok(mlua::Value::Table(table))
+    };
+    let nested = |pairs: &[(Value, Value)]| {
+        let table = lua.create_table_with_capacity(pairs.len(), 0)?;
+        for (at, pair) in pairs.iter().enumerate() {
+            table.raw_set(at + 1, flat(std::slice::from_ref(pair))?)?;
+        }
+        Ok(mlua::Value::Table(table))
+    };
     match (value, resp) {
         (Value::Nil, Resp::Two) => Ok(mlua::Value::Boolean(false)),
         (Value::Nil, Resp::Three) => Ok(mlua::Value::Nil),
@@ -116,14 +138,9 @@ pub(crate) fn to_lua(
         (Value::Array(values), _) | (Value::Set(values), Resp::Two) => {
             list(values).map(mlua::Value::Table)
         }
-        (Value::Map(pairs), Resp::Two) => {
-            let table = lua.create_table_with_capacity(pairs.len() * 2, 0)?;
-            for (at, value) in pairs.iter().flat_map(|(key, value)| [key, value]).enumerate() {
-                table.raw_set(at + 1, to_lua(lua, names, value, resp)?)?;
-            }
-            Ok(mlua::Value::Table(table))
-        }
-        (Value::Map(pairs), Resp::Three) => {
+        (Value::Map(pairs) | Value::Pairs(pairs), Resp::Two) => flat(pairs),
+        (Value::ByKey(pairs), Resp::Two) | (Value::Pairs(pairs), Resp::Three) => nested(pairs),
+        (Value::Map(pairs) | Value::ByKey(pairs), Resp::Three) => {
             let table = lua.create_table_with_capacity(0, pairs.len())?;
             for (key, value) in pairs {
                 let key = to_lua(lua, names, key, resp)?;
@@ -150,7 +167,13 @@ pub(crate) fn to_lua(
         }
         (Value::Boolean(is_true), Resp::Three) => Ok(mlua::Value::Boolean(*is_true)),
         (Value::BigNumber(text), Resp::Three) => field(&names.big_number, string(text)?),
-        (Value::BigNumber(text) | Value::Verbatim(_, text), Resp::Two) => string(text),
+        (Value::Decimal(text), Resp::Three) => {
+            let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            field(&names.double, mlua::Value::Number(number.unwrap_or_default()))
+        }
+        (Value::BigNumber(text) | Value::Decimal(text) | Value::Verbatim(_, text), Resp::Two) => {
+            string(text)
+        }
         (Value::Verbatim(format, text), Resp::Three) => {
             let table = lua.create_table_with_capacity(0, 2)?;
             table.raw_set(&names.format, string(format)?)?;
@@ -171,6 +194,14 @@ pub(crate) fn error_to_lua(lua: &Lua, names: &Names, text: &str) -> mlua::Result
 pub(crate) fn is_error_of_command(names: &Names, value: &mlua::Value) -> bool {
     let mlua::Value::Table(table) = value else { return false };
     matches!(table.raw_get(&names.is_counted), Ok(mlua::Value::Boolean(true)))
+}
+
+/// A number without what comes after its point. The least integer if it is none, or does not fit: so
+/// x86-64 converts in C, and Redis there.
+fn truncated(number: f64) -> i64 {
+    /// 2^63, the first that does not fit.
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 /// Why a value of a script is no reply.
@@ -236,8 +267,7 @@ impl Reader<'_> {
         match value {
             mlua::Value::String(string) => self.bytes(string).map(Value::Bulk),
             mlua::Value::Integer(number) => Ok(Value::Integer(*number)),
-            // As in C, what comes after the point is dropped.
-            mlua::Value::Number(number) => Ok(Value::Integer(*number as i64)),
+            mlua::Value::Number(number) => Ok(Value::Integer(truncated(*number))),
             mlua::Value::Boolean(is_true) => Ok(match (self.resp, is_true) {
                 (Resp::Three, is_true) => Value::Boolean(*is_true),
                 (Resp::Two, true) => Value::Integer(1),

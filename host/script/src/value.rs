@@ -32,6 +32,13 @@ pub enum Value {
     BigNumber(Bytes),
     /// A text, with three letters for its format.
     Verbatim([u8; 3], Bytes),
+    /// Ordered pairs, such as members with their scores: lists of two in RESP3, one list in RESP2.
+    Pairs(#[serde(deserialize_with = "nesting::deeper")] Vec<(Self, Self)>),
+    /// A value for each of several keys: a map in RESP3, lists of two in RESP2.
+    ByKey(#[serde(deserialize_with = "nesting::deeper")] Vec<(Self, Self)>),
+    /// A number in decimal notation, with more digits than a double has: a double in RESP3, a string
+    /// in RESP2.
+    Decimal(Bytes),
 }
 
 impl Value {
@@ -51,9 +58,12 @@ impl Value {
             | Self::Error(bytes)
             | Self::Bulk(bytes)
             | Self::BigNumber(bytes)
+            | Self::Decimal(bytes)
             | Self::Verbatim(_, bytes) => bytes.len(),
             Self::Array(all) | Self::Set(all) => all.iter().map(Self::bytes).sum(),
-            Self::Map(all) => all.iter().map(|(key, value)| key.bytes() + value.bytes()).sum(),
+            Self::Map(all) | Self::Pairs(all) | Self::ByKey(all) => {
+                all.iter().map(|(key, value)| key.bytes() + value.bytes()).sum()
+            }
             Self::Nil | Self::Integer(_) | Self::Double(_) | Self::Boolean(_) => 0,
         };
         VALUE_BYTES + content
@@ -71,9 +81,11 @@ mod tests {
     use crate::nesting::NESTING_MAX;
 
     fn nested(levels: usize) -> Value {
-        (0..levels).fold(Value::Nil, |value, level| match level % 3 {
+        (0..levels).fold(Value::Nil, |value, level| match level % 5 {
             0 => Value::Array(vec![value]),
             1 => Value::Map(vec![(Value::Nil, value)]),
+            2 => Value::Pairs(vec![(Value::Nil, value)]),
+            3 => Value::ByKey(vec![(Value::Nil, value)]),
             _ => Value::Set(vec![value]),
         })
     }
@@ -92,6 +104,9 @@ mod tests {
                 Value::Boolean(true),
                 Value::BigNumber(Bytes::from_static(b"12345678901234567890")),
                 Value::Verbatim(*b"txt", Bytes::from_static(b"text")),
+                Value::Pairs(vec![(Value::Nil, Value::Double(1.0))]),
+                Value::ByKey(vec![(Value::Nil, Value::Array(Vec::new()))]),
+                Value::Decimal(Bytes::from_static(b"1.25")),
             ]),
             nested(7),
             nested(NESTING_MAX),

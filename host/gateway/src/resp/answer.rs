@@ -19,6 +19,8 @@ pub(crate) enum Answer {
     Error(Cow<'static, str>),
     /// An array of replies.
     List(Vec<Self>),
+    /// A set: an array in RESP2.
+    Set(Vec<Self>),
     /// A map: an array of alternating keys and values in RESP2.
     Map(Vec<(Self, Self)>),
     /// The reply of a script.
@@ -148,6 +150,10 @@ impl Answer {
                 encoder.list(all.len());
                 all.iter().for_each(|one| one.encode(encoder));
             }
+            Self::Set(all) => {
+                encoder.set(all.len());
+                all.iter().for_each(|one| one.encode(encoder));
+            }
             Self::Map(pairs) => {
                 encoder.map(pairs.len());
                 for (name, value) in pairs {
@@ -214,6 +220,9 @@ fn encode_value(value: &Value, encoder: &mut Encoder<'_>) {
                 encode_value(value, encoder);
             }
         }
+        Value::Pairs(pairs) => encoder.pairs(pairs, |encoder, one| encode_value(one, encoder)),
+        Value::ByKey(pairs) => encoder.by_key(pairs, |encoder, one| encode_value(one, encoder)),
+        Value::Decimal(text) => encoder.decimal(text),
         Value::Double(number) => encoder.double(*number),
         Value::Boolean(is_true) => encoder.boolean(*is_true),
         Value::BigNumber(digits) => encoder.big_number(digits),

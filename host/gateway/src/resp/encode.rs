@@ -130,6 +130,44 @@ impl Encoder<'_> {
         }
     }
 
+    /// A floating-point number in decimal notation: a bulk string in RESP2.
+    pub fn decimal(&mut self, text: &[u8]) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text),
+            Protocol::Resp3 => self.line(b',', text),
+        }
+    }
+
+    /// Ordered pairs: a flat array in RESP2, an array of pairs in RESP3.
+    pub fn pairs<T>(&mut self, pairs: &[(T, T)], one: impl Fn(&mut Self, &T)) {
+        match self.protocol {
+            Protocol::Resp2 => self.list(pairs.len() * 2),
+            Protocol::Resp3 => self.list(pairs.len()),
+        }
+        for (first, second) in pairs {
+            if self.protocol == Protocol::Resp3 {
+                self.list(2);
+            }
+            one(self, first);
+            one(self, second);
+        }
+    }
+
+    /// A value for each of several keys: an array of pairs in RESP2, a map in RESP3.
+    pub fn by_key<T>(&mut self, pairs: &[(T, T)], one: impl Fn(&mut Self, &T)) {
+        match self.protocol {
+            Protocol::Resp2 => self.list(pairs.len()),
+            Protocol::Resp3 => self.map(pairs.len()),
+        }
+        for (key, value) in pairs {
+            if self.protocol == Protocol::Resp2 {
+                self.list(2);
+            }
+            one(self, key);
+            one(self, value);
+        }
+    }
+
     /// A reply of the grid.
     pub fn reply(&mut self, reply: &Reply) {
         match reply {
@@ -155,39 +193,10 @@ impl Encoder<'_> {
                     self.reply(value);
                 }
             }
-            Reply::Pairs(pairs) => {
-                // A flat array in RESP2, an array of pairs in RESP3.
-                match self.protocol {
-                    Protocol::Resp2 => self.list(pairs.len() * 2),
-                    Protocol::Resp3 => self.list(pairs.len()),
-                }
-                for (first, second) in pairs {
-                    if self.protocol == Protocol::Resp3 {
-                        self.list(2);
-                    }
-                    self.reply(first);
-                    self.reply(second);
-                }
-            }
-            Reply::ByKey(pairs) => {
-                // An array of pairs in RESP2, a map in RESP3.
-                match self.protocol {
-                    Protocol::Resp2 => self.list(pairs.len()),
-                    Protocol::Resp3 => self.map(pairs.len()),
-                }
-                for (key, value) in pairs {
-                    if self.protocol == Protocol::Resp2 {
-                        self.list(2);
-                    }
-                    self.reply(key);
-                    self.reply(value);
-                }
-            }
+            Reply::Pairs(pairs) => self.pairs(pairs, |encoder, one| encoder.reply(one)),
+            Reply::ByKey(pairs) => self.by_key(pairs, |encoder, one| encoder.reply(one)),
             Reply::Failed(error) => self.error(&error_text(error)),
-            Reply::Decimal(text) => match self.protocol {
-                Protocol::Resp2 => self.bulk(text.as_bytes()),
-                Protocol::Resp3 => self.line(b',', text.as_bytes()),
-            },
+            Reply::Decimal(text) => self.decimal(text.as_bytes()),
         }
     }
 
@@ -241,7 +250,7 @@ pub fn format_double(number: f64) -> String {
         return if number > 0.0 { "inf".into() } else { "-inf".into() };
     }
     if number == 0.0 {
-        return "0".into();
+        return if number.is_sign_negative() { "-0".into() } else { "0".into() };
     }
     let size = number.abs();
     if !(1e-5..1e17).contains(&size) {
@@ -406,7 +415,8 @@ mod tests {
         for (number, text) in [
             (3.0, "3"),
             (0.1, "0.1"),
-            (-0.0, "0"),
+            (0.0, "0"),
+            (-0.0, "-0"),
             (1e16, "10000000000000000"),
             (1e17, "1e+17"),
             (1.5e300, "1.5e+300"),

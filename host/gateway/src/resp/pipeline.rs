@@ -194,7 +194,13 @@ impl Pipeline {
             }
             Awaited::Continuation(next) => {
                 let Poll::Ready(next) = next.as_mut().poll(context) else { return None };
-                next(client)
+                let before = client.protocol;
+                let outcome = next(client);
+                if client.protocol != before {
+                    // `HELLO` in a transaction.
+                    first.protocol = client.protocol;
+                }
+                outcome
             }
         };
         let (answer, is_last) = match advance(outcome, client, context, true) {

@@ -278,13 +278,14 @@ fn find_line(buffer: &[u8], from: usize) -> Line {
     }
 }
 
-/// Parses the number of a header line.
+/// Parses the number of a header line. As in Redis, it has no leading zeros.
 fn number(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix(b"-") {
         Some(digits) => (true, digits),
         None => (false, text),
     };
-    if !(1..=18).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+    let is_number = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    if !is_number || (digits[0] == b'0' && text != b"0") {
         return None;
     }
     let number = digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
@@ -421,7 +422,10 @@ mod tests {
         for (bytes, message) in [
             (&b"*x\r\n"[..], "invalid multibulk length"),
             (b"*3000000000\r\n", "invalid multibulk length"),
+            (b"*01\r\n$4\r\nPING\r\n", "invalid multibulk length"),
+            (b"*-0\r\n", "invalid multibulk length"),
             (b"*1\r\n$-1\r\n", "invalid bulk length"),
+            (b"*1\r\n$04\r\nPING\r\n", "invalid bulk length"),
             (b"*1\r\n$536870913\r\n", "invalid bulk length"),
             (b"*1\r\n:1\r\n", "expected '$', got ':'"),
             (b"get \"k\r\n", "unbalanced quotes in request"),

@@ -147,6 +147,9 @@ impl ListOp<'_> {
                 let Some(list) = access.structure::<List>(key)? else { return Ok(Reply::Done) };
                 let length = list.len();
                 let (from, to) = span(*first, *last, length);
+                if from == 0 && to == length {
+                    access.mark_changed(key);
+                }
                 let edit = |edit| Edit::Structure(StructureEdit::List(edit));
                 if to < length {
                     access.edit(key, &edit(ListEdit::PopBack((length - to) as u64)));

@@ -355,7 +355,8 @@ pub(super) fn store(access: &mut Access<'_>, key: &[u8], value: &[u8], event: &s
 /// be longer.
 const GAP_BYTES_MAX: usize = 32;
 
-/// Replaces the value as [`change`] does, and replicates only the bytes that differ.
+/// Replaces the value as [`change`] does, and replicates only the bytes that differ. An equal value
+/// counts as a change.
 ///
 /// # Errors
 /// [`OpError::WrongType`], or [`OpError::TooLong`].
@@ -364,6 +365,7 @@ pub(super) fn rewrite(access: &mut Access<'_>, key: &[u8], value: &[u8]) -> Resu
     let old = access.plain(key)?.map(|entry| entry.value());
     match old.filter(|old| old.len() <= value.len()).map(|old| differences(old, value)) {
         None => change(access, key, value),
+        Some(ranges) if ranges.is_empty() => access.mark_changed(key),
         Some(ranges) => {
             for (from, to) in ranges {
                 access.edit(key, &Edit::Splice(from as u64, &value[from..to]));

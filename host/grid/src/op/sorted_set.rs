@@ -276,17 +276,16 @@ impl SortedSetOp<'_> {
                 fits(member)?;
                 let set = access.structure::<SortedSet>(key)?;
                 let old = set.and_then(|set| set.score(member));
-                let sum = old.map_or(0.0, Score::get) + by;
-                let sum = Score::new(sum).ok_or(OpError::NotAScore)?;
+                let reply = old.map_or(*by, |old| old.get() + by);
+                let sum = Score::new(reply).ok_or(OpError::NotAScore)?;
                 if !only.holds(old, sum) {
                     return Ok(Reply::Nil);
                 }
-                if old == Some(sum) {
-                    access.notify(Class::SortedSet, "zincr", key);
-                } else {
+                if old != Some(sum) {
                     change(access, key, SortedSetEdit::Set(vec![(sum, member)]), "zincr");
                 }
-                Ok(Reply::Double(sum.get()))
+                // As in Redis, it keeps the sign of a zero, which a score does not have.
+                Ok(Reply::Double(reply))
             }
             Self::Remove(members) => {
                 let Some(set) = access.structure::<SortedSet>(key)? else {

@@ -52,6 +52,37 @@ fn a_value_is_put_when_its_condition_holds() {
 }
 
 #[test]
+fn an_element_that_is_moved_is_pushed_before_it_is_popped() {
+    let mut bench = Bench::new();
+    let push = ListOp::Push { end: End::Back, elements: vec![b"a"], present: false };
+    bench.key(b"l", KeyOp::List(push)).unwrap();
+    for (from_end, to_end) in [(End::Front, End::Front), (End::Front, End::Back)] {
+        let moved = SeveralOp::MoveElement { from: b"l", from_end, to: b"l", to_end };
+        assert_eq!(bench.run(&Op::Several(moved)), Ok(bytes("a")));
+        let push = if to_end == End::Front { "lpush" } else { "rpush" };
+        assert_eq!(bench.events(), [push, "lpop"]);
+    }
+    let (from_end, to_end) = (End::Back, End::Front);
+    let moved = SeveralOp::MoveElement { from: b"l", from_end, to: b"m", to_end };
+    assert_eq!(bench.run(&Op::Several(moved)), Ok(bytes("a")));
+    assert_eq!(bench.events(), ["new", "lpush", "rpop", "del"]);
+}
+
+#[test]
+fn an_increment_by_zero_keeps_its_sign_in_the_reply_and_is_no_change() {
+    let mut bench = Bench::new();
+    let increase =
+        |by| KeyOp::SortedSet(SortedSetOp::Increase { member: b"m", by, only: AddIf::default() });
+    let sign = |reply: Result<Reply, OpError>| match reply {
+        Ok(Reply::Double(number)) => number.is_sign_negative(),
+        reply => panic!("{reply:?}"),
+    };
+    assert!(sign(bench.key(b"z", increase(-0.0))));
+    assert!(!sign(bench.key(b"z", increase(-0.0))), "the member has a score of zero");
+    assert_eq!(bench.events(), Vec::<&str>::new());
+}
+
+#[test]
 fn an_entry_expires_at_its_deadline_with_one_event() {
     let mut bench = Bench::new();
     let short = put_if(b"1", Lifetime::For(1_000), PutIf::Always, PutAnswer::Done);

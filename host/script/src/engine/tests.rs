@@ -483,3 +483,18 @@ fn a_library_registers_functions_that_are_called_by_name() {
             .contains("attempt to call a nil value")
     );
 }
+
+#[test]
+fn numbers_that_are_no_integers_are_the_least_one() {
+    for (source, number) in [
+        ("return 0/0", i64::MIN),
+        ("return 1/0", i64::MIN),
+        ("return 1e20", i64::MIN),
+        ("return -1e20", i64::MIN),
+        ("return 9223372036854775807", i64::MIN),
+        ("return 9223372036854774784", 9_223_372_036_854_774_784),
+        ("return -3.99", -3),
+    ] {
+        assert_eq!(run(source), Ok(Value::Integer(number)), "{source}");
+    }
+}

@@ -113,8 +113,8 @@ fn info_entry(table: &CommandTable, command: &Command) -> Answer {
         Answer::integer(step),
         set(categories.collect()),
         bulks(words(|fact| fact.tips)),
-        Answer::List(specs.iter().map(key_specs::KeySpec::answer).collect()),
-        Answer::List(table.subcommands(command).map(|part| info_entry(table, part)).collect()),
+        Answer::Set(specs.iter().map(key_specs::KeySpec::answer).collect()),
+        Answer::Set(table.subcommands(command).map(|part| info_entry(table, part)).collect()),
     ])
 }
 
@@ -157,9 +157,8 @@ pub(crate) fn command_info(
     if request.len() == 2 {
         return command(client, table, request);
     }
-    let none = Answer::Reply(Reply::NilList);
     let all = requested_rows(table, request)
-        .map(|row| row.map_or_else(|| none.clone(), |row| info_entry(table, row)));
+        .map(|row| row.map_or(Answer::NIL, |row| info_entry(table, row)));
     Ok(Answer::List(all.collect()).into())
 }
 
@@ -230,8 +229,10 @@ mod tests {
     use crate::trust::{Passwords, Trust};
 
     fn list(answer: Answer) -> Vec<Answer> {
-        let Answer::List(all) = answer else { panic!("{answer:?}") };
-        all
+        match answer {
+            Answer::List(all) | Answer::Set(all) => all,
+            answer => panic!("{answer:?}"),
+        }
     }
 
     /// The replies are those of Redis 7.0.
@@ -298,7 +299,7 @@ mod tests {
         );
         assert!(set(&kill[6]).contains("@dangerous"));
         assert!(list(list(infos[1].clone())[9].clone()).contains(&infos[0]));
-        assert_eq!(infos[2], Answer::Reply(Reply::NilList));
+        assert_eq!(infos[2], Answer::NIL);
 
         let docs = call(&mut client, &[b"command", b"docs", b"client"]).await;
         let Answer::Map(docs) = docs else { panic!("{docs:?}") };

@@ -135,7 +135,7 @@ pub(crate) fn memory_usage<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(crate) fn memory_doctor(_: &mut Client, _: &Request<'_>) -> CommandResult {
-    Ok(Answer::text("No memory problems are detected by MEMORY DOCTOR; see INFO memory, and /metrics of each member.").into())
+    Ok(Answer::verbatim("No memory problems are detected by MEMORY DOCTOR; see INFO memory, and /metrics of each member.").into())
 }
 
 pub(crate) fn memory_malloc_stats(_: &mut Client, _: &Request<'_>) -> CommandResult {

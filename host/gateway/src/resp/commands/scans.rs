@@ -13,6 +13,7 @@ use super::super::answer::{Answer, CommandError, PendingAnswer, sum_of};
 use super::super::args::{Args, Parsed};
 use super::super::client::Client;
 use super::super::command_state::{CommandResult, CommandState};
+use super::super::encode::format_double;
 use super::super::request::Request;
 use super::super::server::Server;
 use super::multi_partition::{PartialReport, is_above_zero, merge_replies};
@@ -71,12 +72,19 @@ fn options<'a>(args: &mut Args<'_, 'a>, of: Scanned) -> Result<Options<'a>, Comm
     Ok(options)
 }
 
-/// Shapes the reply of a scan within one key: the cursor is a bulk string.
+/// Shapes the reply of a scan within one key: the cursor and scores are bulk strings, in RESP3 too.
 pub(crate) fn scanned(_: usize, reply: Reply) -> Answer {
     match reply {
         Reply::List(mut parts) if parts.len() == 2 => {
             if let Reply::Integer(next) = parts[0] {
                 parts[0] = Reply::bytes(next.to_string().as_bytes());
+            }
+            if let Reply::List(elements) = &mut parts[1] {
+                for element in elements {
+                    if let Reply::Double(score) = element {
+                        *element = Reply::bytes(format_double(*score).as_bytes());
+                    }
+                }
             }
             Answer::Reply(Reply::List(parts))
         }
@@ -332,6 +340,15 @@ mod tests {
     use super::*;
     use crate::testing::{call, client_of, server_on, single_member_grid};
     use crate::trust::{Passwords, Trust};
+
+    #[test]
+    fn scores_of_a_scan_are_strings() {
+        let element = vec![Reply::bytes(b"a"), Reply::Double(2.5)];
+        let reply = Reply::List(vec![Reply::Integer(0), Reply::List(element)]);
+        let strings = Reply::List(vec![Reply::bytes(b"a"), Reply::bytes(b"2.5")]);
+        let expected = Reply::List(vec![Reply::bytes(b"0"), strings]);
+        assert_eq!(scanned(3, reply), Answer::Reply(expected));
+    }
 
     #[test]
     fn keys_of_several_partitions_share_one_limit() {

@@ -31,14 +31,24 @@ pub(crate) fn end(client: &mut Client) -> Option<(Transaction, Vec<Watched>)> {
     Some((transaction, std::mem::take(&mut client.watched.lock())))
 }
 
+/// Ends the transaction, if there is one, and clears the watched keys.
+pub(crate) fn discard_all(client: &mut Client) {
+    end(client);
+    clear_watched(client);
+}
+
+fn clear_watched(client: &Client) {
+    client.watched.lock().clear();
+    client.info.watched.store(0, Ordering::Relaxed);
+}
+
 pub(crate) fn discard(client: &mut Client, _: &Request<'_>) -> CommandResult {
     end(client).ok_or(CommandError::new("ERR DISCARD without MULTI"))?;
     Ok(Answer::DONE.into())
 }
 
 pub(crate) fn unwatch(client: &mut Client, _: &Request<'_>) -> CommandResult {
-    client.watched.lock().clear();
-    client.info.watched.store(0, Ordering::Relaxed);
+    clear_watched(client);
     Ok(Answer::DONE.into())
 }
 

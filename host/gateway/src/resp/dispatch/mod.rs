@@ -18,7 +18,7 @@ use super::answer::{Answer, CommandError};
 use super::client::{Client, ReplyMode};
 use super::command::{Command, Handler, Missing};
 use super::command_state::{CommandResult, CommandState, Continuation};
-use super::commands::tracking;
+use super::commands::{tracking, transactions};
 use super::encode::{Encoder, error_text};
 use super::request::{OwnedRequest, Request};
 use super::scripts;
@@ -53,7 +53,7 @@ pub(crate) fn begin(
                 server.stats.count(client.lane, index, None, Ended::Rejected);
             }
             server.stats.count_error(&error.0);
-            reject(client, error, request)
+            reject(client, row, error, request)
         }
     };
     if client.tracking.is_some() {
@@ -63,7 +63,20 @@ pub(crate) fn begin(
 }
 
 /// The outcome of a command that the client may not run.
-fn reject(client: &mut Client, error: CommandError, request: &Request<'_>) -> CommandState {
+fn reject(
+    client: &mut Client,
+    row: Option<usize>,
+    error: CommandError,
+    request: &Request<'_>,
+) -> CommandState {
+    if row.is_some_and(|index| matches!(COMMANDS[index].handler, Handler::Exec))
+        && let Some(reason) = error.0.strip_prefix("ERR ")
+    {
+        // As in Redis, it ends the transaction in any case.
+        transactions::discard_all(client);
+        let text = format!("EXECABORT Transaction discarded because of: {reason}");
+        return CommandError(text.into()).into();
+    }
     if let Some(transaction) = &mut client.transaction {
         transaction.is_aborted = true;
     }

@@ -33,9 +33,10 @@ pub(super) fn run(
             }
             return blocking::start(client, &op, wait, request.len(), shape);
         }
-        Handler::Streams(parse) => match parse(request)? {
-            (op, Block::Never) => (op, None),
-            (op, Block::UpTo(wait)) => {
+        Handler::Streams(parse) => match parse(request) {
+            Err(error) => return refuse(client, command, request, error),
+            Ok((op, Block::Never)) => (op, None),
+            Ok((op, Block::UpTo(wait))) => {
                 if is_transaction(client, &op)? {
                     return Ok(when_idle(command, request, move |client, op, _| {
                         streams::read_as_consumer(client, &op, wait)
@@ -44,7 +45,10 @@ pub(super) fn run(
                 return streams::start(client, &op, wait);
             }
         },
-        Handler::Op(parse) => (parse(request)?, None),
+        Handler::Op(parse) => match parse(request) {
+            Err(error) => return refuse(client, command, request, error),
+            Ok(op) => (op, None),
+        },
         Handler::Shaped(parse, shape) => (parse(request)?, Some(shape)),
     };
     if is_transaction(client, &op)? {
@@ -55,6 +59,36 @@ pub(super) fn run(
         }));
     }
     Ok(start(client, &op)?.outcome(request.len(), shape))
+}
+
+/// The outcome of a command with a wrong argument: this error, unless one of its keys has one that
+/// comes first.
+#[cold]
+fn refuse(
+    client: &Client,
+    command: &Command,
+    request: &Request<'_>,
+    error: CommandError,
+) -> CommandResult {
+    let checks = streams::checks(command.name, request);
+    if checks.is_empty() {
+        return Err(error);
+    }
+    let server = &client.server;
+    let keys: Vec<&[u8]> = checks.iter().flat_map(Op::keys).collect();
+    if server.settings.redis_cluster {
+        check_slot(server, keys.iter().copied())?;
+    }
+    let start = |(op, key)| server.submit(&client.map, server.grid.partition_of(key), op);
+    let replies: Vec<_> = checks.iter().zip(keys).map(start).collect();
+    Ok(CommandState::Pending(Box::pin(async move {
+        for reply in replies {
+            if let Err(first) = reply.await {
+                return Err(first).into();
+            }
+        }
+        error.into()
+    })))
 }
 
 /// Whether an operation concerns two databases.

@@ -91,7 +91,7 @@ pub(super) static COMMANDS: &[Command] = &[
     c("client|unblock", -3, ADMIN, NONE, Connection, Local(clients::unblock), "Ends the blocked command of a client of this member, as if its time had passed, or with an error."),
     c("client|unpause", 2, ADMIN, NONE, Connection, Local(clients::unpause), "Ends CLIENT PAUSE on this member."),
     c("echo", 2, F, NONE, Connection, Local(clients::echo), "Returns its argument."),
-    c("hello", -1, NO_AUTH | F | NO_MULTI, NONE, Connection, Local(clients::hello), "Selects the RESP version, and optionally authenticates and names the connection."),
+    c("hello", -1, NO_AUTH | F, NONE, Connection, Local(clients::hello), "Selects the RESP version, and optionally authenticates and names the connection."),
     c("ping", -1, F | WHILE_SUBSCRIBED, NONE, Connection, Local(clients::ping), "Returns PONG, or its argument if one is given."),
     c("quit", -1, NO_AUTH | F | NOT_QUEUED | WHILE_SUBSCRIBED, NONE, Connection, Local(clients::quit), "Closes the connection after the reply."),
     c("reset", 1, NO_AUTH | F | NOT_QUEUED | WHILE_SUBSCRIBED, NONE, Connection, Local(clients::reset), "Resets the connection to its initial state."),

@@ -201,9 +201,9 @@ fn is_callable(command: &Command) -> bool {
         return false;
     }
     match command.handler {
-        Handler::Op(_) | Handler::Shaped(..) | Handler::Streams(_) => true,
+        Handler::Op(_) | Handler::Shaped(..) | Handler::Streams(_) | Handler::Blocking(..) => true,
         Handler::Local(_) => CALLABLE.contains(&command.name),
-        Handler::Blocking(..) | Handler::WithTable(_) | Handler::Exec => false,
+        Handler::WithTable(_) | Handler::Exec => false,
     }
 }
 
@@ -263,11 +263,16 @@ impl<D: Data> Caller<D> {
                 let arguments = request.len();
                 self.execute(parse(request), |reply| of_answer(shape(arguments, reply)))
             }
-            // As in Redis, it does not block in a script.
+            // As in Redis, neither this nor a blocking command blocks in a script.
             Handler::Streams(parse) => self.execute(parse(request).map(|(op, _)| op), of_reply),
+            Handler::Blocking(parse, shape) => {
+                let arguments = request.len();
+                let op = parse(request).map(|(op, _)| op);
+                self.execute(op, |reply| of_answer(shape(arguments, reply)))
+            }
             Handler::Local(handle) => self.run(command, handle, request),
             // `admit` has rejected them.
-            Handler::Blocking(..) | Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
+            Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
         }
     }
 

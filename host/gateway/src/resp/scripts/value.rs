@@ -13,6 +13,7 @@ pub(super) fn of_answer(answer: Answer) -> Value {
         Answer::Reply(reply) => of_reply(reply),
         Answer::Error(text) => Value::error(text.into_owned()),
         Answer::List(all) => Value::Array(all.into_iter().map(of_answer).collect()),
+        Answer::Set(all) => Value::Set(all.into_iter().map(of_answer).collect()),
         Answer::Map(pairs) => {
             let pair = |(key, value)| (of_answer(key), of_answer(value));
             Value::Map(pairs.into_iter().map(pair).collect())
@@ -21,8 +22,6 @@ pub(super) fn of_answer(answer: Answer) -> Value {
             let one = |push: Vec<Answer>| Value::Array(push.into_iter().map(of_answer).collect());
             Value::Array(all.into_iter().map(one).collect())
         }
-        // A script with RESP2 gets it as a string.
-        Answer::Value(Value::Verbatim(_, text)) => Value::Bulk(text),
         Answer::Value(value) => value,
         Answer::PassedOn(text) => Value::Error(text),
         Answer::Nothing => Value::Nil,
@@ -32,6 +31,9 @@ pub(super) fn of_answer(answer: Answer) -> Value {
 /// The reply of an operation.
 pub(super) fn of_reply(reply: Reply) -> Value {
     let all = |values: Vec<Reply>| values.into_iter().map(of_reply).collect();
+    let both = |pairs: Vec<(Reply, Reply)>| {
+        pairs.into_iter().map(|(key, value)| (of_reply(key), of_reply(value))).collect()
+    };
     match reply {
         Reply::Done => Value::status("OK"),
         Reply::Nil | Reply::NilList => Value::Nil,
@@ -41,19 +43,10 @@ pub(super) fn of_reply(reply: Reply) -> Value {
         Reply::Word(word) => Value::Status(Bytes::from(word)),
         Reply::List(values) => Value::Array(all(values)),
         Reply::Set(values) => Value::Set(all(values)),
-        Reply::Map(pairs) => {
-            let pair = |(key, value)| (of_reply(key), of_reply(value));
-            Value::Map(pairs.into_iter().map(pair).collect())
-        }
-        Reply::Pairs(pairs) => {
-            let flat = pairs.into_iter().flat_map(|(first, second)| [first, second]);
-            Value::Array(flat.map(of_reply).collect())
-        }
-        Reply::Decimal(text) => Value::Bulk(Bytes::from(text)),
-        Reply::ByKey(pairs) => {
-            let pair = |(key, value)| Value::Array(vec![of_reply(key), of_reply(value)]);
-            Value::Array(pairs.into_iter().map(pair).collect())
-        }
+        Reply::Map(pairs) => Value::Map(both(pairs)),
+        Reply::Pairs(pairs) => Value::Pairs(both(pairs)),
+        Reply::Decimal(text) => Value::Decimal(Bytes::from(text)),
+        Reply::ByKey(pairs) => Value::ByKey(both(pairs)),
         Reply::Failed(error) => Value::error(error_text(&error)),
     }
 }

@@ -171,15 +171,10 @@ pub(super) fn element(
     let element = access.structure::<List>(from)?.and_then(|list| at_end(list, from_end));
     let Some(element) = element.map(<[u8]>::to_vec) else { return Ok(Reply::Nil) };
     access.structure::<List>(to)?;
-    if from == to {
-        // Push first, so that a list of one element does not become empty and disappear in between.
-        if from_end != to_end {
-            push(access, to, to_end, &[&element]);
-            drop_from(access, from, from_end, 1);
-        }
-    } else {
-        push(access, to, to_end, &[&element]);
-        drop_from(access, from, from_end, 1);
-    }
+    // Push first, so that a list of one element does not become empty and disappear in between if both
+    // keys are the same. If both ends are the same as well, the copy is removed: as in Redis, the list
+    // counts as changed.
+    push(access, to, to_end, &[&element]);
+    drop_from(access, from, from_end, 1);
     Ok(Reply::Bytes(element.into()))
 }

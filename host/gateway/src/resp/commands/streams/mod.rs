@@ -2,6 +2,7 @@
 
 mod add;
 mod blocking;
+mod checks;
 mod delete;
 mod groups;
 mod ids;
@@ -12,6 +13,7 @@ mod tests;
 
 pub(crate) use add::{xadd, xsetid, xtrim};
 pub(crate) use blocking::{read_as_consumer, start};
+pub(crate) use checks::checks;
 pub(crate) use delete::{xackdel, xdel, xdelex};
 pub(crate) use groups::{
     xgroup_create, xgroup_createconsumer, xgroup_delconsumer, xgroup_destroy, xgroup_setid,

@@ -142,6 +142,24 @@ fn streams<'a>(
     keys.iter().zip(ids).map(read).collect()
 }
 
+/// The group of a read whose options are right, and its keys up to the first with a wrong ID, unless
+/// that is a special one.
+pub(super) fn balanced<'a>(
+    request: &Request<'a>,
+    as_consumer: bool,
+) -> Option<(Option<&'a [u8]>, Vec<&'a [u8]>)> {
+    let mut args = Args::new(request, 1);
+    let options = options(&mut args, as_consumer).ok()?;
+    check_balance(&args, as_consumer).ok()?;
+    let all = args.rest();
+    let (keys, ids) = all.split_at(all.len() / 2);
+    let wrong = ids.iter().position(|id| from(id, as_consumer).is_err())?;
+    if matches!(ids[wrong], b"$" | b"+" | b">") {
+        return None;
+    }
+    Some((options.group.map(|(group, _)| group), keys[..=wrong].to_vec()))
+}
+
 pub(crate) fn xread<'a>(request: &Request<'a>) -> MayBlock<'a> {
     let mut args = Args::new(request, 1);
     let Options { block, count, .. } = options(&mut args, false)?;

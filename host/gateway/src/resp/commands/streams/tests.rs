@@ -406,3 +406,37 @@ async fn scan_finds_streams_by_their_type() {
         assert!(reply.is_empty() || found == reply, "{line}: {found}");
     }
 }
+
+#[tokio::test]
+async fn errors_of_keys_and_groups_come_before_those_of_arguments() {
+    let server = server();
+    let client = &mut client_of(&server, Trust::Full);
+    let invalid = "-ERR Invalid stream ID specified as stream command argument";
+    let wrong_type = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    let no_group = "-NOGROUP No such key 'none' or consumer group 'g'";
+    let no_group_read = format!("{no_group} in XREADGROUP with GROUP option");
+    for (line, expected) in [
+        ("set s x", "+OK"),
+        ("xadd x 1-1 f v", "1-1"),
+        ("xgroup create x g 0", "+OK"),
+        ("xreadgroup group g c streams none abc", &no_group_read),
+        ("xreadgroup group g c streams x none > abc", &no_group_read),
+        ("xreadgroup group g c streams x none abc >", invalid),
+        ("xreadgroup group g c streams s abc", wrong_type),
+        (
+            "xreadgroup group g c count x streams s abc",
+            "-ERR value is not an integer or out of range",
+        ),
+        ("xread streams s abc", wrong_type),
+        ("xread streams none abc", invalid),
+        ("xclaim none g c 1 1-1 abc", no_group),
+        ("xclaim none g c abc 1-1", no_group),
+        ("xclaim s g c 1 abc", wrong_type),
+        ("xclaim x g c 1 1-1 abc", "-ERR Unrecognized XCLAIM option 'abc'"),
+        ("xack s g abc", wrong_type),
+        ("xdel s abc", wrong_type),
+        ("xdel x abc", invalid),
+    ] {
+        assert_eq!(run(client, line).await, expected, "{line}");
+    }
+}

@@ -110,3 +110,21 @@ async fn a_result_is_stored_in_any_partition() {
         assert_eq!(shown(client, &format!("exists d{number}")).await, ":1");
     }
 }
+
+#[tokio::test]
+async fn members_at_the_limits_of_the_map_are_found() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let client = &mut client_of(&server, Trust::Full);
+    let cases = [
+        ("geoadd n 0 85.05112878 pole 180 10 east", ":2"),
+        ("geosearch n frommember pole byradius 1 km", "*1 $4 pole"),
+        ("geosearch n frommember pole bybox 1 1 km", "*1 $4 pole"),
+        ("geosearch n frommember east byradius 1 km", "*1 $4 east"),
+        ("geosearch n fromlonlat 180 10 byradius 1 km", "*1 $4 east"),
+        ("geosearch n fromlonlat -179.999 10 byradius 1 km", "*1 $4 east"),
+        ("geosearch n fromlonlat 0 85.05112878 byradius 1 m withdist", "*1 *2 $4 pole $6 0.0257"),
+        ("georadiusbymember n east 0 m", "*1 $4 east"),
+        ("georadius n 0 85.05 1 km", "*1 $4 pole"),
+    ];
+    check(client, &cases).await;
+}

@@ -153,7 +153,7 @@ async fn a_script_calls_only_what_it_may() {
         text(client, &["eval", &format!("return redis.pcall({script}).err"), "0"]).await
     };
     for script in [
-        "'blpop', 'a', 0",
+        "'subscribe', 'a'",
         "'multi'",
         "'subscribe', 'a'",
         "'eval', 'return 1', 0",
@@ -232,5 +232,89 @@ async fn messages_are_published_when_the_script_is_done() {
         assert_eq!(reply(client, &args).await, ":1");
         assert!(listener.output_buffer.next().is_ok_and(|message| message.is_some()));
         assert_eq!(listener.output_buffer.next(), Ok(None));
+    }
+}
+
+/// Calls a command with RESP3 in a script, and returns its reply as JSON.
+async fn json(client: &mut Client, resp: &str, keys: &[&str], call: &str) -> String {
+    let source = format!("redis.setresp({resp}) return cjson.encode(redis.call({call}))");
+    let count = keys.len().to_string();
+    let mut args = vec!["eval", &source, &count];
+    args.extend(keys);
+    text(client, &args).await
+}
+
+#[tokio::test]
+async fn replies_differ_by_the_protocol_that_a_script_asked_for() {
+    let server = server();
+    let client = &mut client_of(&server, Trust::Full);
+    for line in ["zadd z 1 a 2.5 b", "zadd y 1 a", "hset h f 1", "xadd x 1-1 f v", "geoadd g 0 0 o"]
+    {
+        super::shown(client, line).await;
+    }
+    let cases = [
+        (
+            "'zrange','z','0','-1','withscores'",
+            r#"[["a",{"double":1}],["b",{"double":2.5}]]"#,
+            r#"["a","1","b","2.5"]"#,
+        ),
+        ("'zrangebyscore','z','2','3','withscores'", r#"[["b",{"double":2.5}]]"#, r#"["b","2.5"]"#),
+        ("'zunion','1','y','withscores'", r#"[["a",{"double":1}]]"#, r#"["a","1"]"#),
+        ("'zinter','1','y','withscores'", r#"[["a",{"double":1}]]"#, r#"["a","1"]"#),
+        ("'zdiff','1','y','withscores'", r#"[["a",{"double":1}]]"#, r#"["a","1"]"#),
+        ("'zrandmember','y','1','withscores'", r#"[["a",{"double":1}]]"#, r#"["a","1"]"#),
+        ("'hrandfield','h','1','withvalues'", r#"[["f","1"]]"#, r#"["f","1"]"#),
+        ("'zscan','y','0'", r#"["0",["a","1"]]"#, r#"["0",["a","1"]]"#),
+        (
+            "'xread','streams','x','0'",
+            r#"{"map":{"x":[["1-1",["f","v"]]]}}"#,
+            r#"[["x",[["1-1",["f","v"]]]]]"#,
+        ),
+        (
+            "'geopos','g','o'",
+            r#"[[{"double":2.68220901489e-06},{"double":1.26736058093e-06}]]"#,
+            r#"[["0.00000268220901489","0.00000126736058093"]]"#,
+        ),
+    ];
+    for (call, resp3, resp2) in cases {
+        assert_eq!(json(client, "3", &[], call).await, resp3, "{call}");
+        assert_eq!(json(client, "2", &[], call).await, resp2, "{call}");
+    }
+    let verbatim = "redis.setresp(3) return redis.call('info','nope').verbatim_string.format";
+    assert_eq!(reply(client, &["eval", verbatim, "0"]).await, "$3 txt");
+    let popped = json(client, "3", &["z"], "'zpopmin','z','1'").await;
+    assert_eq!(popped, r#"[["a",{"double":1}]]"#);
+    let popped = json(client, "3", &["z"], "'zpopmin','z'").await;
+    assert_eq!(popped, r#"["b",{"double":2.5}]"#);
+}
+
+#[tokio::test]
+async fn blocking_commands_do_not_block_in_a_script() {
+    let server = server();
+    let client = &mut client_of(&server, Trust::Full);
+    for line in ["rpush l a b c d e f", "zadd z 1 a 2 b 3 c", "set s x"] {
+        super::shown(client, line).await;
+    }
+    let cases = [
+        ("'blpop','l','0'", "*2 $1 l $1 a"),
+        ("'brpop','none','l','0'", "*2 $1 l $1 f"),
+        ("'blpop','none','0'", "$-1"),
+        ("'blpop','s','0'", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+        ("'blpop','none','-1'", "-ERR timeout is negative"),
+        ("'blmove','l','m','left','left','0'", "$1 b"),
+        ("'blmove','none','m','left','left','0'", "$-1"),
+        ("'brpoplpush','l','m','0'", "$1 e"),
+        ("'brpoplpush','none','m','0'", "$-1"),
+        ("'blmpop','0','2','none','l','left','count','2'", "*2 $1 l *2 $1 c $1 d"),
+        ("'blmpop','0','1','none','left'", "$-1"),
+        ("'bzmpop','0','1','z','min'", "*2 $1 z *1 *2 $1 a $1 1"),
+        ("'bzmpop','0','1','none','min'", "$-1"),
+        ("'bzpopmin','z','0'", "*3 $1 z $1 b $1 2"),
+        ("'bzpopmax','z','0'", "*3 $1 z $1 c $1 3"),
+        ("'bzpopmax','z','0'", "$-1"),
+    ];
+    for (call, expected) in cases {
+        let source = format!("return redis.pcall({call})");
+        assert_eq!(reply(client, &["eval", &source, "0"]).await, expected, "{call}");
     }
 }

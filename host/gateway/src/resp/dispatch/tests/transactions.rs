@@ -220,3 +220,53 @@ async fn a_transaction_is_atomic_over_several_databases() {
     assert_eq!(lines(&mut client, &queued).await, Answer::Reply(Reply::NilList));
     assert_eq!(lines(&mut client, &["get a"]).await, Answer::bytes(b"1"));
 }
+
+#[tokio::test]
+async fn a_command_that_counts_as_a_change_aborts_a_transaction_that_watches_its_key() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let mut client = client_of(&server, Trust::Full);
+    let mut other = client_of(&server, Trust::Full);
+    lines(&mut client, &["rpush l a b", "pfadd p x", "zadd z 1 m", "hset h f 1"]).await;
+    for (line, key, is_change) in [
+        ("lmove l l left left", "l", true),
+        ("lmove l l right right", "l", true),
+        ("ltrim l 0 -1", "l", true),
+        ("pfmerge p p", "p", true),
+        ("pfmerge p", "p", true),
+        ("pfmerge p none", "p", true),
+        ("hset h f 1", "h", true),
+        ("pfadd p x", "p", false),
+        ("zadd z 1 m", "z", false),
+        ("zincrby z 0 m", "z", false),
+        ("lrem l 0 none", "l", false),
+    ] {
+        lines(&mut client, &[&format!("watch {key}"), "multi", "ping"]).await;
+        lines(&mut other, &[line]).await;
+        let is_aborted = lines(&mut client, &["exec"]).await == Answer::Reply(Reply::NilList);
+        assert_eq!(is_aborted, is_change, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn exec_with_arguments_ends_the_transaction() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let mut client = client_of(&server, Trust::Full);
+    let text =
+        "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
+    let error = Answer::Error(text.into());
+    assert_eq!(lines(&mut client, &["exec x"]).await, error);
+    assert_eq!(lines(&mut client, &["watch a", "multi", "set a 1", "exec x"]).await, error);
+    let ended = Answer::Error("ERR EXEC without MULTI".into());
+    assert_eq!(lines(&mut client, &["exec"]).await, ended);
+    assert_eq!(lines(&mut client, &["get a"]).await, Answer::NIL);
+}
+
+#[tokio::test]
+async fn the_protocol_may_be_selected_in_a_transaction() {
+    let server = server_on(single_member_grid(), Passwords::default());
+    let mut client = client_of(&server, Trust::Full);
+    let answers = list(lines(&mut client, &["multi", "hello 3", "hello 9", "exec"]).await);
+    assert_eq!(answers.len(), 2);
+    assert_eq!(answers[1], Answer::Error("NOPROTO unsupported protocol version".into()));
+    assert_eq!(client.protocol, crate::resp::encode::Protocol::Resp3);
+}
