@@ -20,6 +20,7 @@ use crate::deadline::{BYTES_PER_CHECK, Deadline, Ended, Ending};
 use crate::json::Options;
 use crate::library::plain;
 use crate::number::number_text;
+use crate::patterns::Patterns;
 use crate::script::{Flags, Library, Script, Sha1, is_name};
 use crate::value::Value;
 use crate::words::{WordBuffer, Words};
@@ -208,6 +209,8 @@ pub struct FunctionInfo {
 struct Shared {
     /// When the script must stop. Libraries have it too.
     deadline: Rc<Deadline>,
+    /// What a script matches long texts with.
+    patterns: Rc<Patterns>,
     /// Bounds of the run.
     limits: RefCell<Option<Limits>>,
     resp: Cell<Option<Resp>>,
@@ -535,6 +538,7 @@ impl Engine {
 
     fn end(&self) {
         self.shared.deadline.finish();
+        self.shared.patterns.clear();
         *self.shared.limits.borrow_mut() = None;
         let _ = self.lua.set_memory_limit(0);
     }
@@ -670,7 +674,7 @@ fn host_functions(
         lua.create_string(sha.hex())
     };
     host.raw_set("sha1hex", lua.create_function(sha)?)?;
-    patterns::add(lua, &host, &shared.deadline)?;
+    patterns::add(lua, &host, &shared.patterns, &shared.deadline)?;
     let of_script = Rc::clone(shared);
     let setresp = move |_: &Lua, version: i64| {
         of_script.resp.set(Some(if version == 3 { Resp::Three } else { Resp::Two }));

@@ -8,12 +8,12 @@ local find, match, gmatch, gsub, sub = string.find, string.match, string.gmatch,
 local sort, concat, create = table.sort, table.concat, table.create
 local type, pcall, error, select, tonumber, tostring = type, pcall, error, select, tonumber, tostring
 local rawget, rawlen, next = rawget, rawlen, next
-local floor, ceil, info = rawlen, math.floor, math.ceil, debug.info
+local floor, ceil, info = math.floor, math.ceil, debug.info
 local is_long, locate, has_magic, search, expand =
   host.is_long, host.locate, host.has_magic, host.search, host.expand
 
 -- Bytes of the text times those of the pattern that Luau may handle in any case.
-local PRODUCT_MAX = 2 ^ 20
+local PRODUCT_MAX = host.PRODUCT_MAX
 -- Bytes of a replacement with `%` that Luau may handle.
 local REPLACEMENT_MAX = 2 ^ 16
 -- Elements that Luau sorts, at most: of any type; texts of at most a number of bytes; numbers.
