@@ -18,6 +18,8 @@ local PRODUCT_MAX = host.PRODUCT_MAX
 local REPLACEMENT_MAX = 2 ^ 16
 -- Elements that Luau sorts, at most: of any type; texts of at most a number of bytes; numbers.
 local SORTED_MAX, SORTED_TEXTS_MAX, SORTED_TEXT_BYTES_MAX, SORTED_NUMBERS_MAX = 4, 2 ^ 14, 2 ^ 10, 2 ^ 17
+-- Arguments of any length, at most; if there are more, bytes of all of them.
+local ARGUMENTS_MAX, ARGUMENTS_BYTES_MAX = 4, 2 ^ 26
 -- Pieces of a text that are joined at a time.
 local PIECES_MAX = 4096
 
@@ -201,7 +203,7 @@ function string.gsub(text, pattern, new, max)
     return gsub(text, pattern, new, max)
   end
   -- Refuses other types.
-  gsub("", "", new, max)
+  gsub("", "x", new, max)
   return gsub_long(text, pattern, new, if max == nil then #text + 1 else tonumber(max))
 end
 
@@ -272,3 +274,35 @@ function table.foreach(list, call)
     end
   end
 end
+
+-- A function that reads texts as numbers, for each argument, does it without an interrupt.
+local function with_short_arguments(name, call)
+  return function(...)
+    local count = select("#", ...)
+    if count > ARGUMENTS_MAX then
+      local bytes = 0
+      for _, value in { ... } do
+        if type(value) == "string" then
+          bytes = bytes + #value
+        end
+      end
+      if bytes > ARGUMENTS_BYTES_MAX then
+        error("arguments of '" .. name .. "' are too long", 2)
+      end
+    end
+    return call(...)
+  end
+end
+
+string.format = with_short_arguments("format", string.format)
+
+-- Numbers do not get here: Luau compiles such calls to instructions.
+local function with_position(call)
+  return function(...)
+    return checked(pcall(call, ...))
+  end
+end
+
+string.char = with_position(with_short_arguments("char", string.char))
+math.max = with_position(with_short_arguments("max", math.max))
+math.min = with_position(with_short_arguments("min", math.min))

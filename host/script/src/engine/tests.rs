@@ -288,8 +288,10 @@ fn a_script_that_does_not_end_is_stopped() {
         "return string.rep('a', 1e4):gsub('(x*)', string.rep('%1', 1e6))",
         "local a = string.rep('x', 8e6) local b, t = a .. 'b', {} a = a .. 'a' for i = 1, 1e5 do t[i] = i % 2 == 0 and a or b end table.sort(t)",
         "local t = {} for i = 1, 1e5 do t[i] = '3e6' end table.sort(t, string.rep)",
-        "local t, s = {}, string.rep('x', 4e6) for i = 1, 1e5 do t[i] = s end table.foreachi(t, redis.sha1hex)",
-        "local t = {} for i = 1, 1e5 do t['3e6' .. string.rep(' ', i)] = 1 end table.foreach(t, string.rep)",
+        "local s, t = string.rep('1', 8e6), {} for i = 1, 7000 do t[i] = s end while true do pcall(math.max, unpack(t)) end",
+        "local s, t = string.rep(' ', 8e6) .. 1, {} for i = 1, 7000 do t[i] = s end while true do pcall(string.format, string.rep('%d', 7000), unpack(t)) end",
+        "local s, t = string.rep(' ', 8e6) .. 1, {} for i = 1, 7000 do t[i] = s end while true do pcall(string.char, unpack(t)) end",
+        "local s, t = string.rep('1', 8e6), {} for i = 1, 7000 do t[i] = s end while true do pcall(bit.band, unpack(t)) end",
         "local t = {} for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
         "local t = {} for i = 1, 4 do local u = {} for j = 1, 100 do u[j] = t end t = u end return cmsgpack.pack(t)",
         "local s = string.rep('x', 8e6) while true do pcall(redis.sha1hex, s) end",
@@ -340,7 +342,7 @@ fn malformed_patterns_are_refused_also_for_long_texts() {
         ("%", "malformed pattern (ends with '%')"),
         ("[a", "malformed pattern (missing ']')"),
         ("(a", "unfinished capture"),
-        ("a)", "invalid pattern capture"),
+        ("a+)", "invalid pattern capture"),
     ] {
         for padding in [0, 2_000_000] {
             let source = format!("return string.rep('a', {padding} + 9):find('{pattern}', 1)");
@@ -398,6 +400,13 @@ fn arguments_of_strings_are_checked_with_the_position_of_the_script() {
         assert!(error(source).starts_with("ERR user_script:1: "), "{}", error(source));
     }
     assert_eq!(text("return tostring(string.find(123, 2)) .. string.gsub(112, 1, 'x')"), "2xx2");
+    assert_eq!(
+        text(
+            "return math.max('3', 2) .. math.min('3', 2) .. string.char('65') .. string.format('%d %s', '4', 5)"
+        ),
+        "32A4 5"
+    );
+    assert!(error("return math.max({})").starts_with("ERR user_script:1: "));
     assert!(error("cmsgpack.unpack(string.rep('\\0', 1e5))").contains("too many values to unpack"));
     assert_eq!(
         text("return (select(2, loadstring(string.rep(' ', 1e6))))"),
