@@ -7,22 +7,24 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use bytes::Bytes;
-use mlua::chunk::ChunkMode;
+use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, VmState};
 use serde::{Deserialize, Serialize};
 
 use crate::convert::{InvalidReply, Names, Resp, from_lua, is_error_of_command};
+use crate::deadline::{BYTES_PER_CHECK, Deadline, Ended, Ending};
 use crate::json::Options;
 use crate::library::plain;
 use crate::number::number_text;
-use crate::script::{Flags, Library, Script, is_name, sha1_hex};
+use crate::patterns::Patterns;
+use crate::script::{Flags, Library, Script, Sha1, is_name};
 use crate::value::Value;
 use crate::words::{WordBuffer, Words};
-use crate::{bits, json, msgpack, structs};
+use crate::{bits, json, msgpack, patterns, structs};
 use calls::{Given, Unlimited, execute, list, size_of_list};
 use lent::Lent;
 
@@ -33,10 +35,13 @@ const COMPILED_BYTES_MAX: usize = 16 * 1024 * 1024;
 const LIBRARIES_MAX: usize = 1_000;
 /// Functions of one library, at most.
 const FUNCTIONS_MAX: usize = 1_000;
-/// Interrupts between two checks of the limits.
-const INTERRUPTS_PER_LOOK: u32 = 256;
+/// The longest source that a script loads, in bytes: compiling is not interrupted.
+const LOADED_BYTES_MAX: usize = 256 * 1024;
 /// What Lua writes as the place of the code in `prelude.lua`.
 const PRELUDE: &str = "convoke";
+
+/// The error of a library that was not loaded in time.
+const LOAD_TIMEOUT: &str = "FUNCTION LOAD timeout";
 
 /// Names that scripts reach; all others of the state are removed.
 const GLOBALS: &[&str] = &[
@@ -113,8 +118,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     (
         "string",
         &[
-            "byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "rep",
-            "reverse", "sub", "upper",
+            "byte", "char", "find", "format", "gfind", "gmatch", "gsub", "len", "lower", "match",
+            "rep", "reverse", "sub", "upper",
         ],
     ),
     (
@@ -202,12 +207,12 @@ pub struct FunctionInfo {
 /// What the callbacks of the state share with the engine.
 #[derive(Default)]
 struct Shared {
-    /// Why the script is to end.
-    ending: Cell<Option<Ending>>,
+    /// When the script must stop. Libraries have it too.
+    deadline: Rc<Deadline>,
+    /// What a script matches long texts with.
+    patterns: Rc<Patterns>,
     /// Bounds of the run.
     limits: RefCell<Option<Limits>>,
-    /// Interrupts until the limits are checked again.
-    left: Cell<u32>,
     resp: Cell<Option<Resp>>,
     /// Whether the run has ended with an error that a command returned.
     has_passed_on: Cell<bool>,
@@ -219,45 +224,9 @@ struct Shared {
     commands: Lent,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    TimedOut,
-    Stopped,
-    Interrupted,
-}
-
 impl Shared {
     fn resp(&self) -> Resp {
         self.resp.get().unwrap_or(Resp::Two)
-    }
-
-    /// Checks whether the script must stop.
-    fn look(&self) -> Option<Ending> {
-        if self.ending.get().is_none()
-            && let Some(limits) = &*self.limits.borrow()
-        {
-            if limits.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-                self.ending.set(Some(Ending::Stopped));
-            } else if Instant::now() >= limits.deadline {
-                self.ending.set(Some(Ending::TimedOut));
-            }
-        }
-        self.ending.get()
-    }
-
-    fn interrupt(&self) -> mlua::Result<VmState> {
-        let left = self.left.get();
-        let ending = if left > 0 && self.ending.get().is_none() {
-            self.left.set(left - 1);
-            None
-        } else {
-            self.left.set(INTERRUPTS_PER_LOOK);
-            self.look()
-        };
-        match ending {
-            None => Ok(VmState::Continue),
-            Some(_) => Err(stopped()),
-        }
     }
 }
 
@@ -311,7 +280,10 @@ impl Engine {
         let host = host_functions(&lua, &shared, &names, version)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name(format!("={PRELUDE}"));
         let (guard, run, protection, registering): (Function, Function, Table, Table) =
-            prelude.call(host)?;
+            prelude.call(&host)?;
+        // Without line numbers: what Luau refuses there gets no position.
+        let strings = lua.load(include_str!("strings.lua")).set_name(format!("={PRELUDE}"));
+        strings.set_compiler(Compiler::new().set_debug_level(0)).call::<()>(host)?;
         let globals = lua.globals();
         keep_only(&globals, GLOBALS)?;
         for (name, functions) in LIBRARIES {
@@ -320,17 +292,16 @@ impl Engine {
         let table: Table = globals.raw_get("table")?;
         let math: Table = globals.raw_get("math")?;
         math.raw_set("mod", math.raw_get::<Function>("fmod")?)?;
-        let string: Table = globals.raw_get("string")?;
-        string.raw_set("gfind", string.raw_get::<Function>("gmatch")?)?;
         let load = load_function(&lua)?;
         globals.raw_set("load", load.clone())?;
         globals.raw_set("loadstring", load)?;
         globals.raw_set("collectgarbage", collectgarbage(&lua)?)?;
         globals.raw_set("_VERSION", "Lua 5.1")?;
         globals.raw_set("bit", bits::library(&lua, &guard)?)?;
-        globals.raw_set("struct", structs::library(&lua, &guard)?)?;
-        globals.raw_set("cmsgpack", msgpack::library(&lua, &guard)?)?;
-        globals.raw_set("cjson", json::library(&lua, &guard, &json)?)?;
+        let deadline = &shared.deadline;
+        globals.raw_set("struct", structs::library(&lua, &guard, deadline)?)?;
+        globals.raw_set("cmsgpack", msgpack::library(&lua, &guard, deadline)?)?;
+        globals.raw_set("cjson", json::library(&lua, &guard, &json, deadline)?)?;
         for library in globals.pairs::<mlua::Value, mlua::Value>() {
             if let (_, mlua::Value::Table(library)) = library? {
                 library.set_readonly(true);
@@ -355,8 +326,11 @@ impl Engine {
         globals.set_readonly(true);
         // Nothing changes any more: names need not be looked up again.
         globals.set_safeenv(true);
-        let interrupted = Rc::clone(&shared);
-        lua.set_interrupt(move |_| interrupted.interrupt());
+        let deadline = Rc::clone(&shared.deadline);
+        lua.set_interrupt(move |_| match deadline.check() {
+            Ok(()) => Ok(VmState::Continue),
+            Err(Ended) => Err(stopped()),
+        });
         Ok(Self {
             shared,
             json,
@@ -443,6 +417,24 @@ impl Engine {
         library: &Library,
         limits: &Limits,
     ) -> Result<Vec<FunctionInfo>, String> {
+        let loaded = self.load_within(library, limits);
+        // Elsewhere it would not be loaded in time either.
+        if loaded.is_ok() && Instant::now() >= limits.deadline {
+            self.libraries.remove(&library.name);
+            return Err(LOAD_TIMEOUT.into());
+        }
+        loaded.map_err(|failure| match failure {
+            Failure::Error(text) => String::from_utf8_lossy(&text).into_owned(),
+            Failure::TimedOut | Failure::Stopped | Failure::Interrupted => LOAD_TIMEOUT.into(),
+        })
+    }
+
+    /// Loads a library. An error has no `ERR `.
+    fn load_within(
+        &mut self,
+        library: &Library,
+        limits: &Limits,
+    ) -> Result<Vec<FunctionInfo>, Failure> {
         // Its functions reach all names once it is loaded.
         let scope = self.lua.create_table().and_then(|names| {
             let environment = self.lua.create_table()?;
@@ -451,10 +443,10 @@ impl Engine {
             environment.set_readonly(true);
             Ok((environment, names))
         });
-        let (environment, names) = scope.map_err(|error| plain(&error))?;
+        let (environment, names) = scope.map_err(|error| Failure::error(plain(&error)))?;
         let function = self
             .compile(library.body(), "user_function", Some(&environment))
-            .map_err(|text| format!("Error compiling function: {text}"))?;
+            .map_err(|text| Failure::error(format!("Error compiling function: {text}")))?;
         *self.shared.registering.borrow_mut() = Some(Vec::new());
         let none = || std::iter::empty::<&[u8]>();
         let result = self.call(&function, &library.name, (none(), none()), limits, &mut Refusing);
@@ -464,14 +456,15 @@ impl Engine {
             Err(Failure::Error(text)) => {
                 let text = String::from_utf8_lossy(&text);
                 let text = text.strip_prefix("ERR ").unwrap_or(&text);
-                return Err(format!("Error registering functions: {text}"));
+                return Err(Failure::error(format!("Error registering functions: {text}")));
             }
-            Err(_) => return Err("FUNCTION LOAD timeout".into()),
+            Err(failure) => return Err(failure),
         }
         if registered.is_empty() {
-            return Err("No functions registered".into());
+            return Err(Failure::error("No functions registered"));
         }
-        names.raw_set("__index", self.lua.globals()).map_err(|error| plain(&error))?;
+        let set = names.raw_set("__index", self.lua.globals());
+        set.map_err(|error| Failure::error(plain(&error)))?;
         let names = registered.iter().map(|(registered, _)| registered.clone()).collect();
         let functions = registered
             .into_iter()
@@ -503,7 +496,12 @@ impl Engine {
         let is_loaded =
             self.libraries.get(&library.name).is_some_and(|(sha, _)| *sha == library.sha);
         if !is_loaded {
-            self.load(library, limits).map_err(|text| Failure::error(format!("ERR {text}")))?;
+            self.load_within(library, limits).map_err(|failure| match failure {
+                Failure::Error(text) => {
+                    Failure::error(format!("ERR {}", String::from_utf8_lossy(&text)))
+                }
+                failure => failure,
+            })?;
         }
         let loaded = self.libraries.get(&library.name);
         let function = loaded.and_then(|(_, all)| match all.get(name) {
@@ -544,13 +542,14 @@ impl Engine {
             }
         }
         self.json.set(Options::default());
-        self.shared.ending.set(None);
-        self.shared.left.set(INTERRUPTS_PER_LOOK);
+        self.shared.deadline.begin(limits.deadline, limits.stop.as_ref());
         self.shared.resp.set(None);
         *self.shared.limits.borrow_mut() = Some(limits.clone());
     }
 
     fn end(&self) {
+        self.shared.deadline.finish();
+        self.shared.patterns.clear();
         *self.shared.limits.borrow_mut() = None;
         let _ = self.lua.set_memory_limit(0);
     }
@@ -596,7 +595,7 @@ impl Engine {
             shared.commands.lend(commands, run)
         });
         // The script may have caught the interrupt.
-        match shared.ending.get() {
+        match shared.deadline.ending() {
             Some(Ending::TimedOut) => return Err(Failure::TimedOut),
             Some(Ending::Stopped) => return Err(Failure::Stopped),
             Some(Ending::Interrupted) => return Err(Failure::Interrupted),
@@ -679,8 +678,17 @@ fn host_functions(
         of_run.commands.with(run).unwrap_or_else(|| Err(stopped()))
     };
     host.raw_set("execute", lua.create_function(execute)?)?;
-    let sha = |lua: &Lua, text: mlua::LuaString| lua.create_string(sha1_hex(&text.as_bytes()));
+    let deadline = Rc::clone(&shared.deadline);
+    let sha = move |lua: &Lua, text: mlua::LuaString| {
+        let mut sha = Sha1::default();
+        for part in text.as_bytes().chunks(BYTES_PER_CHECK) {
+            deadline.check().map_err(|Ended| stopped())?;
+            sha.add(part);
+        }
+        lua.create_string(sha.hex())
+    };
     host.raw_set("sha1hex", lua.create_function(sha)?)?;
+    patterns::add(lua, &host, &shared.patterns, &shared.deadline)?;
     let of_script = Rc::clone(shared);
     let setresp = move |_: &Lua, version: i64| {
         of_script.resp.set(Some(if version == 3 { Resp::Three } else { Resp::Two }));
@@ -761,6 +769,9 @@ fn load_function(lua: &Lua) -> mlua::Result<Function> {
             None => "=(load)".into(),
         };
         let source = source.as_bytes();
+        if source.len() > LOADED_BYTES_MAX {
+            return refused(format!("source is longer than {LOADED_BYTES_MAX} bytes"));
+        }
         let chunk = lua.load(&*source).set_name(name).set_mode(ChunkMode::Text);
         match chunk.into_function() {
             Ok(function) => Ok(MultiValue::from_iter([mlua::Value::Function(function)])),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Table, Value};
 
+use crate::deadline::{BYTES_PER_CHECK, Deadline};
 use crate::library::{Args, add, plain};
 use crate::number::general;
 
@@ -57,21 +58,23 @@ pub(crate) fn library(
     lua: &Lua,
     guard: &Function,
     options: &Rc<Cell<Options>>,
+    deadline: &Rc<Deadline>,
 ) -> mlua::Result<Table> {
     let library = lua.create_table()?;
-    let shared = Rc::clone(options);
+    let (shared, ends) = (Rc::clone(options), Rc::clone(deadline));
     add(lua, guard, &library, "encode", move |args| {
         expect_one(args, "encode")?;
         let mut bytes = Vec::new();
         let value = args.get(0).unwrap_or(&Value::Nil);
-        Writer { options: shared.get(), bytes: &mut bytes }.value(value, 0)?;
+        Writer { options: shared.get(), bytes: &mut bytes, deadline: &ends }.value(value, 0)?;
         args.returns_bytes(&bytes)
     })?;
-    let shared = Rc::clone(options);
+    let (shared, ends) = (Rc::clone(options), Rc::clone(deadline));
     add(lua, guard, &library, "decode", move |args| {
         expect_one(args, "decode")?;
         let bytes = args.bytes(0)?;
-        let mut reader = Reader { lua: args.lua, bytes: &bytes, at: 0, options: shared.get() };
+        let (lua, options) = (args.lua, shared.get());
+        let mut reader = Reader { lua, bytes: &bytes, at: 0, options, deadline: &ends };
         let value = reader.document()?;
         args.returns([value])
     })?;
@@ -182,23 +185,29 @@ fn is_on_or_off(args: &Args<'_>) -> Result<bool, String> {
 struct Writer<'a> {
     options: Options,
     bytes: &'a mut Vec<u8>,
+    deadline: &'a Deadline,
 }
 
 impl Writer<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), String> {
+        self.deadline.check()?;
         match value {
             Value::Nil | Value::LightUserData(_) => self.bytes.extend_from_slice(b"null"),
             Value::Boolean(true) => self.bytes.extend_from_slice(b"true"),
             Value::Boolean(false) => self.bytes.extend_from_slice(b"false"),
             Value::Integer(number) => self.number(*number as f64)?,
             Value::Number(number) => self.number(*number)?,
-            Value::String(text) => self.string(&text.as_bytes()),
+            Value::String(text) => self.string(&text.as_bytes())?,
             Value::Table(table) => self.table(table, depth + 1)?,
             other => {
                 let kind = other.type_name();
                 return Err(format!("Cannot serialise {kind}: type not supported"));
             }
         }
+        self.check_length()
+    }
+
+    fn check_length(&self) -> Result<(), String> {
         if self.bytes.len() > ENCODED_BYTES_MAX {
             return Err("not enough memory".into());
         }
@@ -223,8 +232,18 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn string(&mut self, text: &[u8]) {
+    fn string(&mut self, text: &[u8]) -> Result<(), String> {
         self.bytes.push(b'"');
+        for part in text.chunks(BYTES_PER_CHECK) {
+            self.deadline.check()?;
+            self.escaped(part);
+            self.check_length()?;
+        }
+        self.bytes.push(b'"');
+        Ok(())
+    }
+
+    fn escaped(&mut self, text: &[u8]) {
         for byte in text {
             let escape: &[u8] = match byte {
                 b'"' => b"\\\"",
@@ -246,7 +265,6 @@ impl Writer<'_> {
             };
             self.bytes.extend_from_slice(escape);
         }
-        self.bytes.push(b'"');
     }
 
     fn table(&mut self, table: &Table, depth: usize) -> Result<(), String> {
@@ -273,7 +291,7 @@ impl Writer<'_> {
                 self.bytes.push(b',');
             }
             match key {
-                Value::String(key) => self.string(&key.as_bytes()),
+                Value::String(key) => self.string(&key.as_bytes())?,
                 Value::Integer(_) | Value::Number(_) => {
                     self.bytes.push(b'"');
                     self.value(&key, depth)?;
@@ -297,6 +315,7 @@ impl Writer<'_> {
     fn array_length(&self, table: &Table) -> Result<Option<usize>, String> {
         let (mut last, mut count) = (0.0_f64, 0.0_f64);
         for pair in table.pairs::<Value, Value>() {
+            self.deadline.check()?;
             let (key, _) = pair.map_err(|error| plain(&error))?;
             let key = match key {
                 Value::Integer(key) => key as f64,
@@ -325,6 +344,7 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     options: Options,
+    deadline: &'a Deadline,
 }
 
 impl Reader<'_> {
@@ -370,6 +390,7 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, String> {
+        self.deadline.check()?;
         self.skip();
         match self.bytes.get(self.at) {
             Some(b'{') => self.object(depth + 1),
@@ -465,6 +486,9 @@ impl Reader<'_> {
         self.at += 1;
         let mut text = Vec::new();
         loop {
+            if self.at.is_multiple_of(BYTES_PER_CHECK) {
+                self.deadline.check()?;
+            }
             let byte = *self.bytes.get(self.at).ok_or_else(|| self.expected("string end"))?;
             match byte {
                 b'"' => {

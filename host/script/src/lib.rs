@@ -15,12 +15,14 @@
 
 mod bits;
 mod convert;
+mod deadline;
 mod engine;
 mod json;
 mod library;
 mod msgpack;
 mod nesting;
 mod number;
+mod patterns;
 mod script;
 mod structs;
 mod value;

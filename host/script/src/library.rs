@@ -2,6 +2,11 @@
 
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
+/// Results of one call, at most: as many as the stack of the state takes from one function.
+pub(crate) const RESULTS_MAX: usize = 7_000;
+/// The longest text that is read as a number, in bytes.
+const NUMBER_BYTES_MAX: usize = 4 * 1024;
+
 /// The arguments of a function of a library.
 pub(crate) struct Args<'a> {
     pub(crate) lua: &'a Lua,
@@ -36,7 +41,7 @@ impl Args<'_> {
         match self.values.get(at) {
             Some(Value::Integer(number)) => Ok(*number as f64),
             Some(Value::Number(number)) => Ok(*number),
-            Some(Value::String(text)) => text
+            Some(Value::String(text)) if text.as_bytes().len() <= NUMBER_BYTES_MAX => text
                 .to_str()
                 .ok()
                 .and_then(|text| text.trim().parse().ok())

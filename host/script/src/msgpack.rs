@@ -1,8 +1,11 @@
 //! The library `cmsgpack`: MessagePack, as Redis' copy of lua-cmsgpack writes and reads it.
 
+use std::rc::Rc;
+
 use mlua::{Function, Lua, Table, Value};
 
-use crate::library::{Args, add, plain};
+use crate::deadline::Deadline;
+use crate::library::{Args, RESULTS_MAX, add, plain};
 
 /// Tables in tables that are written, at most; deeper ones are written as nil.
 const WRITE_DEPTH_MAX: usize = 16;
@@ -12,28 +15,31 @@ const READ_DEPTH_MAX: usize = 1_000;
 const PACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The library.
-pub(crate) fn library(lua: &Lua, guard: &Function) -> mlua::Result<Table> {
+pub(crate) fn library(lua: &Lua, guard: &Function, deadline: &Rc<Deadline>) -> mlua::Result<Table> {
     let library = lua.create_table()?;
-    add(lua, guard, &library, "pack", |args| {
+    let ends = Rc::clone(deadline);
+    add(lua, guard, &library, "pack", move |args| {
         if args.len() == 0 {
             return Err("MessagePack pack needs input.".into());
         }
-        let mut bytes = Vec::new();
+        let mut writer = Writer { bytes: Vec::new(), deadline: &ends };
         for at in 0..args.len() {
-            pack(args.get(at).unwrap_or(&Value::Nil), 0, &mut bytes)?;
+            writer.pack(args.get(at).unwrap_or(&Value::Nil), 0)?;
         }
-        args.returns_bytes(&bytes)
+        args.returns_bytes(&writer.bytes)
     })?;
-    add(lua, guard, &library, "unpack", |args| {
+    let ends = Rc::clone(deadline);
+    add(lua, guard, &library, "unpack", move |args| {
         let bytes = args.bytes(0)?;
-        let mut reader = Reader { lua: args.lua, bytes: &bytes, at: 0 };
+        let mut reader = Reader::new(args.lua, &bytes, 0, &ends);
         let mut values = Vec::new();
         while reader.at < bytes.len() {
-            values.push(reader.value(0)?);
+            reader.add_to(&mut values)?;
         }
         args.returns(values)
     })?;
     let limited = |name, count: fn(&Args<'_>) -> Result<(f64, f64), String>| {
+        let ends = Rc::clone(deadline);
         add(lua, guard, &library, name, move |args| {
             let bytes = args.bytes(0)?;
             let (limit, offset) = count(args)?;
@@ -43,11 +49,11 @@ pub(crate) fn library(lua: &Lua, guard: &Function) -> mlua::Result<Table> {
                     bytes.len()
                 ));
             }
-            let mut reader = Reader { lua: args.lua, bytes: &bytes, at: offset as usize };
+            let mut reader = Reader::new(args.lua, &bytes, offset as usize, &ends);
             let mut values = vec![Value::Nil];
             let mut left = limit as u64;
             while reader.at < bytes.len() && left > 0 {
-                values.push(reader.value(0)?);
+                reader.add_to(&mut values)?;
                 left -= 1;
             }
             let is_end = reader.at == bytes.len();
@@ -71,16 +77,61 @@ fn offset(args: &Args<'_>, at: usize) -> Result<f64, String> {
     if args.len() > at { args.number(at) } else { Ok(0.0) }
 }
 
-fn pack(value: &Value, depth: usize, bytes: &mut Vec<u8>) -> Result<(), String> {
-    match value {
-        Value::Boolean(is_true) => bytes.push(if *is_true { 0xc3 } else { 0xc2 }),
-        Value::Integer(number) => pack_integer(*number, bytes),
-        Value::Number(number) => pack_number(*number, bytes),
-        Value::String(text) => pack_string(&text.as_bytes(), bytes),
-        Value::Table(table) if depth < WRITE_DEPTH_MAX => pack_table(table, depth + 1, bytes)?,
-        _ => bytes.push(0xc0),
+struct Writer<'a> {
+    bytes: Vec<u8>,
+    deadline: &'a Deadline,
+}
+
+impl Writer<'_> {
+    fn pack(&mut self, value: &Value, depth: usize) -> Result<(), String> {
+        self.deadline.check()?;
+        let bytes = &mut self.bytes;
+        match value {
+            Value::Boolean(is_true) => bytes.push(if *is_true { 0xc3 } else { 0xc2 }),
+            Value::Integer(number) => pack_integer(*number, bytes),
+            Value::Number(number) => pack_number(*number, bytes),
+            Value::String(text) => pack_string(&text.as_bytes(), bytes),
+            Value::Table(table) if depth < WRITE_DEPTH_MAX => self.pack_table(table, depth + 1)?,
+            _ => bytes.push(0xc0),
+        }
+        if self.bytes.len() > PACKED_BYTES_MAX {
+            return Err("not enough memory".into());
+        }
+        Ok(())
     }
-    if bytes.len() > PACKED_BYTES_MAX { Err("not enough memory".into()) } else { Ok(()) }
+
+    fn pack_table(&mut self, table: &Table, depth: usize) -> Result<(), String> {
+        let mut count = 0_usize;
+        let mut last = 0_usize;
+        let mut is_array = true;
+        for pair in table.pairs::<Value, Value>() {
+            self.deadline.check()?;
+            let (key, _) = pair.map_err(|error| plain(&error))?;
+            count += 1;
+            match key {
+                Value::Integer(key) if key > 0 => last = last.max(key as usize),
+                Value::Number(key) if key > 0.0 && key.trunc() == key => {
+                    last = last.max(key as usize);
+                }
+                _ => is_array = false,
+            }
+        }
+        if is_array && last == count {
+            pack_length(count, 0x90, 0xdc, &mut self.bytes);
+            for at in 1..=count {
+                let value = table.raw_get(at).map_err(|error| plain(&error))?;
+                self.pack(&value, depth)?;
+            }
+            return Ok(());
+        }
+        pack_length(count, 0x80, 0xde, &mut self.bytes);
+        for pair in table.pairs::<Value, Value>() {
+            let (key, value) = pair.map_err(|error| plain(&error))?;
+            self.pack(&key, depth)?;
+            self.pack(&value, depth)?;
+        }
+        Ok(())
+    }
 }
 
 fn pack_integer(number: i64, bytes: &mut Vec<u8>) {
@@ -160,45 +211,27 @@ fn pack_length(length: usize, short: u8, long: u8, bytes: &mut Vec<u8>) {
     }
 }
 
-fn pack_table(table: &Table, depth: usize, bytes: &mut Vec<u8>) -> Result<(), String> {
-    let mut count = 0_usize;
-    let mut last = 0_usize;
-    let mut is_array = true;
-    for pair in table.pairs::<Value, Value>() {
-        let (key, _) = pair.map_err(|error| plain(&error))?;
-        count += 1;
-        match key {
-            Value::Integer(key) if key > 0 => last = last.max(key as usize),
-            Value::Number(key) if key > 0.0 && key.trunc() == key => {
-                last = last.max(key as usize);
-            }
-            _ => is_array = false,
-        }
-    }
-    if is_array && last == count {
-        pack_length(count, 0x90, 0xdc, bytes);
-        for at in 1..=count {
-            let value = table.raw_get(at).map_err(|error| plain(&error))?;
-            pack(&value, depth, bytes)?;
-        }
-        return Ok(());
-    }
-    pack_length(count, 0x80, 0xde, bytes);
-    for pair in table.pairs::<Value, Value>() {
-        let (key, value) = pair.map_err(|error| plain(&error))?;
-        pack(&key, depth, bytes)?;
-        pack(&value, depth, bytes)?;
-    }
-    Ok(())
-}
-
 struct Reader<'a> {
     lua: &'a Lua,
     bytes: &'a [u8],
     at: usize,
+    deadline: &'a Deadline,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(lua: &'a Lua, bytes: &'a [u8], at: usize, deadline: &'a Deadline) -> Self {
+        Self { lua, bytes, at, deadline }
+    }
+
+    /// Reads one more result.
+    fn add_to(&mut self, values: &mut Vec<Value>) -> Result<(), String> {
+        if values.len() >= RESULTS_MAX {
+            return Err("too many values to unpack".into());
+        }
+        values.push(self.value(0)?);
+        Ok(())
+    }
+
     fn take(&mut self, count: usize) -> Result<&[u8], String> {
         let missing = || String::from("Missing bytes in input.");
         let end = self.at.checked_add(count).ok_or_else(missing)?;
@@ -245,6 +278,7 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, String> {
+        self.deadline.check()?;
         if depth > READ_DEPTH_MAX {
             return Err("Too many nested arrays and maps in input.".into());
         }

@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 /// Levels of values in values, at most. Scripts return fewer.
-pub(crate) const NESTING_MAX: usize = 1_024;
+pub(crate) const NESTING_MAX: usize = 256;
 
 thread_local! {
     /// Levels around what this thread is decoding.

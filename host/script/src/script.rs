@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -233,7 +233,28 @@ fn options(line: &str) -> Result<impl Iterator<Item = &str>, ScriptError> {
 /// SHA-1 as 40 hexadecimal digits: names scripts, and is no protection against anything.
 #[must_use]
 pub fn sha1_hex(bytes: &[u8]) -> String {
-    HEXLOWER.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref())
+    let mut sha = Sha1::default();
+    sha.add(bytes);
+    sha.hex()
+}
+
+/// The same of parts.
+pub(crate) struct Sha1(Context);
+
+impl Default for Sha1 {
+    fn default() -> Self {
+        Self(Context::new(&SHA1_FOR_LEGACY_USE_ONLY))
+    }
+}
+
+impl Sha1 {
+    pub(crate) fn add(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    pub(crate) fn hex(self) -> String {
+        HEXLOWER.encode(self.0.finish().as_ref())
+    }
 }
 
 #[cfg(test)]

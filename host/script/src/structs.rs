@@ -5,9 +5,12 @@
 //! ends with a zero byte), `cN` (text of N bytes; `c0`: of as many as the number before it says),
 //! `x` (a byte that is skipped). `<`, `>` and `=` set the order of bytes, `!N` the alignment.
 
+use std::rc::Rc;
+
 use mlua::{Function, Lua, Table, Value};
 
-use crate::library::{Args, add, plain};
+use crate::deadline::Deadline;
+use crate::library::{Args, RESULTS_MAX, add, plain};
 
 /// The longest text that is written, in bytes.
 const PACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -15,15 +18,18 @@ const PACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 const INTEGER_BYTES_MAX: usize = 8;
 
 /// The library.
-pub(crate) fn library(lua: &Lua, guard: &Function) -> mlua::Result<Table> {
+pub(crate) fn library(lua: &Lua, guard: &Function, deadline: &Rc<Deadline>) -> mlua::Result<Table> {
     let library = lua.create_table()?;
-    add(lua, guard, &library, "pack", pack)?;
-    add(lua, guard, &library, "unpack", unpack)?;
-    add(lua, guard, &library, "size", |args| {
+    let ends = Rc::clone(deadline);
+    add(lua, guard, &library, "pack", move |args| pack(args, &ends))?;
+    let ends = Rc::clone(deadline);
+    add(lua, guard, &library, "unpack", move |args| unpack(args, &ends))?;
+    let ends = Rc::clone(deadline);
+    add(lua, guard, &library, "size", move |args| {
         let format = args.bytes(0)?;
         let mut format = Format::new(&format);
         let mut total = 0_usize;
-        while let Some(item) = format.next()? {
+        while let Some(item) = format.next(&ends)? {
             let bytes = match item {
                 Item::Zero => return Err(args.invalid(0, "variable-size format in 'size'")),
                 Item::Text(Some(bytes)) => bytes,
@@ -81,7 +87,7 @@ impl<'a> Format<'a> {
         Self { left: format, is_little: cfg!(target_endian = "little"), alignment: 1 }
     }
 
-    /// The digits that come next.
+    /// The number that comes next.
     fn digits(&mut self) -> Result<Option<usize>, String> {
         let count = self.left.iter().take_while(|b| b.is_ascii_digit()).count();
         if count == 0 {
@@ -104,8 +110,9 @@ impl<'a> Format<'a> {
         Ok(Item::Integer { bytes, is_signed })
     }
 
-    fn next(&mut self) -> Result<Option<Item>, String> {
+    fn next(&mut self, deadline: &Deadline) -> Result<Option<Item>, String> {
         while let Some((option, left)) = self.left.split_first() {
+            deadline.check()?;
             self.left = left;
             let fixed = |bytes, is_signed| Item::Integer { bytes, is_signed };
             let item = match option {
@@ -189,12 +196,12 @@ impl<'a> Format<'a> {
     }
 }
 
-fn pack(args: &Args<'_>) -> crate::library::Returned {
+fn pack(args: &Args<'_>, deadline: &Deadline) -> crate::library::Returned {
     let format = args.bytes(0)?;
     let mut format = Format::new(&format);
     let mut out = Vec::new();
     let mut at = 1;
-    while let Some(item) = format.next()? {
+    while let Some(item) = format.next(deadline)? {
         let padding = format.padding(&item, out.len());
         out.resize(out.len() + padding, 0);
         match item {
@@ -233,7 +240,7 @@ fn pack(args: &Args<'_>) -> crate::library::Returned {
     args.returns_bytes(&out)
 }
 
-fn unpack(args: &Args<'_>) -> crate::library::Returned {
+fn unpack(args: &Args<'_>, deadline: &Deadline) -> crate::library::Returned {
     let format = args.bytes(0)?;
     let mut format = Format::new(&format);
     let bytes = args.bytes(1)?;
@@ -244,7 +251,7 @@ fn unpack(args: &Args<'_>) -> crate::library::Returned {
     let mut position = start as usize - 1;
     let mut values: Vec<Value> = Vec::new();
     let short = || args.invalid(1, "data string too short");
-    while let Some(item) = format.next()? {
+    while let Some(item) = format.next(deadline)? {
         position = position.saturating_add(format.padding(&item, position));
         let wanted = match item {
             Item::Text(None) => match values.pop() {
@@ -262,6 +269,9 @@ fn unpack(args: &Args<'_>) -> crate::library::Returned {
         let end = position.checked_add(wanted).ok_or_else(short)?;
         let taken = bytes.get(position..end).ok_or_else(short)?;
         position = end;
+        if values.len() >= RESULTS_MAX {
+            return Err("too many results to unpack".into());
+        }
         values.push(match item {
             Item::Skip => continue,
             Item::Integer { bytes, is_signed } => {

@@ -4,8 +4,9 @@ use std::io::Write as _;
 
 use mlua::{Either, IntoLua, Lua, MultiValue, Table};
 
-use super::{Commands, Ending, Interrupt, LogLevel, Shared, stopped};
+use super::{Commands, Interrupt, LogLevel, Shared, stopped};
 use crate::convert::{Names, VALUE_BYTES, error_to_lua, size_in_lua, to_lua};
+use crate::deadline::Ending;
 use crate::number::number_text;
 use crate::value::Value;
 use crate::words::WordBuffer;
@@ -82,7 +83,7 @@ pub(super) fn execute(
     commands: &mut dyn Commands,
     (what, count, first, second, third, fourth, rest): Given,
 ) -> mlua::Result<(bool, mlua::Value)> {
-    if shared.look().is_some() {
+    if shared.deadline.look().is_err() {
         return Err(stopped());
     }
     let mut values = [first, second, third, fourth].into_iter().chain(rest).take(count);
@@ -115,7 +116,7 @@ pub(super) fn execute(
             Ok((!is_error, to_lua(lua, names, &value, shared.resp())?))
         }
         Err(Interrupt) => {
-            shared.ending.set(Some(Ending::Interrupted));
+            shared.deadline.end(Ending::Interrupted);
             Err(stopped())
         }
     }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::sha1_hex;
 
 /// Answers a few commands, and records what was called.
 #[derive(Default)]
@@ -297,6 +298,30 @@ fn a_script_that_does_not_end_is_stopped() {
         "for i = 1, 1e18 do end",
         "local s = string.rep('a', 50) while true do s:find('a*a*a*a*a*b') end",
         "xpcall(function() while true do end end, function() while true do end end)",
+        // Functions of the host and of Luau that are not interrupted themselves.
+        "local a = string.rep('a', 4e6) local b = string.rep('a', 1e6) .. 'b' while true do a:find(b, 1, true) end",
+        "local a = string.rep('a', 4e6) local b = string.rep('a', 1e6) .. 'b' while true do a:find(b) end",
+        "return string.rep('a', 5e6):find('[' .. string.rep('b', 5e5) .. 'a]*')",
+        "return string.rep('a', 5e6):match('[' .. string.rep('b', 5e5) .. 'a]*')",
+        "return string.rep('a', 5e6):gsub('[' .. string.rep('b', 5e5) .. 'a]*', '')",
+        "for x in string.rep('a', 5e6):gmatch('[' .. string.rep('b', 5e5) .. 'a]*') do end",
+        "return string.rep('a', 1e4):gsub('(x*)', string.rep('%1', 1e6))",
+        "local a = string.rep('x', 8e6) local b, t = a .. 'b', {} a = a .. 'a' for i = 1, 1e5 do t[i] = i % 2 == 0 and a or b end table.sort(t)",
+        "local t = {} for i = 1, 1e5 do t[i] = '3e6' end table.sort(t, string.rep)",
+        "local s, t = string.rep('1', 8e6), {} for i = 1, 7000 do t[i] = s end while true do pcall(math.max, unpack(t)) end",
+        "local s, t = string.rep(' ', 8e6) .. 1, {} for i = 1, 7000 do t[i] = s end while true do pcall(string.format, string.rep('%d', 7000), unpack(t)) end",
+        "local s, t = string.rep(' ', 8e6) .. 1, {} for i = 1, 7000 do t[i] = s end while true do pcall(string.char, unpack(t)) end",
+        "local s, t = string.rep('1', 8e6), {} for i = 1, 7000 do t[i] = s end while true do pcall(bit.band, unpack(t)) end",
+        "local t = {} for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
+        "local t = {} for i = 1, 4 do local u = {} for j = 1, 100 do u[j] = t end t = u end return cmsgpack.pack(t)",
+        "local s = string.rep('x', 8e6) while true do pcall(redis.sha1hex, s) end",
+        "local s = string.rep('x', 8e6) while true do pcall(struct.pack, 's', s) end",
+        "local s = cjson.encode(string.rep('x', 8e6)) while true do pcall(cjson.decode, s) end",
+        "local s = '[' .. string.rep('{},', 1e5) .. '1]' while true do pcall(cjson.decode, s) end",
+        "local s = '\\221\\0\\1\\0\\0' .. string.rep('\\0', 65536) while true do pcall(cmsgpack.unpack, s) end",
+        "local s = string.rep('x', 8e6) while true do struct.size(s) end",
+        "local t = {} for i = 1, 3e5 do t[i] = i end while true do table.sort(t) end",
+        "local t = {} for i = 1, 3e5 do t[i] = i end while true do table.insert(t, 1, table.remove(t)) end",
     ] {
         let limits = Limits { deadline: Instant::now() + Duration::from_millis(50), ..limits() };
         let result =
@@ -308,6 +333,122 @@ fn a_script_that_does_not_end_is_stopped() {
         assert_eq!(result, Err(Failure::Stopped), "{source}");
     }
     assert_eq!(run_in(&mut engine, "return 1"), Ok(Value::Integer(1)));
+}
+
+#[test]
+fn long_texts_are_searched_as_short_ones() {
+    // Both numbers are short: one is above the bound from which the host searches.
+    let source = "
+        local short, long = string.rep('xy', 10), string.rep('xy', 600000)
+        local function all(s)
+            local e, results = #s, {}
+            local function add(...) for i = 1, select('#', ...) do
+                local v = select(i, ...)
+                results[#results + 1] = type(v) == 'number' and v > e / 2 and v - e or v or 'nil'
+            end end
+            add(s:find('', 1, true)) add(s:find('', e + 1, true)) add(s:find('', e + 2, true))
+            add(s:find('xyx', 2, true)) add(s:find('xyx', -4)) add(s:find('xy', -1)) add(s:find('yy'))
+            add(s:find('x.y', 1, true)) add(s:find('xy', -e - 5)) add(s:find('y', e)) add(s:find('x', 0))
+            return table.concat(results, ' ')
+        end
+        assert(all(short) == all(long), all(short) .. ' | ' .. all(long))
+        return all(long)";
+    assert_eq!(text(source), "1 0 1 0 nil 3 5 -3 -1 nil nil nil 1 2 0 0 1 1");
+}
+
+#[test]
+fn malformed_patterns_are_refused_also_for_long_texts() {
+    for (pattern, expected) in [
+        ("%", "malformed pattern (ends with '%')"),
+        ("[a", "malformed pattern (missing ']')"),
+        ("(a", "unfinished capture"),
+        ("a+)", "invalid pattern capture"),
+    ] {
+        for padding in [0, 2_000_000] {
+            let source = format!("return string.rep('a', {padding} + 9):find('{pattern}', 1)");
+            assert!(error(&source).contains(expected), "{}", error(&source));
+        }
+    }
+}
+
+#[test]
+fn many_elements_are_sorted_as_few() {
+    let source = "
+        for _, count in ipairs{3, 30, 3000, 20000, 140000} do
+            local t, u = {}, {}
+            for i = 1, count do t[i] = (i * 7919) % 100003 u[i] = 'k' .. t[i] end
+            table.sort(t) table.sort(u)
+            for i = 2, count do assert(t[i - 1] <= t[i] and u[i - 1] <= u[i]) end
+            table.sort(t, function(a, b) return a > b end)
+            for i = 2, count do assert(t[i - 1] >= t[i]) end
+        end
+        return 'sorted'";
+    assert_eq!(text(source), "sorted");
+    let mixed = "local t = {} for i = 1, COUNT do t[i] = i end t[2] = 'x' table.sort(t)";
+    let of = |count: &str| {
+        error(&mixed.replace("COUNT", count)).split_once(" script: ").unwrap().0.to_owned()
+    };
+    assert!(of("3").starts_with("ERR attempt to compare "), "{}", of("3"));
+    assert!(of("3000").starts_with("ERR attempt to compare "), "{}", of("3000"));
+    assert_eq!(
+        text(
+            "local t = {} for i = 1, 50 do t[i] = setmetatable({i = -i}, {__lt = function(a, b) return a.i < b.i end}) end table.sort(t) return tostring(t[1].i)"
+        ),
+        "-50"
+    );
+    assert!(error("table.sort(nil)").starts_with("ERR user_script:1: "));
+    assert_eq!(
+        text(
+            "return tostring(table.foreachi({5, 6}, function(i, v) if i == 2 then return v end end))"
+        ),
+        "6"
+    );
+    assert_eq!(
+        text("return tostring(table.foreach({a = 5}, function(k, v) return k .. v end))"),
+        "a5"
+    );
+}
+
+#[test]
+fn arguments_of_strings_are_checked_with_the_position_of_the_script() {
+    for source in [
+        "('x'):find()",
+        "string.match(nil, 'x')",
+        "string.gsub({}, 'x', 'y')",
+        "string.gmatch('x')",
+    ] {
+        assert!(error(source).starts_with("ERR user_script:1: "), "{}", error(source));
+    }
+    assert_eq!(text("return tostring(string.find(123, 2)) .. string.gsub(112, 1, 'x')"), "2xx2");
+    assert_eq!(
+        text(
+            "return math.max('3', 2) .. math.min('3', 2) .. string.char('65') .. string.format('%d %s', '4', 5)"
+        ),
+        "32A4 5"
+    );
+    assert!(error("return math.max({})").starts_with("ERR user_script:1: "));
+    assert!(error("cmsgpack.unpack(string.rep('\\0', 1e5))").contains("too many values to unpack"));
+    assert_eq!(
+        text("return (select(2, loadstring(string.rep(' ', 1e6))))"),
+        "source is longer than 262144 bytes"
+    );
+}
+
+#[test]
+fn a_library_that_is_loaded_too_late_is_refused() {
+    let mut engine = Engine::new("8.2.0").unwrap();
+    let source = "#!lua name=late\nredis.register_function('f', function() return 1 end)";
+    let late = Library::new(Bytes::from_static(source.as_bytes())).unwrap();
+    let over = Limits { deadline: Instant::now(), ..limits() };
+    assert_eq!(engine.load(&late, &over), Err("FUNCTION LOAD timeout".into()));
+    assert_eq!(engine.load(&late, &limits()).map(|of| of.len()), Ok(1));
+    // A function whose library does not end in time is stopped as its own code is.
+    let source = "#!lua name=endless\nwhile true do end";
+    let endless = Library::new(Bytes::from_static(source.as_bytes())).unwrap();
+    let over = Limits { deadline: Instant::now() + Duration::from_millis(20), ..limits() };
+    let called =
+        engine.run_function(&endless, "f", list(&[]), list(&[]), &over, &mut Fake::default());
+    assert_eq!(called, Err(Failure::TimedOut));
 }
 
 #[test]

@@ -283,7 +283,7 @@ mod tests {
             let Answer::Reply(Reply::Integer(arity)) = info[1] else { panic!("{info:?}") };
             let name = std::str::from_utf8(&name).unwrap();
             let Some(arguments) = SYNTAX.get(name) else {
-                let is_container = matches!(&info[9], Answer::List(parts) if !parts.is_empty());
+                let is_container = matches!(&info[9], Answer::Set(parts) if !parts.is_empty());
                 let own = 1 + i64::from(name.contains('|'));
                 assert!(is_container || arity.abs() == own, "{name} has arguments");
                 continue;
