@@ -309,6 +309,7 @@ mod tests {
     use convoke_grid::{OpError, Reply};
 
     use super::*;
+    use crate::resp::dispatch::begin;
     use crate::resp::slow_log::KeptArguments;
     use crate::testing::{client_of, server_on, single_member_grid, with_request};
     use crate::trust::Trust;
@@ -347,5 +348,30 @@ mod tests {
         assert_eq!(completed(false, unknown()), (false, false, Some(false)));
         assert_eq!(completed(true, Err(OpError::WrongType)), (false, false, Some(false)));
         assert_eq!(completed(true, Ok(Reply::Nil)), (false, false, Some(false)));
+    }
+
+    #[tokio::test]
+    async fn a_transaction_replies_in_the_protocol_that_it_selects() {
+        let server = server_on(single_member_grid(), crate::trust::Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        let (mut pipeline, mut output) = (Pipeline::default(), Vec::new());
+        for line in ["multi", "hello 3", "hgetall none", "exec"] {
+            let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let state = with_request(&args, |request| begin(&mut client, request, &mut Vec::new()));
+            let mut context = Context::from_waker(Waker::noop());
+            pipeline.track(state, 10, &mut client, &mut output, &mut context);
+        }
+        std::future::poll_fn(|context| {
+            let collected = pipeline.collect_next(&mut client, &mut output, context);
+            if collected.is_some() || pipeline.pending.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        let output = String::from_utf8(output).unwrap();
+        let queued = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n%7\r\n";
+        assert!(output.starts_with(queued) && output.ends_with("%0\r\n"), "{output:?}");
     }
 }
