@@ -348,4 +348,28 @@ mod tests {
         assert_eq!(completed(true, Err(OpError::WrongType)), (false, false, Some(false)));
         assert_eq!(completed(true, Ok(Reply::Nil)), (false, false, Some(false)));
     }
+
+    #[tokio::test]
+    async fn a_transaction_replies_in_the_protocol_that_it_selects() {
+        let server = server_on(single_member_grid(), crate::trust::Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        let (mut pipeline, mut output) = (Pipeline::default(), Vec::new());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut is_polled = false;
+        let later = std::future::poll_fn(move |_| {
+            if !std::mem::replace(&mut is_polled, true) {
+                return Poll::Pending;
+            }
+            let next: Continuation = Box::new(|client| {
+                client.set_protocol(Protocol::Resp3);
+                Answer::Map(Vec::new()).into()
+            });
+            Poll::Ready(next)
+        });
+        let state = CommandState::Continue(Box::pin(later));
+        pipeline.track(state, 10, &mut client, &mut output, &mut context);
+        assert_eq!(output, b"");
+        pipeline.collect_next(&mut client, &mut output, &mut context);
+        assert_eq!(output, b"%0\r\n");
+    }
 }

@@ -2,7 +2,7 @@
 
 use convoke_grid::op::{Op, StreamOp};
 
-use super::read::balanced;
+use super::read::wrong_id;
 use super::stream;
 use crate::resp::request::Request;
 
@@ -16,13 +16,14 @@ pub(crate) fn checks<'a>(command: &str, request: &Request<'a>) -> Vec<Op<'a>> {
             group.map(|group| stream(key, StreamOp::PendingSummary(group))).into_iter().collect()
         }
         "xack" | "xdel" => vec![stream(key, StreamOp::Length)],
-        "xread" => balanced(request, false)
-            .map(|(_, keys)| keys.into_iter().map(|key| stream(key, StreamOp::Length)).collect())
+        "xread" => wrong_id(request, false)
+            .map(|read| read.keys.into_iter().map(|key| stream(key, StreamOp::Length)).collect())
             .unwrap_or_default(),
-        "xreadgroup" => balanced(request, true)
-            .and_then(|(group, keys)| {
-                let check = |key| group.map(|group| stream(key, StreamOp::CheckGroup(group)));
-                keys.into_iter().map(check).collect()
+        "xreadgroup" => wrong_id(request, true)
+            .and_then(|read| {
+                let group = read.group?;
+                let check = |key| stream(key, StreamOp::CheckGroup(group));
+                Some(read.keys.into_iter().map(check).collect())
             })
             .unwrap_or_default(),
         _ => Vec::new(),

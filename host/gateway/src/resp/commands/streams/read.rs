@@ -142,12 +142,15 @@ fn streams<'a>(
     keys.iter().zip(ids).map(read).collect()
 }
 
-/// The group of a read whose options are right, and its keys up to the first with a wrong ID, unless
-/// that is a special one.
-pub(super) fn balanced<'a>(
-    request: &Request<'a>,
-    as_consumer: bool,
-) -> Option<(Option<&'a [u8]>, Vec<&'a [u8]>)> {
+/// What a read with a wrong ID names before it.
+pub(super) struct WrongId<'a> {
+    pub(super) group: Option<&'a [u8]>,
+    /// The keys up to that of the wrong ID.
+    pub(super) keys: Vec<&'a [u8]>,
+}
+
+/// The first wrong ID of a read whose options are right, unless it is one of the special IDs.
+pub(super) fn wrong_id<'a>(request: &Request<'a>, as_consumer: bool) -> Option<WrongId<'a>> {
     let mut args = Args::new(request, 1);
     let options = options(&mut args, as_consumer).ok()?;
     check_balance(&args, as_consumer).ok()?;
@@ -157,7 +160,8 @@ pub(super) fn balanced<'a>(
     if matches!(ids[wrong], b"$" | b"+" | b">") {
         return None;
     }
-    Some((options.group.map(|(group, _)| group), keys[..=wrong].to_vec()))
+    let group = options.group.map(|(group, _)| group);
+    Some(WrongId { group, keys: keys[..=wrong].to_vec() })
 }
 
 pub(crate) fn xread<'a>(request: &Request<'a>) -> MayBlock<'a> {
