@@ -1,6 +1,6 @@
-//! Patterns of Lua, for texts and patterns that are so long that the functions of Luau itself would
-//! not be interrupted for seconds: within one repetition they check no limit. These do, and search for
-//! a plain text in linear time.
+//! Patterns of Lua, for long texts and patterns: the functions of Luau itself check no limit within
+//! one repetition, and could not be interrupted for seconds. These check it, and search for a plain text
+//! in linear time.
 
 use std::cell::RefCell;
 use std::rc::Rc;
