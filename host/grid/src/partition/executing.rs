@@ -54,7 +54,8 @@ impl Partition {
             Some(Err(error)) => return Executed::Done(Err(error.clone()), None),
             None => map,
         };
-        if op.effect() > Effect::Reads {
+        let writes = op.effect() > Effect::Reads;
+        if writes {
             if let Err(error) = self.may_write(shared, map) {
                 return Executed::Done(Err(error), None);
             }
@@ -63,7 +64,7 @@ impl Partition {
             }
         }
         // A batch is undone if it takes too long.
-        let can_undo = op.is_batch() && op.effect() > Effect::Reads;
+        let can_undo = writes && op.is_batch();
         if can_undo {
             self.fragment(map).record_undo();
         }
