@@ -37,6 +37,10 @@ const LIBRARIES_MAX: usize = 1_000;
 const FUNCTIONS_MAX: usize = 1_000;
 /// The longest source that a script loads, in bytes: compiling is not interrupted.
 const LOADED_BYTES_MAX: usize = 256 * 1024;
+/// Complete collections of garbage while a script allocates as much as its limit, at most.
+const COLLECTIONS_MAX: usize = 16;
+/// Never collect garbage at once.
+const NEVER: usize = usize::MAX;
 /// What Lua writes as the place of the code in `prelude.lua`.
 const PRELUDE: &str = "convoke";
 
@@ -213,6 +217,8 @@ struct Shared {
     patterns: Rc<Patterns>,
     /// Bounds of the run.
     limits: RefCell<Option<Limits>>,
+    /// Bytes of the state above which garbage is collected at once; `NEVER` while no script runs.
+    collect_above: Cell<usize>,
     resp: Cell<Option<Resp>>,
     /// Whether the run has ended with an error that a command returned.
     has_passed_on: Cell<bool>,
@@ -227,6 +233,35 @@ struct Shared {
 impl Shared {
     fn resp(&self) -> Resp {
         self.resp.get().unwrap_or(Resp::Two)
+    }
+
+    /// Collects garbage if there is too much of it. The collector of Luau takes one short step per
+    /// allocation, however large that is, so a few long strings would reach the memory limit.
+    fn collect_if_needed(&self, lua: &Lua) {
+        if lua.used_memory() > self.collect_above.get() {
+            self.collect(lua);
+        }
+    }
+
+    /// Collects garbage now, if a script runs.
+    fn collect(&self, lua: &Lua) {
+        if self.collect_above.get() == NEVER {
+            return;
+        }
+        let _ = lua.gc_collect();
+        let limit = self.limits.borrow().as_ref().map_or(NEVER, |of| of.memory_bytes_max);
+        let used = lua.used_memory();
+        let room = limit.saturating_sub(used);
+        self.collect_above.set(used.saturating_add((room / 2).max(limit / COLLECTIONS_MAX)));
+    }
+
+    /// Loads code without collecting garbage meanwhile: `luau_load` looks up names, which calls what
+    /// raises the error for an unknown one, while nothing refers to the new function yet.
+    fn load<R>(&self, load: impl FnOnce() -> R) -> R {
+        let above = self.collect_above.replace(NEVER);
+        let loaded = load();
+        self.collect_above.set(above);
+        loaded
     }
 }
 
@@ -274,7 +309,7 @@ impl Engine {
             | StdLib::OS
             | StdLib::DEBUG;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
-        let shared = Rc::new(Shared::default());
+        let shared = Rc::new(Shared { collect_above: Cell::new(NEVER), ..Shared::default() });
         let json = Rc::new(Cell::new(Options::default()));
         let names = Rc::new(Names::new(&lua)?);
         let host = host_functions(&lua, &shared, &names, version)?;
@@ -292,7 +327,7 @@ impl Engine {
         let table: Table = globals.raw_get("table")?;
         let math: Table = globals.raw_get("math")?;
         math.raw_set("mod", math.raw_get::<Function>("fmod")?)?;
-        let load = load_function(&lua)?;
+        let load = load_function(&lua, &shared)?;
         globals.raw_set("load", load.clone())?;
         globals.raw_set("loadstring", load)?;
         globals.raw_set("collectgarbage", collectgarbage(&lua)?)?;
@@ -326,10 +361,13 @@ impl Engine {
         globals.set_readonly(true);
         // Nothing changes any more: names need not be looked up again.
         globals.set_safeenv(true);
-        let deadline = Rc::clone(&shared.deadline);
-        lua.set_interrupt(move |_| match deadline.check() {
-            Ok(()) => Ok(VmState::Continue),
-            Err(Ended) => Err(stopped()),
+        let of_interrupt = Rc::clone(&shared);
+        lua.set_interrupt(move |lua| {
+            of_interrupt.collect_if_needed(lua);
+            match of_interrupt.deadline.check() {
+                Ok(()) => Ok(VmState::Continue),
+                Err(Ended) => Err(stopped()),
+            }
         });
         Ok(Self {
             shared,
@@ -544,12 +582,14 @@ impl Engine {
         self.json.set(Options::default());
         self.shared.deadline.begin(limits.deadline, limits.stop.as_ref());
         self.shared.resp.set(None);
+        self.shared.collect_above.set(limits.memory_bytes_max / 2);
         *self.shared.limits.borrow_mut() = Some(limits.clone());
     }
 
     fn end(&self) {
         self.shared.deadline.finish();
         self.shared.patterns.clear();
+        self.shared.collect_above.set(NEVER);
         *self.shared.limits.borrow_mut() = None;
         let _ = self.lua.set_memory_limit(0);
     }
@@ -587,7 +627,7 @@ impl Engine {
         let prepare = || {
             let _ = lua.set_memory_limit(limits.memory_bytes_max);
             let needed = size_of_list(keys.clone()) + size_of_list(args.clone());
-            let _unlimited = Unlimited::if_fits(lua, limits.memory_bytes_max, needed);
+            let _unlimited = Unlimited::if_fits(lua, shared, needed);
             Ok((list(lua, keys)?, list(lua, args)?))
         };
         let returned = prepare().and_then(|(keys, args)| {
@@ -755,8 +795,9 @@ fn keep_only(table: &Table, names: &[&str]) -> mlua::Result<()> {
 }
 
 /// `load` and `loadstring`, of source text only.
-fn load_function(lua: &Lua) -> mlua::Result<Function> {
-    lua.create_function(|lua, (source, name): (mlua::Value, Option<mlua::LuaString>)| {
+fn load_function(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
+    let shared = Rc::clone(shared);
+    lua.create_function(move |lua, (source, name): (mlua::Value, Option<mlua::LuaString>)| {
         let refused = |text: String| {
             let text = mlua::Value::String(lua.create_string(text)?);
             Ok(MultiValue::from_iter([mlua::Value::Nil, text]))
@@ -773,7 +814,7 @@ fn load_function(lua: &Lua) -> mlua::Result<Function> {
             return refused(format!("source is longer than {LOADED_BYTES_MAX} bytes"));
         }
         let chunk = lua.load(&*source).set_name(name).set_mode(ChunkMode::Text);
-        match chunk.into_function() {
+        match shared.load(|| chunk.into_function()) {
             Ok(function) => Ok(MultiValue::from_iter([mlua::Value::Function(function)])),
             Err(mlua::Error::SyntaxError { message, .. }) => refused(message),
             Err(error) => refused(plain(&error)),

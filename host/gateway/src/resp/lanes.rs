@@ -133,7 +133,7 @@ impl Lane {
         let mut batch = VecDeque::new();
         loop {
             poll_fn(|context| {
-                // FunctionInfo before the check, so that no wake-up is lost.
+                // Registered before the check, so that no wake-up is lost.
                 self.waker.register(context.waker());
                 let mut ready = self.ready.lock();
                 if ready.is_empty() {

@@ -32,8 +32,13 @@ pub(super) struct Unlimited<'a> {
 
 impl<'a> Unlimited<'a> {
     /// Lifts the limit if `needed` more bytes are within it.
-    pub(super) fn if_fits(lua: &'a Lua, limit: usize, needed: usize) -> Self {
-        let fits = lua.used_memory().checked_add(needed).is_some_and(|bytes| bytes <= limit);
+    pub(super) fn if_fits(lua: &'a Lua, shared: &Shared, needed: usize) -> Self {
+        let limit = shared.limits.borrow().as_ref().map_or(0, |of| of.memory_bytes_max);
+        let fits = || lua.used_memory().checked_add(needed).is_some_and(|bytes| bytes <= limit);
+        let fits = fits() || {
+            shared.collect(lua);
+            fits()
+        };
         if fits {
             let _ = lua.set_memory_limit(0);
         }
@@ -111,8 +116,7 @@ pub(super) fn execute(
     match result {
         Ok(value) => {
             let is_error = matches!(value, Value::Error(_));
-            let limit = shared.limits.borrow().as_ref().map_or(0, |of| of.memory_bytes_max);
-            let _unlimited = Unlimited::if_fits(lua, limit, size_in_lua(&value));
+            let _unlimited = Unlimited::if_fits(lua, shared, size_in_lua(&value));
             Ok((!is_error, to_lua(lua, names, &value, shared.resp())?))
         }
         Err(Interrupt) => {

@@ -146,6 +146,42 @@ fn what_the_host_adds_counts_towards_the_memory_limit() {
 }
 
 #[test]
+fn what_a_script_no_longer_refers_to_does_not_count() {
+    // The memory is enough for none of them if nothing is collected.
+    for source in [
+        "for i = 1, 30 do local s = string.rep('x', 3e6) .. i end return 1",
+        "local t = {} for i = 1, 60 do t[i] = string.rep(i .. 'x', 5e5) if i > 2 then t[i - 2] = nil end end return 1",
+        "local t = {} for i = 1, 10 do t[i] = '3e6' end table.sort(t, function(a, b) return #string.rep(a, 2e6) < #b end) return 1",
+        "for i = 1, 30 do redis.call('echo', ARGV[1]) end return 1",
+        "for i = 1, 30 do local s = cjson.encode(ARGV[1]) end return 1",
+        "local f = coroutine.wrap(function() for i = 1, 30 do local s = string.rep('x', 3e6) .. i end return 1 end) return f()",
+        "for i = 1, 30 do local s = string.gsub(ARGV[1], '^x', 'yz') end return 1",
+    ] {
+        let mut engine = Engine::new("8.2.0").unwrap();
+        let limits = Limits { deadline: Instant::now() + Duration::from_secs(60), ..limits() };
+        let arg = "x".repeat(3_000_000);
+        let args = [arg.as_str()];
+        let result =
+            engine.run(&script(source), list(&[]), list(&args), &limits, &mut Fake::default());
+        assert_eq!(result, Ok(Value::Integer(1)), "{source}");
+    }
+}
+
+#[test]
+fn nothing_is_collected_while_code_is_loaded() {
+    let engine = Engine::new("8.2.0").unwrap();
+    // Garbage is collected at each interrupt, as if the state were always at its limit.
+    *engine.shared.limits.borrow_mut() = Some(Limits { memory_bytes_max: 0, ..limits() });
+    engine.shared.collect_above.set(0);
+    // The unknown name is looked up while nothing refers to the functions.
+    let source = "
+        local many = 'return {' .. string.rep('function() return 1 end,', 100) .. 'no_name.x}'
+        for i = 1, 100 do assert(loadstring(many)) end";
+    engine.lua.load(source).exec().unwrap();
+    assert!(engine.shared.collect_above.get() > 0);
+}
+
+#[test]
 fn replies_become_values() {
     assert_eq!(text("return type(redis.call('count')) .. redis.call('count')"), "number7");
     assert_eq!(text("return redis.call('set', 'a', 'b')['ok']"), "OK");
