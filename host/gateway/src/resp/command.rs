@@ -1,9 +1,9 @@
 //! What the table of commands holds on each command, and how a request finds its command.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use convoke_grid::op::Op;
+use rustc_hash::FxHashMap;
 
 use super::answer::{CommandError, Shape};
 use super::args::Parsed;
@@ -384,7 +384,7 @@ pub(crate) enum Missing {
 /// The rows of all commands, and an index of their names.
 pub(crate) struct CommandTable {
     pub(crate) rows: &'static [Command],
-    by_name: HashMap<&'static [u8], usize>,
+    by_name: FxHashMap<&'static [u8], usize>,
 }
 
 impl CommandTable {

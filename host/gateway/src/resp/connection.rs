@@ -201,6 +201,7 @@ impl Connection {
     /// Parses and starts the requests that have arrived.
     fn start_commands(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
+        let mut started = 0;
         while self.may_start() {
             let is_trusted = self.client.trust > Trust::Unauthenticated;
             let request = match self.parser.next(&self.input[self.consumed..], is_trusted) {
@@ -213,13 +214,15 @@ impl Connection {
                     debug!(client = %self.client.info.peer, %error, "client sent an invalid request");
                     let message = format!("ERR Protocol error: {error}");
                     self.track(CommandState::Close(Answer::Error(message.into())), 0, context);
-                    return Step::Done;
+                    step = Step::Done;
+                    break;
                 }
             };
             step = Step::Done;
             self.is_starved = false;
             let length = request.consumed;
             if !request.is_empty() {
+                started += 1;
                 let client = &mut self.client;
                 let outcome = self
                     .pipeline
@@ -229,6 +232,10 @@ impl Connection {
             self.consumed += length;
             self.account.set(self.held_bytes());
             self.account.request_completed();
+        }
+        if started > 0 {
+            // At once: it is an atomic addition.
+            self.client.server.counters.commands.add(self.client.lane, started);
         }
         if matches!(step, Step::Done) {
             let left = self.input.len() - self.consumed;

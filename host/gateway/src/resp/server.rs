@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::client_info::ClientInfo;
+use super::dispatch;
 use super::lanes::Lanes;
 use super::maintenance::Leave;
 use super::monitor::Monitors;
@@ -227,7 +228,7 @@ impl Server {
             grid,
             tracking,
             monitors: Monitors::default(),
-            stats: Stats::default(),
+            stats: Stats::new(dispatch::command_names()),
             reset: ResetCounters::default(),
             settings,
             cluster,

@@ -152,7 +152,7 @@ type LaneCells = OnceLock<Box<[OnceLock<Box<Cell>>]>>;
 
 /// See the [module](self).
 pub(crate) struct Stats {
-    names: OnceLock<Vec<&'static str>>,
+    names: Box<[&'static str]>,
     lanes: [LaneCells; LANES_MAX],
     errors: Mutex<BTreeMap<String, u64>>,
     error_count: AtomicU64,
@@ -163,10 +163,11 @@ pub(crate) struct Stats {
     per_second: AtomicU64,
 }
 
-impl Default for Stats {
-    fn default() -> Self {
+impl Stats {
+    /// Statistics of commands with these names; a command is known by its index.
+    pub(crate) fn new(names: impl IntoIterator<Item = &'static str>) -> Self {
         Self {
-            names: OnceLock::new(),
+            names: names.into_iter().collect(),
             lanes: [const { OnceLock::new() }; LANES_MAX],
             errors: Mutex::default(),
             error_count: AtomicU64::new(0),
@@ -175,22 +176,13 @@ impl Default for Stats {
             per_second: AtomicU64::new(0),
         }
     }
-}
 
-impl Stats {
-    /// The cell of a command in a lane. `names` are those of all commands.
+    /// The cell of a command in a lane.
     #[inline]
     fn cell(&self, lane: usize, command: usize) -> Option<&Cell> {
-        let count = self.names.get()?.len();
         let cells = self.lanes[lane % LANES_MAX]
-            .get_or_init(|| (0..count).map(|_| OnceLock::new()).collect());
+            .get_or_init(|| self.names.iter().map(|_| OnceLock::new()).collect());
         cells.get(command).map(|cell| &**cell.get_or_init(Box::default))
-    }
-
-    /// Sets the names of all commands, before the first one is counted.
-    #[inline]
-    pub(crate) fn set_names(&self, names: impl FnOnce() -> Vec<&'static str>) {
-        self.names.get_or_init(names);
     }
 
     /// For how many calls the time of the next call of a command counts; 0 if it is not to be timed.
@@ -238,7 +230,7 @@ impl Stats {
 
     /// Counts calls by scripts.
     pub(crate) fn add(&self, lane: usize, added: &CommandCalls) {
-        let by_name = || self.names.get()?.iter().position(|name| *name == added.name);
+        let by_name = || self.names.iter().position(|name| *name == added.name);
         let Some(command) = added.command.or_else(by_name) else { return };
         let Some(cell) = self.cell(lane, command) else { return };
         let TimedCalls { time_ns, buckets } = &added.timed;
@@ -308,9 +300,8 @@ impl Stats {
 
     /// The statistics of all commands that were called or rejected.
     pub(crate) fn commands(&self) -> Vec<CommandFigures> {
-        let Some(names) = self.names.get() else { return Vec::new() };
         let mut all = Vec::new();
-        for (command, name) in names.iter().enumerate() {
+        for (command, name) in self.names.iter().enumerate() {
             let mut sum = CommandFigures {
                 name,
                 calls: 0,
@@ -436,9 +427,7 @@ mod tests {
     use super::*;
 
     fn stats() -> Stats {
-        let stats = Stats::default();
-        stats.set_names(|| vec!["get", "set"]);
-        stats
+        Stats::new(["get", "set"])
     }
 
     #[test]

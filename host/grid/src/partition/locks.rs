@@ -131,12 +131,16 @@ impl Transactions {
     }
 
     /// Whether a key is locked, or another operation waits for it.
+    #[inline]
     pub(crate) fn concerns(&self, map: &Map, hash: u32) -> bool {
-        let key = (map.index, hash);
-        !self.is_idle()
-            && (self.owner(&key).is_some()
-                || self.queued_for_all_keys > 0
-                || self.queued_keys.contains_key(&key))
+        !self.is_idle() && self.concerns_key(&(map.index, hash))
+    }
+
+    #[cold]
+    fn concerns_key(&self, key: &LockKey) -> bool {
+        self.owner(key).is_some()
+            || self.queued_for_all_keys > 0
+            || self.queued_keys.contains_key(key)
     }
 
     pub(super) fn concerns_any(&self, keys: &[LockKey], concerns_all: bool) -> bool {

@@ -88,7 +88,7 @@ pub(super) fn execute(
     commands: &mut dyn Commands,
     (what, count, first, second, third, fourth, rest): Given,
 ) -> mlua::Result<(bool, mlua::Value)> {
-    if shared.deadline.look().is_err() {
+    if shared.deadline.check().is_err() {
         return Err(stopped());
     }
     let mut values = [first, second, third, fourth].into_iter().chain(rest).take(count);

@@ -37,8 +37,6 @@ pub(crate) fn begin(
     sink: &mut Vec<u8>,
 ) -> CommandState {
     let server = &client.server;
-    server.counters.commands.add(client.lane, 1);
-    server.stats.set_names(|| COMMANDS.iter().map(|row| row.name).collect());
     let found = row_of(request);
     let row = found.as_ref().ok().copied();
     let admitted = found.and_then(|index| {
@@ -195,6 +193,11 @@ pub fn run_scripts(server: &Arc<Server>) {
         Some(server) => scripts::run_request(&server, &TABLE, partition, &request),
         None => Box::pin(std::future::ready(Some(Err(OpError::Unavailable)))),
     });
+}
+
+/// The names of all commands, in the order of their indices.
+pub(crate) fn command_names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|row| row.name)
 }
 
 /// First words of HTTP requests; see `securityWarningCommand` of Redis.
