@@ -1,0 +1,1 @@
+//! Errors that members report to clients.
