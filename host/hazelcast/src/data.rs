@@ -13,12 +13,15 @@
 mod array;
 mod input;
 mod murmur;
+mod objects;
+pub mod type_id;
 mod value;
 
 pub use array::{Array, Element};
 pub use input::Input;
 pub use murmur::murmur3;
-pub use value::{Identified, Objects, Value, type_id};
+pub use objects::Objects;
+pub use value::{Identified, LocalDate, LocalTime, Value};
 
 use std::fmt;
 use std::num::NonZero;

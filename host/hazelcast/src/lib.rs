@@ -49,3 +49,4 @@ pub mod frame;
 pub mod limits;
 pub mod message;
 pub mod schema;
+pub mod topic;

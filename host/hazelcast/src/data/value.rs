@@ -4,87 +4,8 @@ use uuid::Uuid;
 
 use super::array::{Array, Element};
 use super::input::Input;
-use super::{Data, HEADER_BYTES};
-
-/// Type ids of blobs. Those of a client's own serializers are positive.
-pub mod type_id {
-    /// Null.
-    pub const NULL: i32 = 0;
-    /// `Portable`.
-    pub const PORTABLE: i32 = -1;
-    /// `IdentifiedDataSerializable`, or `DataSerializable`.
-    pub const DATA_SERIALIZABLE: i32 = -2;
-    /// `byte`.
-    pub const BYTE: i32 = -3;
-    /// `boolean`.
-    pub const BOOLEAN: i32 = -4;
-    /// `char`.
-    pub const CHAR: i32 = -5;
-    /// `short`.
-    pub const SHORT: i32 = -6;
-    /// `int`.
-    pub const INT: i32 = -7;
-    /// `long`.
-    pub const LONG: i32 = -8;
-    /// `float`.
-    pub const FLOAT: i32 = -9;
-    /// `double`: the numbers of clients in JavaScript.
-    pub const DOUBLE: i32 = -10;
-    /// `String`.
-    pub const STRING: i32 = -11;
-    /// `byte[]`.
-    pub const BYTE_ARRAY: i32 = -12;
-    /// `boolean[]`.
-    pub const BOOLEAN_ARRAY: i32 = -13;
-    /// `char[]`.
-    pub const CHAR_ARRAY: i32 = -14;
-    /// `short[]`.
-    pub const SHORT_ARRAY: i32 = -15;
-    /// `int[]`.
-    pub const INT_ARRAY: i32 = -16;
-    /// `long[]`.
-    pub const LONG_ARRAY: i32 = -17;
-    /// `float[]`.
-    pub const FLOAT_ARRAY: i32 = -18;
-    /// `double[]`.
-    pub const DOUBLE_ARRAY: i32 = -19;
-    /// `String[]`.
-    pub const STRING_ARRAY: i32 = -20;
-    /// `UUID`.
-    pub const UUID: i32 = -21;
-    /// `Class`.
-    pub const CLASS: i32 = -24;
-    /// `Date`.
-    pub const DATE: i32 = -25;
-    /// `BigInteger`.
-    pub const BIG_INTEGER: i32 = -26;
-    /// `BigDecimal`.
-    pub const BIG_DECIMAL: i32 = -27;
-    /// `Object[]`.
-    pub const OBJECT_ARRAY: i32 = -28;
-    /// `ArrayList`.
-    pub const ARRAY_LIST: i32 = -29;
-    /// `LinkedList`.
-    pub const LINKED_LIST: i32 = -30;
-    /// `LocalDate`.
-    pub const LOCAL_DATE: i32 = -51;
-    /// `LocalTime`.
-    pub const LOCAL_TIME: i32 = -52;
-    /// `LocalDateTime`.
-    pub const LOCAL_DATE_TIME: i32 = -53;
-    /// `OffsetDateTime`.
-    pub const OFFSET_DATE_TIME: i32 = -54;
-    /// A compact record.
-    pub const COMPACT: i32 = -55;
-    /// Java's `Serializable`.
-    pub const JAVA: i32 = -100;
-    /// Java's `Externalizable`.
-    pub const JAVA_EXTERNALIZABLE: i32 = -101;
-    /// A pickled object of Python.
-    pub const PYTHON: i32 = -120;
-    /// `HazelcastJsonValue`.
-    pub const JSON: i32 = -130;
-}
+use super::objects::Objects;
+use super::{Data, HEADER_BYTES, type_id};
 
 /// What a blob contains.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,16 +61,44 @@ pub enum Value<'a> {
     BigInteger(&'a [u8]),
     /// `BigDecimal`: the unscaled value, and the number of decimals.
     BigDecimal(&'a [u8], i32),
-    /// `LocalDate`: year, month and day, both from 1 on.
-    LocalDate(i32, u8, u8),
-    /// `LocalTime`: hour, minute, second, nanosecond.
-    LocalTime(u8, u8, u8, i32),
+    /// `LocalDate`.
+    LocalDate(LocalDate),
+    /// `LocalTime`.
+    LocalTime(LocalTime),
+    /// `LocalDateTime`.
+    LocalDateTime(LocalDate, LocalTime),
+    /// `OffsetDateTime`: with the offset from UTC in seconds.
+    OffsetDateTime(LocalDate, LocalTime, i32),
     /// `IdentifiedDataSerializable`.
     Identified(Identified<'a>),
     /// A compact record: the id of its schema, and its fields.
     Compact(i64, &'a [u8]),
     /// Of any other type: its type id and payload.
     Other(i32, &'a [u8]),
+}
+
+/// A date without a time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalDate {
+    /// Year.
+    pub year: i32,
+    /// Month, from 1 on.
+    pub month: u8,
+    /// Day of the month, from 1 on.
+    pub day: u8,
+}
+
+/// A time of day without a time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// Hour.
+    pub hour: u8,
+    /// Minute.
+    pub minute: u8,
+    /// Second.
+    pub second: u8,
+    /// Nanosecond.
+    pub nanosecond: i32,
 }
 
 /// An object of a class that is known by two numbers.
@@ -213,9 +162,14 @@ impl<'a> Value<'a> {
             type_id::DATE => Self::Date(input.i64()?),
             type_id::BIG_INTEGER => Self::BigInteger(input.bytes()?),
             type_id::BIG_DECIMAL => Self::BigDecimal(input.bytes()?, input.i32()?),
-            type_id::LOCAL_DATE => Self::LocalDate(input.i32()?, input.u8()?, input.u8()?),
-            type_id::LOCAL_TIME => {
-                Self::LocalTime(input.u8()?, input.u8()?, input.u8()?, input.i32()?)
+            type_id::LOCAL_DATE => Self::LocalDate(LocalDate::read(input)?),
+            type_id::LOCAL_TIME => Self::LocalTime(LocalTime::read(input)?),
+            type_id::LOCAL_DATE_TIME => {
+                Self::LocalDateTime(LocalDate::read(input)?, LocalTime::read(input)?)
+            }
+            type_id::OFFSET_DATE_TIME => {
+                let (date, time) = (LocalDate::read(input)?, LocalTime::read(input)?);
+                Self::OffsetDateTime(date, time, input.i32()?)
             }
             _ => return None,
         })
@@ -250,8 +204,10 @@ impl<'a> Value<'a> {
             Self::Date(_) => type_id::DATE,
             Self::BigInteger(_) => type_id::BIG_INTEGER,
             Self::BigDecimal(..) => type_id::BIG_DECIMAL,
-            Self::LocalDate(..) => type_id::LOCAL_DATE,
-            Self::LocalTime(..) => type_id::LOCAL_TIME,
+            Self::LocalDate(_) => type_id::LOCAL_DATE,
+            Self::LocalTime(_) => type_id::LOCAL_TIME,
+            Self::LocalDateTime(..) => type_id::LOCAL_DATE_TIME,
+            Self::OffsetDateTime(..) => type_id::OFFSET_DATE_TIME,
             Self::Identified(_) => type_id::DATA_SERIALIZABLE,
             Self::Compact(..) => type_id::COMPACT,
             Self::Other(type_id, _) => *type_id,
@@ -305,13 +261,16 @@ impl<'a> Value<'a> {
                 encode_bytes(unscaled, buffer);
                 scale.encode(buffer);
             }
-            Self::LocalDate(year, month, day) => {
-                year.encode(buffer);
-                buffer.extend_from_slice(&[month, day]);
+            Self::LocalDate(date) => date.encode(buffer),
+            Self::LocalTime(time) => time.encode(buffer),
+            Self::LocalDateTime(date, time) => {
+                date.encode(buffer);
+                time.encode(buffer);
             }
-            Self::LocalTime(hour, minute, second, nanosecond) => {
-                buffer.extend_from_slice(&[hour, minute, second]);
-                nanosecond.encode(buffer);
+            Self::OffsetDateTime(date, time, offset) => {
+                date.encode(buffer);
+                time.encode(buffer);
+                offset.encode(buffer);
             }
             Self::Identified(Identified { factory_id, class_id, fields }) => {
                 true.encode(buffer);
@@ -328,59 +287,35 @@ impl<'a> Value<'a> {
     }
 }
 
+impl LocalDate {
+    fn read(input: &mut Input<'_>) -> Option<Self> {
+        Some(Self { year: input.i32()?, month: input.u8()?, day: input.u8()? })
+    }
+
+    fn encode(self, buffer: &mut Vec<u8>) {
+        self.year.encode(buffer);
+        buffer.extend_from_slice(&[self.month, self.day]);
+    }
+}
+
+impl LocalTime {
+    fn read(input: &mut Input<'_>) -> Option<Self> {
+        let (hour, minute, second) = (input.u8()?, input.u8()?, input.u8()?);
+        Some(Self { hour, minute, second, nanosecond: input.i32()? })
+    }
+
+    fn encode(self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(&[self.hour, self.minute, self.second]);
+        self.nanosecond.encode(buffer);
+    }
+}
+
 impl<'a> Identified<'a> {
     /// What follows the byte that says that the ids follow.
     fn read(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Input::new(bytes);
         let (factory_id, class_id) = (input.i32()?, input.i32()?);
         Some(Self { factory_id, class_id, fields: input.rest() })
-    }
-}
-
-/// Several objects. All of them have been checked.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Objects<'a> {
-    type_id: i32,
-    count: usize,
-    bytes: &'a [u8],
-    depth: usize,
-}
-
-impl<'a> Objects<'a> {
-    /// The number of objects.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Whether there are no objects.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// The objects.
-    pub fn iter(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
-        let mut input = Input::within(self.bytes, self.depth);
-        let type_id = self.type_id;
-        (0..self.count).map_while(move |_| Self::item(&mut input, type_id))
-    }
-
-    fn read(input: &mut Input<'a>, type_id: i32) -> Option<Self> {
-        let count = input.count()?;
-        let (start, depth) = (input.rest(), input.depth());
-        for _ in 0..count {
-            Self::item(input, type_id)?;
-        }
-        let bytes = &start[..start.len() - input.rest().len()];
-        Some(Self { type_id, count, bytes, depth })
-    }
-
-    fn item(input: &mut Input<'a>, type_id: i32) -> Option<Value<'a>> {
-        if type_id == type_id::STRING_ARRAY {
-            return Some(input.nullable_text()?.map_or(Value::Null, Value::Text));
-        }
-        input.object()
     }
 }
 
@@ -391,7 +326,7 @@ const fn has_known_length(type_id: i32) -> bool {
         type_id::NULL
             | type_id::UUID..=type_id::BYTE
             | type_id::LINKED_LIST..=type_id::CLASS
-            | type_id::LOCAL_TIME..=type_id::LOCAL_DATE
+            | type_id::OFFSET_DATE_TIME..=type_id::LOCAL_DATE
             | type_id::JSON
     )
 }
