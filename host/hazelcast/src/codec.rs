@@ -141,3 +141,6 @@ pub mod service_name {
     /// Executors, which are not supported.
     pub const EXECUTOR: &str = "hz:impl:executorService";
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,6 +106,30 @@ macro_rules! service {
             }
         }
 
+        /// Decodes a response or an event, and appends it to `buffer`. `None` if there is none of
+        /// its type.
+        #[cfg(test)]
+        pub(crate) fn repeat(
+            message: Message<'_>,
+            buffer: &mut Vec<u8>,
+        ) -> Option<Result<(), DecodeError>> {
+            let header = message.header();
+            $(
+                if header.message_type == $request::TYPE.response() {
+                    return Some($request::repeat_response(message, buffer));
+                }
+                $($(
+                    if header.message_type == $request::$event {
+                        let event = super::events::$event_type::decode(message);
+                        return Some(event.map(|event| {
+                            event.write(buffer, header.message_type, header.correlation_id);
+                        }));
+                    }
+                )*)?
+            )*
+            None
+        }
+
         $(
             $(#[$attribute])*
             #[doc = concat!("`", $service, ".", $method, "`")]
@@ -203,6 +227,14 @@ macro_rules! response {
             }
             Ok(($($fixed,)* $($field,)*))
         }
+
+        #[cfg(test)]
+        fn repeat_response(message: Message<'a>, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
+            let ($($fixed,)* $($field,)*) = Self::read_response(message)?;
+            let acks = message.initial().content[12];
+            Self::respond(buffer, message.header().correlation_id, acks, $($fixed,)* $($field,)*);
+            Ok(())
+        }
     };
     ($response:ident) => {
         /// Appends the response to `buffer`.
@@ -217,6 +249,13 @@ macro_rules! response {
         #[cfg(any(test, feature = "client"))]
         pub fn read_response(message: Message<'a>) -> Result<$response<'a>, DecodeError> {
             $response::decode(message)
+        }
+
+        #[cfg(test)]
+        fn repeat_response(message: Message<'a>, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
+            let response = Self::read_response(message)?;
+            Self::respond(buffer, message.header().correlation_id, &response);
+            Ok(())
         }
     };
 }

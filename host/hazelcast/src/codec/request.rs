@@ -57,6 +57,32 @@ macro_rules! services {
             }
         }
 
+        #[cfg(any(test, feature = "client"))]
+        impl Request<'_> {
+            /// Appends the request to `buffer`; nothing if it is not supported.
+            pub fn write(&self, buffer: &mut Vec<u8>, correlation_id: i64, partition_id: i32) {
+                match self {
+                    $(Self::$service(request) => {
+                        request.write(buffer, correlation_id, partition_id);
+                    })*
+                    Self::Unsupported(_) => {}
+                }
+            }
+        }
+
+        /// Decodes a response or an event, and appends it to `buffer`. `None` if there is none of
+        /// its type.
+        #[cfg(test)]
+        pub(super) fn repeat(
+            message: Message<'_>,
+            buffer: &mut Vec<u8>,
+        ) -> Option<Result<(), DecodeError>> {
+            match message.header().message_type.service_id() {
+                $($module::SERVICE_ID => $module::repeat(message, buffer),)*
+                _ => None,
+            }
+        }
+
         /// The names of a service that has rows.
         fn supported(service_id: u8) -> Option<&'static [(u8, &'static str)]> {
             match service_id {

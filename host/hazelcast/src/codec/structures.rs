@@ -58,12 +58,22 @@ structures! {
     IndexConfig<'a> (
         kind: i32;
         name: Option<&'a str>, attributes: List<'a, &'a str>,
-        bitmap_index_options: Option<BitmapIndexOptions<'a>>
+        bitmap_index_options: Option<BitmapIndexOptions<'a>>,
+        b_tree_index_config: Option<BTreeIndexConfig> = None
     );
 
     /// Options of a bitmap index. The transformation of unique keys is 0 for objects, 1 for `long`,
     /// 2 for raw.
     BitmapIndexOptions<'a> (unique_key_transformation: i32; unique_key: &'a str);
+
+    /// Options of a sorted index outside of the heap.
+    BTreeIndexConfig (; page_size: Capacity, memory_tier_config: MemoryTierConfig);
+
+    /// Size of the memory of an index.
+    MemoryTierConfig (; capacity: Capacity);
+
+    /// A size. The unit is 0 for bytes, 1 for kilobytes, 2 for megabytes, 3 for gigabytes.
+    Capacity (value: i64, unit: i32;);
 
     /// The last entry of each page that was visited.
     AnchorDataListHolder<'a> (;
