@@ -41,8 +41,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// First, as others use its macros.
 #[macro_use]
 pub mod codec;
+
+pub mod cache;
 pub mod data;
 pub mod error;
 pub mod frame;

@@ -5,8 +5,8 @@
 
 use std::cmp::Ordering;
 
-use crate::codec::field::{self, Problem, Variable};
 use crate::codec::List;
+use crate::codec::field::{self, Problem, Variable};
 use crate::frame::{Flags, Frames};
 use crate::message::Writer;
 

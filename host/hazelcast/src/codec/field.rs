@@ -235,10 +235,7 @@ fn next<'a>(frames: &mut Frames<'a>) -> Result<Frame<'a>, Problem> {
 }
 
 /// A field of fixed size. The default is for senders that do not know the field.
-pub(crate) fn take_field<T: Fixed>(
-    bytes: &mut &[u8],
-    default: Option<T>,
-) -> Result<T, Problem> {
+pub(crate) fn take_field<T: Fixed>(bytes: &mut &[u8], default: Option<T>) -> Result<T, Problem> {
     match default {
         Some(default) if bytes.len() < T::BYTES => {
             *bytes = &[];

@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::field::{self, DecodeError};
 use super::lists::{List, Packed};
-use super::structures::{AnchorDataListHolder, IndexConfig, PagingPredicateHolder, SimpleEntryView};
+use super::structures::{
+    AnchorDataListHolder, IndexConfig, PagingPredicateHolder, SimpleEntryView,
+};
 use crate::data::Data;
 #[cfg(any(test, feature = "client"))]
 use crate::frame::Flags;

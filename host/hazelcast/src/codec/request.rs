@@ -3,8 +3,8 @@
 use super::field::DecodeError;
 use super::names::UNSUPPORTED;
 use super::{
-    cache, client, flake_id, list, map, multi_map, pn_counter, queue, replicated_map,
-    ringbuffer, set, topic,
+    cache, client, flake_id, list, map, multi_map, pn_counter, queue, replicated_map, ringbuffer,
+    set, topic,
 };
 use crate::message::{Message, MessageType};
 

@@ -92,8 +92,14 @@ fn the_items_of_arrays_and_lists_are_values() {
         format!("{:?}", objects.iter().collect::<Vec<_>>())
     };
     assert_eq!(items("ffffffec000000020000000161ffffffff"), r#"[Text("a"), Null]"#);
-    assert_eq!(items("ffffffe400000003fffffff900000001fffffff5000000016100000000"), r#"[Int(1), Text("a"), Null]"#);
-    assert_eq!(items("ffffffe300000003fffffff900000001fffffff900000002fffffff50000000178"), r#"[Int(1), Int(2), Text("x")]"#);
+    assert_eq!(
+        items("ffffffe400000003fffffff900000001fffffff5000000016100000000"),
+        r#"[Int(1), Text("a"), Null]"#
+    );
+    assert_eq!(
+        items("ffffffe300000003fffffff900000001fffffff900000002fffffff50000000178"),
+        r#"[Int(1), Int(2), Text("x")]"#
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Splits what a connection receives into messages.
 
+use super::FrameError;
 use super::fragments::{Fragments, Reassembled};
 use super::scan::{Scan, Scanned};
-use super::FrameError;
 use crate::limits::{MESSAGE_BYTES_MAX, UNAUTHENTICATED_BYTES_MAX};
 use crate::message::Message;
 
