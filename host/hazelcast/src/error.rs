@@ -228,3 +228,88 @@ pub fn decode<'a>(message: Message<'a>) -> Result<List<'a, ErrorHolder<'a>>, Dec
     }
     List::read(&mut message.frames()).map_err(|problem| problem.of(message_type, "errors"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(response: &[u8]) -> Vec<ErrorHolder<'_>> {
+        decode(Message::parse(response).unwrap()).unwrap().iter().collect()
+    }
+
+    #[test]
+    fn codes_are_consecutive() {
+        let codes = ErrorCode::ALL.iter().map(|error| error.code());
+        assert!(codes.eq(1..=100));
+        for error in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_code(error.code()), Some(*error));
+        }
+        assert_eq!((ErrorCode::from_code(0), ErrorCode::from_code(101)), (None, None));
+    }
+
+    #[test]
+    fn an_error_has_code_class_and_text() {
+        let mut response = Vec::new();
+        ErrorCode::IllegalMonitorState.respond(&mut response, 7, "not the owner of the lock");
+        let header = Message::parse(&response).unwrap().header();
+        assert_eq!((header.message_type, header.correlation_id), (MessageType::ERROR, 7));
+        let errors = errors(&response);
+        assert_eq!((errors.len(), errors[0].error_code), (1, 26));
+        assert_eq!(errors[0].class_name, "java.lang.IllegalMonitorStateException");
+        assert_eq!(errors[0].message, Some("not the owner of the lock"));
+    }
+
+    #[test]
+    fn causes_follow_the_error() {
+        let line = StackTraceElement {
+            line_number: 7,
+            class_name: "Queue",
+            method_name: "take",
+            file_name: None,
+        };
+        let lines = [line];
+        let cause = ErrorHolder {
+            stack_trace_elements: List::from(&lines),
+            message: None,
+            ..ErrorCode::Interrupted.holder("")
+        };
+        let sent = [ErrorCode::Execution.holder("the operation failed"), cause];
+        let mut response = Vec::new();
+        respond(&mut response, 7, &sent);
+        assert_eq!(errors(&response), sent);
+    }
+
+    #[test]
+    fn a_refusal_names_the_request() {
+        let text = |message_type| {
+            let mut response = Vec::new();
+            respond_unsupported(&mut response, 7, MessageType(message_type));
+            let error = errors(&response).swap_remove(0);
+            assert_eq!(error.error_code, ErrorCode::UnsupportedOperation.code());
+            error.message.unwrap().to_owned()
+        };
+        assert_eq!(text(0x21_0400), "Sql.execute (0x210400) is not supported");
+        assert_eq!(text(0x77_0100), "An unknown message (0x770100) is not supported");
+    }
+
+    #[test]
+    fn other_messages_are_no_errors() {
+        let mut response = Vec::new();
+        crate::codec::client::Ping::respond(&mut response, 7, 0);
+        let error = decode(Message::parse(&response).unwrap()).unwrap_err();
+        assert_eq!(error.problem, Problem::Frame);
+    }
+
+    #[test]
+    fn fuzz_errors() {
+        let mut sample = Vec::new();
+        respond(&mut sample, 7, &[ErrorCode::Cache.holder("a"), ErrorCode::Io.holder("b")]);
+        convoke_harness::check!(&[sample], |bytes| {
+            let Ok(errors) = Message::parse(bytes).map(decode) else { return };
+            let Ok(errors) = errors else { return };
+            let (sent, mut again) = (errors.iter().collect::<Vec<_>>(), Vec::new());
+            respond(&mut again, 7, &sent);
+            assert_eq!(decode(Message::parse(&again).unwrap()), Ok(errors));
+        });
+    }
+}

@@ -132,22 +132,4 @@ impl<'a> Iterator for Frames<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_read_until_one_is_not_complete() {
-        let bytes = [8, 0, 0, 0, 0, 0x20, 1, 2, 6, 0, 0, 0, 0, 4, 7, 0, 0, 0, 0, 0];
-        let mut frames = Frames::new(&bytes);
-        assert_eq!(frames.peek(), Some(Flags::IS_FINAL));
-        assert_eq!(frames.next(), Some(Frame { flags: Flags::IS_FINAL, content: &[1, 2] }));
-        assert_eq!(frames.next(), Some(Frame { flags: Flags::IS_NULL, content: &[] }));
-        assert_eq!(frames.next(), None);
-        assert_eq!(frames.rest(), &bytes[14..]);
-    }
-
-    #[test]
-    fn a_frame_that_is_shorter_than_its_header_ends_the_frames() {
-        assert_eq!(Frames::new(&[5, 0, 0, 0, 0, 0, 0]).next(), None);
-    }
-}
+mod tests;

@@ -280,3 +280,80 @@ impl<'b> Writer<'b> {
 fn wire_length(bytes: usize) -> [u8; 4] {
     i32::try_from(bytes).unwrap_or(i32::MAX).to_le_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_type_has_the_ids_of_service_and_method() {
+        let put = MessageType::request(0x01, 0x0f);
+        assert_eq!(put, MessageType(0x01_0f00));
+        assert_eq!((put.service_id(), put.method_id()), (1, 15));
+        assert_eq!((put.response(), put.kind(2)), (MessageType(0x01_0f01), MessageType(0x01_0f02)));
+        assert_eq!(put.to_string(), "0x010f00");
+        assert!(put.is_request());
+        for other in [0, 0x01_0f01, 0x0101_0f00] {
+            assert!(!MessageType(other).is_request(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_ends_with_its_initial_frame_has_all_flags_in_it() {
+        let mut buffer = Vec::new();
+        let message_type = MessageType(0x0b01);
+        let mut writer = Writer::response(&mut buffer, message_type, 0x0102, 3);
+        writer.end();
+        writer.finish();
+        let expected = [19, 0, 0, 0, 0, 0xe0, 1, 0x0b, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 3];
+        assert_eq!(buffer, expected);
+        let header = Message::parse(&buffer).unwrap().header();
+        let flags = Flags::UNFRAGMENTED | Flags::IS_FINAL;
+        let partition_id = NO_PARTITION;
+        assert_eq!(header, Header { message_type, correlation_id: 0x0102, partition_id, flags });
+    }
+
+    #[test]
+    fn messages_are_appended_one_after_the_other() {
+        let mut buffer = Vec::new();
+        for id in [1, 2] {
+            let mut writer = Writer::event(&mut buffer, Flags::NONE, MessageType(0x01_1902), id);
+            writer.end();
+            writer.frame(Flags::NONE, b"key");
+            writer.frame(Flags::IS_NULL, &[]);
+            writer.finish();
+        }
+        let (first, second) = buffer.split_at(buffer.len() / 2);
+        for (bytes, id) in [(first, 1), (second, 2)] {
+            let message = Message::parse(bytes).unwrap();
+            let header = message.header();
+            assert_eq!((header.correlation_id, header.partition_id), (id, NO_PARTITION));
+            assert!(header.flags.has(Flags::UNFRAGMENTED | Flags::IS_EVENT));
+            let flags: Vec<_> = message.frames().map(|frame| frame.flags).collect();
+            assert_eq!(flags, [Flags::NONE, Flags::IS_NULL | Flags::IS_FINAL]);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_one_message_are_refused() {
+        let mut buffer = Vec::new();
+        let mut writer = Writer::response(&mut buffer, MessageType(1), 1, 0);
+        writer.end();
+        writer.finish();
+        assert!(Message::parse(&buffer).is_ok());
+        assert_eq!(Message::parse(&buffer[..10]), Err(FrameError::Length));
+        assert_eq!(Message::parse(&[&buffer[..], &[0]].concat()), Err(FrameError::Length));
+        assert_eq!(Message::parse(&[]), Err(FrameError::Length));
+    }
+
+    #[test]
+    fn a_debug_message_shows_no_values() {
+        let mut buffer = Vec::new();
+        let mut writer = Writer::response(&mut buffer, MessageType(0x01_0201), 1, 0);
+        writer.end();
+        writer.frame(Flags::NONE, b"secret");
+        writer.finish();
+        let shown = format!("{:?}", Message::parse(&buffer).unwrap());
+        assert!(shown.contains("0x010201") && !shown.contains("115"), "{shown}");
+    }
+}

@@ -78,3 +78,42 @@ fn bytes(fingerprint: u64, bytes: &[u8]) -> u64 {
         fingerprint >> 8 ^ TABLE[usize::from(low ^ byte)]
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(type_name: &str, fields: &[(i32, &str)]) -> i64 {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(kind, field_name)| FieldDescriptor { kind: *kind, field_name })
+            .collect();
+        Schema { type_name, fields: List::from(&fields[..]) }.id()
+    }
+
+    /// As computed by clients in Java and Python.
+    #[test]
+    fn the_id_is_the_one_that_clients_compute() {
+        assert_eq!(id("type", &[(9, "b"), (17, "a"),]), 3_851_273_140_163_626_946);
+        assert_eq!(id("empty", &[]), 7_118_292_658_705_342_496);
+        assert_eq!(
+            id(
+                "com.example.Employee",
+                &[(17, "name"), (11, "id"), (1, "active"), (30, "manages"), (45, "größe"),]
+            ),
+            1_983_913_985_452_071_964
+        );
+        assert_eq!(id("t", &[(3, "𝄞"), (7, "ﬀ"),]), -3_809_289_091_967_985_515);
+    }
+
+    #[test]
+    fn the_order_of_the_fields_does_not_count() {
+        assert_eq!(id("type", &[(7, "b"), (14, "a")]), id("type", &[(14, "a"), (7, "b")]));
+    }
+
+    #[test]
+    fn fields_are_sorted_as_java_sorts_texts() {
+        assert_eq!(java_order("\u{1d11e}", "\u{fb00}"), Ordering::Less);
+        assert_eq!(java_order("b", "aa"), Ordering::Greater);
+    }
+}

@@ -133,3 +133,10 @@ pub fn message_name(message_type: MessageType) -> Option<&'static str> {
     let at = UNSUPPORTED.binary_search_by_key(&message_type.0, |(value, _)| *value).ok()?;
     UNSUPPORTED.get(at).map(|(_, name)| *name)
 }
+
+/// Whether there is a row for requests of this type.
+#[cfg(test)]
+pub(super) fn is_supported(message_type: MessageType) -> bool {
+    let names = supported(message_type.service_id()).unwrap_or_default();
+    names.iter().any(|(method_id, _)| *method_id == message_type.method_id())
+}
