@@ -1,9 +1,9 @@
 //! Configurations of caches (JCache, JSR 107).
 //!
-//! A client in Java creates a cache with [`codec::cache::CreateConfig`](crate::codec::cache). The
+//! A client in Java creates a cache with [`CreateConfig`](crate::codec::cache::CreateConfig). The
 //! configuration has objects of Java in it. Of these, [`ExpiryPolicy`] recognizes the policies of
-//! JCache and Hazelcast; a server cannot run any other class, and has to refuse a configuration that
-//! names one: a loader, a writer, or a policy of the application.
+//! JCache and Hazelcast. A server cannot run any other class, and has to refuse a configuration
+//! that names one: a loader, a writer, or a policy of the application.
 
 mod expiry;
 mod java;
@@ -16,12 +16,11 @@ use crate::data::Data;
 use crate::frame::{Flags, Frames};
 use crate::message::Writer;
 
-/// What the name of a cache begins with on the wire; the name that the application chose comes last.
+/// What the full name of a cache begins with. The name that the application chose comes last.
 pub const NAME_PREFIX: &str = "/hz/";
 
 structures! {
-    /// The configuration of a cache. Fields that end in `factory` are objects of Java. The prefix of
-    /// the manager, before the name, gives the name of the cache in all other requests.
+    /// The configuration of a cache. Fields that end in `factory` are objects of Java.
     CacheConfigHolder<'a> (
         backup_count: i32, async_backup_count: i32, read_through: bool, write_through: bool,
         store_by_value: bool, management_enabled: bool, statistics_enabled: bool,
@@ -42,8 +41,8 @@ structures! {
         user_code_namespace: Option<&'a str> = None
     );
 
-    /// When entries are evicted: `maxSizePolicy` and `evictionPolicy` are names of Hazelcast's
-    /// enumerations, such as `ENTRY_COUNT` and `LRU`.
+    /// When entries are evicted. The policies are names of Hazelcast's enumerations, such as
+    /// `ENTRY_COUNT` and `LRU`.
     EvictionConfigHolder<'a> (
         size: i32;
         max_size_policy: &'a str, eviction_policy: &'a str, comparator_class_name: Option<&'a str>,
@@ -92,7 +91,7 @@ impl<'a> CacheConfigHolder<'a> {
         config.decode()
     }
 
-    /// Name of the cache in all other requests: prefix and name.
+    /// Name of the cache in all other requests: the prefix of its manager, and its name.
     #[must_use]
     pub fn full_name(&self) -> String {
         [self.manager_prefix.unwrap_or_default(), self.name].concat()

@@ -1,8 +1,8 @@
 //! Requests, responses and events.
 //!
-//! There is a module for each service, with a type for each of its requests:
-//! [`map::Put`] is the request `Map.put`, and `map::Put::respond` writes its response. [`Request`] is
-//! any request. [`events`] and [`structures`] are shared by the services.
+//! There is a module for each service, with a type for each of its requests: [`map::Put`] is the
+//! request `Map.put`, and [`map::Put::respond`] writes its response. [`Request`] is any request.
+//! [`events`] and [`structures`] are shared by the services.
 //!
 //! The names of fields are those of the protocol's definitions, so are their units:
 //!
@@ -10,16 +10,16 @@
 //! |---|---|
 //! | `name` | name of the data structure |
 //! | `thread_id` | with the client's id, the owner of locks |
-//! | `reference_id` | id of a lock operation: if it is repeated with the same id, it has no further effect |
+//! | `reference_id` | id of a lock operation, which has no further effect if it is repeated |
 //! | `ttl` | time to live in ms; 0: forever, -1: as configured for the map |
 //! | `max_idle` | time to live after the last access in ms; 0: forever, -1: as configured |
 //! | `lease` | time in ms after which a lock is released; below 1 or `i64::MAX`: never |
 //! | `timeout`, `timeout_millis` | maximum time to wait in ms; 0: not at all |
-//! | `local_only` | whether events of this member suffice, as the client listens to each |
+//! | `local_only` | whether events of this member suffice, as the client listens to all members |
 //! | `listener_flags` | the sum of the [`entry_event`] types that are wanted |
 //! | `include_value` | whether events have values |
 //! | `registration_id` | what the response to the registration of a listener contained |
-//! | `completion_id` | the client waits for a [`cache_event::COMPLETED`] with this id, unless it is -1 |
+//! | `completion_id` | the client waits for [`cache_event::COMPLETED`] with it, unless it is -1 |
 //! | `iteration_pointers` | where to continue in a partition; unchanged from response to request |
 //!
 //! Decoding is lenient: a field that the sender's version does not have gets its default, those of
@@ -53,7 +53,7 @@ pub mod set;
 pub mod topic;
 
 pub use encoded::Encoded;
-pub use field::{DecodeError, Fixed, Problem, Variable};
+pub use field::{DecodeError, Fixed, Problem, Secret, Variable};
 pub use lists::{Items, List, Packed};
 pub use partitions::PartitionTable;
 pub use request::{Request, message_name};

@@ -4,11 +4,11 @@
 //! blob  [i32 BE partition hash, 0: computed][i32 BE type id][payload]
 //! ```
 //!
-//! A server compares, hashes and returns blobs; it has to understand few of them. Whatever is within
-//! a blob is in big-endian order.
+//! A server compares, hashes and returns blobs; it has to understand few of them. All that is
+//! within a blob is in big-endian order.
 //!
-//! Source: Hazelcast Open Binary Client Protocol 2.10, "Serialization"; the vectors in the tests come
-//! from clients.
+//! Source: Hazelcast Open Binary Client Protocol 2.10, "Serialization"; the vectors in the tests
+//! come from clients.
 
 mod array;
 mod input;
@@ -51,8 +51,8 @@ impl<'a> Data<'a> {
         self.bytes
     }
 
-    /// Type id and payload. Blobs are equal if these are, whatever their hashes: `""` and the number
-    /// 0 have the same payload.
+    /// Type id and payload: blobs are equal if these are, also if their hashes differ. The payload
+    /// alone does not suffice, `""` and the number 0 have the same.
     #[must_use]
     pub fn identity(self) -> &'a [u8] {
         self.bytes.get(4..).unwrap_or_default()

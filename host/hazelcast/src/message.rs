@@ -168,8 +168,8 @@ impl fmt::Debug for Message<'_> {
     }
 }
 
-/// Writes a message at the end of a buffer, in one pass: lengths, and IS_FINAL of the last frame, are
-/// set once they are known.
+/// Writes a message at the end of a buffer, in one pass: lengths, and IS_FINAL of the last frame,
+/// are set once they are known.
 #[derive(Debug)]
 #[must_use = "a message ends with `finish`"]
 pub struct Writer<'b> {

@@ -42,8 +42,12 @@ structures! {
 }
 
 impl Schema<'_> {
-    /// Its id: a CRC-64-AVRO of the type name, the number of fields, and name and kind of each field
-    /// in the order of the names. Texts follow their length; numbers are in little-endian order.
+    /// Its id: a CRC-64-AVRO of the type name, the number of fields, and name and kind of each
+    /// field in the order of the names. Texts follow their length; numbers are in little-endian
+    /// order.
+    ///
+    /// Names are sorted as in Java. Clients in Python sort code points, and have another id if
+    /// names contain characters beyond the basic plane.
     #[must_use]
     pub fn id(&self) -> i64 {
         let mut fields: Vec<_> = self.fields.iter().collect();

@@ -62,8 +62,9 @@ fn skip_publisher(input: &mut Input<'_>) -> Option<()> {
         type_id::DATA_SERIALIZABLE => {
             let class = (input.bool()?, input.i32()?, input.i32()?);
             (class == ADDRESS_CLASS).then_some(())?;
-            // Port, version of IP, host.
-            (input.i32()?, input.u8()?, input.text()?);
+            let _port = input.i32()?;
+            let _ip_version = input.u8()?;
+            let _host = input.text()?;
             Some(())
         }
         _ => None,

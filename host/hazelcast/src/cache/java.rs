@@ -10,8 +10,8 @@
 //! class      72 name u64-uid flags fields 78 class-of-superclass
 //! ```
 //!
-//! Objects that write their state themselves, arrays, proxies and exceptions are not understood: the
-//! result is `None`. No class is loaded and nothing is run.
+//! Objects that write their state themselves, arrays, proxies and exceptions are not understood:
+//! the result is `None`. No class is loaded and nothing is run.
 //!
 //! Source: Java Object Serialization Specification 6.4, "Grammar for the Stream Format".
 
@@ -70,8 +70,8 @@ enum Item<'a> {
 struct Class<'a> {
     name: &'a str,
     flags: u8,
-    /// Type and name of each field of the class and its superclasses, in the order of the values. At
-    /// most [`FIELDS_MAX`].
+    /// Type and name of each field of the class and its superclasses, in the order of the values.
+    /// At most [`FIELDS_MAX`].
     fields: Vec<(u8, &'a str)>,
 }
 

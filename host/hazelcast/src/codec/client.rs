@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::field::{self, DecodeError};
+use super::field::{self, DecodeError, Secret};
 use super::lists::{List, Packed};
 use super::partitions::PartitionTable;
 use super::structures::{Address, DistributedObjectInfo, MemberInfo};
@@ -19,12 +19,21 @@ responses! {
         cluster_id: Option<Uuid>, failover_supported: bool, member_list_version: i32 = 0,
         partition_list_version: i32 = 0;
         address: Option<Address<'a>>, server_hazelcast_version: &'a str,
-        tpc_ports: Option<Packed<'a, i32>> = None, tpc_token: Option<&'a [u8]> = None,
+        tpc_ports: Option<Packed<'a, i32>> = None, tpc_token: Option<Secret<'a>> = None,
         member_infos: List<'a, MemberInfo<'a>> = List::default(),
         partitions: PartitionTable<'a> = PartitionTable::default(),
         key_value_pairs: List<'a, (&'a str, &'a str)> = List::default()
     );
 }
+
+/// Routing mode of a client that connects to one member.
+pub const ROUTING_SINGLE_MEMBER: u8 = 0;
+/// Routing mode of a client that connects to all members.
+pub const ROUTING_ALL_MEMBERS: u8 = 1;
+/// Routing mode of a client that connects to a group of members.
+pub const ROUTING_MULTI_MEMBER: u8 = 2;
+/// Routing mode of a client that does not report it.
+pub const ROUTING_UNKNOWN: u8 = u8::MAX;
 
 /// Status of a client whose credentials are valid.
 pub const AUTHENTICATED: u8 = 0;
@@ -39,16 +48,16 @@ service! {
     /// Requests about the client and the cluster.
     "Client" 0x00;
     0x01 "authentication" Authentication<'a> (
-        uuid: Option<Uuid>, serialization_version: u8, routing_mode: u8 = 0,
+        uuid: Option<Uuid>, serialization_version: u8, routing_mode: u8 = ROUTING_UNKNOWN,
         cp_direct_to_leader_routing: bool = false;
-        cluster_name: &'a str, username: Option<&'a str>, password: Option<&'a str>,
+        cluster_name: &'a str, username: Option<&'a str>, password: Option<Secret<'a>>,
         client_type: &'a str, client_hazelcast_version: &'a str, client_name: &'a str,
         labels: List<'a, &'a str>
     ) -> AuthenticationResponse;
     0x02 "authenticationCustom" AuthenticationCustom<'a> (
-        uuid: Option<Uuid>, serialization_version: u8, routing_mode: u8 = 0,
+        uuid: Option<Uuid>, serialization_version: u8, routing_mode: u8 = ROUTING_UNKNOWN,
         cp_direct_to_leader_routing: bool = false;
-        cluster_name: &'a str, credentials: &'a [u8], client_type: &'a str,
+        cluster_name: &'a str, credentials: Secret<'a>, client_type: &'a str,
         client_hazelcast_version: &'a str, client_name: &'a str, labels: List<'a, &'a str>
     ) -> AuthenticationResponse;
     0x03 "addClusterViewListener" AddClusterViewListener (;) -> (;) events {
@@ -89,5 +98,5 @@ service! {
         -> (; replicated_members: Packed<'a, Uuid>);
     0x14 "fetchSchema" FetchSchema (schema_id: i64;) -> (; schema: Option<Schema<'a>>);
     0x15 "sendAllSchemas" SendAllSchemas<'a> (; schemas: List<'a, Schema<'a>>) -> (;);
-    0x16 "tpcAuthentication" TpcAuthentication<'a> (uuid: Uuid; token: &'a [u8]) -> (;);
+    0x16 "tpcAuthentication" TpcAuthentication<'a> (uuid: Uuid; token: Secret<'a>) -> (;);
 }

@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
+use super::field;
 #[cfg(any(test, feature = "client"))]
 use super::field::DecodeError;
-use super::field::{self};
 use super::lists::{List, Packed};
 use super::partitions::PartitionTable;
 use super::structures::{CacheEventData, MemberInfo, MigrationState, Version};
@@ -30,7 +30,7 @@ events! {
     /// A partition lost its primary and this number of backups.
     PartitionLostEvent (partition_id: i32, lost_backup_count: i32, source: Option<Uuid>;);
 
-    /// A data structure was created or destroyed: the type of the event is `CREATED` or `DESTROYED`.
+    /// A data structure was created or destroyed: the type is `CREATED` or `DESTROYED`.
     DistributedObjectEvent<'a> (
         source: Uuid; name: &'a str, service_name: &'a str, event_type: &'a str
     );

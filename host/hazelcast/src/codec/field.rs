@@ -1,5 +1,7 @@
 //! Fields of messages, and how each type is encoded.
 
+use std::fmt;
+
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -206,6 +208,40 @@ impl<'a, T: Variable<'a>> Variable<'a> for Option<T> {
             Some(value) => value.write(writer),
             None => writer.frame(Flags::IS_NULL, &[]),
         }
+    }
+}
+
+/// A password or a token: text or bytes that are not shown by `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret<'a>(&'a [u8]);
+
+impl<'a> Secret<'a> {
+    /// A secret.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The secret. A password is UTF-8.
+    #[must_use]
+    pub const fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl<'a> Variable<'a> for Secret<'a> {
+    fn read(frames: &mut Frames<'a>) -> Result<Self, Problem> {
+        Variable::read(frames).map(Self)
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.0.write(writer);
     }
 }
 

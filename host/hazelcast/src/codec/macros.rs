@@ -1,5 +1,6 @@
-//! The macros that turn rows into types: `service!` for requests with their responses, `events!`,
-//! and `structures!` for the data structures within messages.
+//! The macros that turn rows into types: `service!` for requests with their responses, `responses!`
+//! for those with a type of their own, `events!`, and `structures!` for the data structures within
+//! messages.
 //!
 //! The fields of a row are those of the definition: the ones of fixed size, a semicolon, the ones
 //! of variable size, each group in the order in which it is encoded. A default is for senders whose
@@ -15,7 +16,8 @@ macro_rules! default {
     };
 }
 
-/// The name of a field in an error, of the first field of a message if there is none.
+/// Declares a variable for each field of a message, and returns the error of the first one that
+/// cannot be read.
 macro_rules! read_fields {
     ($type:expr, $fixed_bytes:ident, $frames:ident;
         ($($fixed:ident: $fixed_type:ty $(= $fixed_default:expr)?),*);

@@ -25,7 +25,9 @@ macro_rules! services {
             /// Decodes a request.
             ///
             /// # Errors
-            /// A field is missing or invalid.
+            /// A field is missing or invalid. Answer with
+            /// [`ErrorCode::HazelcastSerialization`](crate::error::ErrorCode) and keep the
+            /// connection.
             pub fn decode(message: Message<'a>) -> Result<Self, DecodeError> {
                 let message_type = message.header().message_type;
                 let decoded = match message_type.service_id() {

@@ -141,8 +141,17 @@ fn an_older_client_is_authenticated_without_the_newer_fields() {
     };
     assert_eq!((request.cluster_name, request.client_type), ("dev", "PYH"));
     assert_eq!((request.username, request.password), (None, None));
-    assert_eq!((request.routing_mode, request.cp_direct_to_leader_routing), (0, false));
+    assert_eq!(request.routing_mode, client::ROUTING_UNKNOWN);
+    assert!(!request.cp_direct_to_leader_routing);
     assert!(request.labels.is_empty());
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let secret = Secret::new(b"secret");
+    assert_eq!(format!("{secret:?}"), "Secret");
+    let token = client::TpcAuthentication { uuid: Uuid::nil(), token: secret };
+    assert!(format!("{token:?}").ends_with("token: Secret }"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Vectors: what clients in Java, Python and JavaScript encode, and the partitions that they choose.
+//! Vectors: what clients in Java, Python and JavaScript encode, and the partitions they choose.
 
 use std::num::NonZero;
 

@@ -49,8 +49,7 @@ pub enum FrameError {
         /// The fragmentation id.
         id: u64,
     },
-    /// What follows the last fragment's frames, or the frames themselves, do not end where the
-    /// message ends.
+    /// A message has no last frame, or bytes follow it.
     #[error("the frames of a message do not end where the message ends")]
     Length,
 }
