@@ -224,7 +224,7 @@ pub fn respond_unsupported(buffer: &mut Vec<u8>, correlation_id: i64, message_ty
 pub fn decode<'a>(message: Message<'a>) -> Result<List<'a, ErrorHolder<'a>>, DecodeError> {
     let message_type = message.header().message_type;
     if message_type != MessageType::ERROR {
-        return Err(Problem::Frame.of(message_type, "errors"));
+        return Err(Problem::Type.of(message_type, "type"));
     }
     List::read(&mut message.frames()).map_err(|problem| problem.of(message_type, "errors"))
 }
@@ -297,7 +297,7 @@ mod tests {
         let mut response = Vec::new();
         crate::codec::client::Ping::respond(&mut response, 7, 0);
         let error = decode(Message::parse(&response).unwrap()).unwrap_err();
-        assert_eq!(error.problem, Problem::Frame);
+        assert_eq!(error.problem, Problem::Type);
     }
 
     #[test]

@@ -116,6 +116,25 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_schema() {
+        let fields =
+            [(9, "b"), (17, "a")].map(|(kind, field_name)| FieldDescriptor { kind, field_name });
+        let mut sample = Vec::new();
+        let schema = Schema { type_name: "type", fields: List::from(&fields) };
+        crate::codec::client::FetchSchema::respond(&mut sample, 7, 0, Some(schema));
+        let frames = crate::message::Message::parse(&sample).unwrap().frames();
+        convoke_harness::check!(&[frames.rest()], |bytes| {
+            let Some(encoded) = crate::codec::Encoded::from_bytes(bytes) else { return };
+            let Ok(schema) = encoded.decode::<Schema<'_>>() else { return };
+            let mut fields: Vec<_> = schema.fields.iter().collect();
+            fields.sort_by_key(|field| (field.field_name, field.kind));
+            let is_distinct = fields.is_sorted_by(|a, b| a.field_name < b.field_name);
+            let sorted = Schema { fields: List::from(&fields[..]), ..schema };
+            assert!(!is_distinct || sorted.id() == schema.id());
+        });
+    }
+
+    #[test]
     fn fields_are_sorted_as_java_sorts_texts() {
         assert_eq!(java_order("\u{1d11e}", "\u{fb00}"), Ordering::Less);
         assert_eq!(java_order("b", "aa"), Ordering::Greater);

@@ -1,6 +1,6 @@
 //! Messages of reliable topics, which are items of a ringbuffer.
 
-use crate::data::{Data, Identified, Input, Value, type_id};
+use crate::data::{Data, Identified, Input, Value};
 
 /// Factory of the class of these messages.
 pub const FACTORY_ID: i32 = -9;
@@ -8,8 +8,8 @@ pub const FACTORY_ID: i32 = -9;
 /// Id of the class of these messages.
 pub const CLASS_ID: i32 = 2;
 
-/// The class of addresses: with ids, factory, class.
-const ADDRESS_CLASS: (bool, i32, i32) = (true, 0, 1);
+/// Factory and class of addresses.
+const ADDRESS_CLASS: (i32, i32) = (0, 1);
 
 /// What the name of the ringbuffer of a reliable topic begins with; the name of the topic follows.
 pub const RINGBUFFER_PREFIX: &str = "_hz_rb_";
@@ -57,18 +57,16 @@ impl<'a> ReliableTopicMessage<'a> {
 
 /// Reads over the publisher: null, or the address of a member.
 fn skip_publisher(input: &mut Input<'_>) -> Option<()> {
-    match input.i32()? {
-        type_id::NULL => Some(()),
-        type_id::DATA_SERIALIZABLE => {
-            let class = (input.bool()?, input.i32()?, input.i32()?);
-            (class == ADDRESS_CLASS).then_some(())?;
+    match input.class()? {
+        None => {}
+        Some(ADDRESS_CLASS) => {
             let _port = input.i32()?;
             let _ip_version = input.u8()?;
             let _host = input.text()?;
-            Some(())
         }
-        _ => None,
+        Some(_) => return None,
     }
+    Some(())
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@ use super::encoded::Encoded;
 use super::field::{self, DecodeError};
 use super::lists::{List, Packed};
 use crate::data::Data;
-#[cfg(any(test, feature = "client"))]
-use crate::frame::Flags;
 use crate::message::{Message, MessageType, Writer};
 
 service! {
@@ -22,6 +20,8 @@ service! {
     ) -> (;);
     0x04 "removeAll" RemoveAll<'a> (completion_id: i32; name: &'a str) -> (;);
     0x05 "containsKey" ContainsKey<'a> (; name: &'a str, key: Data<'a>) -> (response: bool;);
+    /// The configuration is a [`CacheConfigHolder`](crate::cache::CacheConfigHolder). The response
+    /// is the one that the cache has.
     0x06 "createConfig" CreateConfig<'a> (create_also_on_others: bool; cache_config: Encoded<'a>)
         -> (; response: Option<Encoded<'a>>);
     0x07 "destroy" Destroy<'a> (; name: &'a str) -> (;);
@@ -38,10 +38,13 @@ service! {
         completion_id: i32;
         name: &'a str, key: Data<'a>, value: Data<'a>, expiry_policy: Option<Data<'a>>
     ) -> (; response: Option<Data<'a>>);
+    /// The response is null if there is no such cache.
     0x0c "getConfig" GetConfig<'a> (; name: &'a str, simple_name: &'a str)
         -> (; response: Option<Encoded<'a>>);
     0x0d "get" Get<'a> (; name: &'a str, key: Data<'a>, expiry_policy: Option<Data<'a>>)
         -> (; response: Option<Data<'a>>);
+    /// A client begins with the pointers `(i32::MAX, -1)`, and ends when the first index that is
+    /// returned is negative.
     0x0e "iterate" Iterate<'a> (
         batch: i32;
         name: &'a str, iteration_pointers: Packed<'a, (i32, i32)>
@@ -62,6 +65,7 @@ service! {
         completion_id: i32;
         name: &'a str, key: Data<'a>, value: Data<'a>, expiry_policy: Option<Data<'a>>
     ) -> (response: bool;);
+    /// With `get`, the response is the previous value.
     0x13 "put" Put<'a> (
         get: bool, completion_id: i32;
         name: &'a str, key: Data<'a>, value: Data<'a>, expiry_policy: Option<Data<'a>>
@@ -76,6 +80,7 @@ service! {
         completion_id: i32;
         name: &'a str, key: Data<'a>, current_value: Option<Data<'a>>
     ) -> (response: bool;);
+    /// The response is a boolean: whether the value was replaced.
     0x17 "replace" Replace<'a> (
         completion_id: i32;
         name: &'a str, key: Data<'a>, old_value: Option<Data<'a>>, new_value: Data<'a>,

@@ -6,8 +6,6 @@ use super::field::{self, DecodeError, Secret};
 use super::lists::{List, Packed};
 use super::partitions::PartitionTable;
 use super::structures::{Address, DistributedObjectInfo, MemberInfo};
-#[cfg(any(test, feature = "client"))]
-use crate::frame::Flags;
 use crate::message::{Message, MessageType, Writer};
 use crate::schema::Schema;
 
@@ -72,20 +70,25 @@ service! {
         -> (response: bool;);
     0x08 "getDistributedObjects" GetDistributedObjects (;)
         -> (; response: List<'a, DistributedObjectInfo<'a>>);
+    /// The events are about structures that are created or destroyed.
     0x09 "addDistributedObjectListener" AddDistributedObjectListener (local_only: bool;)
         -> (response: Uuid;) events { DISTRIBUTED_OBJECT 2 DistributedObjectEvent };
     0x0a "removeDistributedObjectListener" RemoveDistributedObjectListener (registration_id: Uuid;)
         -> (response: bool;);
     0x0b "ping" Ping (;) -> (;);
+    /// Sent every few seconds. The blob is compressed by zlib.
     0x0c "statistics" Statistics<'a> (
         timestamp: i64;
         client_attributes: &'a str, metrics_blob: &'a [u8]
     ) -> (;);
     0x0d "deployClasses" DeployClasses<'a> (; class_definitions: List<'a, (&'a str, &'a [u8])>)
         -> (;);
+    /// Name and service of each structure; sent after a connection was lost.
     0x0e "createProxies" CreateProxies<'a> (; proxies: List<'a, (&'a str, &'a str)>) -> (;);
+    /// Sent on each connection by a client that waits for backups itself.
     0x0f "localBackupListener" LocalBackupListener (;)
         -> (response: Uuid;) events { BACKUP 2 BackupEvent };
+    /// Sent while the partition table is empty.
     0x10 "triggerPartitionAssignment" TriggerPartitionAssignment (;) -> (;);
     0x11 "addMigrationListener" AddMigrationListener (
         local_only: bool;
@@ -94,6 +97,7 @@ service! {
     ) events { MIGRATION 2 MigrationEvent, REPLICA_MIGRATION 3 ReplicaMigrationEvent };
     0x12 "removeMigrationListener" RemoveMigrationListener (registration_id: Uuid;)
         -> (response: bool;);
+    /// The client waits until all members are among `replicated_members`.
     0x13 "sendSchema" SendSchema<'a> (; schema: Schema<'a>)
         -> (; replicated_members: Packed<'a, Uuid>);
     0x14 "fetchSchema" FetchSchema (schema_id: i64;) -> (; schema: Option<Schema<'a>>);

@@ -39,6 +39,9 @@ pub enum Problem {
     /// A blob that is shorter than its header.
     #[error("a blob is shorter than its header of 8 bytes")]
     Blob,
+    /// Another type of message, such as an error in place of a response.
+    #[error("a message of another type was expected")]
+    Type,
     /// Packed values that do not fill their frame.
     #[error("the length of a frame is no multiple of that of its items")]
     Packed,
@@ -268,6 +271,19 @@ fn next<'a>(frames: &mut Frames<'a>) -> Result<Frame<'a>, Problem> {
         return Err(Problem::Missing);
     }
     frames.next().ok_or(Problem::Missing)
+}
+
+/// Checks the type of a message.
+#[cfg(any(test, feature = "client"))]
+pub(crate) fn check_type(
+    message: crate::message::Message<'_>,
+    expected: MessageType,
+) -> Result<(), DecodeError> {
+    let message_type = message.header().message_type;
+    if message_type != expected {
+        return Err(Problem::Type.of(message_type, "type"));
+    }
+    Ok(())
 }
 
 /// A field of fixed size. The default is for senders that do not know the field.

@@ -1,8 +1,6 @@
 //! `FlakeIdGenerator`.
 
 use super::field::{self, DecodeError};
-#[cfg(any(test, feature = "client"))]
-use crate::frame::Flags;
 use crate::message::{Message, MessageType, Writer};
 
 service! {

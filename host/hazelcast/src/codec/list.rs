@@ -5,8 +5,6 @@ use uuid::Uuid;
 use super::field::{self, DecodeError};
 use super::lists::List;
 use crate::data::Data;
-#[cfg(any(test, feature = "client"))]
-use crate::frame::Flags;
 use crate::message::{Message, MessageType, Writer};
 
 service! {

@@ -17,24 +17,39 @@ macro_rules! default {
 }
 
 /// Declares a variable for each field of a message, and returns the error of the first one that
-/// cannot be read.
+/// cannot be read. Fields of fixed size begin at `$offset` of the initial frame.
 macro_rules! read_fields {
-    ($type:expr, $fixed_bytes:ident, $frames:ident;
+    ($message:expr, $offset:literal, $type:expr;
         ($($fixed:ident: $fixed_type:ty $(= $fixed_default:expr)?),*);
         ($($field:ident: $field_type:ty $(= $field_default:expr)?),*)
     ) => {
+        #[allow(unused_mut, reason = "not all messages have fields of both kinds")]
+        let (mut fixed_bytes, mut frames) = (
+            $message.initial().content.get($offset..).unwrap_or_default(), $message.frames(),
+        );
         $(
             let $fixed: $fixed_type =
-                field::take_field(&mut $fixed_bytes, default!($($fixed_default)?))
+                field::take_field(&mut fixed_bytes, default!($($fixed_default)?))
                     .map_err(|problem| problem.of($type, stringify!($fixed)))?;
         )*
         $(
             let $field: $field_type =
-                field::read_field(&mut $frames, default!($($field_default)?))
+                field::read_field(&mut frames, default!($($field_default)?))
                     .map_err(|problem| problem.of($type, stringify!($field)))?;
         )*
         // The rest belongs to newer versions.
-        let _ = ($fixed_bytes, $frames);
+        let _ = (fixed_bytes, frames);
+    };
+}
+
+/// Writes the fields of a message after its header, and ends it.
+macro_rules! write_fields {
+    ($writer:expr; $($fixed:expr),*; $($field:expr),*) => {
+        let mut writer = $writer;
+        $(field::Fixed::put($fixed, &mut writer);)*
+        writer.end();
+        $(field::Variable::write(&$field, &mut writer);)*
+        writer.finish();
     };
 }
 
@@ -133,8 +148,9 @@ macro_rules! service {
         }
 
         $(
-            $(#[$attribute])*
             #[doc = concat!("`", $service, ".", $method, "`")]
+            ///
+            $(#[$attribute])*
             #[derive(Clone, Copy, Debug, PartialEq)]
             #[allow(missing_docs, reason = "the module `codec` explains the fields")]
             pub struct $request $(<$lifetime>)? {
@@ -157,12 +173,9 @@ macro_rules! service {
                     pub const $event: MessageType = Self::TYPE.kind($event_kind);
                 )*)?
 
-                #[allow(unused_mut, reason = "not all messages have fields of both kinds")]
                 fn decode(message: Message<'a>) -> Result<Self, DecodeError> {
-                    let mut fixed = message.initial().content.get(16..).unwrap_or_default();
-                    let mut frames = message.frames();
                     read_fields! {
-                        Self::TYPE, fixed, frames;
+                        message, 16, Self::TYPE;
                         ($($fixed: $fixed_type $(= $fixed_default)?),*);
                         ($($field: $field_type $(= $field_default)?),*)
                     }
@@ -172,13 +185,11 @@ macro_rules! service {
                 /// Appends the request to `buffer`.
                 #[cfg(any(test, feature = "client"))]
                 pub fn write(&self, buffer: &mut Vec<u8>, correlation_id: i64, partition_id: i32) {
-                    let mut writer = Writer::request(
-                        buffer, Flags::NONE, Self::TYPE, correlation_id, partition_id,
-                    );
-                    $(field::Fixed::put(self.$fixed, &mut writer);)*
-                    writer.end();
-                    $(field::Variable::write(&self.$field, &mut writer);)*
-                    writer.finish();
+                    let flags = crate::frame::Flags::NONE;
+                    write_fields! {
+                        Writer::request(buffer, flags, Self::TYPE, correlation_id, partition_id);
+                        $(self.$fixed),*; $(self.$field),*
+                    }
                 }
 
                 response!($response);
@@ -203,11 +214,10 @@ macro_rules! response {
             $($field: $field_type,)*
         ) {
             let response = Self::TYPE.response();
-            let mut writer = Writer::response(buffer, response, correlation_id, backup_acks);
-            $(field::Fixed::put($fixed, &mut writer);)*
-            writer.end();
-            $(field::Variable::write(&$field, &mut writer);)*
-            writer.finish();
+            write_fields! {
+                Writer::response(buffer, response, correlation_id, backup_acks);
+                $($fixed),*; $($field),*
+            }
         }
 
         /// Decodes a response: its fields.
@@ -215,15 +225,13 @@ macro_rules! response {
         /// # Errors
         /// It is not a response to this request.
         #[cfg(any(test, feature = "client"))]
-        #[allow(unused_mut, reason = "not all messages have fields of both kinds")]
         #[allow(clippy::type_complexity, reason = "the fields of a row")]
         pub fn read_response(
             message: Message<'a>,
         ) -> Result<($($fixed_type,)* $($field_type,)*), DecodeError> {
-            let mut fixed = message.initial().content.get(13..).unwrap_or_default();
-            let mut frames = message.frames();
+            field::check_type(message, Self::TYPE.response())?;
             read_fields! {
-                Self::TYPE.response(), fixed, frames;
+                message, 13, Self::TYPE.response();
                 ($($fixed: $fixed_type $(= $fixed_default)?),*);
                 ($($field: $field_type $(= $field_default)?),*)
             }
@@ -250,6 +258,7 @@ macro_rules! response {
         /// It is not a response to this request.
         #[cfg(any(test, feature = "client"))]
         pub fn read_response(message: Message<'a>) -> Result<$response<'a>, DecodeError> {
+            field::check_type(message, Self::TYPE.response())?;
             $response::decode(message)
         }
 
@@ -281,19 +290,16 @@ macro_rules! responses {
 
         impl<'a> $response<'a> {
             fn write(&self, buffer: &mut Vec<u8>, message_type: MessageType, correlation_id: i64) {
-                let mut writer = Writer::response(buffer, message_type, correlation_id, 0);
-                $(field::Fixed::put(self.$fixed, &mut writer);)*
-                writer.end();
-                $(field::Variable::write(&self.$field, &mut writer);)*
-                writer.finish();
+                write_fields! {
+                    Writer::response(buffer, message_type, correlation_id, 0);
+                    $(self.$fixed),*; $(self.$field),*
+                }
             }
 
             #[cfg(any(test, feature = "client"))]
             fn decode(message: Message<'a>) -> Result<Self, DecodeError> {
-                let mut fixed = message.initial().content.get(13..).unwrap_or_default();
-                let mut frames = message.frames();
                 read_fields! {
-                    message.header().message_type, fixed, frames;
+                    message, 13, message.header().message_type;
                     ($($fixed: $fixed_type $(= $fixed_default)?),*);
                     ($($field: $field_type $(= $field_default)?),*)
                 }
@@ -330,11 +336,10 @@ macro_rules! events {
                 correlation_id: i64,
             ) {
                 let flags = [$(Flags::$flags,)? Flags::NONE][0];
-                let mut writer = Writer::event(buffer, flags, message_type, correlation_id);
-                $(field::Fixed::put(self.$fixed, &mut writer);)*
-                writer.end();
-                $(field::Variable::write(&self.$field, &mut writer);)*
-                writer.finish();
+                write_fields! {
+                    Writer::event(buffer, flags, message_type, correlation_id);
+                    $(self.$fixed),*; $(self.$field),*
+                }
             }
 
             /// Decodes an event.
@@ -342,12 +347,9 @@ macro_rules! events {
             /// # Errors
             /// It is not an event of this kind.
             #[cfg(any(test, feature = "client"))]
-            #[allow(unused_mut, reason = "not all messages have fields of both kinds")]
             pub fn decode(message: Message<'a>) -> Result<Self, DecodeError> {
-                let mut fixed = message.initial().content.get(16..).unwrap_or_default();
-                let mut frames = message.frames();
                 read_fields! {
-                    message.header().message_type, fixed, frames;
+                    message, 16, message.header().message_type;
                     ($($fixed: $fixed_type),*);
                     ($($field: $field_type),*)
                 }

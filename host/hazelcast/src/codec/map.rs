@@ -8,8 +8,6 @@ use super::structures::{
     AnchorDataListHolder, IndexConfig, PagingPredicateHolder, SimpleEntryView,
 };
 use crate::data::Data;
-#[cfg(any(test, feature = "client"))]
-use crate::frame::Flags;
 use crate::message::{Message, MessageType, Writer};
 
 service! {
@@ -90,6 +88,7 @@ service! {
         registration_id: Uuid;
         name: &'a str
     ) -> (response: bool;);
+    /// `max_idle` replaces that of the view.
     0x1d "getEntryView" GetEntryView<'a> (thread_id: i64; name: &'a str, key: Data<'a>)
         -> (max_idle: i64; response: Option<SimpleEntryView<'a>>);
     0x1e "evict" Evict<'a> (thread_id: i64; name: &'a str, key: Data<'a>) -> (response: bool;);
@@ -190,6 +189,7 @@ service! {
         read_count: i32, next_seq: i64;
         items: List<'a, Data<'a>>, item_seqs: Option<Packed<'a, i64>>
     );
+    /// The response is whether there is such an entry.
     0x43 "setTtl" SetTtl<'a> (ttl: i64; name: &'a str, key: Data<'a>) -> (response: bool;);
     0x44 "putWithMaxIdle" PutWithMaxIdle<'a> (
         thread_id: i64, ttl: i64, max_idle: i64;

@@ -4,8 +4,6 @@ use uuid::Uuid;
 
 use super::field::{self, DecodeError};
 use super::lists::Packed;
-#[cfg(any(test, feature = "client"))]
-use crate::frame::Flags;
 use crate::message::{Message, MessageType, Writer};
 
 service! {

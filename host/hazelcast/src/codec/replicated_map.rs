@@ -6,8 +6,6 @@ use super::field::{self, DecodeError};
 use super::lists::List;
 use super::structures::ReplicatedMapEntryViewHolder;
 use crate::data::Data;
-#[cfg(any(test, feature = "client"))]
-use crate::frame::Flags;
 use crate::message::{Message, MessageType, Writer};
 
 service! {

@@ -3,8 +3,6 @@
 use super::field::{self, DecodeError};
 use super::lists::{List, Packed};
 use crate::data::Data;
-#[cfg(any(test, feature = "client"))]
-use crate::frame::Flags;
 use crate::message::{Message, MessageType, Writer};
 
 service! {
@@ -15,10 +13,13 @@ service! {
     0x03 "headSequence" HeadSequence<'a> (; name: &'a str) -> (response: i64;);
     0x04 "capacity" Capacity<'a> (; name: &'a str) -> (response: i64;);
     0x05 "remainingCapacity" RemainingCapacity<'a> (; name: &'a str) -> (response: i64;);
+    /// The policy is 0 to overwrite the oldest item, 1 to fail: then the response is -1.
     0x06 "add" Add<'a> (overflow_policy: i32; name: &'a str, value: Data<'a>) -> (response: i64;);
     0x07 "readOne" ReadOne<'a> (sequence: i64; name: &'a str) -> (; response: Option<Data<'a>>);
+    /// As [`Add`]. The response is the sequence of the last item.
     0x08 "addAll" AddAll<'a> (overflow_policy: i32; name: &'a str, value_list: List<'a, Data<'a>>)
         -> (response: i64;);
+    /// Waits until there are `min_count` items. The filter is null, or an object of Java.
     0x09 "readMany" ReadMany<'a> (
         start_sequence: i64, min_count: i32, max_count: i32;
         name: &'a str, filter: Option<Data<'a>>

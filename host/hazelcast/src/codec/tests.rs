@@ -246,6 +246,14 @@ fn a_request_is_small_enough_to_be_returned() {
 }
 
 #[test]
+fn an_error_is_no_response() {
+    let mut error = Vec::new();
+    crate::error::ErrorCode::Io.respond(&mut error, 1, "failed");
+    let response = map::Get::read_response(Message::parse(&error).unwrap());
+    assert_eq!(response.unwrap_err().problem, Problem::Type);
+}
+
+#[test]
 fn a_list_is_borrowed_or_made_of_a_slice() {
     let (one, two) = (Value::Int(1).encode(), Value::Int(2).encode());
     let keys = [&one, &two].map(|blob| Data::new(blob).unwrap());

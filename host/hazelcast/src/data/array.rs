@@ -61,6 +61,15 @@ impl<'a, T: Element> Array<'a, T> {
         bytes.len().is_multiple_of(T::BYTES).then_some(Self { bytes, elements: PhantomData })
     }
 
+    /// An array of these elements, which are encoded at the end of `buffer`.
+    pub fn of(elements: &[T], buffer: &'a mut Vec<u8>) -> Self {
+        let start = buffer.len();
+        for element in elements {
+            element.encode(buffer);
+        }
+        Self { bytes: buffer.get(start..).unwrap_or_default(), elements: PhantomData }
+    }
+
     /// The encoding of the elements.
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {

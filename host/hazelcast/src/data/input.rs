@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::array::{Array, Element};
+use super::type_id;
 use super::value::Value;
 use crate::limits::OBJECT_DEPTH_MAX;
 
@@ -135,6 +136,15 @@ impl<'a> Input<'a> {
     pub fn count(&mut self) -> Option<usize> {
         let count = self.length()??;
         (count <= self.rest.len()).then_some(count)
+    }
+
+    /// Ids of factory and class of an `IdentifiedDataSerializable` whose fields follow, or null.
+    pub fn class(&mut self) -> Option<Option<(i32, i32)>> {
+        match self.i32()? {
+            type_id::NULL => Some(None),
+            type_id::DATA_SERIALIZABLE if self.bool()? => Some(Some((self.i32()?, self.i32()?))),
+            _ => None,
+        }
     }
 
     /// An object with its type id. `None` also if its type is not one whose length is known.

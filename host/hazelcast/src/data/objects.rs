@@ -3,9 +3,10 @@
 use super::input::Input;
 use super::type_id;
 use super::value::Value;
+use crate::limits::OBJECT_DEPTH_MAX;
 
 /// Several objects. All of them have been checked.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Objects<'a> {
     pub(super) type_id: i32,
     pub(super) count: usize,
@@ -14,6 +15,16 @@ pub struct Objects<'a> {
 }
 
 impl<'a> Objects<'a> {
+    /// An `ArrayList` of these values, which are encoded at the end of `buffer`.
+    pub fn list(values: &[Value<'_>], buffer: &'a mut Vec<u8>) -> Self {
+        let start = buffer.len();
+        for value in values {
+            value.encode_object(buffer);
+        }
+        let bytes = buffer.get(start..).unwrap_or_default();
+        Self { type_id: type_id::ARRAY_LIST, count: values.len(), bytes, depth: OBJECT_DEPTH_MAX }
+    }
+
     /// The number of objects.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -48,5 +59,12 @@ impl<'a> Objects<'a> {
             return Some(input.nullable_text()?.map_or(Value::Null, Value::Text));
         }
         input.object()
+    }
+}
+
+/// Whether type and items are equal. The remaining depth does not count.
+impl PartialEq for Objects<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.type_id, self.bytes) == (other.type_id, other.bytes)
     }
 }

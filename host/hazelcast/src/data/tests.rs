@@ -103,6 +103,29 @@ fn the_items_of_arrays_and_lists_are_values() {
 }
 
 #[test]
+fn arrays_and_lists_are_made_of_slices() {
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let ints = Array::of(&[1, -1], &mut first);
+    assert!(ints.iter().eq([1, -1]) && ints.len() == 2);
+    let values = [Value::Int(1), Value::Int(2), Value::Text("x")];
+    let list = Objects::list(&values, &mut second);
+    assert!(list.iter().eq(values) && list.len() == 3);
+    for value in [Value::Ints(ints), Value::Objects(list)] {
+        assert!(ARRAYS.iter().any(|identity| blob(identity) == value.encode()), "{value:?}");
+    }
+}
+
+#[test]
+fn the_class_of_an_object_comes_before_its_fields() {
+    let class = Identified { factory_id: -20, class_id: 3, fields: &[7] };
+    let blob = Value::Identified(class).encode();
+    let mut input = Input::new(&blob[4..]);
+    assert_eq!((input.class(), input.rest()), (Some(Some((-20, 3))), &[7][..]));
+    assert_eq!(Input::new(&[0; 4]).class(), Some(None));
+    assert_eq!(Input::new(&Value::Int(1).encode()[4..]).class(), None);
+}
+
+#[test]
 fn lists_are_nested_up_to_a_limit() {
     let nested = |depth: usize| {
         let mut blob = vec![0; 4];
