@@ -173,6 +173,13 @@ impl Pause {
         self.until_ms.store(0, Ordering::Relaxed);
     }
 
+    /// How many milliseconds a pause lasts from now on, and whether only commands that write are
+    /// paused; `None` without a pause.
+    pub(crate) fn state(&self, now_ms: u64) -> Option<(u64, bool)> {
+        let left_ms = self.until_ms.load(Ordering::Relaxed).saturating_sub(now_ms);
+        (left_ms > 0).then(|| (left_ms, self.only_writes.load(Ordering::Relaxed)))
+    }
+
     /// Whether a command has to wait.
     #[inline]
     pub(crate) fn holds(&self, writes: bool, now_ms: impl FnOnce() -> u64) -> bool {

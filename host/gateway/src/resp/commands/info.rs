@@ -155,6 +155,12 @@ fn of_clients(server: &Server) -> Fields {
     let count = |fits: fn(&ClientInfo) -> bool| all.iter().filter(|info| fits(info)).count();
     let blocked = count(|info| info.is_blocked.load(Ordering::Relaxed));
     let figures = server.tracking.figures();
+    let paused = server.pause.state(server.elapsed_ms());
+    let (reason, actions, left_ms) = match paused {
+        None => ("none", "none", 0),
+        Some((left_ms, true)) => ("client_pause", "write", left_ms),
+        Some((left_ms, false)) => ("client_pause", "all", left_ms),
+    };
     vec![
         field("connected_clients", all.len()),
         field("cluster_connections", 0),
@@ -165,6 +171,9 @@ fn of_clients(server: &Server) -> Fields {
         field("pubsub_clients", count(ClientInfo::is_subscribed)),
         field("watching_clients", count(|info| info.watched.load(Ordering::Relaxed) > 0)),
         field("clients_in_timeout_table", 0),
+        field("paused_reason", reason),
+        field("paused_actions", actions),
+        field("paused_timeout_milliseconds", left_ms),
     ]
 }
 

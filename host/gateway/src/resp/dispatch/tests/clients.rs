@@ -34,6 +34,19 @@ async fn listed(client: &mut Client, filters: &str) -> String {
     text.lines().map(number).collect::<Vec<_>>().join(" ")
 }
 
+/// What `INFO` says of a pause: the reason, what is paused, and whether time is left.
+async fn pause_info(client: &mut Client) -> (String, String, bool) {
+    let answer = line(client, "info clients").await;
+    let Answer::Value(Value::Verbatim(_, text)) = answer else { panic!("{answer:?}") };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let field = |name: &str| {
+        let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        found.unwrap_or_default().to_owned()
+    };
+    let left = field("paused_timeout_milliseconds");
+    (field("paused_reason"), field("paused_actions"), left != "0")
+}
+
 fn error(text: &str) -> Answer {
     Answer::Error(text.to_owned().into())
 }
@@ -203,7 +216,10 @@ async fn paused_commands_start_when_the_pause_ends() {
         let outcome = with_request(&args, |request| begin(client, request, &mut Vec::new()));
         matches!(outcome, CommandState::Continue(_))
     };
+    let info = |reason: &str, actions: &str, is_left| (reason.into(), actions.into(), is_left);
+    assert_eq!(pause_info(&mut admin).await, info("none", "none", false));
     assert_eq!(line(&mut admin, "client pause 60000 write").await, Answer::DONE);
+    assert_eq!(pause_info(&mut admin).await, info("client_pause", "write", true));
     assert!(is_held(&mut client, "set k 1") && is_held(&mut client, "publish c m"));
     assert!(!is_held(&mut client, "get k") && !is_held(&mut client, "ping"));
     line(&mut client, "multi").await;
