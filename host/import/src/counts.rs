@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::functions::Functions;
 use crate::value::Kind;
 
 /// Keys that are named in a summary, of each sort.
@@ -62,6 +63,9 @@ pub(crate) struct Counts {
     /// Entries of consumer groups that the stream itself does not have any more.
     pub(crate) pending_lost: u64,
     pub(crate) failed: Named,
+    /// Libraries of functions.
+    #[serde(default)]
+    pub(crate) functions: Functions,
     /// Time of all runs, in milliseconds.
     pub(crate) elapsed_ms: u64,
 }
@@ -103,6 +107,7 @@ impl Counts {
             lines.push(format!("{} keys could not be {verb}:", self.failed.count));
             lines.extend(self.failed.lines());
         }
+        lines.extend(self.functions.lines(verb));
         lines
     }
 }

@@ -10,10 +10,11 @@ use crate::address::Address;
 use crate::client::{Endpoint, Requests, text_of};
 use crate::copy::{Batch, Refusals, channel, read};
 use crate::counts::Counts;
+use crate::functions::{Functions, FunctionsComparison};
 use crate::info::Info;
 use crate::meter::Meter;
 use crate::options::{Existing, Mode, Options};
-use crate::retry::Stop;
+use crate::retry::{Backoff, Stop};
 use crate::source::Source;
 use crate::state::{State, StateFile, Task};
 use crate::target::{DATABASES, Target, slot_ranges};
@@ -288,10 +289,11 @@ impl Import {
             let (started, mut comparison) = (Instant::now(), Comparison::default());
             let result = self.verify(meter, &mut comparison).await;
             lines.extend(comparison.lines(started.elapsed().as_secs_f64()));
-            is_equal = comparison.differing.count == 0 && comparison.failed.count == 0;
+            is_equal = comparison.is_equal();
             result?;
         }
-        Ok(is_equal && self.state.counts.failed.count == 0)
+        let counts = &self.state.counts;
+        Ok(is_equal && counts.failed.count == 0 && counts.functions.failed.count == 0)
     }
 
     /// The total number of keys, if it is known.
@@ -344,7 +346,25 @@ impl Import {
             self.state.progress[at].is_done = true;
             self.save(true)?;
         }
+        if self.has_functions() {
+            let existing = self.options.existing;
+            let Plan { sources, target, .. } = &mut self.plan;
+            let mut backoff = Backoff::new(&self.stop);
+            self.state.counts.functions = loop {
+                match Functions::copy(&mut sources[0], target, existing).await {
+                    Err(Trouble::Lost(why)) => backoff.wait(&why).await?,
+                    done => break done?,
+                }
+            };
+        }
         Ok(())
+    }
+
+    /// Whether libraries of functions are copied: unless keys are selected, to which they do not
+    /// belong. Each node of a Redis Cluster has the same.
+    fn has_functions(&self) -> bool {
+        let task = &self.state.task;
+        task.databases.is_none() && task.pattern.is_none()
     }
 
     fn save(&mut self, is_last: bool) -> Result<(), Trouble> {
@@ -366,6 +386,16 @@ impl Import {
                 stop: &self.stop,
             };
             verifier.run(comparison, meter).await?;
+        }
+        if self.has_functions() {
+            let Plan { sources, target, .. } = &mut self.plan;
+            let mut backoff = Backoff::new(&self.stop);
+            comparison.functions = loop {
+                match FunctionsComparison::of(&mut sources[0], target).await {
+                    Err(Trouble::Lost(why)) => backoff.wait(&why).await?,
+                    found => break found?,
+                }
+            };
         }
         Ok(())
     }
@@ -406,6 +436,9 @@ impl Import {
                     break;
                 }
             }
+        }
+        if self.has_functions() {
+            counts.functions = Functions::count(&mut self.plan.sources[0]).await?;
         }
         counts.elapsed_ms = millis(started.elapsed());
         let existing = mem::take(&mut counts.kept);

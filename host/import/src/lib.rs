@@ -1,4 +1,4 @@
-//! Copies the keys of a running Redis or Valkey into a cluster: `convoke import`.
+//! Copies the keys and functions of a running Redis or Valkey into a cluster: `convoke import`.
 //!
 //! The source is read with `SCAN`, and is not changed. Keys are written through the RESP port of
 //! any member. Memory is bounded by the sizes of a few batches, however large values are.
@@ -10,12 +10,13 @@
 //! 3. `value`: values as the commands of their types read and write them, and digests.
 //! 4. `source` and `target`: servers whose connections are opened again when they are lost.
 //! 5. `counts`, `state`, `meter`: the summary, the state file, and progress.
-//! 6. `copy` reads keys, `write` writes them, `verify` compares them; `import` does all of it.
+//! 6. `functions`: libraries of functions. `copy` reads keys, `write` writes them, `verify` compares them; `import` does all of it.
 
 mod address;
 mod client;
 mod copy;
 mod counts;
+mod functions;
 mod import;
 mod info;
 mod meter;

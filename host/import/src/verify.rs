@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::Requests;
 use crate::copy::select;
 use crate::counts::{Named, name_of};
+use crate::functions::FunctionsComparison;
 use crate::meter::Meter;
 use crate::reply::Value;
 use crate::retry::{Backoff, Stop};
@@ -40,11 +41,18 @@ pub(crate) struct Comparison {
     pub(crate) differing: Named,
     /// Keys that could not be compared.
     pub(crate) failed: Named,
+    /// Libraries of functions.
+    pub(crate) functions: FunctionsComparison,
 }
 
 impl Comparison {
+    pub(crate) fn is_equal(&self) -> bool {
+        let differing = self.differing.count + self.functions.differing.count;
+        differing == 0 && self.failed.count == 0
+    }
+
     pub(crate) fn lines(&self, seconds: f64) -> Vec<String> {
-        let Self { compared, differing, failed } = self;
+        let Self { compared, differing, failed, functions } = self;
         let mut lines = vec![match differing.count {
             0 => format!("verified in {seconds:.1} s: all of {compared} keys are equal"),
             count => format!("verified in {seconds:.1} s: {count} of {compared} keys differ:"),
@@ -54,6 +62,7 @@ impl Comparison {
             lines.push(format!("{} keys could not be compared:", failed.count));
             lines.extend(failed.lines());
         }
+        lines.extend(functions.lines());
         lines
     }
 }

@@ -160,6 +160,9 @@ fn all_types_of_values_are_copied_with_their_lifetimes() {
     let members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
     fill(&mut redis.client());
+    let library =
+        "#!lua name=lib\nredis.register_function('hello', function() return 'copied' end)";
+    send(&mut redis.client(), &[vec!["FUNCTION".into(), "LOAD".into(), library.into()]]);
     let keys = KEYS + 17;
 
     let counted = import(&cluster, &redis, &members[0], &["--dry-run"]).run(IMPORT_MAX);
@@ -170,7 +173,12 @@ fn all_types_of_values_are_copied_with_their_lifetimes() {
 
     let copied = import(&cluster, &redis, &members[0], &["--verify"]).run(IMPORT_MAX);
     expect_equal(&copied, keys);
+    for line in ["1 library of functions copied", "compared 1 library of functions: no difference"]
+    {
+        assert!(copied.stdout.contains(line), "{line}: {}", copied.stdout);
+    }
     let mut client = members[2].client();
+    assert_eq!(client.command("FCALL hello 0").unwrap(), Value::from("copied"));
     assert_eq!(client.command("PTTL plain:7").unwrap(), Value::Integer(-1));
     let ttl = client.command("PTTL expires").unwrap().integer().unwrap();
     assert!((3_000_000..=3_600_000).contains(&ttl), "{ttl}");
@@ -181,7 +189,7 @@ fn all_types_of_values_are_copied_with_their_lifetimes() {
 
     // What is changed in the cluster is found.
     client.command("SELECT 0").unwrap();
-    for line in ["SET plain:1 other", "DEL plain:2", "PERSIST expires"] {
+    for line in ["SET plain:1 other", "DEL plain:2", "PERSIST expires", "FUNCTION DELETE lib"] {
         client.command(line).unwrap();
     }
     let compared = import(&cluster, &redis, &members[1], &["--verify-only"]).run(IMPORT_MAX);
@@ -191,6 +199,8 @@ fn all_types_of_values_are_copied_with_their_lifetimes() {
         "key plain:1 has another value",
         "key plain:2 is missing",
         "key expires does not expire",
+        "compared 1 library of functions: 1 differ:",
+        "lib: missing",
     ] {
         assert!(compared.stdout.contains(line), "{line}: {}", compared.stdout);
     }

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Starts a domain server: a member with a fixed address that others use to join
     /// (`--cluster-mode domain:HOST`). Data grid port 4900, admin port 4848.
     Domain,
-    /// Copies the keys of a running Redis or Valkey into the cluster.
+    /// Copies the keys and functions of a running Redis or Valkey into the cluster.
     ///
     /// Exit codes: 0 if all keys were copied (and are equal, with --verify); 1 if some could not be
     /// copied, or differ; 2 if it was refused, or stopped by an error; 130 if it was interrupted.
