@@ -182,9 +182,15 @@ impl Pause {
 
     /// Whether a command has to wait.
     #[inline]
-    pub(crate) fn holds(&self, writes: bool, now_ms: impl FnOnce() -> u64) -> bool {
+    pub(crate) fn holds(
+        &self,
+        writes: impl FnOnce() -> bool,
+        now_ms: impl FnOnce() -> u64,
+    ) -> bool {
         let until_ms = self.until_ms.load(Ordering::Relaxed);
-        until_ms > 0 && until_ms > now_ms() && (writes || !self.only_writes.load(Ordering::Relaxed))
+        until_ms > 0
+            && until_ms > now_ms()
+            && (!self.only_writes.load(Ordering::Relaxed) || writes())
     }
 }
 
@@ -265,7 +271,7 @@ impl Server {
     /// Waits until commands may start that `CLIENT PAUSE` holds back.
     pub(crate) async fn pause_ended(&self, writes: bool) {
         let _waiting = Waiting::new(&self.pause.waiting);
-        while self.pause.holds(writes, || self.elapsed_ms()) {
+        while self.pause.holds(|| writes, || self.elapsed_ms()) {
             tokio::time::sleep(Duration::from_millis(PAUSE_POLL_MS)).await;
         }
     }

@@ -174,8 +174,8 @@ impl KeySpec {
         self.begin != Begin::Unknown && self.find != Find::Unknown
     }
 
-    /// The indexes of the keys among the arguments.
-    fn positions(&self, arguments: &[&[u8]]) -> Vec<usize> {
+    /// The indexes of the keys among the arguments; `None` if there are fewer than their number says.
+    fn positions(&self, arguments: &[&[u8]]) -> Option<Vec<usize>> {
         let begin = match self.begin {
             Begin::Index(index) => index,
             Begin::Keyword(word, from) => {
@@ -188,13 +188,12 @@ impl KeySpec {
                 };
                 match found {
                     Some(at) => at + 1,
-                    None => return Vec::new(),
+                    None => return Some(Vec::new()),
                 }
             }
-            Begin::Unknown => return Vec::new(),
+            Begin::Unknown => return Some(Vec::new()),
         };
-        let within = |at: &usize| *at < arguments.len();
-        match self.find {
+        Some(match self.find {
             Find::Range { last, step, limit } => {
                 let end = if last < 0 {
                     let rest = arguments.len().saturating_sub(begin) as i64;
@@ -208,12 +207,16 @@ impl KeySpec {
             }
             Find::Counted { number, first, step } => {
                 let count = arguments.get(begin + number).and_then(|text| integer(text));
-                let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
+                let count = usize::try_from(count?).ok()?;
                 let keys = (begin + first..arguments.len()).step_by(step.max(1));
-                keys.take(count).filter(within).collect()
+                let keys: Vec<usize> = keys.take(count).collect();
+                if keys.len() < count {
+                    return None;
+                }
+                keys
             }
             Find::Unknown => Vec::new(),
-        }
+        })
     }
 
     /// What a command with these arguments does with its keys.
@@ -240,17 +243,19 @@ impl KeySpec {
 /// Keys, each with what a command does with it.
 pub(crate) type KeysAndFlags<'a> = Vec<(&'a [u8], Vec<&'static str>)>;
 
-/// The keys of a command with these arguments, and what it does with them.
+/// The keys of a command with these arguments, and what it does with them; none if the arguments are
+/// malformed.
 pub(crate) fn keys_and_flags<'a>(command: &Command, arguments: &[&'a [u8]]) -> KeysAndFlags<'a> {
     let specs = of(command);
     let is_key = |spec: &&KeySpec| !spec.is_not_key();
     if specs.iter().all(KeySpec::is_known) {
         let each = |spec: &KeySpec| {
             let flags = spec.flags_with(arguments);
-            let keys = spec.positions(arguments).into_iter().map(|at| arguments[at]);
-            keys.map(|key| (key, flags.clone())).collect::<Vec<_>>()
+            let keys = spec.positions(arguments)?.into_iter().map(|at| arguments[at]);
+            Some(keys.map(|key| (key, flags.clone())).collect::<Vec<_>>())
         };
-        return specs.iter().filter(is_key).flat_map(each).collect();
+        let all: Option<Vec<_>> = specs.iter().filter(is_key).map(each).collect();
+        return all.unwrap_or_default().concat();
     }
     // What is known follows from the table; such as `SORT`, whose options name more keys.
     let keys = command.keys_of(arguments);
@@ -277,7 +282,8 @@ mod tests {
 
     fn found(text: &'static str, line: &'static str) -> String {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-        let keys = spec(text).positions(&args).into_iter().map(|at| args[at]);
+        let Some(positions) = spec(text).positions(&args) else { return "malformed".into() };
+        let keys = positions.into_iter().map(|at| args[at]);
         keys.map(|key| String::from_utf8_lossy(key)).collect::<Vec<_>>().join(" ")
     }
 
@@ -287,7 +293,9 @@ mod tests {
         assert_eq!(found("OW|i1|r-1,2,0", "mset a 1 b 2"), "a b");
         assert_eq!(found("RW|i1|r-2,1,0", "blpop a b 0"), "a b");
         assert_eq!(found("RO|i2|n0,1,1", "zunionstore d 2 a b weights 1 2"), "a b");
-        assert_eq!(found("RO|i2|n0,1,1", "zunionstore d 99 a"), "a");
+        assert_eq!(found("RO|i2|n0,1,1", "zunionstore d 2 a"), "malformed");
+        assert_eq!(found("RO|i2|n0,1,1", "zunionstore d 1443677133621497600 a"), "malformed");
+        assert_eq!(found("RO|i2|n0,1,1", "zunionstore d x a"), "malformed");
         assert_eq!(found("RO|kSTREAMS,1|r-1,1,2", "xread count 2 streams a b 0 0"), "a b");
         assert_eq!(found("RO|kSTREAMS,1|r-1,1,2", "xread count 2"), "");
         assert_eq!(found("RO|u|u", "sort a"), "");
@@ -301,7 +309,7 @@ mod tests {
         ) {
             let specs = ["RO|i1|r0,1,0", "OW|i1|r-1,2,0", "RO|i2|n0,1,1", "RO|kab,-2|r-1,1,2", "RO|kab,1|r-2,1,0"];
             let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
-            let positions = spec(specs[which]).positions(&args);
+            let positions = spec(specs[which]).positions(&args).unwrap_or_default();
             prop_assert!(positions.iter().all(|at| *at < args.len()));
         }
     }

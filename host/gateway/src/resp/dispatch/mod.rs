@@ -106,11 +106,16 @@ fn begin_admitted(
     if client.transaction.is_some() && !command.is(Command::NOT_QUEUED) {
         return exec::queue(client, index, request);
     }
-    let writes = pauses_with_writes(client, command);
     let server = &client.server;
+    let writes = || pauses_with_writes(client, command, request);
     if !command.is(Command::ADMIN) && server.pause.holds(writes, || server.elapsed_ms()) {
+        let writes = writes();
         let (server, request) = (Arc::clone(server), OwnedRequest::from(request));
         return CommandState::Continue(Box::pin(async move {
+            let writes = writes && {
+                let request = request.as_request();
+                scripts::learn_whether_it_may_write(&server, command, &request).await
+            };
             server.pause_ended(writes).await;
             let next: Continuation = Box::new(move |client| {
                 let request = request.as_request();
@@ -177,11 +182,14 @@ fn run_or_exec(client: &mut Client, index: usize, request: &Request<'_>) -> Comm
 }
 
 /// Whether `CLIENT PAUSE WRITE` holds a command back: `EXEC` if it executes such a command.
-fn pauses_with_writes(client: &Client, command: &Command) -> bool {
+#[cold]
+fn pauses_with_writes(client: &Client, command: &Command, request: &Request<'_>) -> bool {
     let queued = client.transaction.iter().flat_map(|transaction| &transaction.queued);
     match command.handler {
-        Handler::Exec => queued.into_iter().any(|one| COMMANDS[one.command].is(Command::WRITE)),
-        _ => command.is(Command::WRITE),
+        Handler::Exec => queued.into_iter().any(|one| {
+            scripts::may_write(&client.server, &COMMANDS[one.command], &one.request.as_request())
+        }),
+        _ => scripts::may_write(&client.server, command, request),
     }
 }
 

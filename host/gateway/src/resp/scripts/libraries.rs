@@ -173,6 +173,11 @@ impl Functions {
     }
 }
 
+/// The libraries that this member read last, which may have changed since.
+pub(super) fn last_read(server: &Server) -> Option<Arc<Catalog>> {
+    server.functions.cached.lock().as_ref().map(|cached| Arc::clone(&cached.catalog))
+}
+
 /// The libraries, if this member need not read them again.
 pub(super) fn cached(server: &Server) -> Option<Arc<Catalog>> {
     let mut cached = server.functions.cached.lock();
@@ -202,7 +207,7 @@ pub(super) async fn current(server: &Server) -> Result<Arc<Catalog>, OpError> {
 async fn read(server: &Server) -> Result<Arc<Catalog>, OpError> {
     let read_at = server.grid.setting_changes();
     let (changed, read_ms) = (server.grid.setting(CHANGED), server.elapsed_ms());
-    let known = server.functions.cached.lock().as_ref().map(|cached| Arc::clone(&cached.catalog));
+    let known = last_read(server);
     let version = Op::Key(KEY, KeyOp::Generic(GenericOp::Version));
     let all = Op::Key(KEY, KeyOp::Hash(HashOp::All));
     let (version, all) =

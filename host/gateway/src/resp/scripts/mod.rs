@@ -25,6 +25,7 @@ mod run;
 mod stepping;
 mod transacting;
 mod value;
+mod writing;
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ pub(crate) use libraries::Functions;
 pub(crate) use planning::{Known, is_call, plan};
 pub(crate) use run::{home, run, run_request};
 pub(crate) use stepping::step;
+pub(crate) use writing::{learn_whether_it_may_write, may_write};
 
 /// How long a script may run while it prevents everything else in its partition, in milliseconds.
 const STEP_MS_MAX: u64 = 5;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_grid::Reply;
-use convoke_script::Value;
+use convoke_script::{Value, sha1_hex};
 use futures_util::FutureExt as _;
 
 use super::super::begin;
@@ -218,10 +218,32 @@ async fn paused_commands_start_when_the_pause_ends() {
     };
     let info = |reason: &str, actions: &str, is_left| (reason.into(), actions.into(), is_left);
     assert_eq!(pause_info(&mut admin).await, info("none", "none", false));
+    let library = &b"#!lua name=l\nredis.register_function{function_name='f', callback=function() end, flags={'no-writes'}}"[..];
+    assert_eq!(call(&mut admin, &[b"function", b"load", library]).await, Answer::bytes(b"l"));
     assert_eq!(line(&mut admin, "client pause 60000 write").await, Answer::DONE);
     assert_eq!(pause_info(&mut admin).await, info("client_pause", "write", true));
     assert!(is_held(&mut client, "set k 1") && is_held(&mut client, "publish c m"));
     assert!(!is_held(&mut client, "get k") && !is_held(&mut client, "ping"));
+    // Scripts that say so themselves do not write.
+    let held = |client: &mut Client, args: &[&[u8]]| {
+        let outcome = with_request(args, |request| begin(client, request, &mut Vec::new()));
+        matches!(outcome, CommandState::Continue(_))
+    };
+    let (reads, any) = (&b"#!lua flags=no-writes\nreturn 1"[..], &b"#!lua\nreturn 1"[..]);
+    assert!(!held(&mut client, &[b"eval", reads, b"0"]));
+    assert!(!held(&mut client, &[b"evalsha", sha1_hex(reads).as_bytes(), b"0"]));
+    assert!(held(&mut client, &[b"eval", any, b"0"]));
+    assert!(held(&mut client, &[b"evalsha", sha1_hex(any).as_bytes(), b"0"]));
+    assert!(held(&mut client, &[b"eval", b"return 1", b"0"]));
+    assert!(!held(&mut client, &[b"eval_ro", b"return 1", b"0"]));
+    assert!(!held(&mut client, &[b"script", b"load", b"return 1"]));
+    // It is read first.
+    assert_eq!(call(&mut client, &[b"fcall", b"f", b"0"]).await, Answer::Value(Value::Nil));
+    assert!(!held(&mut client, &[b"fcall", b"f", b"0"]));
+    assert!(held(&mut client, &[b"fcall", b"unknown", b"0"]));
+    line(&mut client, "multi").await;
+    call(&mut client, &[b"eval", reads, b"0"]).await;
+    assert!(!is_held(&mut client, "exec"));
     line(&mut client, "multi").await;
     line(&mut client, "set k 1").await;
     assert!(is_held(&mut client, "exec"));
