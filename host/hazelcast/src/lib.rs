@@ -51,5 +51,6 @@ pub mod error;
 pub mod frame;
 pub mod limits;
 pub mod message;
+pub mod query;
 pub mod schema;
 pub mod topic;
