@@ -7,7 +7,7 @@
 //!
 //! # Comparison
 //!
-//! As in Hazelcast, the operand is converted to the type of the attribute, in each entry anew:
+//! As in Hazelcast, the operand is converted to the type of the attribute, for each entry:
 //! - numbers of all primitive types compare by value, `-0.0` is less than `0.0`, and NaN is equal to
 //!   itself and greater than all others; a text is parsed; `BigDecimal`s that are equal have the
 //!   same number of decimals;
@@ -22,16 +22,24 @@
 //! differs from all that is not null. With `[any]`, one matching item suffices, except for not
 //! equal, which is the negation of equal: no item may match.
 //!
+//! # What is not supported
+//!
+//! These are [`Error::Unsupported`]: classes of clients, `instanceof`, comparators, documents and
+//! arrays as operands, texts compared with `java.util.Date`, numbers compared with dates and times
+//! (both depend on the time zone of a member in Java), regular expressions that need backtracking,
+//! and the intersection of classes in them. Methods and fields of Java's classes, such as the
+//! attribute `bytes` of a text, are [`Error::Attribute`].
+//!
 //! # Cost
 //!
-//! Time is linear in the product of predicate and value: a regular expression has no backtracking
-//! ([`REGEX_BYTES_MAX`]), and references within a value that repeat parts of it are counted.
+//! Time is at most proportional to the product of the lengths of predicate and value: regular
+//! expressions have no backtracking, and parts of a value to which many others refer are counted.
 //!
 //! Source: the behaviour of Hazelcast 5.7.0; the tests have its results.
 
 mod compact;
-mod decimal;
 mod dates;
+mod decimal;
 mod json;
 mod like;
 mod paging;

@@ -232,7 +232,14 @@ impl<'a> Compact<'a> {
                 let count = usize::try_from(input.i32()?).ok()?;
                 let data = input.take(first)?;
                 let offsets = Offsets::new(input.rest(), first, count)?;
-                Some(Items::Compact { data, offsets, at: 0, count, kind: slot.kind, layouts: self.layouts })
+                Some(Items::Compact {
+                    data,
+                    offsets,
+                    at: 0,
+                    count,
+                    kind: slot.kind,
+                    layouts: self.layouts,
+                })
             }
         }
     }

@@ -89,11 +89,7 @@ fn take_offset(text: &mut &str) -> Option<i32> {
     Some(if is_negative { -offset } else { offset })
 }
 
-fn whole<T>(
-    text: &str,
-    what: &str,
-    take: impl FnOnce(&mut &str) -> Option<T>,
-) -> Result<T, Error> {
+fn whole<T>(text: &str, what: &str, take: impl FnOnce(&mut &str) -> Option<T>) -> Result<T, Error> {
     let mut rest = text;
     take(&mut rest).filter(|_| rest.is_empty()).ok_or_else(|| {
         let text = text.chars().take(40).collect::<String>();
@@ -213,7 +209,9 @@ mod tests {
 
     #[test]
     fn invalid_dates_and_times_are_errors() {
-        for text in ["", "2023-02-29", "2024-13-01", "24-01-01", "2024-1-1", "2024-01-01x", "12345-01-01"] {
+        for text in
+            ["", "2023-02-29", "2024-13-01", "24-01-01", "2024-1-1", "2024-01-01x", "12345-01-01"]
+        {
             assert!(parse_date(text).is_err(), "{text:?}");
         }
         for text in ["24:00", "1:00", "12:60", "12:00:60", "12:00:00.1234567890"] {

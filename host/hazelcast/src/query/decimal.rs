@@ -15,7 +15,8 @@ pub(super) struct Decimal {
     scale: i32,
 }
 
-const TOO_LONG: Error = Error::Limit { what: "bytes or digits in a number", limit: NUMBER_LENGTH_MAX };
+const TOO_LONG: Error =
+    Error::Limit { what: "bytes or digits in a number", limit: NUMBER_LENGTH_MAX };
 
 /// What one step of the conversion to digits takes: nine of them.
 const STEP: u64 = 1_000_000_000;
@@ -121,9 +122,10 @@ impl Decimal {
     /// As `longValue()`: the lowest 64 bits, without decimals.
     pub(super) fn low_bits(&self) -> Result<i64, Error> {
         let number = self.truncated()?;
-        let bits = number.digits.iter().fold(0_i64, |bits, digit| {
-            bits.wrapping_mul(10).wrapping_add((*digit).into())
-        });
+        let bits = number
+            .digits
+            .iter()
+            .fold(0_i64, |bits, digit| bits.wrapping_mul(10).wrapping_add((*digit).into()));
         Ok(if number.is_negative { bits.wrapping_neg() } else { bits })
     }
 
@@ -225,7 +227,8 @@ mod tests {
 
     #[test]
     fn twos_complement_is_decoded() {
-        for number in [0, 1, -1, 127, -128, 255, i64::MIN, i64::MAX, 1_000_000_000, -1_000_000_001] {
+        for number in [0, 1, -1, 127, -128, 255, i64::MIN, i64::MAX, 1_000_000_000, -1_000_000_001]
+        {
             let decimal = Decimal::from_bytes(&number.to_be_bytes(), 0).unwrap();
             assert_eq!(decimal, Decimal::from_i64(number), "{number}");
             assert_eq!(decimal.to_string(), number.to_string());
@@ -250,14 +253,17 @@ mod tests {
 
     #[test]
     fn fuzz_query_decimal() {
-        convoke_harness::check!(&["-12.50e3", "0.000", "123456789012345678901234567890"], |bytes| {
-            // Shorter than the limit on digits.
-            if let Ok(number) = Decimal::from_bytes(bytes.get(..200).unwrap_or(bytes), 3) {
+        convoke_harness::check!(
+            &["-12.50e3", "0.000", "123456789012345678901234567890"],
+            |bytes| {
+                // Shorter than the limit on digits.
+                if let Ok(number) = Decimal::from_bytes(bytes.get(..200).unwrap_or(bytes), 3) {
+                    assert_eq!(Decimal::parse(&number.to_string()), Ok(number));
+                }
+                let Ok(text) = std::str::from_utf8(bytes) else { return };
+                let Ok(number) = Decimal::parse(text) else { return };
                 assert_eq!(Decimal::parse(&number.to_string()), Ok(number));
             }
-            let Ok(text) = std::str::from_utf8(bytes) else { return };
-            let Ok(number) = Decimal::parse(text) else { return };
-            assert_eq!(Decimal::parse(&number.to_string()), Ok(number));
-        });
+        );
     }
 }

@@ -32,10 +32,7 @@ impl Token<'_> {
     }
 
     const fn is_scalar(self) -> bool {
-        matches!(
-            self,
-            Self::Text(_) | Self::Int(_) | Self::Float(_) | Self::Bool(_) | Self::Null
-        )
+        matches!(self, Self::Text(_) | Self::Int(_) | Self::Float(_) | Self::Bool(_) | Self::Null)
     }
 }
 
@@ -204,9 +201,8 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self) -> Result<Token<'a>, Malformed> {
         let bytes = self.rest.as_bytes();
-        let digits = |from: usize| {
-            bytes.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count()
-        };
+        let digits =
+            |from: usize| bytes.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
         let start = usize::from(bytes.first() == Some(&b'-'));
         let whole = digits(start);
         let has_leading_zero = bytes.get(start) == Some(&b'0') && whole > 1;
@@ -483,21 +479,36 @@ mod tests {
     #[test]
     fn malformed_documents_have_no_attributes() {
         for text in [
-            "", "{", r#"{"a"1}"#, r#"{"a":1x}"#, r#"{"a":01}"#, r#"{"b":1 "a":2}"#, r#"{"a":"x}"#,
-            r#"{"b":[1,],"a":1}"#, r#"{"b":tru,"a":1}"#, "{'a':1}", r#"{"a":.5}"#, r#"{"a":1.}"#,
-            r#"{"a":-}"#, "{\"a\":\"\n\"}", r#"{"a":"\x"}"#, r#"{"a":"\u12g4"}"#, r#"{"b":1]"#,
+            "",
+            "{",
+            r#"{"a"1}"#,
+            r#"{"a":1x}"#,
+            r#"{"a":01}"#,
+            r#"{"b":1 "a":2}"#,
+            r#"{"a":"x}"#,
+            r#"{"b":[1,],"a":1}"#,
+            r#"{"b":tru,"a":1}"#,
+            "{'a':1}",
+            r#"{"a":.5}"#,
+            r#"{"a":1.}"#,
+            r#"{"a":-}"#,
+            "{\"a\":\"\n\"}",
+            r#"{"a":"\x"}"#,
+            r#"{"a":"\u12g4"}"#,
+            r#"{"b":1]"#,
         ] {
             let found = attributes(text, "a").unwrap();
             // What follows the value is not read.
             let is_value = text == r#"{"a":1x}"#;
             assert!(found == [NULL] || is_value, "{text}: {found:?}");
         }
-        assert_eq!(attributes("[1, 2", "[any]"), Ok(vec![NULL]));
+        assert_eq!(attributes(r#"{"a":[1, 2"#, "a[any]"), Ok(vec![NULL]));
     }
 
     #[test]
     fn depth_is_limited() {
-        let nested = |depth: usize| format!("{{\"b\":{}{},\"a\":1}}", "[".repeat(depth), "]".repeat(depth));
+        let nested =
+            |depth: usize| format!("{{\"b\":{}{},\"a\":1}}", "[".repeat(depth), "]".repeat(depth));
         let one = Attribute::Scalar(Scalar::Long(1));
         assert_eq!(attributes(&nested(JSON_DEPTH_MAX - 1), "a"), Ok(vec![one]));
         assert_eq!(attributes(&nested(JSON_DEPTH_MAX), "a"), Ok(vec![NULL]));
@@ -512,7 +523,7 @@ mod tests {
         ];
         convoke_harness::check!(&samples, |bytes| {
             let Ok(text) = std::str::from_utf8(bytes) else { return };
-            for path in ["a", "a[any].b.c", "a[0].b", "e[any]", "d", "[any]", "[2].a"] {
+            for path in ["a", "a[any].b.c", "a[0].b", "e[any]", "d", "a[2].a"] {
                 let count = attributes(text, path).map_or(0, |attributes| attributes.len());
                 assert!(count <= text.len() + 1);
             }

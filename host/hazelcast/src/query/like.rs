@@ -127,7 +127,9 @@ mod tests {
             let Ok(like) = Like::new(expression, text.len() % 2 == 1) else { return };
             like.matches(text);
             let Ok(any) = Like::new(&format!("%{expression}%"), false) else { return };
-            assert!(expression.contains(['%', '_', '\\']) || any.matches(&format!("x{expression}y")));
+            assert!(
+                expression.contains(['%', '_', '\\']) || any.matches(&format!("x{expression}y"))
+            );
         });
     }
 }

@@ -55,8 +55,8 @@ impl Path {
             is_of_key: name == "__key" || of_key.is_some(),
             is_whole: matches!(name, "this" | "__key"),
             is_indexed_value: rest.starts_with("this[") && rest.ends_with(']'),
-            json: steps(rest),
-            segments: segments(rest),
+            json: check_brackets(rest).and_then(|()| steps(rest)),
+            segments: check_brackets(rest).and_then(|()| segments(rest)),
         })
     }
 
@@ -80,6 +80,15 @@ impl Path {
 
 fn malformed(path: &str) -> Error {
     Error::invalid(format!("malformed attribute path {path:?}"))
+}
+
+/// The last `[` has a `]` after it and a name in front.
+fn check_brackets(path: &str) -> Result<(), Error> {
+    match (path.rfind('['), path.rfind(']')) {
+        (None, None) => Ok(()),
+        (Some(start), Some(end)) if 0 < start && start < end => Ok(()),
+        _ => Err(malformed(path)),
+    }
 }
 
 /// A step ends before `.` or `[`, or at `]`, which makes it an index. As in Hazelcast, any number of

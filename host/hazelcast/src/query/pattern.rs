@@ -22,7 +22,10 @@ pub(super) struct Pattern(Regex);
 impl Pattern {
     pub(super) fn new(expression: &str) -> Result<Self, Error> {
         if expression.len() > REGEX_BYTES_MAX {
-            return Err(Error::Limit { what: "bytes in a regular expression", limit: REGEX_BYTES_MAX });
+            return Err(Error::Limit {
+                what: "bytes in a regular expression",
+                limit: REGEX_BYTES_MAX,
+            });
         }
         let translated = Translator::new(expression).translate()?;
         RegexBuilder::new(&format!(r"\A(?:{translated})\z"))
@@ -190,8 +193,7 @@ impl<'a> Translator<'a> {
     }
 
     fn repetition(&mut self) -> Result<(), Error> {
-        let (counts, rest) =
-            self.rest.as_str().split_once('}').ok_or_else(|| self.invalid())?;
+        let (counts, rest) = self.rest.as_str().split_once('}').ok_or_else(|| self.invalid())?;
         let (least, most) = counts.split_once(',').unwrap_or((counts, counts));
         let number = |text: &str| {
             let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -517,9 +519,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_matched_in_linear_time_is_refused() {
-        for expression in
-            ["(?=a)b", "(?!a)b", "(?<=a)b", "(?<!a)b", r"(a)\1", "a*+", "(?>a)", r"\G", r"\R", "(?m)^a", "a$b", "[a&&b]"]
-        {
+        for expression in [
+            "(?=a)b", "(?!a)b", "(?<=a)b", "(?<!a)b", r"(a)\1", "a*+", "(?>a)", r"\G", r"\R",
+            "(?m)^a", "a$b", "[a&&b]",
+        ] {
             let error = Pattern::new(expression).unwrap_err();
             assert!(matches!(error, Error::Unsupported(_)), "{expression}: {error}");
         }
@@ -527,7 +530,13 @@ mod tests {
 
     #[test]
     fn size_is_limited() {
-        for expression in ["(?:(?:a{1000}){1000}){1000}".to_owned(), "a{1001}".into(), "(".repeat(40), "[".repeat(40), "a".repeat(REGEX_BYTES_MAX + 1)] {
+        for expression in [
+            "(?:(?:a{1000}){1000}){1000}".to_owned(),
+            "a{1001}".into(),
+            "(".repeat(40),
+            "[".repeat(40),
+            "a".repeat(REGEX_BYTES_MAX + 1),
+        ] {
             let error = Pattern::new(&expression).unwrap_err();
             assert!(matches!(error, Error::Limit { .. }), "{error}");
         }
@@ -535,7 +544,8 @@ mod tests {
 
     #[test]
     fn fuzz_query_regex() {
-        let samples = [r"(?i)a[b-d\w]{2,3}?|\p{L}+\Q.x\E", r"\x41(?<n>b)*[^\]\-a]$", "(?s:.)[[a]b]"];
+        let samples =
+            [r"(?i)a[b-d\w]{2,3}?|\p{L}+\Q.x\E", r"\x41(?<n>b)*[^\]\-a]$", "(?s:.)[[a]b]"];
         convoke_harness::check!(&samples, |bytes| {
             let Ok(text) = std::str::from_utf8(bytes) else { return };
             let Ok(pattern) = Pattern::new(text) else { return };

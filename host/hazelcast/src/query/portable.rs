@@ -41,11 +41,7 @@ impl<'a> Portable<'a> {
         read().ok_or(MALFORMED)
     }
 
-    pub(super) fn find(
-        &self,
-        name: &str,
-        budget: &mut Budget,
-    ) -> Result<Option<Field<'a>>, Error> {
+    pub(super) fn find(&self, name: &str, budget: &mut Budget) -> Result<Option<Field<'a>>, Error> {
         let mut positions = Input::new(self.positions);
         while let Some(position) = positions.i32() {
             budget.spend(1)?;

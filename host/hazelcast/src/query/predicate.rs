@@ -40,8 +40,17 @@ pub struct Predicate(Node);
 enum Node {
     Constant(bool),
     Equal(Path, Scalar<'static>),
-    Compare { path: Path, operand: Scalar<'static>, is_less: bool, or_equal: bool },
-    Between { path: Path, from: Scalar<'static>, to: Scalar<'static> },
+    Compare {
+        path: Path,
+        operand: Scalar<'static>,
+        is_less: bool,
+        or_equal: bool,
+    },
+    Between {
+        path: Path,
+        from: Scalar<'static>,
+        to: Scalar<'static>,
+    },
     In(Path, Vec<Scalar<'static>>),
     /// Without an expression, it matches null.
     Like(Path, Option<Like>),
@@ -136,18 +145,16 @@ impl Predicate {
                 Ok(is_found)
             }),
             Node::Like(path, like) => any(entry, path, |value| {
-                text(path, value)
-                    .map(|text| match (text, like) {
-                        (Some(text), Some(like)) => like.matches(text),
-                        (text, like) => text.is_none() && like.is_none(),
-                    })
+                text(path, value).map(|text| match (text, like) {
+                    (Some(text), Some(like)) => like.matches(text),
+                    (text, like) => text.is_none() && like.is_none(),
+                })
             }),
             Node::Regex(path, pattern) => any(entry, path, |value| {
-                text(path, value)
-                    .map(|text| match (text, pattern) {
-                        (Some(text), Some(pattern)) => pattern.matches(text),
-                        (text, pattern) => text.is_none() && pattern.is_none(),
-                    })
+                text(path, value).map(|text| match (text, pattern) {
+                    (Some(text), Some(pattern)) => pattern.matches(text),
+                    (text, pattern) => text.is_none() && pattern.is_none(),
+                })
             }),
             Node::Not(predicate, _) => predicate.matches(entry).map(|is_match| !is_match),
             Node::And(predicates, _) => {
@@ -253,7 +260,9 @@ impl Builder {
         let class = match header.class() {
             Some(Some((FACTORY, class))) => class,
             Some(None) => return Err(Error::Malformed("a predicate is null")),
-            Some(Some(_)) => return Err(Error::unsupported("a predicate of a class of the client")),
+            Some(Some(_)) => {
+                return Err(Error::unsupported("a predicate of a class of the client"));
+            }
             None => {
                 let type_id = input.i32().ok_or(INCOMPLETE)?;
                 if type_id == type_id::DATA_SERIALIZABLE && input.bool().ok_or(INCOMPLETE)? {
@@ -385,7 +394,11 @@ impl Builder {
         })
     }
 
-    pub(super) fn equal(&mut self, name: &str, operand: Scalar<'static>) -> Result<Predicate, Error> {
+    pub(super) fn equal(
+        &mut self,
+        name: &str,
+        operand: Scalar<'static>,
+    ) -> Result<Predicate, Error> {
         self.add_operands(1)?;
         self.add(Node::Equal(canonical(name)?, operand))
     }
@@ -430,7 +443,11 @@ impl Builder {
         self.add(Node::Like(canonical(name)?, like))
     }
 
-    pub(super) fn regex(&mut self, name: &str, expression: Option<&str>) -> Result<Predicate, Error> {
+    pub(super) fn regex(
+        &mut self,
+        name: &str,
+        expression: Option<&str>,
+    ) -> Result<Predicate, Error> {
         let pattern = expression.map(Pattern::new).transpose()?;
         self.add(Node::Regex(canonical(name)?, pattern))
     }

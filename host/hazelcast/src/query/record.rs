@@ -74,7 +74,9 @@ impl Kind {
             Self::Long => Scalar::Long(input.i64()?),
             Self::Float => Scalar::Float(input.f32()?),
             Self::Double => Scalar::Double(input.f64()?),
-            Self::Text => input.nullable_text()?.map_or(Scalar::Null, |text| Scalar::Text(text.into())),
+            Self::Text => {
+                input.nullable_text()?.map_or(Scalar::Null, |text| Scalar::Text(text.into()))
+            }
             Self::Time => Scalar::LocalTime(time(input)?),
             Self::Date => Scalar::LocalDate(date(input, year)?),
             Self::DateTime => Scalar::LocalDateTime(date(input, year)?, time(input)?),
@@ -116,7 +118,14 @@ pub(super) enum Items<'a> {
     /// Positions in a blob.
     Portable { blob: &'a [u8], positions: Input<'a>, left: usize, kind: Kind },
     /// Offsets within `data`.
-    Compact { data: &'a [u8], offsets: super::compact::Offsets<'a>, at: usize, count: usize, kind: Kind, layouts: Layouts<'a> },
+    Compact {
+        data: &'a [u8],
+        offsets: super::compact::Offsets<'a>,
+        at: usize,
+        count: usize,
+        kind: Kind,
+        layouts: Layouts<'a>,
+    },
 }
 
 pub(super) enum Item<'a> {
@@ -140,7 +149,9 @@ impl<'a> Items<'a> {
                 *left -= 1;
                 kind.read(input, Year::Int).map(|scalar| Some(Item::Scalar(scalar)))
             }
-            Self::Bits { at, count, .. } | Self::Compact { at, count, .. } if *at >= *count => Ok(None),
+            Self::Bits { at, count, .. } | Self::Compact { at, count, .. } if *at >= *count => {
+                Ok(None)
+            }
             Self::Bits { bytes, at, .. } => {
                 let byte = bytes.get(*at / 8).ok_or(MALFORMED)?;
                 let bit = byte >> (*at % 8) & 1;
@@ -149,7 +160,8 @@ impl<'a> Items<'a> {
             }
             Self::Portable { blob, positions, left, kind } => {
                 *left -= 1;
-                let at = positions.i32().and_then(|at| usize::try_from(at).ok()).ok_or(MALFORMED)?;
+                let at =
+                    positions.i32().and_then(|at| usize::try_from(at).ok()).ok_or(MALFORMED)?;
                 if *kind == Kind::Record {
                     let record = Record::Portable(Portable::at(blob, at)?);
                     return Ok(Some(Item::Record(Some(record))));
@@ -171,7 +183,8 @@ impl<'a> Items<'a> {
                     let record = Record::Compact(Compact::read(bytes, *layouts)?);
                     return Ok(Some(Item::Record(Some(record))));
                 }
-                kind.read(&mut Input::new(bytes), Year::Int).map(|scalar| Some(Item::Scalar(scalar)))
+                kind.read(&mut Input::new(bytes), Year::Int)
+                    .map(|scalar| Some(Item::Scalar(scalar)))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::mem::discriminant;
 
 use uuid::Uuid;
 
@@ -129,10 +130,11 @@ impl<'a> Scalar<'a> {
     /// As an operand for an attribute of the type of `attribute`. The type of a number of a
     /// primitive type is kept, as numbers compare by value.
     pub(super) fn converted(&self, attribute: &Scalar<'_>) -> Result<Cow<'_, Self>, Error> {
-        if matches!(self, Self::Null) || std::mem::discriminant(self) == attribute.discriminant() {
+        if matches!(self, Self::Null) || discriminant(self) == discriminant(attribute) {
             return Ok(Cow::Borrowed(self));
         }
-        let cannot = |what: &str| Err(Error::invalid(format!("cannot convert an operand to {what}")));
+        let cannot =
+            |what: &str| Err(Error::invalid(format!("cannot convert an operand to {what}")));
         Ok(Cow::Owned(match attribute {
             Scalar::Null => return Ok(Cow::Borrowed(self)),
             Scalar::Byte(_) | Scalar::Short(_) | Scalar::Int(_) | Scalar::Long(_) => match self {
@@ -180,9 +182,17 @@ impl<'a> Scalar<'a> {
                         _ => return cannot("a character"),
                     }
                 }
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as in Java")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "as in Java"
+                )]
                 (_, Some(Long(number))) => number as u16,
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as in Java")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "as in Java"
+                )]
                 (_, Some(Double(number))) => number as i32 as u16,
                 _ => return cannot("a character"),
             }),
@@ -230,11 +240,6 @@ impl<'a> Scalar<'a> {
             return Err(Error::unsupported("comparing a date or time with a number"));
         }
         Err(Error::invalid("cannot convert an operand to a date or time"))
-    }
-
-    /// For comparing types without regard to lifetimes.
-    const fn discriminant(&self) -> std::mem::Discriminant<Scalar<'a>> {
-        std::mem::discriminant(self)
     }
 
     fn is_number(&self) -> bool {
@@ -333,7 +338,13 @@ impl<'a> Scalar<'a> {
             (high ^ low).cast_signed()
         };
         Some(match self {
-            Self::Bool(value) => if *value { 1231 } else { 1237 },
+            Self::Bool(value) => {
+                if *value {
+                    1231
+                } else {
+                    1237
+                }
+            }
             Self::Byte(value) => (*value).into(),
             Self::Short(value) => (*value).into(),
             Self::Int(value) => *value,
@@ -460,7 +471,8 @@ fn float_to_text(scientific: &str, number: f64) -> String {
     let (mantissa, exponent) = unsigned.split_once('e').unwrap_or((unsigned, "0"));
     let digits = mantissa.replace('.', "");
     let exponent = exponent.parse::<i32>().unwrap_or_default();
-    let or_zero = |decimals: &str| if decimals.is_empty() { "0".to_owned() } else { decimals.to_owned() };
+    let or_zero =
+        |decimals: &str| if decimals.is_empty() { "0".to_owned() } else { decimals.to_owned() };
     match usize::try_from(exponent) {
         _ if number == 0.0 => format!("{sign}0.0"),
         Ok(exponent) if exponent < 7 => {
@@ -479,7 +491,7 @@ fn float_to_text(scientific: &str, number: f64) -> String {
     }
 }
 
-/// A number in the form in which `IN` looks it up: whole ones are `long`, others `double`.
+/// Whether `IN` finds an attribute, with null among the operands.
 pub(super) fn is_same_in_set(a: &Scalar<'_>, b: &Scalar<'_>) -> bool {
     match (a, b) {
         (Scalar::Null, Scalar::Null) => true,
@@ -533,7 +545,10 @@ mod tests {
 
     #[test]
     fn ids_are_parsed_as_in_java() {
-        assert_eq!(parse_uuid("1-2-3-4-5").unwrap().to_string(), "00000001-0002-0003-0004-000000000005");
+        assert_eq!(
+            parse_uuid("1-2-3-4-5").unwrap().to_string(),
+            "00000001-0002-0003-0004-000000000005"
+        );
         for text in ["", "1-2-3-4", "1-2-3-4-5-6", "g-2-3-4-5", "1-2--4-5", "+1-2-3-4-5"] {
             assert!(parse_uuid(text).is_err(), "{text:?}");
         }

@@ -40,8 +40,11 @@ fn take_phrases(text: &str) -> Option<(String, HashMap<String, String>)> {
         let end = end_of_phrase(quoted)?;
         let (phrase, after) = quoted.split_at(end);
         // Two quotes stand for one, unless there is nothing else.
-        let phrase =
-            if phrase.encode_utf16().count() > 2 { phrase.replace("''", "'") } else { phrase.into() };
+        let phrase = if phrase.encode_utf16().count() > 2 {
+            phrase.replace("''", "'")
+        } else {
+            phrase.into()
+        };
         let name = format!("${}", phrases.len() + 1);
         output.push_str(before);
         output.push_str(&name);
@@ -66,7 +69,8 @@ fn end_of_phrase(text: &str) -> Option<usize> {
 fn align_lists(text: &str) -> Option<String> {
     let (mut output, mut rest) = (String::new(), text);
     loop {
-        let found = [" in ", " in(", " IN ", " IN("].iter().filter_map(|word| rest.find(word)).min();
+        let found =
+            [" in ", " in(", " IN ", " IN("].iter().filter_map(|word| rest.find(word)).min();
         let Some(start) = found else { break };
         let (before, list) = rest.split_at(start + 3);
         output.push_str(before);
@@ -140,8 +144,8 @@ fn precedence(token: &str) -> Option<u8> {
     Some(match token.to_lowercase().as_str() {
         "(" | ")" => 15,
         "not" => 8,
-        "=" | ">" | "<" | ">=" | "<=" | "==" | "!=" | "<>" | "between" | "in" | "like" | "ilike"
-        | "regex" => 10,
+        "=" | ">" | "<" | ">=" | "<=" | "==" | "!=" | "<>" | "between" | "in" | "like"
+        | "ilike" | "regex" => 10,
         "and" => 5,
         "or" => 3,
         _ => return None,
