@@ -1,6 +1,7 @@
 //! Queries of maps: predicates, and the attributes of entries that they read.
 //!
-//! [`Query`] decodes what a client sends; [`Predicate::matches`] evaluates it on an [`Entry`]. An
+//! [`Query`] decodes what a client sends; [`Predicate::matches`] evaluates it on an [`Entry`].
+//! [`PageRequest`], [`Aggregation`] and [`Projection`] are made of the entries that match. An
 //! attribute is a path such as `name`, `address.city`, `items[0].price`, `tags[any]`, `this` (the
 //! value), `__key` or `__key.id`. It is read from documents (`HazelcastJsonValue`), `Portable`
 //! objects and compact records; of all other values, only `this` and `__key` can be read.
@@ -37,6 +38,7 @@
 //!
 //! Source: the behaviour of Hazelcast 5.7.0; the tests have its results.
 
+mod aggregate;
 mod compact;
 mod dates;
 mod decimal;
@@ -54,6 +56,7 @@ mod sql;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use aggregate::{Aggregation, DISTINCT_BYTES_MAX, PROJECTED_MAX, Projection};
 pub use compact::Layout;
 pub use paging::{Iteration, Page, PageRequest};
 pub use predicate::{Predicate, Query};

@@ -127,6 +127,56 @@ impl<'a> Scalar<'a> {
         })
     }
 
+    /// In the form in which equal numbers are the same: `long` if it is whole, or else `double`.
+    pub(super) fn canonical(&self) -> Scalar<'_> {
+        match self.primitive() {
+            Some(Long(number)) => Scalar::Long(number),
+            Some(Double(number)) => match self.exact_long() {
+                Some(long) => Scalar::Long(long),
+                None if number.is_nan() => Scalar::Double(f64::NAN),
+                None => Scalar::Double(number),
+            },
+            None => self.clone(),
+        }
+    }
+
+    /// As a `long`, if it is exactly one.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked")]
+    pub(super) fn exact_long(&self) -> Option<i64> {
+        match self.primitive()? {
+            Long(number) => Some(number),
+            Double(number) => {
+                let long = number as i64;
+                ((long as f64).to_bits() == number.to_bits()).then_some(long)
+            }
+        }
+    }
+
+    /// As `longValue()`.
+    pub(super) fn truncated_long(&self) -> Option<i64> {
+        match self.narrowed().ok()?? {
+            Long(number) => Some(number),
+            #[expect(clippy::cast_possible_truncation, reason = "as in Java")]
+            Double(number) => Some(number as i64),
+        }
+    }
+
+    /// As a `double`; if `is_exact`, only if it is exactly one.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked")]
+    pub(super) fn double(&self, is_exact: bool) -> Option<f64> {
+        match (self, self.primitive()) {
+            (_, Some(Double(number))) => Some(number),
+            (_, Some(Long(number))) => {
+                let double = number as f64;
+                (!is_exact || double as i64 == number).then_some(double)
+            }
+            (Self::Integer(number) | Self::Decimal(number), _) if !is_exact => {
+                number.to_string().parse().ok()
+            }
+            _ => None,
+        }
+    }
+
     /// As an operand for an attribute of the type of `attribute`. The type of a number of a
     /// primitive type is kept, as numbers compare by value.
     pub(super) fn converted(&self, attribute: &Scalar<'_>) -> Result<Cow<'_, Self>, Error> {
