@@ -85,6 +85,9 @@ pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Maximum length of a regular expression, in bytes.
 pub const REGEX_BYTES_MAX: usize = 4096;
 
+/// Maximum number of regular expressions in a query.
+pub const REGEXES_MAX: usize = 32;
+
 /// Maximum memory of a compiled regular expression, in bytes.
 pub const REGEX_COMPILED_BYTES_MAX: usize = 256 * 1024;
 

@@ -4,7 +4,9 @@ use super::like::Like;
 use super::path::Path;
 use super::pattern::Pattern;
 use super::scalar::{Scalar, is_same_in_set};
-use super::{Attribute, Entry, Error, OPERANDS_MAX, PREDICATE_DEPTH_MAX, PREDICATES_MAX, sql};
+use super::{
+    Attribute, Entry, Error, OPERANDS_MAX, PREDICATE_DEPTH_MAX, PREDICATES_MAX, REGEXES_MAX, sql,
+};
 use crate::data::{Data, Input, Value, type_id};
 
 /// The factory of predicates.
@@ -227,6 +229,7 @@ fn any(
 pub(super) struct Builder {
     predicates: usize,
     operands: usize,
+    regexes: usize,
 }
 
 impl Builder {
@@ -240,6 +243,15 @@ impl Builder {
             return Err(Error::Limit { what: "nested predicates", limit: PREDICATE_DEPTH_MAX });
         }
         Ok(predicate)
+    }
+
+    /// Without an expression, it matches null.
+    fn pattern(&mut self, expression: Option<&str>) -> Result<Option<Pattern>, Error> {
+        self.regexes += 1;
+        if self.regexes > REGEXES_MAX {
+            return Err(Error::Limit { what: "regular expressions", limit: REGEXES_MAX });
+        }
+        expression.map(Pattern::new).transpose()
     }
 
     fn add_operands(&mut self, count: usize) -> Result<(), Error> {
@@ -329,7 +341,8 @@ impl Builder {
             class::REGEX => {
                 let path = Path::new(input.text().ok_or(INCOMPLETE)?)?;
                 let expression = input.nullable_text().ok_or(INCOMPLETE)?;
-                self.add(Node::Regex(path, expression.map(Pattern::new).transpose()?))
+                let pattern = self.pattern(expression)?;
+                self.add(Node::Regex(path, pattern))
             }
             class::INSTANCE_OF => Err(Error::unsupported("the predicate instanceof")),
             class::PAGING => Err(Error::invalid("a paging predicate is not allowed here")),
@@ -448,7 +461,7 @@ impl Builder {
         name: &str,
         expression: Option<&str>,
     ) -> Result<Predicate, Error> {
-        let pattern = expression.map(Pattern::new).transpose()?;
+        let pattern = self.pattern(expression)?;
         self.add(Node::Regex(canonical(name)?, pattern))
     }
 }

@@ -334,6 +334,7 @@ mod tests {
         let long = vec!["a = 1"; 1000].join(" and ");
         assert_eq!(parse(&long), Ok(()));
         assert!(matches!(parse(&vec!["a"; 9000].join(" ")), Err(Error::Limit { .. })));
+        assert!(matches!(parse(&vec!["a regex x"; 33].join(" or ")), Err(Error::Limit { .. })));
         let deep = format!("{}a{}", "not (".repeat(100), ")".repeat(100));
         assert!(matches!(parse(&deep), Err(Error::Limit { .. })));
     }
