@@ -11,7 +11,7 @@
 //! them SQL, transactions, executors and the CP subsystem.
 //!
 //! To read the code, start with [`frame`], then [`message`], [`codec`] with its macros and one of
-//! its services such as [`codec::map`], [`error`], and [`data`].
+//! its services such as [`codec::map`], [`error`], and [`data`]; then [`query`].
 //!
 //! ```
 //! use convoke_hazelcast::codec::{Request, client};
@@ -51,5 +51,6 @@ pub mod error;
 pub mod frame;
 pub mod limits;
 pub mod message;
+pub mod query;
 pub mod schema;
 pub mod topic;

@@ -64,7 +64,7 @@ impl Schema<'_> {
 
 /// Order of texts in Java: that of UTF-16, in which characters beyond the basic plane come before
 /// some of it.
-fn java_order(a: &str, b: &str) -> Ordering {
+pub(crate) fn java_order(a: &str, b: &str) -> Ordering {
     a.encode_utf16().cmp(b.encode_utf16())
 }
 
