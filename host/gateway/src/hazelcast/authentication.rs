@@ -74,7 +74,6 @@ pub(super) fn authenticate(
         partition_count: 0,
         cluster_id: None,
         failover_supported: false,
-        // Unknown: they are sent to those that ask for them, with versions that are comparable.
         member_list_version: -1,
         partition_list_version: -1,
         address: None,
@@ -93,14 +92,24 @@ pub(super) fn authenticate(
     let server = &session.server;
     let me = view::uuid(server.grid.me());
     let pairs = [("clusterVersion", "5.7")];
-    server.view().with_address(me, |address| {
-        respond(&AuthenticationResponse {
-            member_uuid: Some(me),
-            partition_count: server.grid.partitions().into(),
-            cluster_id: view::cluster_id(&server.grid),
-            address: address.map(|(host, port)| Address { port: port.into(), host }),
-            key_value_pairs: List::from(&pairs),
-            ..refused(AUTHENTICATED)
+    let view = server.view();
+    // Clients in Java take the members from here.
+    view.with_address(me, |address| {
+        view.with_members(|member_infos| {
+            view.with_partitions(|partitions| {
+                respond(&AuthenticationResponse {
+                    member_uuid: Some(me),
+                    partition_count: server.grid.partitions().into(),
+                    cluster_id: view::cluster_id(&server.grid),
+                    member_list_version: view.members_version,
+                    partition_list_version: view.partitions_version,
+                    address: address.map(|(host, port)| Address { port: port.into(), host }),
+                    member_infos,
+                    partitions,
+                    key_value_pairs: List::from(&pairs),
+                    ..refused(AUTHENTICATED)
+                });
+            });
         });
     });
     true

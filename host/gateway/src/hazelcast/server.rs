@@ -173,7 +173,10 @@ impl Server {
     /// Sends the members and partitions to clients if they have changed.
     pub(super) fn refresh_view(&self) {
         let table = self.grid.table();
-        let next: Option<ClusterView> = self.view().next(&*self.cluster, table.as_deref());
+        let next: Option<ClusterView> = {
+            let now_ms = self.grid.now_ms();
+            self.view().next(&*self.cluster, table.as_deref(), now_ms)
+        };
         if let Some(next) = next {
             *self.view.write() = Arc::new(next);
             for info in self.infos() {

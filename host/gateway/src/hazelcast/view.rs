@@ -1,7 +1,7 @@
 //! The members and the primaries of partitions, as clients see them.
 //!
-//! Versions count the changes that this member has seen: a client resets its own when it registers
-//! at another member.
+//! A client compares the versions that several members report, and keeps the greatest. So a version
+//! is the time at which a member saw the change, by the clock of the cluster.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,12 +27,23 @@ struct Member {
     port: u16,
 }
 
+/// Start of the time from which versions count: 2026-01-01, in milliseconds since 1970.
+const VERSIONS_START_MS: u64 = 1_767_225_600_000;
+/// Unit of versions, in milliseconds. More changes than one in this time have consecutive versions.
+const VERSION_MS: u64 = 1_000;
+
+/// The version of a change that is seen now, after the version `before`.
+fn version(before: i32, now_ms: u64) -> i32 {
+    let units = now_ms.saturating_sub(VERSIONS_START_MS) / VERSION_MS;
+    i32::try_from(units).unwrap_or(i32::MAX).max(before.saturating_add(1))
+}
+
 /// What a client knows of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClusterView {
-    /// Number of changes of the members.
+    /// Version of the members; 0 before they are known.
     pub(super) members_version: i32,
-    /// Number of changes of the partitions.
+    /// Version of the partitions; 0 before they are known.
     pub(super) partitions_version: i32,
     /// Oldest first.
     members: Vec<Member>,
@@ -51,8 +62,14 @@ pub(super) fn cluster_id(grid: &Grid) -> Option<Uuid> {
 }
 
 impl ClusterView {
-    /// The view after this one, or `None` if it is the same.
-    pub(super) fn next(&self, cluster: &dyn Cluster, table: Option<&Table>) -> Option<Self> {
+    /// The view after this one, or `None` if it is the same. `now_ms` is the cluster's time, in
+    /// milliseconds since 1970.
+    pub(super) fn next(
+        &self,
+        cluster: &dyn Cluster,
+        table: Option<&Table>,
+        now_ms: u64,
+    ) -> Option<Self> {
         let members: Vec<Member> = cluster.nodes().iter().filter_map(Member::of).collect();
         let mut partitions: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
         for (number, assignment) in
@@ -69,16 +86,16 @@ impl ClusterView {
         }
         let mut next = Self { members, partitions: partitions.into_iter().collect(), ..*self };
         if next.members != self.members {
-            next.members_version = self.members_version.saturating_add(1);
+            next.members_version = version(self.members_version, now_ms);
         }
         if next.partitions != self.partitions {
-            next.partitions_version = self.partitions_version.saturating_add(1);
+            next.partitions_version = version(self.partitions_version, now_ms);
         }
         (next != *self).then_some(next)
     }
 
-    /// Appends the members as an event.
-    pub(super) fn write_members(&self, output: &mut Vec<u8>, correlation_id: i64) {
+    /// Passes the members to `take`.
+    pub(super) fn with_members<R>(&self, take: impl FnOnce(List<'_, MemberInfo<'_>>) -> R) -> R {
         let (major, minor, patch) = VERSION_NUMBERS;
         let version = MemberVersion { major, minor, patch };
         let infos: Vec<MemberInfo<'_>> = self
@@ -93,21 +110,34 @@ impl ClusterView {
                 address_map: List::default(),
             })
             .collect();
+        take(List::from(&infos[..]))
+    }
+
+    /// Passes the primaries of the partitions to `take`.
+    pub(super) fn with_partitions<R>(&self, take: impl FnOnce(PartitionTable<'_>) -> R) -> R {
+        let owners: Vec<Uuid> = self.partitions.iter().map(|(uuid, _)| *uuid).collect();
+        let numbers: Vec<Packed<'_, i32>> =
+            self.partitions.iter().map(|(_, numbers)| Packed::from(&numbers[..])).collect();
+        take(PartitionTable::new(Packed::from(&owners[..]), List::from(&numbers[..])))
+    }
+
+    /// Appends the members as an event.
+    pub(super) fn write_members(&self, output: &mut Vec<u8>, correlation_id: i64) {
         // A version of 0 is not valid.
         let version = self.members_version.max(1);
-        let members = MembersView { version, member_infos: List::from(&infos[..]) };
-        members.write(output, AddClusterViewListener::MEMBERS_VIEW, correlation_id);
+        self.with_members(|member_infos| {
+            let members = MembersView { version, member_infos };
+            members.write(output, AddClusterViewListener::MEMBERS_VIEW, correlation_id);
+        });
     }
 
     /// Appends the partitions as an event.
     pub(super) fn write_partitions(&self, output: &mut Vec<u8>, correlation_id: i64) {
-        let owners: Vec<Uuid> = self.partitions.iter().map(|(uuid, _)| *uuid).collect();
-        let numbers: Vec<Packed<'_, i32>> =
-            self.partitions.iter().map(|(_, numbers)| Packed::from(&numbers[..])).collect();
-        let table = PartitionTable::new(Packed::from(&owners[..]), List::from(&numbers[..]));
         let version = self.partitions_version.max(1);
-        let partitions = PartitionsView { version, partitions: table };
-        partitions.write(output, AddClusterViewListener::PARTITIONS_VIEW, correlation_id);
+        self.with_partitions(|partitions| {
+            let view = PartitionsView { version, partitions };
+            view.write(output, AddClusterViewListener::PARTITIONS_VIEW, correlation_id);
+        });
     }
 
     /// Passes host and port of a member to `take`.
@@ -143,3 +173,17 @@ impl Member {
 
 /// The current view.
 pub(super) type Shared = Arc<ClusterView>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_several_members_are_comparable() {
+        let now_ms = VERSIONS_START_MS + 5_000_000;
+        assert_eq!(version(0, now_ms), 5_000);
+        assert_eq!(version(5_000, now_ms), 5_001);
+        assert!(version(5_001, now_ms + 3_000) > 5_001);
+        assert_eq!((version(0, 0), version(i32::MAX, u64::MAX)), (1, i32::MAX));
+    }
+}
