@@ -442,11 +442,18 @@ async fn a_listener_receives_events_of_entries() {
     writer.put(&key, &text("b")).await;
     let remove = map::Remove { thread_id: 1, name: "m", key: data(&key) };
     writer.map(maps::Request::Remove(remove)).await;
-    for event_type in [entry_event::ADDED, entry_event::UPDATED, entry_event::REMOVED] {
+    let (a, b) = (text("a"), text("b"));
+    for (event_type, value, old_value) in [
+        (entry_event::ADDED, Some(data(&a)), None),
+        (entry_event::UPDATED, Some(data(&b)), Some(data(&a))),
+        (entry_event::REMOVED, None, Some(data(&b))),
+    ] {
         let message = connection.receive().await.unwrap();
         assert_eq!(parsed(&message).header().message_type, map::AddEntryListener::ENTRY);
         let event = EntryEvent::decode(parsed(&message)).unwrap();
         assert_eq!((event.event_type, event.key), (event_type, Some(data(&key))));
+        assert_eq!((event.value, event.old_value), (value, old_value));
+        assert!((0..7).contains(&parsed(&message).header().partition_id));
     }
     let remove = map::RemoveEntryListener { registration_id: uuid, name: "m" };
     let response = connection.map(maps::Request::RemoveEntryListener(remove)).await;

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use convoke_grid::{Class, Event, Listener};
-use convoke_hazelcast::codec::entry_event;
 use convoke_hazelcast::codec::events::{EntryEvent, MapInvalidation};
 use convoke_hazelcast::codec::map::{self, Request};
+use convoke_hazelcast::codec::{List, Packed, entry_event};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
-use convoke_hazelcast::message::MessageType;
+use convoke_hazelcast::message::{MessageType, set_event_partition};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -88,7 +88,8 @@ struct Registration {
 
 impl Registration {
     fn is_wanted(&self, key: &[u8]) -> bool {
-        if !self.local_only {
+        // An event of all keys of a partition reaches clients once from each member.
+        if !self.local_only || key.is_empty() {
             return true;
         }
         let grid = &self.server.grid;
@@ -97,7 +98,11 @@ impl Registration {
         primary == Some(grid.me())
     }
 
-    fn push(&self, message: Vec<u8>) {
+    /// Sends an event of a key; an empty one if it concerns all keys.
+    fn push(&self, mut message: Vec<u8>, key: &[u8]) {
+        if !key.is_empty() {
+            set_event_partition(&mut message, self.server.grid.partition_of(key).into());
+        }
         self.events.push(OutboundMessage {
             kind: MessageKind::Encoded,
             payload: message.into(),
@@ -112,6 +117,8 @@ struct EntryListener {
     message_type: MessageType,
     /// Events that the client wants: bits of [`entry_event`].
     flags: i32,
+    /// Whether events contain values.
+    include_value: bool,
     /// Events of this stored key only.
     key: Option<Box<[u8]>>,
     /// The last key that was created: the event that follows is about its first value.
@@ -119,6 +126,11 @@ struct EntryListener {
 }
 
 impl EntryListener {
+    /// The blob of a value, if the client wants values.
+    fn blob<'a>(&self, value: Option<&'a Bytes>) -> Option<Data<'a>> {
+        value.filter(|_| self.include_value).and_then(|value| Data::new(value))
+    }
+
     fn event_type(&self, event: &Event) -> Option<i32> {
         match (event.class, event.name.as_str()) {
             (Class::New, _) => {
@@ -134,6 +146,7 @@ impl EntryListener {
                     Some(entry_event::UPDATED)
                 }
             }
+            (Class::Generic, "restore") => Some(entry_event::UPDATED),
             (Class::Generic, "del") => Some(entry_event::REMOVED),
             (Class::Expired, _) => Some(entry_event::EXPIRED),
             (Class::Evicted, _) => Some(entry_event::EVICTED),
@@ -158,12 +171,16 @@ impl Listener for EntryListener {
             uuid: view::uuid(self.registration.server.grid.me()),
             number_of_affected_entries: 1,
             key: Data::new(&key),
-            value: None,
-            old_value: None,
+            value: self.blob(event.value.as_ref()),
+            old_value: self.blob(event.old_value.as_ref()),
             merging_value: None,
         };
         entry.write(&mut message, self.message_type, self.registration.correlation_id);
-        self.registration.push(message);
+        self.registration.push(message, &event.key);
+    }
+
+    fn wants_values(&self) -> bool {
+        self.include_value
     }
 }
 
@@ -175,18 +192,21 @@ impl Listener for NearCacheListener {
         if matches!(event.class, Class::New) || !self.0.is_wanted(&event.key) {
             return;
         }
-        let Some(key) = FORMAT.client_key(&event.key) else { return };
+        let key = FORMAT.client_key(&event.key);
+        if key.is_none() && event.class != Class::Cleared {
+            return;
+        }
         let me = view::uuid(self.0.server.grid.me());
         let mut message = Vec::new();
         let invalidation = MapInvalidation {
             source_uuid: me,
             partition_uuid: me,
             sequence: 0,
-            key: Data::new(&key),
+            key: key.as_deref().and_then(Data::new),
         };
         let message_type = map::AddNearCacheInvalidationListener::INVALIDATION;
         invalidation.write(&mut message, message_type, self.0.correlation_id);
-        self.0.push(message);
+        self.0.push(message, &event.key);
     }
 }
 
@@ -203,11 +223,12 @@ pub(super) fn begin(
         correlation_id,
         local_only,
     };
-    let entries = |session: &Session, local_only, message_type, flags, key| {
+    let entries = |session: &Session, local_only, message_type, (flags, include_value), key| {
         Arc::new(EntryListener {
             registration: registration(session, local_only),
             message_type,
             flags,
+            include_value,
             key,
             created: Mutex::default(),
         })
@@ -215,7 +236,13 @@ pub(super) fn begin(
     match request {
         Request::AddEntryListener(r) => {
             let message_type = map::AddEntryListener::ENTRY;
-            let listener = entries(session, r.local_only, message_type, r.listener_flags, None);
+            let listener = entries(
+                session,
+                r.local_only,
+                message_type,
+                (r.listener_flags, r.include_value),
+                None,
+            );
             let uuid = session.listeners.add(r.name, listener)?;
             map::AddEntryListener::respond(output, correlation_id, 0, uuid);
         }
@@ -225,7 +252,13 @@ pub(super) fn begin(
             FORMAT.key(tags, r.key, &mut session.key);
             let key = Some(session.key.as_slice().into());
             let message_type = map::AddEntryListenerToKey::ENTRY;
-            let listener = entries(session, r.local_only, message_type, r.listener_flags, key);
+            let listener = entries(
+                session,
+                r.local_only,
+                message_type,
+                (r.listener_flags, r.include_value),
+                key,
+            );
             let uuid = session.listeners.add(r.name, listener)?;
             map::AddEntryListenerToKey::respond(output, correlation_id, 0, uuid);
         }
@@ -237,6 +270,17 @@ pub(super) fn begin(
         Request::RemoveEntryListener(r) => {
             let removed = session.listeners.remove(r.registration_id);
             map::RemoveEntryListener::respond(output, correlation_id, 0, removed);
+        }
+        // Nothing to compare: invalidations have no sequence. One that is lost closes the connection,
+        // after which clients begin with an empty near cache.
+        Request::FetchNearCacheInvalidationMetadata(_) => {
+            map::FetchNearCacheInvalidationMetadata::respond(
+                output,
+                correlation_id,
+                0,
+                List::default(),
+                Packed::default(),
+            );
         }
         _ => return Ok(false),
     }
