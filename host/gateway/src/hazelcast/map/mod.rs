@@ -229,25 +229,25 @@ fn key_request<'a>(request: &Request<'a>) -> Option<KeyRequest<'a>> {
 
 /// Whether a request changes nothing.
 fn is_read(request: &Request<'_>) -> bool {
-    match request {
+    matches!(
+        request,
         Request::IsLocked(_)
-        | Request::GetEntryView(_)
-        | Request::GetAll(_)
-        | Request::KeySet(_)
-        | Request::Values(_)
-        | Request::EntrySet(_)
-        | Request::KeySetWithPredicate(_)
-        | Request::ValuesWithPredicate(_)
-        | Request::EntriesWithPredicate(_)
-        | Request::Size(_)
-        | Request::IsEmpty(_)
-        | Request::ContainsValue(_)
-        | Request::FetchKeys(_)
-        | Request::FetchEntries(_)
-        | Request::Flush(_)
-        | Request::FetchNearCacheInvalidationMetadata(_) => true,
-        _ => false,
-    }
+            | Request::GetEntryView(_)
+            | Request::GetAll(_)
+            | Request::KeySet(_)
+            | Request::Values(_)
+            | Request::EntrySet(_)
+            | Request::KeySetWithPredicate(_)
+            | Request::ValuesWithPredicate(_)
+            | Request::EntriesWithPredicate(_)
+            | Request::Size(_)
+            | Request::IsEmpty(_)
+            | Request::ContainsValue(_)
+            | Request::FetchKeys(_)
+            | Request::FetchEntries(_)
+            | Request::Flush(_)
+            | Request::FetchNearCacheInvalidationMetadata(_)
+    )
 }
 
 /// A client may only read.
