@@ -1,10 +1,12 @@
-//! Protocols for clients: RESP, for Redis clients ([`resp`]), and HTTP ([`http`]).
+//! Protocols for clients: RESP, for Redis clients ([`resp`]), HTTP ([`http`]), and the protocol of
+//! Hazelcast ([`hazelcast`]).
 //!
-//! Both access the same grid and check the same passwords ([`trust`]). Any client, however slow or
+//! All access the same grid and check the same passwords ([`trust`]). Any client, however slow or
 //! malicious, is limited to a bounded number of connections and a bounded amount of memory, and
 //! does not affect other clients. This crate does not know how a member works: it asks a [`Node`].
 
 pub mod admin;
+pub mod hazelcast;
 pub mod http;
 pub mod notifications;
 pub mod pubsub;
@@ -13,6 +15,7 @@ pub mod trust;
 
 mod clock;
 mod databases;
+mod lanes;
 mod ledger;
 mod output_buffer;
 #[cfg(test)]

@@ -16,6 +16,11 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// Whether the client may change data.
+    pub(crate) fn may_write(self) -> bool {
+        self == Self::Full
+    }
+
     /// The user name.
     pub(crate) fn user(self) -> &'static str {
         match self {

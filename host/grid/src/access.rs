@@ -12,7 +12,7 @@ use crate::OpError;
 use crate::clock::{Clock, Version};
 use crate::edit::{Edit, Record, RecordChange};
 use crate::entry::{Entry, Expiry, Idle, Meta, Plain};
-use crate::event::{Class, Event};
+use crate::event::{Class, EVENT_VALUES_BYTES_MAX, Event};
 use crate::fragment::{Applied, Fragment};
 use crate::hasher::KeyHasher;
 use crate::host::Host;
@@ -46,6 +46,10 @@ pub(crate) struct Changes {
     cuts: Vec<usize>,
     /// Events for listeners.
     pub(crate) events: Vec<Event>,
+    /// Length of the values in `events`, in bytes.
+    pub(crate) event_bytes: usize,
+    /// The hash of the key that was changed last, and its plain value before that, for its events.
+    replaced: Option<(u32, Bytes)>,
     /// Changes of keys, for members that follow their map.
     pub(crate) followed: Vec<Change>,
     /// The client that is named as the origin of the changes that the current operation makes, if
@@ -308,6 +312,9 @@ impl Access<'_> {
 
     fn apply_at(&mut self, version: Version, hash: u32, key: &[u8], edit: &Edit<'_>) -> Applied {
         self.fragment.note_streams();
+        if self.map.has_value_listeners() {
+            self.changes.replaced = self.plain_value(hash, key).map(|value| (hash, value));
+        }
         match self.fragment.apply(self.map, self.now_ms, hash, key, version, edit) {
             Ok(applied) => {
                 // A consumer that waits for entries gets an error when the stream is gone.
@@ -381,6 +388,8 @@ impl Access<'_> {
         let record = Record { map: &self.map.name, version, change: RecordChange::Clear };
         self.changes.push(&record);
         self.changes.follow_clear(self.map);
+        self.changes.replaced = None;
+        self.notify(Class::Cleared, "cleared", b"");
     }
 
     /// Merges an item of another cluster, or of the other side of a split, if the map's policy
@@ -513,13 +522,38 @@ impl Access<'_> {
 
     /// Records an event if the map has listeners.
     pub(crate) fn notify(&mut self, class: Class, name: &str, key: &[u8]) {
-        if self.map.is_listened() {
-            self.changes.events.push(Event {
-                map: (*self.map.name).into(),
-                class,
-                name: name.into(),
-                key: Bytes::copy_from_slice(key),
-            });
+        if !self.map.is_listened() {
+            return;
+        }
+        let (mut value, mut old_value) = (None, None);
+        if self.map.has_value_listeners() && class != Class::New {
+            let hash = self.hasher.hash(key);
+            value = self.plain_value(hash, key);
+            let replaced = self.changes.replaced.as_ref().filter(|(of, _)| *of == hash);
+            old_value = replaced.map(|(_, value)| value.clone());
+            let length = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
+            let bytes = self.changes.event_bytes + length(&value) + length(&old_value);
+            if bytes > EVENT_VALUES_BYTES_MAX {
+                (value, old_value) = (None, None);
+            } else {
+                self.changes.event_bytes = bytes;
+            }
+        }
+        self.changes.events.push(Event {
+            map: (*self.map.name).into(),
+            class,
+            name: name.into(),
+            key: Bytes::copy_from_slice(key),
+            value,
+            old_value,
+        });
+    }
+
+    /// The plain value of a key, for an event.
+    fn plain_value(&self, hash: u32, key: &[u8]) -> Option<Bytes> {
+        match self.fragment.get(hash, key) {
+            Some(Entry::Plain(entry)) => Some(Bytes::copy_from_slice(entry.value())),
+            _ => None,
         }
     }
 

@@ -26,7 +26,12 @@ pub enum Class {
     New,
     /// Streams.
     Stream,
+    /// All keys that a partition has of the map were removed at once. The key is empty.
+    Cleared,
 }
+
+/// Maximum length of the values in the events of one step, in bytes. Further ones are left out.
+pub(crate) const EVENT_VALUES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One event of one key. Published once, by the key's primary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,4 +44,8 @@ pub struct Event {
     pub name: String,
     /// The key.
     pub key: Bytes,
+    /// The plain value after the event, if a listener asked for values.
+    pub value: Option<Bytes>,
+    /// The plain value before the event, if a listener asked for values.
+    pub old_value: Option<Bytes>,
 }

@@ -301,6 +301,8 @@ pub struct Map {
     transactions: OnceLock<Arc<Self>>,
     /// Whether its events are wanted.
     pub(crate) listened: AtomicBool,
+    /// Whether listeners want the values of events.
+    pub(crate) values_wanted: AtomicBool,
     /// Whether a member follows the changes of its keys.
     pub(crate) followed: AtomicBool,
     /// Entries that were evicted by this member.
@@ -368,6 +370,11 @@ impl Map {
 
     pub(crate) fn is_followed(&self) -> bool {
         self.followed.load(Ordering::Relaxed)
+    }
+
+    /// Whether events contain values.
+    pub(crate) fn has_value_listeners(&self) -> bool {
+        self.values_wanted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_listened(&self) -> bool {
@@ -461,6 +468,7 @@ impl Maps {
             bytes: AtomicI64::new(0),
             removal_bytes: AtomicI64::new(0),
             listened: AtomicBool::new(false),
+            values_wanted: AtomicBool::new(false),
             followed: AtomicBool::new(false),
             evicted: AtomicU64::new(0),
             expired: AtomicU64::new(0),

@@ -192,7 +192,7 @@ pub(crate) enum Message<'a> {
     /// The answer to [`Message::Subscriptions`].
     Subscribed { id: u64, found: Result<SubscriptionInfo, TooManyNames> },
     /// To all members: the maps whose events the sender subscribes to.
-    Interest { maps: Vec<String> },
+    Interest { maps: Vec<(String, bool)> },
     /// Events of keys.
     Events(Vec<Event>),
     /// To all members: a cluster-wide setting.
@@ -299,6 +299,8 @@ mod tests {
             class: Class::Expired,
             name: "expired".into(),
             key: b"key"[..].into(),
+            value: None,
+            old_value: Some(b"value"[..].into()),
         };
         let change = Change { map: "m".into(), key: Some(b"key"[..].into()), origin: Some(origin) };
         let clear = Change { map: "m".into(), key: None, origin: None };
@@ -358,7 +360,7 @@ mod tests {
                 query: SubscriptionQuery::Counts(vec![b"t"[..].into()]),
             },
             Message::Subscribed { id: 1, found: Ok(SubscriptionInfo::Counts(vec![1, 300])) },
-            Message::Interest { maps: vec!["m".into()] },
+            Message::Interest { maps: vec![("m".into(), true)] },
             Message::Events(vec![event]),
             Message::Setting { name: "n", value: "v", version },
             Message::PublishShard { id: 1, topic: b"topic", payload: b"payload" },

@@ -74,6 +74,18 @@ impl fmt::Debug for MessageType {
     }
 }
 
+/// Offset of the partition in requests and events, in bytes.
+const PARTITION_AT: usize = HEADER_BYTES + 12;
+
+/// Sets the partition of an encoded event. Clients pass the events of one partition to listeners in
+/// the order in which they arrive, those without a partition in any order.
+pub fn set_event_partition(event: &mut [u8], partition_id: i32) {
+    let field = event.get_mut(PARTITION_AT..).and_then(|rest| rest.first_chunk_mut());
+    if let Some(field) = field {
+        *field = partition_id.to_le_bytes();
+    }
+}
+
 /// The beginning of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -284,6 +296,18 @@ fn wire_length(bytes: usize) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_partition_of_an_event_can_be_set() {
+        let mut event = Vec::new();
+        let mut writer = Writer::event(&mut event, Flags::NONE, MessageType(0x01_1902), 7);
+        writer.end();
+        writer.finish();
+        assert_eq!(Message::parse(&event).unwrap().header().partition_id, NO_PARTITION);
+        set_event_partition(&mut event, 270);
+        assert_eq!(Message::parse(&event).unwrap().header().partition_id, 270);
+        set_event_partition(&mut [], 1);
+    }
 
     #[test]
     fn a_message_type_has_the_ids_of_service_and_method() {

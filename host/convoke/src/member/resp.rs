@@ -119,6 +119,7 @@ impl Cluster for Members {
                     id,
                     member: member.id,
                     endpoint: member.resp.as_ref().map(|resp| endpoint(member, resp)),
+                    hazelcast: None,
                     this: member.id == member_state.me.id,
                     stores: !member.lite,
                 }

@@ -13,8 +13,8 @@ use tracing::{debug, warn};
 use super::client::Client;
 use super::client_info::ClientInfo;
 use super::connection::Connection;
-use super::lanes::Lanes;
 use super::server::Server;
+use crate::lanes::Lanes;
 use crate::{FINISH_MS_MAX, FINISH_POLL_MS};
 
 /// A client that does not authenticate within this time is disconnected, in milliseconds.

@@ -30,7 +30,6 @@ pub(crate) mod command_state;
 pub(crate) mod commands;
 mod connection;
 pub(crate) mod dispatch;
-mod lanes;
 mod leaving;
 mod listener;
 mod maintenance;

@@ -14,7 +14,6 @@ use tokio::sync::Notify;
 
 use super::client_info::ClientInfo;
 use super::dispatch;
-use super::lanes::Lanes;
 use super::maintenance::Leave;
 use super::monitor::Monitors;
 use super::script_cache::Scripts;
@@ -23,6 +22,7 @@ pub use super::stats::LaneCounter;
 use super::stats::Stats;
 use super::tracking::Tracking;
 use crate::databases::{DATABASES, map_name};
+use crate::lanes::Lanes;
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
 
@@ -79,6 +79,8 @@ pub struct ClusterNode {
     pub member: convoke_membership::MemberId,
     /// Where it serves RESP; `None` if RESP is turned off.
     pub endpoint: Option<Endpoint>,
+    /// Where it serves clients of Hazelcast; `None` if it does not.
+    pub hazelcast: Option<Endpoint>,
     /// Whether it is this member.
     pub this: bool,
     /// Whether it stores data, that is, is not a lite member.

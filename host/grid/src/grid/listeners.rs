@@ -1,6 +1,6 @@
 //! Listeners for events of keys, on this and on other members.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -13,6 +13,11 @@ use crate::event::Event;
 pub trait Listener: Send + Sync {
     /// Handles an event.
     fn handle_event(&self, event: &Event);
+
+    /// Whether events shall contain values. The answer must always be the same.
+    fn wants_values(&self) -> bool {
+        false
+    }
 }
 
 /// A local listener, and its map.
@@ -23,12 +28,12 @@ pub(super) type Own = (String, Arc<dyn Listener>);
 pub(super) struct Listeners {
     pub(super) next: AtomicU64,
     pub(super) own: RwLock<BTreeMap<u64, Own>>,
-    /// The maps that other members listen to.
-    pub(super) others: RwLock<BTreeMap<MemberId, BTreeSet<String>>>,
+    /// The maps that other members listen to, and whether they want values.
+    pub(super) others: RwLock<BTreeMap<MemberId, BTreeMap<String, bool>>>,
 }
 
 impl Listeners {
-    pub(super) fn interest(&self, from: MemberId, maps: Vec<String>) {
+    pub(super) fn interest(&self, from: MemberId, maps: Vec<(String, bool)>) {
         self.others.write().insert(from, maps.into_iter().collect());
     }
 
@@ -45,8 +50,12 @@ impl Listeners {
         }
     }
 
-    pub(super) fn own_maps(&self) -> Vec<String> {
-        let own = self.own.read();
-        own.values().map(|(map, _)| map.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+    /// The maps that this member listens to, and whether it wants values.
+    pub(super) fn own_maps(&self) -> Vec<(String, bool)> {
+        let mut maps: BTreeMap<String, bool> = BTreeMap::new();
+        for (map, listener) in self.own.read().values() {
+            *maps.entry(map.clone()).or_default() |= listener.wants_values();
+        }
+        maps.into_iter().collect()
     }
 }

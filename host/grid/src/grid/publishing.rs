@@ -1,6 +1,6 @@
 //! Topics, events of keys, and cluster-wide settings.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,7 +36,7 @@ impl Inner {
         let others = self.listeners.others.read();
         for (member, maps) in others.iter() {
             let selected: Vec<_> =
-                events.iter().filter(|event| maps.contains(&event.map)).cloned().collect();
+                events.iter().filter(|event| maps.contains_key(&event.map)).cloned().collect();
             let Some(peer) = self.shared.peer(*member).filter(|_| !selected.is_empty()) else {
                 continue;
             };
@@ -67,14 +67,18 @@ impl Inner {
 
     /// Updates which maps have listeners.
     pub(super) fn refresh_interest(&self) {
-        let mut listened: BTreeSet<String> = self.listeners.own_maps().into_iter().collect();
-        listened.extend(self.listeners.others.read().values().flatten().cloned());
-        for map in &listened {
+        let mut listened: BTreeMap<String, bool> = self.listeners.own_maps().into_iter().collect();
+        for (map, wants_values) in self.listeners.others.read().values().flatten() {
+            *listened.entry(map.clone()).or_default() |= wants_values;
+        }
+        for map in listened.keys() {
             // Creates the map, so that its first event is published too.
             let _ = self.shared.maps.open(map);
         }
         for map in self.shared.maps.all() {
-            map.listened.store(listened.contains(&*map.name), Ordering::Relaxed);
+            let wanted = listened.get(&*map.name).copied();
+            map.values_wanted.store(wanted == Some(true), Ordering::Relaxed);
+            map.listened.store(wanted.is_some(), Ordering::Relaxed);
         }
     }
 

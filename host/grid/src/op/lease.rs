@@ -39,6 +39,15 @@ pub enum LeaseOp<'a> {
     Break,
     /// A map of `owner`, `count` and `deadline-ms`; nil if there is no lease.
     Holder,
+    /// Prolongs the lease of an owner. Returns how many times the owner holds the key, or 0 if it
+    /// does not.
+    Renew {
+        /// The owner's name.
+        #[serde(borrow, with = "serde_bytes")]
+        owner: &'a [u8],
+        /// Duration in milliseconds from now. It never shortens a lease.
+        lease_ms: u64,
+    },
 }
 
 /// Owner of a key and how many times it holds it.
@@ -52,7 +61,7 @@ impl LeaseOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
             Self::Hold { .. } => Effect::Adds,
-            Self::Release { .. } | Self::Break => Effect::Changes,
+            Self::Release { .. } | Self::Break | Self::Renew { .. } => Effect::Changes,
             Self::Holder => Effect::Reads,
         }
     }
@@ -89,6 +98,16 @@ impl LeaseOp<'_> {
                     Ok(Reply::Integer(lease.count.into()))
                 }
                 _ => Err(OpError::Held),
+            },
+            Self::Renew { owner, lease_ms } => match held {
+                Some(lease) if lease.owner == owner => {
+                    let count = lease.count;
+                    let deadline_ms = access.now_ms.saturating_add(lease_ms);
+                    let deadline_ms = lease.deadline_ms.max(deadline_ms);
+                    put(access, key, &Lease { deadline_ms, ..lease });
+                    Ok(Reply::Integer(count.into()))
+                }
+                _ => Ok(Reply::Integer(0)),
             },
             Self::Break => Ok(Reply::flag(access.delete(key))),
             Self::Holder => Ok(held.map_or(Reply::Nil, |lease| {
@@ -165,6 +184,23 @@ mod tests {
         assert_eq!(hold(&mut bench, "b", 1_000), Ok(Reply::Integer(0)));
         bench.now += Duration::from_millis(1);
         assert_eq!(hold(&mut bench, "b", 1_000), Ok(Reply::Integer(1)));
+    }
+
+    #[test]
+    fn only_its_owner_can_renew_a_lease() {
+        let mut bench = Bench::new();
+        let renew = |bench: &mut Bench, owner: &[u8]| {
+            bench.run(&Op::Lease(b"k", LeaseOp::Renew { owner, lease_ms: 2_000 }))
+        };
+        assert_eq!(renew(&mut bench, b"a"), Ok(Reply::Integer(0)));
+        hold(&mut bench, "a", 1_000).unwrap();
+        hold(&mut bench, "a", 1_000).unwrap();
+        assert_eq!(renew(&mut bench, b"b"), Ok(Reply::Integer(0)));
+        assert_eq!(renew(&mut bench, b"a"), Ok(Reply::Integer(2)));
+        bench.now += Duration::from_millis(1_999);
+        assert_eq!(hold(&mut bench, "b", 1_000), Ok(Reply::Integer(0)));
+        bench.now += Duration::from_millis(1);
+        assert_eq!(renew(&mut bench, b"a"), Ok(Reply::Integer(0)));
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl Bench {
         }
     }
 
+    /// Lets events contain values.
+    pub(crate) fn want_values(&self) {
+        self.map.values_wanted.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Executes an operation, and checks that the backup is equal afterwards.
     pub(crate) fn run(&mut self, op: &Op<'_>) -> Result<Reply, OpError> {
         let bytes = postcard::to_allocvec(op).unwrap();

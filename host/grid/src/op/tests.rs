@@ -523,3 +523,58 @@ fn an_answer_that_repeats_a_value_is_bounded() {
     assert_eq!(all[9], Reply::Done);
     assert_eq!(bench.key(b"k", get()), Ok(bytes("short")));
 }
+
+#[test]
+fn events_contain_values_if_a_listener_wants_them() {
+    let mut bench = Bench::new();
+    let put = |value| PlainOp::Put {
+        kind: 0,
+        value,
+        lifetime: Lifetime::Default,
+        condition: PutIf::Always,
+        answer: PutAnswer::Done,
+    };
+    let key = |op| Op::Key(b"k", KeyOp::Plain(op));
+    bench.run(&key(put(b"a"))).unwrap();
+    assert!(bench.changes.events.iter().all(|event| event.value.is_none()));
+    bench.want_values();
+    let values = |bench: &Bench| {
+        let event = bench.changes.events.last().unwrap();
+        (event.value.clone(), event.old_value.clone())
+    };
+    let some = |text: &'static str| Some(bytes::Bytes::from(text));
+    bench.run(&key(put(b"b"))).unwrap();
+    assert_eq!(values(&bench), (some("b"), some("a")));
+    bench.run(&key(PlainOp::Append(b"c"))).unwrap();
+    assert_eq!(values(&bench), (some("bc"), some("b")));
+    bench.run(&key(PlainOp::Take)).unwrap();
+    assert_eq!(values(&bench), (None, some("bc")));
+    bench.run(&key(put(b"d"))).unwrap();
+    assert_eq!(values(&bench), (some("d"), None));
+    bench.run(&Op::Whole(WholeOp::Clear)).unwrap();
+    assert_eq!((bench.events(), values(&bench)), (vec!["cleared"], (None, None)));
+}
+
+#[test]
+fn values_in_the_events_of_one_step_are_limited() {
+    let mut bench = Bench::new();
+    bench.want_values();
+    let value = vec![0; crate::event::EVENT_VALUES_BYTES_MAX / 2];
+    let put = |key| {
+        Op::Key(
+            key,
+            KeyOp::Plain(PlainOp::Put {
+                kind: 0,
+                value: &value,
+                lifetime: Lifetime::Default,
+                condition: PutIf::Always,
+                answer: PutAnswer::Done,
+            }),
+        )
+    };
+    let ops = vec![put(b"1"), put(b"2"), put(b"3")];
+    bench.run(&Op::Batch { watched: Vec::new(), ops }).unwrap();
+    let values = bench.changes.events.iter().filter_map(|event| event.value.as_ref());
+    let bytes: usize = values.map(bytes::Bytes::len).sum();
+    assert_eq!(bytes, 2 * value.len());
+}

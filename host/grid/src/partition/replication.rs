@@ -121,6 +121,7 @@ impl Partition {
 
     /// Removes and returns the events for listeners.
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        self.changes.event_bytes = 0;
         std::mem::take(&mut self.changes.events)
     }
 

@@ -34,6 +34,7 @@ impl Cluster for Two {
                 hostname: hostname.map(Into::into),
                 port: 6379,
             }),
+            hazelcast: None,
             this,
             stores: true,
         };

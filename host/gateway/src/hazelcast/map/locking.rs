@@ -1,0 +1,137 @@
+//! Locks of keys.
+
+use convoke_grid::op::{LeaseOp, Op};
+use convoke_grid::{OpError, Reply};
+use convoke_hazelcast::codec::map::{self, Request};
+use convoke_hazelcast::error::ErrorCode;
+
+use super::super::clients::{LEASE_MS, Lock, Reference};
+use super::super::errors::Failure;
+use super::super::settings::INVOCATION_MS_MAX;
+use super::tasks::{Place, Retry, Task, respond_empty};
+
+/// Whether a request is about the lock of a key.
+pub(super) fn is_supported(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::Lock(_)
+            | Request::TryLock(_)
+            | Request::IsLocked(_)
+            | Request::Unlock(_)
+            | Request::ForceUnlock(_)
+    )
+}
+
+pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Result<(), Failure> {
+    match request {
+        Request::Lock(r) => {
+            let place = task.place(r.name, r.key)?;
+            let reference = reference(r.thread_id, r.reference_id, false);
+            if !lock(task, place, reference, r.ttl, INVOCATION_MS_MAX).await? {
+                let text = "the lock was not released within the time of an invocation";
+                return Err(Failure::new(ErrorCode::OperationTimeout, text));
+            }
+            respond_empty(task, request);
+        }
+        Request::TryLock(r) => {
+            let place = task.place(r.name, r.key)?;
+            let reference = reference(r.thread_id, r.reference_id, false);
+            let wait_ms = u64::try_from(r.timeout).unwrap_or(0);
+            let is_locked = lock(task, place, reference, r.lease, wait_ms).await?;
+            map::TryLock::respond(&mut task.output, task.correlation_id, 0, is_locked);
+        }
+        Request::IsLocked(r) => {
+            let place = task.place(r.name, r.key)?;
+            let holder = submit(task, &place, LeaseOp::Holder).await?;
+            let is_locked = holder != Reply::Nil;
+            map::IsLocked::respond(&mut task.output, task.correlation_id, 0, is_locked);
+        }
+        Request::Unlock(r) => {
+            let place = task.place(r.name, r.key)?;
+            unlock(task, place, reference(r.thread_id, r.reference_id, true)).await?;
+            respond_empty(task, request);
+        }
+        Request::ForceUnlock(r) => {
+            let place = task.place(r.name, r.key)?;
+            submit(task, &place, LeaseOp::Break).await?;
+            task.server.clients.release_key(&place.map, &place.key);
+            respond_empty(task, request);
+        }
+        _ => return Err(Failure::unsupported(request.name(), "this request")),
+    }
+    Ok(())
+}
+
+fn reference(thread_id: i64, reference_id: i64, is_unlock: bool) -> Reference {
+    Reference { thread_id, reference_id, is_unlock }
+}
+
+async fn submit(task: &Task<'_>, place: &Place, op: LeaseOp<'_>) -> Result<Reply, OpError> {
+    task.server.submit(&place.map, place.partition, &Op::Lease(&place.key, op)).await
+}
+
+/// Locks a key, for `lease` milliseconds if that is positive. Returns whether it was locked within
+/// `wait_ms`.
+async fn lock(
+    task: &Task<'_>,
+    place: Place,
+    reference: Reference,
+    lease: i64,
+    wait_ms: u64,
+) -> Result<bool, Failure> {
+    if let Some(result) = task.client.known_result(reference) {
+        return Ok(result);
+    }
+    let limited_ms = u64::try_from(lease).ok().filter(|lease| (1..i64::MAX as u64).contains(lease));
+    if limited_ms.is_none() && !task.client.may_hold() {
+        let text = "this client holds too many locks";
+        return Err(Failure::new(ErrorCode::IllegalState, text));
+    }
+    let owner = task.client.owner(reference.thread_id);
+    let lease_ms = limited_ms.unwrap_or(LEASE_MS);
+    let lock = Lock {
+        map: std::sync::Arc::clone(&place.map),
+        partition: place.partition,
+        key: place.key.as_slice().into(),
+        owner,
+    };
+    if limited_ms.is_none() {
+        // Before the lease begins: it may be granted after the connection is closed, and is released
+        // with the locks of the client.
+        task.client.hold(lock.clone(), task.server.elapsed_ms());
+    }
+    let mut retry = Retry::new(wait_ms);
+    let is_locked = loop {
+        match submit(task, &place, LeaseOp::Hold { owner: &owner, lease_ms }).await? {
+            Reply::Integer(0) if retry.next().await => {}
+            Reply::Integer(0) => break false,
+            _ => break true,
+        }
+    };
+    task.client.remember(reference, is_locked);
+    if !is_locked && limited_ms.is_none() {
+        task.client.release(&lock);
+    }
+    Ok(is_locked)
+}
+
+/// Unlocks a key once.
+async fn unlock(task: &Task<'_>, place: Place, reference: Reference) -> Result<(), Failure> {
+    if task.client.known_result(reference).is_some() {
+        return Ok(());
+    }
+    let owner = task.client.owner(reference.thread_id);
+    let left = match submit(task, &place, LeaseOp::Release { owner: &owner }).await {
+        Err(OpError::Held) => {
+            let text = "this thread does not hold the lock of the key";
+            return Err(Failure::new(ErrorCode::IllegalMonitorState, text));
+        }
+        left => left?,
+    };
+    task.client.remember(reference, true);
+    if left == Reply::Integer(0) {
+        let Place { map, partition, key } = place;
+        task.client.release(&Lock { map, partition, key: key.into(), owner });
+    }
+    Ok(())
+}

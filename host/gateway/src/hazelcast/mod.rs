@@ -1,0 +1,33 @@
+//! The server for clients of Hazelcast 4 and 5, in any language, without changes to the client.
+//!
+//! Requests and responses are those of `convoke_hazelcast`. Clients of Hazelcast connect to every
+//! member and send each request to the primary of its key, or connect to one member, which forwards.
+//!
+//! Files import only those above their own:
+//!
+//! 1. Data: `keys` (the stored form of keys and values), `errors`, `settings`.
+//! 2. What connections share: `client_info` (a connection), `clients` (a client with all its
+//!    connections, and its locks), `view` (the members and partitions), `server`.
+//! 3. One connection: `session` (its state), `authentication`, `proxies`, `map`, and `dispatch` by
+//!    service.
+//! 4. `connection` and `listener`.
+
+mod authentication;
+mod client_info;
+mod clients;
+mod connection;
+mod dispatch;
+mod errors;
+mod keys;
+mod listener;
+mod map;
+mod proxies;
+mod server;
+mod session;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use server::{HazelcastCounters, Server};
+pub use settings::HazelcastSettings;

@@ -1,0 +1,220 @@
+//! The server of one member: state shared by all its connections.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use convoke_grid::op::{KeyOp, LeaseOp, Op};
+use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use super::client_info::ClientInfo;
+use super::clients::{Clients, Due, LEASE_MS, Lock};
+use super::keys::{LateTags, Tags};
+use super::settings::HazelcastSettings;
+use super::view::{self, ClusterView};
+use crate::lanes::Lanes;
+use crate::pubsub::PubSub;
+use crate::resp::server::Cluster;
+
+/// Prefix of the maps of RESP clients.
+const RESP_MAPS: &str = "resp:";
+/// Maximum number of times that a lock of a client that is gone is released: how often one thread
+/// may have acquired it.
+const RELEASES_MAX: usize = 1_000;
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub struct HazelcastCounters {
+    /// Accepted connections.
+    pub accepted: AtomicU64,
+    /// Connections closed because the maximum number of them was reached.
+    pub turned_away: AtomicU64,
+    /// Requests.
+    pub requests: AtomicU64,
+    /// Clients that were refused because of their cluster name or password.
+    pub refused: AtomicU64,
+    /// Connections closed because the client did not read responses or events, or did not complete a
+    /// request.
+    pub cut_off: AtomicU64,
+}
+
+/// A data structure: the name of its service, and its own.
+pub(super) type ProxyName = (String, String);
+
+/// A server for clients of Hazelcast; see the [module](crate::hazelcast).
+pub struct Server {
+    pub(super) grid: Grid,
+    pub(super) pubsub: Arc<PubSub>,
+    pub(super) settings: HazelcastSettings,
+    cluster: Arc<dyn Cluster>,
+    /// Counters since the start.
+    pub counters: HazelcastCounters,
+    pub(super) clients: Clients,
+    tags: LateTags,
+    view: RwLock<view::Shared>,
+    /// The data structures that clients have named.
+    pub(super) proxies: Mutex<BTreeSet<ProxyName>>,
+    infos: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    pub(super) last_id: AtomicU64,
+    /// Time of the last line in the log about a client that was refused; 0 for never.
+    pub(super) refusal_logged_ms: AtomicU64,
+    started: Instant,
+    /// The member is leaving: no further request starts.
+    pub(super) is_finishing: AtomicBool,
+    /// Notified then: no further client is accepted.
+    pub(super) finishing: Notify,
+    /// Set once the server is serving.
+    pub(super) lanes: OnceLock<Arc<Lanes>>,
+}
+
+impl Server {
+    /// Creates a server. It accepts no connections until [`serve`](Self::serve). `cluster` says
+    /// where each member serves clients of Hazelcast.
+    #[must_use]
+    pub fn new(
+        grid: Grid,
+        pubsub: Arc<PubSub>,
+        settings: HazelcastSettings,
+        cluster: Arc<dyn Cluster>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            grid,
+            pubsub,
+            settings,
+            cluster,
+            counters: HazelcastCounters::default(),
+            clients: Clients::default(),
+            tags: LateTags::default(),
+            view: RwLock::default(),
+            proxies: Mutex::default(),
+            infos: Mutex::default(),
+            last_id: AtomicU64::new(0),
+            refusal_logged_ms: AtomicU64::new(0),
+            started: Instant::now(),
+            is_finishing: AtomicBool::new(false),
+            finishing: Notify::new(),
+            lanes: OnceLock::new(),
+        })
+    }
+
+    /// Milliseconds since the server was created, on a monotonic clock used for all timeouts of
+    /// clients. Never zero, which stands for "none".
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Number of open connections.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.infos.lock().len()
+    }
+
+    pub(super) fn infos(&self) -> Vec<Arc<ClientInfo>> {
+        self.infos.lock().values().cloned().collect()
+    }
+
+    pub(super) fn add(&self, info: &Arc<ClientInfo>) {
+        self.infos.lock().insert(info.id, Arc::clone(info));
+    }
+
+    pub(super) fn remove(&self, id: u64) {
+        self.infos.lock().remove(&id);
+    }
+
+    /// The hash tags of partitions; `None` while the number of partitions is not known.
+    pub(super) fn tags(&self) -> Option<&Tags> {
+        self.tags.get(self.grid.partitions())
+    }
+
+    /// The map of this name.
+    ///
+    /// # Errors
+    /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients, whose values are not
+    /// blobs.
+    pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        if name.starts_with(RESP_MAPS) {
+            return Err(OpError::Malformed);
+        }
+        self.grid.open(name)
+    }
+
+    /// Starts an operation in a partition. The future may be ready at once.
+    pub(super) fn submit(
+        &self,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+    ) -> Later<Result<Reply, OpError>> {
+        match self.grid.start(map, partition, op) {
+            Started::Now(reply) => Box::pin(std::future::ready(reply)),
+            Started::Later(later) => later,
+        }
+    }
+
+    /// Starts an operation on a stored key.
+    pub(super) fn submit_key(
+        &self,
+        map: &Arc<Map>,
+        partition: u16,
+        key: &[u8],
+        op: KeyOp<'_>,
+    ) -> Later<Result<Reply, OpError>> {
+        self.submit(map, partition, &Op::Key(key, op))
+    }
+
+    /// The members and partitions.
+    pub(super) fn view(&self) -> view::Shared {
+        Arc::clone(&self.view.read())
+    }
+
+    /// Sends the members and partitions to clients if they have changed.
+    pub(super) fn refresh_view(&self) {
+        let table = self.grid.table();
+        let next: Option<ClusterView> = {
+            let now_ms = self.grid.now_ms();
+            self.view().next(&*self.cluster, table.as_deref(), now_ms)
+        };
+        if let Some(next) = next {
+            *self.view.write() = Arc::new(next);
+            for info in self.infos() {
+                if info.watches_view.load(Ordering::Acquire) {
+                    info.waker.wake();
+                }
+            }
+        }
+    }
+
+    /// Renews locks, and releases those of clients that are gone.
+    pub(super) async fn maintain_locks(&self, due: Due) {
+        for (client, lock) in due.renew {
+            if !self.renew(&lock).await {
+                client.release(&lock);
+            }
+        }
+        for lock in due.release {
+            self.release(&lock).await;
+        }
+    }
+
+    /// Renews a lock. Returns whether the owner still holds it.
+    async fn renew(&self, lock: &Lock) -> bool {
+        let renew = LeaseOp::Renew { owner: &lock.owner, lease_ms: LEASE_MS };
+        let renewed = self.submit(&lock.map, lock.partition, &Op::Lease(&lock.key, renew)).await;
+        // After an error it is renewed again later.
+        renewed != Ok(Reply::Integer(0))
+    }
+
+    /// Releases a lock completely.
+    async fn release(&self, lock: &Lock) {
+        for _ in 0..RELEASES_MAX {
+            let release = LeaseOp::Release { owner: &lock.owner };
+            let released = self.submit(&lock.map, lock.partition, &Op::Lease(&lock.key, release));
+            if !matches!(released.await, Ok(Reply::Integer(1..))) {
+                return;
+            }
+        }
+    }
+}

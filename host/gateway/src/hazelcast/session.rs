@@ -1,0 +1,171 @@
+//! The state of one connection, and how its requests begin.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use convoke_grid::op::Op;
+use convoke_grid::{Later, Map, OpError, Reply, Started};
+use uuid::Uuid;
+
+use super::client_info::ClientInfo;
+use super::clients::{Client, Connected};
+use super::errors::Failure;
+use super::map::listeners::Listeners;
+use super::server::Server;
+use crate::trust::Trust;
+
+/// Number of maps that a connection keeps open, for those that it uses most.
+const MAPS_KEPT_MAX: usize = 8;
+
+/// Appends the response to a request of this correlation id.
+pub(super) type Respond = fn(&mut Vec<u8>, i64, Reply);
+
+/// A connection; see the [module](self).
+pub(super) struct Session {
+    pub(super) server: Arc<Server>,
+    pub(super) info: Arc<ClientInfo>,
+    pub(super) trust: Trust,
+    /// The client, once it has authenticated.
+    connected: Option<Connected>,
+    pub(super) listeners: Listeners,
+    /// The correlation id of the request to send members and partitions, and the versions that were
+    /// sent.
+    pub(super) view: Option<(i64, i32, i32)>,
+    maps: Vec<Arc<Map>>,
+    /// The stored key of the current request.
+    pub(super) key: Vec<u8>,
+}
+
+impl Session {
+    pub(super) fn new(server: &Arc<Server>, info: Arc<ClientInfo>) -> Self {
+        Self {
+            server: Arc::clone(server),
+            listeners: Listeners::new(server, &info),
+            info,
+            trust: Trust::Unauthenticated,
+            connected: None,
+            view: None,
+            maps: Vec::new(),
+            key: Vec::new(),
+        }
+    }
+
+    /// The client. `None` before it has authenticated.
+    pub(super) fn client(&self) -> Option<&Arc<Client>> {
+        self.connected.as_ref().map(|connected| &connected.client)
+    }
+
+    /// The client has authenticated. Returns false if there are too many clients.
+    pub(super) fn set_authenticated(&mut self, uuid: Uuid, trust: Trust) -> bool {
+        let server = Arc::clone(&self.server);
+        self.connected = self.server.clients.connect(uuid, move || server.elapsed_ms());
+        if self.connected.is_none() {
+            return false;
+        }
+        self.trust = trust;
+        self.info.is_trusted.store(true, std::sync::atomic::Ordering::Relaxed);
+        true
+    }
+
+    /// The map of this name, opened at its first use.
+    pub(super) fn open(&mut self, name: &str) -> Result<Arc<Map>, Failure> {
+        if let Some(map) = self.maps.iter().find(|map| *map.name == *name) {
+            return Ok(Arc::clone(map));
+        }
+        let map = self.server.open(name)?;
+        if self.maps.len() >= MAPS_KEPT_MAX {
+            self.maps.remove(0);
+        }
+        self.maps.push(Arc::clone(&map));
+        Ok(map)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.server.remove(self.info.id);
+    }
+}
+
+/// What became of a request.
+pub(super) enum Begun {
+    /// The response is in the output.
+    Done,
+    /// An operation of the grid is in progress.
+    Operation(Operation),
+    /// It waits, or consists of several operations. The task gets a copy of the message.
+    Task,
+}
+
+/// An operation of the grid that is in progress.
+pub(super) struct Operation {
+    later: Later<Result<Reply, OpError>>,
+    correlation_id: i64,
+    respond: Respond,
+}
+
+/// A request in progress; its output is the response, or what to write as one.
+pub(super) enum Pending {
+    Operation(Operation),
+    /// With the length of its request, in bytes.
+    Task(Pin<Box<dyn Future<Output = Vec<u8>> + Send>>, usize),
+}
+
+/// A request that is complete.
+pub(super) enum Completed {
+    Operation(Result<Reply, OpError>, i64, Respond),
+    Task(Vec<u8>, usize),
+}
+
+impl Future for Pending {
+    type Output = Completed;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Completed> {
+        match self.get_mut() {
+            Self::Operation(operation) => operation.later.as_mut().poll(context).map(|reply| {
+                Completed::Operation(reply, operation.correlation_id, operation.respond)
+            }),
+            Self::Task(task, bytes) => {
+                task.as_mut().poll(context).map(|response| Completed::Task(response, *bytes))
+            }
+        }
+    }
+}
+
+/// Appends the response to an operation.
+pub(super) fn respond(
+    output: &mut Vec<u8>,
+    correlation_id: i64,
+    reply: Result<Reply, OpError>,
+    with: Respond,
+) {
+    match reply {
+        Ok(Reply::Failed(error)) | Err(error) => {
+            Failure::from(error).respond(output, correlation_id);
+        }
+        Ok(reply) => with(output, correlation_id, reply),
+    }
+}
+
+/// Starts an operation. One on a key that another thread has locked is left to a task.
+pub(super) fn start(
+    server: &Server,
+    output: &mut Vec<u8>,
+    correlation_id: i64,
+    (map, partition): (&Arc<Map>, u16),
+    op: &Op<'_>,
+    with: Respond,
+) -> Begun {
+    match server.grid.start(map, partition, op) {
+        Started::Now(Err(OpError::Held)) => Begun::Task,
+        Started::Now(reply) => {
+            respond(output, correlation_id, reply, with);
+            Begun::Done
+        }
+        Started::Later(later) => {
+            Begun::Operation(Operation { later, correlation_id, respond: with })
+        }
+    }
+}
