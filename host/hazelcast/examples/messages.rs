@@ -1,5 +1,5 @@
 //! Measures what a message costs on this host:
-//! `cargo run --release -p convoke-hazelcast --features client --example figures`
+//! `cargo run --release -p convoke-hazelcast --features client --example messages`
 
 use std::hint::black_box;
 use std::num::NonZero;
