@@ -23,6 +23,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tracing::error;
 
 /// Turns of a lane before it yields to the other tasks of the runtime, and the kernel is polled for
@@ -202,6 +203,13 @@ impl Wake for QueueEntry {
             Arc::clone(self).wake();
         }
     }
+}
+
+/// Registers the connection with the runtime again. A stream returned by a listener is assumed to
+/// be readable, so that data would be read before the kernel has reported it, ahead of connections
+/// that became readable earlier.
+pub(crate) fn without_assumed_readiness(stream: TcpStream) -> std::io::Result<TcpStream> {
+    TcpStream::from_std(stream.into_std()?)
 }
 
 #[cfg(test)]

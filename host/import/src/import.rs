@@ -14,7 +14,7 @@ use crate::functions::{Functions, FunctionsComparison};
 use crate::info::Info;
 use crate::meter::Meter;
 use crate::options::{Existing, Mode, Options};
-use crate::retry::{Backoff, Stop};
+use crate::retry::{Stop, repeat};
 use crate::source::Source;
 use crate::state::{State, StateFile, Task};
 use crate::target::{DATABASES, Target, slot_ranges};
@@ -349,13 +349,8 @@ impl Import {
         if self.has_functions() {
             let existing = self.options.existing;
             let Plan { sources, target, .. } = &mut self.plan;
-            let mut backoff = Backoff::new(&self.stop);
-            self.state.counts.functions = loop {
-                match Functions::copy(&mut sources[0], target, existing).await {
-                    Err(Trouble::Lost(why)) => backoff.wait(&why).await?,
-                    done => break done?,
-                }
-            };
+            let copy = async || Functions::copy(&mut sources[0], target, existing).await;
+            self.state.counts.functions = repeat(&self.stop, copy).await?;
         }
         Ok(())
     }
@@ -389,13 +384,8 @@ impl Import {
         }
         if self.has_functions() {
             let Plan { sources, target, .. } = &mut self.plan;
-            let mut backoff = Backoff::new(&self.stop);
-            comparison.functions = loop {
-                match FunctionsComparison::of(&mut sources[0], target).await {
-                    Err(Trouble::Lost(why)) => backoff.wait(&why).await?,
-                    found => break found?,
-                }
-            };
+            let compare = async || FunctionsComparison::of(&mut sources[0], target).await;
+            comparison.functions = repeat(&self.stop, compare).await?;
         }
         Ok(())
     }

@@ -78,6 +78,23 @@ impl Backoff {
     }
 }
 
+/// Repeats a step that begins again from its start, until it has succeeded.
+///
+/// # Errors
+/// As [`Backoff::wait`], and what else the step fails with.
+pub(crate) async fn repeat<T>(
+    stop: &Stop,
+    mut step: impl AsyncFnMut() -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let mut backoff = Backoff::new(stop);
+    loop {
+        match step().await {
+            Err(Trouble::Lost(why)) => backoff.wait(&why).await?,
+            done => return done,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

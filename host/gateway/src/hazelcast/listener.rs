@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use convoke_grid::grid::OP_MS_MAX;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tracing::warn;
 
 use super::client_info::ClientInfo;
 use super::connection::Connection;
 use super::server::Server;
 use super::session::Session;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, without_assumed_readiness};
 use crate::{FINISH_MS_MAX, FINISH_POLL_MS};
 
 /// A client that does not authenticate within this time is disconnected, in milliseconds.
@@ -110,9 +110,7 @@ impl Server {
                         self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
                         continue;
                     }
-                    let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) else {
-                        continue;
-                    };
+                    let Ok(stream) = without_assumed_readiness(stream) else { continue };
                     let _ = stream.set_nodelay(true);
                     self.counters.accepted.fetch_add(1, Ordering::Relaxed);
                     let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::client_info::ClientInfo;
 use super::connection::Connection;
 use super::server::Server;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, without_assumed_readiness};
 use crate::{FINISH_MS_MAX, FINISH_POLL_MS};
 
 /// A client that does not authenticate within this time is disconnected, in milliseconds.
@@ -161,13 +161,6 @@ impl Server {
             }
         }
     }
-}
-
-/// Registers the connection with the runtime again. A stream returned by a listener is assumed to
-/// be readable, so that data would be read before the kernel has reported it, ahead of connections
-/// that became readable earlier.
-fn without_assumed_readiness(stream: TcpStream) -> std::io::Result<TcpStream> {
-    TcpStream::from_std(stream.into_std()?)
 }
 
 async fn reject(mut stream: TcpStream) {
