@@ -16,6 +16,8 @@ mod queue;
 mod replies;
 mod ringbuffer;
 mod set;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

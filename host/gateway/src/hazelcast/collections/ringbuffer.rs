@@ -9,6 +9,7 @@ use convoke_grid::op::RingOp;
 use convoke_grid::{KeyOp, Map, Reply};
 use convoke_hazelcast::codec::ringbuffer::{self, Request};
 use convoke_hazelcast::codec::{List, Packed};
+use convoke_hazelcast::data::type_id;
 use convoke_hazelcast::error::ErrorCode;
 
 use super::super::errors::Failure;
@@ -109,7 +110,8 @@ pub(super) fn row<'a>(request: &Request<'a>) -> Result<Option<Row<'a>>, Failure>
                 respond_one(output, id, &reply);
             })
         }
-        Request::ReadMany(r) if r.filter.is_none() => {
+        // Clients in JavaScript send no filter as the blob of null.
+        Request::ReadMany(r) if r.filter.is_none_or(|f| f.type_id() == type_id::NULL) => {
             let from = positive("the sequence", r.start_sequence)?;
             let min = positive("the minimum number of items", r.min_count.into())?;
             let max = positive("the maximum number of items", r.max_count.into())?;
