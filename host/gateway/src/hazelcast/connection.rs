@@ -2,10 +2,11 @@
 //! events. Responses are in the order in which requests complete.
 
 use std::cell::RefCell;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use convoke_hazelcast::frame::{Split, Splitter};
 use futures_util::stream::{FuturesUnordered, Stream as _};
@@ -257,9 +258,20 @@ impl Connection {
                                 let (server, client) =
                                     (Arc::clone(&session.server), Arc::clone(client));
                                 let task = map::run(server, client, message.bytes().to_vec());
-                                self.pending.push(Pending::Task(Box::pin(task), bytes));
-                                self.tasks += 1;
-                                self.task_bytes += bytes;
+                                let mut task = Box::pin(task);
+                                // Polled at once, so that requests are executed in the order in
+                                // which they arrive; the real waker is registered later.
+                                let mut unwatched = Context::from_waker(Waker::noop());
+                                match task.as_mut().poll(&mut unwatched) {
+                                    Poll::Ready(response) => {
+                                        self.output.extend_from_slice(&response);
+                                    }
+                                    Poll::Pending => {
+                                        self.pending.push(Pending::Task(task, bytes));
+                                        self.tasks += 1;
+                                        self.task_bytes += bytes;
+                                    }
+                                }
                             }
                         }
                     }

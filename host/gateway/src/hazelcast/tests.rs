@@ -127,6 +127,17 @@ impl Connection {
         self.last_id
     }
 
+    /// Sends requests at once; returns the correlation id of the last one.
+    pub(in crate::hazelcast) async fn send_all(&mut self, requests: &[Request<'_>]) -> i64 {
+        let mut bytes = Vec::new();
+        for request in requests {
+            self.last_id += 1;
+            request.write(&mut bytes, self.last_id, -1);
+        }
+        self.stream.write_all(&bytes).await.unwrap();
+        self.last_id
+    }
+
     /// The next message. `None` if the connection is closed.
     pub(in crate::hazelcast) async fn receive(&mut self) -> Option<Vec<u8>> {
         loop {

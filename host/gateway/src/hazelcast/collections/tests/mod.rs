@@ -69,6 +69,24 @@ async fn a_queue_returns_items_in_order() {
 }
 
 #[tokio::test]
+async fn requests_are_executed_in_the_order_in_which_they_arrive() {
+    let (_server, address) = server(Passwords::default()).await;
+    let mut connection = Connection::authenticated(address, 1).await;
+    let items = [text("a"), text("b"), text("c")];
+    let put = queue::Put { name: "q", value: data(&items[0]) };
+    let offer = |timeout_millis, item| {
+        let offer = queue::Offer { timeout_millis, name: "q", value: data(item) };
+        Request::Queue(queue::Request::Offer(offer))
+    };
+    let requests =
+        [Request::Queue(queue::Request::Put(put)), offer(0, &items[1]), offer(600_000, &items[2])];
+    connection.send_all(&requests).await;
+    for item in items {
+        assert_eq!(poll(&mut connection, "q", 0).await, Some(item));
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_waits_gets_the_next_item_unless_it_is_gone() {
     let (server, address) = server(Passwords::default()).await;
     let mut gone = Connection::authenticated(address, 1).await;
