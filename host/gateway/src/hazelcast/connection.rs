@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use super::dispatch;
 use super::errors::Failure;
 use super::map;
-use super::session::{Begun, Completed, Pending, Session, respond};
+use super::session::{Begun, Completed, Pending, Session, TaskInfo, respond};
 use super::settings::{OPERATIONS_MAX, OUTPUT_BYTES_MAX, TASKS_BYTES_MAX, TASKS_MAX};
 use crate::lanes::{LaneAssignment, LaneTask};
 use crate::ledger::{Account, FREE_BYTES};
@@ -59,8 +59,10 @@ pub(super) struct Connection {
     /// The socket was polled in this turn, so it wakes this connection when more data arrives.
     has_polled: bool,
     pending: FuturesUnordered<Pending>,
-    /// Number of pending tasks, and the bytes of their requests.
+    /// Number of pending tasks, how many of them may change something at any time, and the bytes of
+    /// their requests.
     tasks: usize,
+    blocking: usize,
     task_bytes: usize,
     output: Vec<u8>,
     /// Length of the part of `output` that was sent.
@@ -92,6 +94,7 @@ impl Connection {
             has_polled: false,
             pending: FuturesUnordered::new(),
             tasks: 0,
+            blocking: 0,
             task_bytes: 0,
             output: Vec::new(),
             sent: 0,
@@ -243,7 +246,7 @@ impl Connection {
                 match dispatch::begin(session, &mut self.output, message) {
                     Begun::Done => {}
                     Begun::Operation(operation) => self.pending.push(Pending::Operation(operation)),
-                    Begun::Task => {
+                    begun @ (Begun::Task | Begun::Blocking) => {
                         let bytes = message.bytes().len();
                         let is_full = self.tasks >= TASKS_MAX
                             || self.task_bytes.saturating_add(bytes) > TASKS_BYTES_MAX;
@@ -267,8 +270,11 @@ impl Connection {
                                         self.output.extend_from_slice(&response);
                                     }
                                     Poll::Pending => {
-                                        self.pending.push(Pending::Task(task, bytes));
+                                        let is_blocking = matches!(begun, Begun::Blocking);
+                                        let info = TaskInfo { bytes, is_blocking };
+                                        self.pending.push(Pending::Task(task, info));
                                         self.tasks += 1;
+                                        self.blocking += usize::from(is_blocking);
                                         self.task_bytes += bytes;
                                     }
                                 }
@@ -304,9 +310,10 @@ impl Connection {
                 Completed::Operation(reply, correlation_id, with) => {
                     respond(&mut self.output, correlation_id, reply, with);
                 }
-                Completed::Task(response, bytes) => {
+                Completed::Task(response, info) => {
                     self.tasks -= 1;
-                    self.task_bytes -= bytes;
+                    self.blocking -= usize::from(info.is_blocking);
+                    self.task_bytes -= info.bytes;
                     if self.output.is_empty() {
                         self.output = response;
                     } else {
@@ -364,8 +371,9 @@ impl Connection {
     fn write(&mut self, context: &mut Context<'_>) -> Step {
         if self.unsent() == 0 {
             // What waits has changed nothing: it is not waited for.
+            let idle = self.tasks - self.blocking;
             let is_over =
-                self.is_input_closed || (self.is_finishing() && self.pending.len() == self.tasks);
+                self.is_input_closed || (self.is_finishing() && self.pending.len() == idle);
             return if is_over { Step::End } else { Step::Idle };
         }
         let info = &self.session.info;

@@ -113,7 +113,7 @@ pub(super) fn begin(
         return Err(denied());
     }
     if row.wait != Wait::No {
-        return Ok(Begun::Task);
+        return Ok(Begun::Blocking);
     }
     let server = Arc::clone(&session.server);
     let map = row.kind.open(&server.grid)?;
@@ -141,11 +141,11 @@ pub(super) async fn execute(
         Wait::For(wait_ms) => Some(Duration::from_millis(wait_ms)),
         Wait::Forever => None,
     };
-    let reply = server.grid.block(&map, partition, &Op::Key(&key, row.op), wait).await;
-    // Nothing that waited was done, and nothing was returned: the client asks another member.
-    let is_cancelled = row.wait == Wait::Forever && matches!(reply, Ok(Reply::Nil));
-    if is_cancelled {
-        return Err(Failure::try_again("the request was cancelled; nothing was done"));
+    let op = Op::Key(&key, row.op);
+    let leaving = Arc::clone(&server.waiting);
+    let reply = server.grid.block_until(&map, partition, &op, wait, leaving).await;
+    if reply == Ok(Reply::Nil) && server.waiting.is_set() {
+        return Err(Failure::try_again("this member leaves; nothing was done"));
     }
     respond(output, correlation_id, reply, row.respond);
     Ok(())

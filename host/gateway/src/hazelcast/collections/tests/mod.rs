@@ -2,8 +2,11 @@
 
 mod linked;
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use convoke_grid::Reply;
+use convoke_grid::op::{ItemsOp, KeyOp, Op};
 use convoke_hazelcast::codec::client::{self, Request as ClientRequest};
 use convoke_hazelcast::codec::events::ItemEvent;
 use convoke_hazelcast::codec::{List, Request, item_event, list, queue, ringbuffer, set};
@@ -12,6 +15,7 @@ use convoke_hazelcast::data::{Data, Value};
 use convoke_hazelcast::error::ErrorCode;
 
 use super::super::tests::{Connection, data, error_of, parsed, server, text};
+use super::{Kind, kind};
 use crate::trust::Passwords;
 use linked::Members;
 
@@ -119,6 +123,37 @@ async fn a_client_that_waits_gets_the_next_item_unless_it_is_gone() {
     let response = waiting.receive().await.unwrap();
     assert_eq!(parsed(&response).header().correlation_id, id);
     assert_eq!(size(&mut writer, "q").await, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_waits_is_sent_to_another_member_when_its_own_leaves() {
+    let (server, address) = server(Passwords::default()).await;
+    let mut connection = Connection::authenticated(address, 1).await;
+    let id = connection.send(take("q")).await;
+    assert_eq!(size(&mut connection, "q").await, 0);
+    server.finish().await;
+    let response = connection.receive().await.unwrap();
+    assert_eq!(parsed(&response).header().correlation_id, id);
+    assert_eq!(error_of(&response), ErrorCode::RetryableHazelcast.code());
+    assert_eq!(connection.receive().await, None, "the connection is closed");
+}
+
+#[tokio::test]
+async fn a_full_list_makes_room_for_an_item_that_waits() {
+    let (server, _) = server(Passwords::default()).await;
+    let (map, mut key) = (Kind::Queue.open(&server.grid).unwrap(), Vec::new());
+    let partition = kind::key(&server, "q", &mut key).unwrap();
+    let insert = |item| KeyOp::Items(ItemsOp::Insert { at: None, items: vec![item], max: 1 });
+    let (a, b) = (text("a"), text("b"));
+    let first = server.submit_key(&map, partition, &key, insert(&a)).await;
+    assert_eq!(first, Ok(Reply::Integer(1)));
+    let op = Op::Key(&key, insert(&b));
+    let mut waiting = server.grid.block(&map, partition, &op, None);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    let pop = server.submit_key(&map, partition, &key, KeyOp::Items(ItemsOp::Pop)).await;
+    assert_eq!(pop, Ok(Reply::bytes(&a)));
+    assert_eq!(waiting.await, Ok(Reply::Integer(1)));
 }
 
 #[tokio::test]
