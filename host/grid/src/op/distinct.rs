@@ -56,22 +56,22 @@ impl DistinctOp<'_> {
                     return Ok(Reply::Integer(0));
                 };
                 let there = |name: &&[u8]| Some(item(name, hash.get(name)?));
-                let gone = identities.iter().filter_map(there).collect();
-                Ok(remove(access, key, gone))
+                let gone: Vec<Bytes> = identities.iter().filter_map(there).collect();
+                Ok(remove(access, key, &gone))
             }
             Self::Retain(items) => {
                 let identities = identities(items)?;
                 let hash = access.structure::<Hash>(key)?;
                 let goes = |(name, _): &(&[u8], &[u8])| !identities.contains(name);
                 let gone = hash.into_iter().flat_map(Hash::iter).filter(goes);
-                let gone = gone.map(|(name, label)| item(name, label)).collect();
-                Ok(remove(access, key, gone))
+                let gone: Vec<Bytes> = gone.map(|(name, label)| item(name, label)).collect();
+                Ok(remove(access, key, &gone))
             }
             Self::Clear => {
                 let hash = access.structure::<Hash>(key)?;
                 let all = hash.into_iter().flat_map(Hash::iter);
-                let all = all.map(|(name, label)| item(name, label)).collect();
-                Ok(remove(access, key, all))
+                let all: Vec<Bytes> = all.map(|(name, label)| item(name, label)).collect();
+                Ok(remove(access, key, &all))
             }
             Self::Length => Ok(Reply::count(access.structure::<Hash>(key)?.map_or(0, Hash::len))),
             Self::ContainsAll(items) => {
@@ -104,7 +104,7 @@ fn item(name: &[u8], label: &[u8]) -> Bytes {
 fn add(access: &mut Access<'_>, key: &[u8], items: &[&[u8]]) -> Result<Reply, OpError> {
     check(items)?;
     let hash = access.structure::<Hash>(key)?;
-    let is_new = |item: &&&[u8]| !hash.is_some_and(|hash| hash.get(identity(item)).is_some());
+    let is_new = |item: &&&[u8]| hash.is_none_or(|hash| hash.get(identity(item)).is_none());
     let mut new: Vec<&[u8]> = items.iter().filter(is_new).copied().collect();
     // The first of equal ones remains.
     new.sort_by_key(|item| identity(item));
@@ -121,11 +121,11 @@ fn add(access: &mut Access<'_>, key: &[u8], items: &[&[u8]]) -> Result<Reply, Op
 }
 
 /// Removes items that exist; returns how many.
-fn remove(access: &mut Access<'_>, key: &[u8], gone: Vec<Bytes>) -> Reply {
+fn remove(access: &mut Access<'_>, key: &[u8], gone: &[Bytes]) -> Reply {
     if !gone.is_empty() {
         let names = gone.iter().map(|item| identity(item)).collect();
         access.edit(key, &Edit::Structure(StructureEdit::Hash(HashEdit::Remove(names))));
-        for item in &gone {
+        for item in gone {
             access.notify_item(ItemChange::Removed, key, item);
         }
     }
