@@ -68,10 +68,18 @@ impl DistinctOp<'_> {
                 Ok(remove(access, key, &gone))
             }
             Self::Clear => {
+                let is_listened = access.map.is_listened();
                 let hash = access.structure::<Hash>(key)?;
-                let all = hash.into_iter().flat_map(Hash::iter);
+                let count = hash.map_or(0, Hash::len);
+                let all = hash.filter(|_| is_listened).into_iter().flat_map(Hash::iter);
                 let all: Vec<Bytes> = all.map(|(name, label)| item(name, label)).collect();
-                Ok(remove(access, key, &all))
+                if count > 0 {
+                    access.remove(key);
+                }
+                for item in &all {
+                    access.notify_item(ItemChange::Removed, key, item);
+                }
+                Ok(Reply::count(count))
             }
             Self::Length => Ok(Reply::count(access.structure::<Hash>(key)?.map_or(0, Hash::len))),
             Self::ContainsAll(items) => {
@@ -169,7 +177,7 @@ mod tests {
         #[test]
         fn distinct_items_behave_like_a_map_of_labels(
             steps in proptest::collection::vec(
-                (0..5_u8, proptest::collection::vec((0..3_u8, 0..6_u8), 0..5)),
+                (0..6_u8, proptest::collection::vec((0..3_u8, 0..6_u8), 0..5)),
                 0..60,
             ),
         ) {
@@ -185,6 +193,10 @@ mod tests {
                             model.entry(*name).or_insert(*label);
                         }
                         (DistinctOp::Add(items), Reply::count(model.len() - before))
+                    }
+                    5 => {
+                        model.clear();
+                        (DistinctOp::Clear, Reply::count(before))
                     }
                     2 => {
                         model.retain(|name, _| !names.contains(name));

@@ -35,7 +35,7 @@ impl Partition {
                     self.waiters.push(waiter);
                     continue;
                 }
-                // Many clients may wait for the same: only the first of them is tried in vain.
+                // Many clients may wait for the same: only the first of them is tried again.
                 if fruitless.as_ref() == Some(&waiter.op) {
                     self.waiters.push(waiter);
                     continue;
