@@ -14,6 +14,7 @@ use convoke_hazelcast::codec::{List, Packed, entry_event};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
 use convoke_hazelcast::message::{MessageType, set_event_partition};
+use convoke_membership::MemberId;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -49,17 +50,38 @@ impl Listeners {
     }
 
     fn add(&mut self, map: &str, listener: Arc<dyn Listener>) -> Result<Uuid, Failure> {
+        self.server.open(map)?;
+        self.register(map, listener)
+    }
+
+    /// Listens to a map of the grid, which may be one that clients cannot open. Returns the id for
+    /// [`remove`](Self::remove).
+    pub(in super::super) fn register(
+        &mut self,
+        map: &str,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Uuid, Failure> {
         if self.registered.len() >= LISTENERS_MAX {
             let text = format!("this connection has {LISTENERS_MAX} listeners already");
             return Err(Failure::new(ErrorCode::IllegalState, text));
         }
-        self.server.open(map)?;
         let uuid = Uuid::now_v7();
         self.registered.push((uuid, self.server.grid.listen(map, listener)));
         Ok(uuid)
     }
 
-    fn remove(&mut self, uuid: Uuid) -> bool {
+    /// What a client listens to, with the id of its request.
+    pub(in super::super) fn registration(
+        &self,
+        correlation_id: i64,
+        local_only: bool,
+    ) -> Registration {
+        let (server, events) = (Arc::clone(&self.server), Arc::clone(&self.events));
+        Registration { server, events, correlation_id, local_only }
+    }
+
+    /// Ends a listener. Returns whether there was one with this id.
+    pub(in super::super) fn remove(&mut self, uuid: Uuid) -> bool {
         let Some(at) = self.registered.iter().position(|(known, _)| *known == uuid) else {
             return false;
         };
@@ -78,7 +100,7 @@ impl Drop for Listeners {
 }
 
 /// What a client listens to.
-struct Registration {
+pub(in super::super) struct Registration {
     server: Arc<Server>,
     events: Arc<OutputBuffer>,
     correlation_id: i64,
@@ -87,7 +109,18 @@ struct Registration {
 }
 
 impl Registration {
-    fn is_wanted(&self, key: &[u8]) -> bool {
+    /// The id of the request, which is that of its events.
+    pub(in super::super) fn correlation_id(&self) -> i64 {
+        self.correlation_id
+    }
+
+    /// This member.
+    pub(in super::super) fn member(&self) -> MemberId {
+        self.server.grid.me()
+    }
+
+    /// Whether the client wants the events of this key; an empty one stands for all keys.
+    pub(in super::super) fn is_wanted(&self, key: &[u8]) -> bool {
         // An event of all keys of a partition reaches clients once from each member.
         if !self.local_only || key.is_empty() {
             return true;
@@ -99,7 +132,7 @@ impl Registration {
     }
 
     /// Sends an event of a key; an empty one if it concerns all keys.
-    fn push(&self, mut message: Vec<u8>, key: &[u8]) {
+    pub(in super::super) fn push(&self, mut message: Vec<u8>, key: &[u8]) {
         if !key.is_empty() {
             set_event_partition(&mut message, self.server.grid.partition_of(key).into());
         }
@@ -217,12 +250,8 @@ pub(super) fn begin(
     correlation_id: i64,
     request: &Request<'_>,
 ) -> Result<bool, Failure> {
-    let registration = |session: &Session, local_only| Registration {
-        server: Arc::clone(&session.server),
-        events: Arc::clone(&session.listeners.events),
-        correlation_id,
-        local_only,
-    };
+    let registration =
+        |session: &Session, local_only| session.listeners.registration(correlation_id, local_only);
     let entries = |session: &Session, local_only, message_type, (flags, include_value), key| {
         Arc::new(EntryListener {
             registration: registration(session, local_only),

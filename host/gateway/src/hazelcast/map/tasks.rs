@@ -13,7 +13,9 @@ use convoke_hazelcast::data::Data;
 use convoke_hazelcast::message::Message;
 
 use super::super::clients::Client;
+use super::super::collections;
 use super::super::errors::Failure;
+use super::super::proxies;
 use super::super::server::Server;
 use super::super::session::respond;
 use super::super::settings::INVOCATION_MS_MAX;
@@ -94,9 +96,12 @@ pub(in super::super) async fn run(
     let executed = match &request {
         AnyRequest::Map(request) => execute(&mut task, request).await,
         AnyRequest::Client(ClientRequest::DestroyProxy(r)) => {
-            bulk::destroy(&mut task, r.name).await
+            bulk::destroy(&mut task, r.service_name, r.name).await
         }
-        _ => Ok(()),
+        AnyRequest::Client(ClientRequest::GetDistributedObjects(_)) => {
+            proxies::write_proxies(&server, &mut task.output, correlation_id).await
+        }
+        request => collections::execute(&server, &mut task.output, correlation_id, request).await,
     };
     if let Err(failure) = executed {
         task.output.clear();
