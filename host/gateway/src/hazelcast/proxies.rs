@@ -1,12 +1,18 @@
 //! Data structures that clients have named.
 
+use std::collections::BTreeSet;
+
 use convoke_hazelcast::codec::List;
-use convoke_hazelcast::codec::client::GetDistributedObjects;
+use convoke_hazelcast::codec::client::{DestroyProxy, GetDistributedObjects};
 use convoke_hazelcast::codec::service_name;
 use convoke_hazelcast::codec::structures::DistributedObjectInfo;
 
+use super::errors::Failure;
+use super::map::{self, Task};
+use super::names;
 use super::server::{ProxyName, Server};
 use super::settings::PROXIES_MAX;
+use super::{multi_map, pn_counter, replicated_map};
 
 impl Server {
     /// A client uses a data structure.
@@ -23,9 +29,13 @@ impl Server {
     }
 
     /// Appends the response with the data structures that clients of this member have named, and the
-    /// maps of the cluster.
+    /// multimaps and replicated maps that this member has entries of.
     pub(super) fn write_proxies(&self, output: &mut Vec<u8>, correlation_id: i64) {
-        let proxies: Vec<ProxyName> = self.proxies.lock().iter().cloned().collect();
+        let mut proxies: BTreeSet<ProxyName> = self.proxies.lock().clone();
+        for map in self.grid.maps().iter().filter(|map| map.bytes() > 0) {
+            let structure = names::structure_of(&map.name);
+            proxies.extend(structure.map(|(service, name)| (service.into(), name.into())));
+        }
         let infos: Vec<DistributedObjectInfo<'_>> = proxies
             .iter()
             .map(|(service_name, name)| DistributedObjectInfo { service_name, name })
@@ -36,5 +46,44 @@ impl Server {
 
 /// Whether there is a service of this name.
 pub(super) fn is_offered(service: &str) -> bool {
-    service == service_name::MAP
+    [
+        service_name::MAP,
+        service_name::MULTI_MAP,
+        service_name::REPLICATED_MAP,
+        service_name::TOPIC,
+        service_name::PN_COUNTER,
+        service_name::FLAKE_ID,
+    ]
+    .contains(&service)
+}
+
+/// Checks that a structure of this name can be used.
+pub(super) fn open(server: &Server, service: &str, name: &str) -> Result<(), Failure> {
+    match service {
+        service_name::MULTI_MAP => drop(server.open_stored(names::MULTI_MAP, name)?),
+        service_name::REPLICATED_MAP => drop(server.open_stored(names::REPLICATED_MAP, name)?),
+        service_name::TOPIC | service_name::PN_COUNTER | service_name::FLAKE_ID => {
+            names::check(name)?;
+        }
+        _ => drop(server.open(name)?),
+    }
+    Ok(())
+}
+
+/// Removes what is stored for a structure, and appends the response.
+pub(super) async fn destroy(
+    task: &mut Task<'_>,
+    service: &str,
+    name: &str,
+) -> Result<(), Failure> {
+    match service {
+        service_name::MULTI_MAP => multi_map::destroy(task, name).await?,
+        service_name::REPLICATED_MAP => replicated_map::destroy(task, name).await?,
+        service_name::PN_COUNTER => pn_counter::destroy(task, name).await?,
+        // Nothing is stored.
+        service_name::TOPIC | service_name::FLAKE_ID => {}
+        _ => map::bulk::destroy(task, name).await?,
+    }
+    DestroyProxy::respond(&mut task.output, task.correlation_id, 0);
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod answer;
 mod bits;
 mod compare;
 mod content;
+mod counter;
 mod effect;
 mod extended;
 mod fields;
@@ -19,6 +20,7 @@ mod hyperloglog;
 mod increment;
 mod lease;
 mod list;
+mod multi;
 mod near;
 mod number;
 mod plain;
@@ -44,6 +46,7 @@ pub use content::{
     Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentOp, ContentPending,
     ContentStream,
 };
+pub use counter::{COUNTER_ID_BYTES, CounterOp, CounterSeen};
 pub use effect::Effect;
 pub use extended::Extended;
 pub use fields::{FieldLifetime, FieldsIf, FieldsOp};
@@ -55,6 +58,7 @@ pub use increment::{Amount, Increment};
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
+pub use multi::{MultiOp, VALUE_ADDED, VALUE_REMOVED};
 pub use near::{Centre, Near, NearAnswer, NearLimit, Nearness, place_reply};
 pub use number::{float, score_bound};
 pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, integer};
@@ -161,6 +165,10 @@ pub enum KeyOp<'a> {
     Content(#[serde(borrow)] ContentOp<'a>),
     /// For a stream.
     Stream(#[serde(borrow)] StreamOp<'a>),
+    /// For a key with several values.
+    Multi(#[serde(borrow)] MultiOp<'a>),
+    /// For a counter.
+    Counter(CounterOp),
 }
 
 impl Op<'_> {
@@ -366,7 +374,7 @@ impl Op<'_> {
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
-            Self::Key(_, KeyOp::Bits(_)) => true,
+            Self::Key(_, KeyOp::Bits(_) | KeyOp::Counter(_)) => true,
             Self::By { op, .. } | Self::From { op, .. } => op.replaces(),
             _ => false,
         }
@@ -460,6 +468,8 @@ impl KeyOp<'_> {
             }
             Self::Bits(op) => op.added_bytes(),
             Self::Stream(op) => op.added_bytes(),
+            Self::Multi(op) => op.added_bytes(),
+            Self::Counter(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -476,6 +486,8 @@ impl KeyOp<'_> {
             Self::HyperLogLog(op) => op.effect(),
             Self::Content(op) => op.effect(),
             Self::Stream(op) => op.effect(),
+            Self::Multi(op) => op.effect(),
+            Self::Counter(op) => op.effect(),
         }
     }
 
@@ -491,6 +503,8 @@ impl KeyOp<'_> {
             Self::HyperLogLog(op) => op.execute(key, access),
             Self::Content(op) => op.execute(key, access),
             Self::Stream(op) => op.execute(key, access),
+            Self::Multi(op) => op.execute(key, access),
+            Self::Counter(op) => op.execute(key, access),
         }
     }
 }

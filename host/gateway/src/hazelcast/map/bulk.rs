@@ -11,7 +11,7 @@ use convoke_grid::op::{
 use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::map::{self, Request};
 use convoke_hazelcast::codec::structures::SimpleEntryView;
-use convoke_hazelcast::codec::{List, client};
+use convoke_hazelcast::codec::List;
 use convoke_hazelcast::data::{Data, type_id};
 use futures_util::future::join_all;
 
@@ -237,9 +237,8 @@ async fn on_all_partitions(
 }
 
 /// Removes all entries of a map that a client destroys.
-pub(super) async fn destroy(task: &mut Task<'_>, name: &str) -> Result<(), Failure> {
+pub(in super::super) async fn destroy(task: &Task<'_>, name: &str) -> Result<(), Failure> {
     on_all_partitions(task, name, WholeOp::Clear).await?;
-    client::DestroyProxy::respond(&mut task.output, task.correlation_id, 0);
     Ok(())
 }
 

@@ -17,7 +17,6 @@ use convoke_hazelcast::message::{MessageType, set_event_partition};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::super::client_info::ClientInfo;
 use super::super::errors::Failure;
 use super::super::server::Server;
 use super::super::session::Session;
@@ -29,18 +28,13 @@ use crate::output_buffer::{MessageKind, OutboundMessage, OutputBuffer};
 /// The listeners of one connection, until it is dropped.
 pub(in super::super) struct Listeners {
     server: Arc<Server>,
-    events: Arc<OutputBuffer>,
     /// The id that the client knows, and that of the grid.
     registered: Vec<(Uuid, u64)>,
 }
 
 impl Listeners {
-    pub(in super::super) fn new(server: &Arc<Server>, info: &ClientInfo) -> Self {
-        Self {
-            server: Arc::clone(server),
-            events: Arc::clone(&info.events),
-            registered: Vec::new(),
-        }
+    pub(in super::super) fn new(server: &Arc<Server>) -> Self {
+        Self { server: Arc::clone(server), registered: Vec::new() }
     }
 
     /// Whether there are any.
@@ -78,16 +72,36 @@ impl Drop for Listeners {
 }
 
 /// What a client listens to.
-struct Registration {
+pub(in super::super) struct Registration {
     server: Arc<Server>,
     events: Arc<OutputBuffer>,
-    correlation_id: i64,
+    pub(in super::super) correlation_id: i64,
     /// Only events of keys whose primary is this member.
     local_only: bool,
 }
 
 impl Registration {
-    fn is_wanted(&self, key: &[u8]) -> bool {
+    pub(in super::super) fn new(session: &Session, correlation_id: i64, local_only: bool) -> Self {
+        Self {
+            server: Arc::clone(&session.server),
+            events: Arc::clone(&session.info.events),
+            correlation_id,
+            local_only,
+        }
+    }
+
+    /// The id of this member.
+    pub(in super::super) fn me(&self) -> Uuid {
+        view::uuid(self.server.grid.me())
+    }
+
+    /// Whether the client wants what this member has published.
+    pub(in super::super) fn is_of(&self, member: Uuid) -> bool {
+        !self.local_only || member == self.me()
+    }
+
+    /// Whether the client wants events of a key.
+    pub(in super::super) fn is_wanted(&self, key: &[u8]) -> bool {
         // An event of all keys of a partition reaches clients once from each member.
         if !self.local_only || key.is_empty() {
             return true;
@@ -99,7 +113,7 @@ impl Registration {
     }
 
     /// Sends an event of a key; an empty one if it concerns all keys.
-    fn push(&self, mut message: Vec<u8>, key: &[u8]) {
+    pub(in super::super) fn push(&self, mut message: Vec<u8>, key: &[u8]) {
         if !key.is_empty() {
             set_event_partition(&mut message, self.server.grid.partition_of(key).into());
         }
@@ -217,12 +231,8 @@ pub(super) fn begin(
     correlation_id: i64,
     request: &Request<'_>,
 ) -> Result<bool, Failure> {
-    let registration = |session: &Session, local_only| Registration {
-        server: Arc::clone(&session.server),
-        events: Arc::clone(&session.listeners.events),
-        correlation_id,
-        local_only,
-    };
+    let registration =
+        |session: &Session, local_only| Registration::new(session, correlation_id, local_only);
     let entries = |session: &Session, local_only, message_type, (flags, include_value), key| {
         Arc::new(EntryListener {
             registration: registration(session, local_only),

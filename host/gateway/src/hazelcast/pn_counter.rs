@@ -1,0 +1,115 @@
+//! `PNCounter`: a counter in the grid, changed by its primary.
+//!
+//! Hazelcast has a replica on each member, which exchange their changes; a client sends the timestamps
+//! of the replicas that it has seen, so that it never reads an older state. Here there is one state,
+//! whose id and number of changes are the only timestamp.
+
+use std::sync::Arc;
+
+use convoke_grid::op::{COUNTER_ID_BYTES, CounterOp, CounterSeen, GenericOp, KeyOp, Op};
+use convoke_grid::{OpError, Reply};
+use convoke_hazelcast::codec::Packed;
+use convoke_hazelcast::codec::pn_counter::{Add, Get, GetConfiguredReplicaCount, Request};
+use convoke_hazelcast::error::ErrorCode;
+use uuid::Uuid;
+
+use super::errors::Failure;
+use super::map::{Task, denied};
+use super::names;
+use super::session::{Begun, Respond, Session, start};
+
+/// The number of replicas that clients are told: all members, as in Hazelcast unless it is configured.
+/// They send their requests to any of these.
+const REPLICAS: i32 = i32::MAX;
+
+/// Begins a request of a counter.
+pub(super) fn begin(
+    session: &mut Session,
+    output: &mut Vec<u8>,
+    correlation_id: i64,
+    request: &Request<'_>,
+) -> Result<Begun, Failure> {
+    let (name, add, timestamps, respond): (_, _, _, Respond) = match request {
+        Request::Get(r) => (r.name, None, r.replica_timestamps, |output, id, reply| {
+            respond_state(output, id, &reply, Get::respond, |_, after| after);
+        }),
+        Request::Add(r) if r.get_before_update => {
+            (r.name, Some(r.delta), r.replica_timestamps, |output, id, reply| {
+                respond_state(output, id, &reply, Add::respond, |before, _| before);
+            })
+        }
+        Request::Add(r) => (r.name, Some(r.delta), r.replica_timestamps, |output, id, reply| {
+            respond_state(output, id, &reply, Add::respond, |_, after| after);
+        }),
+        Request::GetConfiguredReplicaCount(_) => {
+            GetConfiguredReplicaCount::respond(output, correlation_id, 0, REPLICAS);
+            return Ok(Begun::Done);
+        }
+    };
+    if add.is_some() && !session.trust.may_write() {
+        return Err(denied());
+    }
+    names::check(name)?;
+    let op = CounterOp { add, seen: seen(timestamps)? };
+    let server = Arc::clone(&session.server);
+    let map = server.grid.open_system(names::COUNTERS)?;
+    let partition = server.grid.partition_of(name.as_bytes());
+    let op = Op::Key(name.as_bytes(), KeyOp::Counter(op));
+    Ok(start(&server, output, correlation_id, (&map, partition), &op, respond))
+}
+
+/// What a client has seen.
+fn seen(timestamps: Packed<'_, (Uuid, i64)>) -> Result<Option<CounterSeen>, Failure> {
+    let mut all = timestamps.iter();
+    let first = all.next();
+    // Two ids: at least one of these states is gone.
+    if all.next().is_some() {
+        return Err(lost());
+    }
+    Ok(first.map(|(id, changes)| (*id.as_bytes(), u64::try_from(changes).unwrap_or(0))))
+}
+
+fn lost() -> Failure {
+    let text = "changes of this counter that the client has seen were lost, or it was destroyed; \
+                the client continues after reset()";
+    Failure::new(ErrorCode::ConsistencyLost, text)
+}
+
+/// Appends the response with the state of a counter.
+fn respond_state(
+    output: &mut Vec<u8>,
+    correlation_id: i64,
+    reply: &Reply,
+    respond: impl FnOnce(&mut Vec<u8>, i64, u8, i64, i32, Packed<'_, (Uuid, i64)>),
+    value: impl FnOnce(i64, i64) -> i64,
+) {
+    let Reply::List(parts) = reply else {
+        lost().respond(output, correlation_id);
+        return;
+    };
+    let [
+        Reply::Integer(before),
+        Reply::Integer(after),
+        Reply::Bytes(id),
+        Reply::Integer(changes),
+    ] = &parts[..]
+    else {
+        Failure::from(OpError::Malformed).respond(output, correlation_id);
+        return;
+    };
+    let id = <[u8; COUNTER_ID_BYTES]>::try_from(&id[..]).unwrap_or_default();
+    let timestamp = [(Uuid::from_bytes(id), *changes)];
+    // Nothing has been seen of a counter that does not exist.
+    let timestamps = if *changes == 0 { &[][..] } else { &timestamp[..] };
+    let value = value(*before, *after);
+    respond(output, correlation_id, 0, value, REPLICAS, Packed::from(timestamps));
+}
+
+/// Removes a counter that a client destroys.
+pub(super) async fn destroy(task: &Task<'_>, name: &str) -> Result<(), Failure> {
+    let map = task.server.grid.open_system(names::COUNTERS)?;
+    let partition = task.server.grid.partition_of(name.as_bytes());
+    let remove = KeyOp::Generic(GenericOp::Remove);
+    task.server.submit_key(&map, partition, name.as_bytes(), remove).await?;
+    Ok(())
+}
