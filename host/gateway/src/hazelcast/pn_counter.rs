@@ -31,15 +31,21 @@ pub(super) fn begin(
 ) -> Result<Begun, Failure> {
     let (name, add, timestamps, respond): (_, _, _, Respond) = match request {
         Request::Get(r) => (r.name, None, r.replica_timestamps, |output, id, reply| {
-            respond_state(output, id, &reply, Get::respond, |_, after| after);
+            respond_with(output, id, &reply, |output, state| {
+                Get::respond(output, id, 0, state.after, REPLICAS, state.timestamps());
+            });
         }),
         Request::Add(r) if r.get_before_update => {
             (r.name, Some(r.delta), r.replica_timestamps, |output, id, reply| {
-                respond_state(output, id, &reply, Add::respond, |before, _| before);
+                respond_with(output, id, &reply, |output, state| {
+                    Add::respond(output, id, 0, state.before, REPLICAS, state.timestamps());
+                });
             })
         }
         Request::Add(r) => (r.name, Some(r.delta), r.replica_timestamps, |output, id, reply| {
-            respond_state(output, id, &reply, Add::respond, |_, after| after);
+            respond_with(output, id, &reply, |output, state| {
+                Add::respond(output, id, 0, state.after, REPLICAS, state.timestamps());
+            });
         }),
         Request::GetConfiguredReplicaCount(_) => {
             GetConfiguredReplicaCount::respond(output, correlation_id, 0, REPLICAS);
@@ -75,34 +81,48 @@ fn lost() -> Failure {
     Failure::new(ErrorCode::ConsistencyLost, text)
 }
 
-/// Appends the response with the state of a counter.
-fn respond_state(
+/// The state of a counter after an operation.
+struct State {
+    before: i64,
+    after: i64,
+    timestamp: [(Uuid, i64); 1],
+}
+
+impl State {
+    fn of(reply: &Reply) -> Result<Self, Failure> {
+        let Reply::List(parts) = reply else { return Err(lost()) };
+        let [
+            Reply::Integer(before),
+            Reply::Integer(after),
+            Reply::Bytes(id),
+            Reply::Integer(changes),
+        ] = &parts[..]
+        else {
+            return Err(OpError::Malformed.into());
+        };
+        let id = <[u8; COUNTER_ID_BYTES]>::try_from(&id[..]).map_err(|_| OpError::Malformed)?;
+        let timestamp = [(Uuid::from_bytes(id), *changes)];
+        Ok(Self { before: *before, after: *after, timestamp })
+    }
+
+    /// What a client has seen. Of a counter that does not exist, that is nothing.
+    fn timestamps(&self) -> Packed<'_, (Uuid, i64)> {
+        let count = usize::from(self.timestamp[0].1 > 0);
+        Packed::from(&self.timestamp[..count])
+    }
+}
+
+/// Appends the response, or the error that what the client has seen was lost.
+fn respond_with(
     output: &mut Vec<u8>,
     correlation_id: i64,
     reply: &Reply,
-    respond: impl FnOnce(&mut Vec<u8>, i64, u8, i64, i32, Packed<'_, (Uuid, i64)>),
-    value: impl FnOnce(i64, i64) -> i64,
+    respond: impl FnOnce(&mut Vec<u8>, &State),
 ) {
-    let Reply::List(parts) = reply else {
-        lost().respond(output, correlation_id);
-        return;
-    };
-    let [
-        Reply::Integer(before),
-        Reply::Integer(after),
-        Reply::Bytes(id),
-        Reply::Integer(changes),
-    ] = &parts[..]
-    else {
-        Failure::from(OpError::Malformed).respond(output, correlation_id);
-        return;
-    };
-    let id = <[u8; COUNTER_ID_BYTES]>::try_from(&id[..]).unwrap_or_default();
-    let timestamp = [(Uuid::from_bytes(id), *changes)];
-    // Nothing has been seen of a counter that does not exist.
-    let timestamps = if *changes == 0 { &[][..] } else { &timestamp[..] };
-    let value = value(*before, *after);
-    respond(output, correlation_id, 0, value, REPLICAS, Packed::from(timestamps));
+    match State::of(reply) {
+        Ok(state) => respond(output, &state),
+        Err(failure) => failure.respond(output, correlation_id),
+    }
 }
 
 /// Removes a counter that a client destroys.

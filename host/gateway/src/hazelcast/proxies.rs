@@ -71,11 +71,7 @@ pub(super) fn open(server: &Server, service: &str, name: &str) -> Result<(), Fai
 }
 
 /// Removes what is stored for a structure, and appends the response.
-pub(super) async fn destroy(
-    task: &mut Task<'_>,
-    service: &str,
-    name: &str,
-) -> Result<(), Failure> {
+pub(super) async fn destroy(task: &mut Task<'_>, service: &str, name: &str) -> Result<(), Failure> {
     match service {
         service_name::MULTI_MAP => multi_map::destroy(task, name).await?,
         service_name::REPLICATED_MAP => replicated_map::destroy(task, name).await?,

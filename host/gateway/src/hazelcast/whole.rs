@@ -36,11 +36,7 @@ pub(super) fn partitions(server: &Server) -> Result<u16, OpError> {
 }
 
 /// Executes an operation in each partition. Returns the sum of the replies, which are numbers.
-pub(super) async fn sum(
-    server: &Server,
-    map: &Arc<Map>,
-    op: WholeOp<'_>,
-) -> Result<i64, Failure> {
+pub(super) async fn sum(server: &Server, map: &Arc<Map>, op: WholeOp<'_>) -> Result<i64, Failure> {
     let op = Op::Whole(op);
     let all: Vec<u16> = (0..partitions(server)?).collect();
     let mut sum = 0_i64;

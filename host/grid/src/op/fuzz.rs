@@ -173,8 +173,7 @@ fn combined() -> Vec<u8> {
 
 #[test]
 fn fuzz_op() {
-    let alone =
-        [plain(), list(), hash(), set(), sorted_set(), multi(), counter(), combined()];
+    let alone = [plain(), list(), hash(), set(), sorted_set(), multi(), counter(), combined()];
     let all =
         [list(), hash(), set(), sorted_set(), multi(), counter(), plain(), combined()].concat();
     let samples: Vec<_> = alone.into_iter().chain([all]).collect();

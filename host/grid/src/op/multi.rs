@@ -95,11 +95,7 @@ impl MultiOp<'_> {
     }
 }
 
-fn add(
-    access: &mut Access<'_>,
-    key: &[u8],
-    values: &[(&[u8], &[u8])],
-) -> Result<Reply, OpError> {
+fn add(access: &mut Access<'_>, key: &[u8], values: &[(&[u8], &[u8])]) -> Result<Reply, OpError> {
     for (prefix, value) in values {
         fits(prefix)?;
         fits(value)?;
@@ -194,12 +190,9 @@ mod tests {
     fn a_key_with_another_type_of_value_is_refused() {
         let mut bench = Bench::new();
         bench.run(&Op::Key(b"k", KeyOp::Set(super::super::SetOp::Add(vec![b"x"])))).unwrap();
-        for op in [
-            MultiOp::Add(vec![(b"", b"a")]),
-            MultiOp::Remove(b"a"),
-            MultiOp::All,
-            MultiOp::Take,
-        ] {
+        for op in
+            [MultiOp::Add(vec![(b"", b"a")]), MultiOp::Remove(b"a"), MultiOp::All, MultiOp::Take]
+        {
             let refused = bench.run(&Op::Key(b"k", KeyOp::Multi(op)));
             assert_eq!(refused, Err(OpError::WrongType));
         }

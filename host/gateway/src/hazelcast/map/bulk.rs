@@ -9,9 +9,9 @@ use convoke_grid::op::{
     GenericOp, KeyOp, Op, PlainOp, PutAnswer, PutIf, ScanFilter, SeveralOp, WholeOp,
 };
 use convoke_grid::{Map, OpError, Reply};
+use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::map::{self, Request};
 use convoke_hazelcast::codec::structures::SimpleEntryView;
-use convoke_hazelcast::codec::List;
 use convoke_hazelcast::data::{Data, type_id};
 use futures_util::future::join_all;
 

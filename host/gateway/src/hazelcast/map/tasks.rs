@@ -15,9 +15,9 @@ use convoke_hazelcast::message::Message;
 use super::super::clients::Client;
 use super::super::errors::Failure;
 use super::super::server::Server;
-use super::super::{flake_id, multi_map, proxies, replicated_map};
 use super::super::session::respond;
 use super::super::settings::INVOCATION_MS_MAX;
+use super::super::{flake_id, multi_map, proxies, replicated_map};
 use super::{FORMAT, KeyRequest, bulk, key_request, locking};
 
 /// First interval at which a request on a locked key is tried again, in milliseconds. It doubles

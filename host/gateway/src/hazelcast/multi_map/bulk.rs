@@ -133,11 +133,7 @@ async fn size(task: &Task<'_>, map: &Arc<Map>) -> Result<i64, Failure> {
     Ok(size)
 }
 
-async fn contains_value(
-    task: &Task<'_>,
-    map: &Arc<Map>,
-    value: Data<'_>,
-) -> Result<bool, Failure> {
+async fn contains_value(task: &Task<'_>, map: &Arc<Map>, value: Data<'_>) -> Result<bool, Failure> {
     let mut keys = Keys::new(task.server, map);
     while let Some((partition, stored)) = keys.next().await? {
         let stored: Vec<Bytes> = stored;

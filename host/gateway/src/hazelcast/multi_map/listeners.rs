@@ -76,8 +76,12 @@ pub(super) fn begin(
             let message_type = multi_map::AddEntryListener::ENTRY;
             let registration = Registration::new(session, correlation_id, r.local_only);
             let cleared = Registration::new(session, correlation_id, r.local_only);
-            let listener =
-                EntryListener { registration, message_type, include_value: r.include_value, key: None };
+            let listener = EntryListener {
+                registration,
+                message_type,
+                include_value: r.include_value,
+                key: None,
+            };
             let uuid = add(session, r.name, listener, cleared)?;
             multi_map::AddEntryListener::respond(output, correlation_id, 0, uuid);
         }

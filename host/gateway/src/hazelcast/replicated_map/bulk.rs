@@ -225,8 +225,7 @@ async fn views(
     let (mut viewed, mut budget) = (Vec::new(), Budget::default());
     for part in stored.chunks(VALUES_KEYS) {
         let ops = part.iter().flat_map(|key| {
-            [KeyOp::Generic(GenericOp::View), KeyOp::Plain(PlainOp::Get)]
-                .map(|op| Op::Key(key, op))
+            [KeyOp::Generic(GenericOp::View), KeyOp::Plain(PlainOp::Get)].map(|op| Op::Key(key, op))
         });
         let batch = Op::Batch { watched: Vec::new(), ops: ops.collect() };
         let Reply::List(replies) = task.server.submit(map, partition, &batch).await? else {

@@ -105,8 +105,7 @@ pub(super) fn begin(
 ) -> Result<bool, Failure> {
     match request {
         Request::AddEntryListener(r) => {
-            let wanted =
-                Wanted { name: r.name, local_only: r.local_only, ..Wanted::default() };
+            let wanted = Wanted { name: r.name, local_only: r.local_only, ..Wanted::default() };
             let uuid = add(session, id, replicated_map::AddEntryListener::ENTRY, &wanted)?;
             replicated_map::AddEntryListener::respond(output, id, 0, uuid);
         }
@@ -181,7 +180,9 @@ fn add(
     };
     let decode = |data| {
         let query = Query::decode(data);
-        query.map(|query| query.predicate).map_err(|error| Failure::new(error.code(), error.to_string()))
+        query
+            .map(|query| query.predicate)
+            .map_err(|error| Failure::new(error.code(), error.to_string()))
     };
     let predicate = wanted.predicate.map(decode).transpose()?;
     let registration = Registration::new(session, correlation_id, wanted.local_only);

@@ -95,7 +95,8 @@ async fn a_multimap_has_several_values_for_a_key() {
     let size = maps::Request::Size(map::Size { name: "hazelcast:multimap:mm" });
     let response = client.map(size).await;
     assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
-    let destroy = client_messages::DestroyProxy { name: "mm", service_name: service_name::MULTI_MAP };
+    let destroy =
+        client_messages::DestroyProxy { name: "mm", service_name: service_name::MULTI_MAP };
     client.call(Request::Client(client_messages::Request::DestroyProxy(destroy))).await;
     assert_eq!(get(&mut client, &l).await, [[0_u8; 0]; 0]);
 }
