@@ -73,6 +73,6 @@ impl Subscriber for ClearedListener {
         };
         let mut message = Vec::new();
         event.write(&mut message, self.message_type, self.registration.correlation_id);
-        self.registration.push(message, b"");
+        self.registration.push_of(message, None);
     }
 }

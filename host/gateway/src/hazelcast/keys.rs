@@ -15,7 +15,7 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 
 use convoke_grid::slot;
-use convoke_hazelcast::data::{Data, HEADER_BYTES};
+use convoke_hazelcast::data::{Data, HEADER_BYTES, partition_of_name};
 
 /// Kind of plain values that are blobs of Hazelcast; 0 is for all other bytes.
 pub(super) const BLOB_KIND: u8 = 1;
@@ -124,6 +124,11 @@ impl Tags {
     pub(super) fn partition(&self, key: Data<'_>) -> u16 {
         // Below the number of partitions, which is a `u16`.
         key.partition(self.partitions) as u16
+    }
+
+    /// The partition of a structure that is in one partition.
+    pub(super) fn partition_of_name(&self, name: &str) -> u16 {
+        partition_of_name(name, self.partitions) as u16
     }
 
     /// The number of partitions.

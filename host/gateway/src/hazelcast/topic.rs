@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use convoke_grid::{Reply, Subscriber};
+use convoke_grid::{OpError, Reply, Subscriber};
 use convoke_hazelcast::codec::events::TopicEvent;
 use convoke_hazelcast::codec::topic::{
     AddMessageListener, Publish, PublishAll, RemoveMessageListener, Request,
@@ -48,8 +48,10 @@ pub(super) fn begin(
             names::check(r.name)?;
             let server = Arc::clone(&session.server);
             let registration = Registration::new(session, correlation_id, r.local_only);
+            let partition = server.tags().ok_or(OpError::NoCluster)?.partition_of_name(r.name);
             let uuid = session.registrations.add(|| {
-                let listener = MessageListener { server: Arc::clone(&server), registration };
+                let listener =
+                    MessageListener { server: Arc::clone(&server), registration, partition };
                 let topic = names::topic(r.name);
                 let subscription = server.pubsub.subscribe_shard(&topic, Arc::new(listener));
                 Registered::new(&server, None, Some(subscription))
@@ -116,6 +118,8 @@ fn messages(payload: &[u8]) -> Option<(i64, Uuid, impl Iterator<Item = Data<'_>>
 struct MessageListener {
     server: Arc<Server>,
     registration: Registration,
+    /// The partition of the topic's name.
+    partition: u16,
 }
 
 impl Subscriber for MessageListener {
@@ -131,7 +135,7 @@ impl Subscriber for MessageListener {
             let event = TopicEvent { publish_time, uuid, item };
             let id = self.registration.correlation_id;
             event.write(&mut message, AddMessageListener::TOPIC, id);
-            self.registration.push(message, b"");
+            self.registration.push_of(message, Some(self.partition));
             self.server.counters.delivered.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -113,9 +113,16 @@ impl Registration {
     }
 
     /// Sends an event of a key; an empty one if it concerns all keys.
-    pub(in super::super) fn push(&self, mut message: Vec<u8>, key: &[u8]) {
-        if !key.is_empty() {
-            set_event_partition(&mut message, self.server.grid.partition_of(key).into());
+    pub(in super::super) fn push(&self, message: Vec<u8>, key: &[u8]) {
+        let partition = (!key.is_empty()).then(|| self.server.grid.partition_of(key));
+        self.push_of(message, partition);
+    }
+
+    /// Sends an event of a partition, if it is one. Clients pass on events in order only if they are
+    /// of the same partition.
+    pub(in super::super) fn push_of(&self, mut message: Vec<u8>, partition: Option<u16>) {
+        if let Some(partition) = partition {
+            set_event_partition(&mut message, partition.into());
         }
         self.events.push(OutboundMessage {
             kind: MessageKind::Encoded,
