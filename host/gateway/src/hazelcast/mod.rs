@@ -9,12 +9,10 @@
 //!    stores for each structure).
 //! 2. What connections share: `client_info` (a connection), `clients` (a client with all its
 //!    connections, and its locks), `view` (the members and partitions), `id_generator`, `server`,
-//!    `whole`
-//!    (all entries of a map).
-//! 3. One connection: `registrations` (its listeners), `session` (its state), `authentication`,
-//!    `proxies`, the structures `map`, `multi_map`, `replicated_map`, `topic`, `pn_counter` and
-//!    `flake_id`, and
-//!    `dispatch` by service.
+//!    `destroyed` (what other members destroy), `whole` (all entries of a map).
+//! 3. One connection: `registrations` (its listeners), `session` (its state), `authentication`, the
+//!    structures `map`, `multi_map`, `replicated_map` (with `cleared`, their common event), `topic`,
+//!    `pn_counter` and `flake_id`, `proxies`, and `dispatch` by service.
 //! 4. `connection` and `listener`.
 
 mod authentication;
@@ -22,6 +20,7 @@ mod cleared;
 mod client_info;
 mod clients;
 mod connection;
+mod destroyed;
 mod dispatch;
 mod errors;
 mod flake_id;

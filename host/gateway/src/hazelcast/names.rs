@@ -54,6 +54,11 @@ pub(super) fn topic(name: &str) -> Bytes {
     format!("{INTERNAL}{RESERVED}topic:{name}").into()
 }
 
+/// The shard topic on which members report that a structure was destroyed.
+pub(super) fn destroyed() -> Bytes {
+    format!("{INTERNAL}{RESERVED}destroyed").into()
+}
+
 /// The shard topic on which a member reports that it has cleared a map.
 pub(super) fn cleared(map: &str) -> Bytes {
     format!("{INTERNAL}{RESERVED}cleared:{map}").into()

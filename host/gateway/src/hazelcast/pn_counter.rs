@@ -16,7 +16,9 @@ use uuid::Uuid;
 use super::errors::Failure;
 use super::map::{Task, denied};
 use super::names;
+use super::server::Server;
 use super::session::{Begun, Respond, Session, start};
+use super::whole::{Budget, Keys};
 
 /// The number of replicas that clients are told: all members, as in Hazelcast unless it is configured.
 /// They send their requests to any of these.
@@ -123,6 +125,20 @@ fn respond_with(
         Ok(state) => respond(output, &state),
         Err(failure) => failure.respond(output, correlation_id),
     }
+}
+
+/// The names of all counters of the cluster; an error if there are too many for a response.
+pub(super) async fn existing(server: &Server) -> Result<Vec<String>, Failure> {
+    let map = server.grid.open_system(names::COUNTERS)?;
+    let (mut all, mut budget) = (Vec::new(), Budget::default());
+    let mut keys = Keys::new(server, &map);
+    while let Some((_, names)) = keys.next().await? {
+        for name in names {
+            budget.take(name.len())?;
+            all.extend(String::from_utf8(name.into()));
+        }
+    }
+    Ok(all)
 }
 
 /// Removes a counter that a client destroys.

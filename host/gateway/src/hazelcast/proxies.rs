@@ -12,7 +12,7 @@ use super::map::{self, Task};
 use super::names;
 use super::server::{ProxyName, Server};
 use super::settings::PROXIES_MAX;
-use super::{multi_map, pn_counter, replicated_map};
+use super::{destroyed, multi_map, pn_counter, replicated_map};
 
 impl Server {
     /// A client uses a data structure.
@@ -27,21 +27,25 @@ impl Server {
     pub(super) fn remove_proxy(&self, service: &str, name: &str) {
         self.proxies.lock().remove(&(service.into(), name.into()));
     }
+}
 
-    /// Appends the response with the data structures that clients of this member have named, and the
-    /// multimaps and replicated maps that this member has entries of.
-    pub(super) fn write_proxies(&self, output: &mut Vec<u8>, correlation_id: i64) {
-        let mut proxies: BTreeSet<ProxyName> = self.proxies.lock().clone();
-        for map in self.grid.maps().iter().filter(|map| map.bytes() > 0) {
-            let structure = names::structure_of(&map.name);
-            proxies.extend(structure.map(|(service, name)| (service.into(), name.into())));
-        }
-        let infos: Vec<DistributedObjectInfo<'_>> = proxies
-            .iter()
-            .map(|(service_name, name)| DistributedObjectInfo { service_name, name })
-            .collect();
-        GetDistributedObjects::respond(output, correlation_id, 0, List::from(&infos[..]));
+/// Appends the response with the data structures that clients of this member have named, the
+/// multimaps and replicated maps that it has entries of, and the counters of the cluster.
+pub(super) async fn write_proxies(task: &mut Task<'_>) -> Result<(), Failure> {
+    let mut proxies: BTreeSet<ProxyName> = task.server.proxies.lock().clone();
+    for map in task.server.grid.maps().iter().filter(|map| map.bytes() > 0) {
+        let structure = names::structure_of(&map.name);
+        proxies.extend(structure.map(|(service, name)| (service.into(), name.into())));
     }
+    let counters = pn_counter::existing(task.server).await?;
+    proxies.extend(counters.into_iter().map(|name| (service_name::PN_COUNTER.into(), name)));
+    let infos: Vec<DistributedObjectInfo<'_>> = proxies
+        .iter()
+        .map(|(service_name, name)| DistributedObjectInfo { service_name, name })
+        .collect();
+    let infos = List::from(&infos[..]);
+    GetDistributedObjects::respond(&mut task.output, task.correlation_id, 0, infos);
+    Ok(())
 }
 
 /// Whether there is a service of this name.
@@ -80,6 +84,7 @@ pub(super) async fn destroy(task: &mut Task<'_>, service: &str, name: &str) -> R
         service_name::TOPIC | service_name::FLAKE_ID => {}
         _ => map::bulk::destroy(task, name).await?,
     }
+    destroyed::report(task.server, service, name);
     DestroyProxy::respond(&mut task.output, task.correlation_id, 0);
     Ok(())
 }

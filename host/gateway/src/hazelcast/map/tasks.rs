@@ -97,6 +97,9 @@ pub(in super::super) async fn run(
         AnyRequest::MultiMap(request) => multi_map::execute(&mut task, request).await,
         AnyRequest::ReplicatedMap(request) => replicated_map::execute(&mut task, request).await,
         AnyRequest::FlakeIdGenerator(request) => flake_id::execute(&mut task, request).await,
+        AnyRequest::Client(ClientRequest::GetDistributedObjects(_)) => {
+            proxies::write_proxies(&mut task).await
+        }
         AnyRequest::Client(ClientRequest::DestroyProxy(r)) => {
             proxies::destroy(&mut task, r.service_name, r.name).await
         }
