@@ -63,3 +63,26 @@ pub(super) fn destroyed() -> Bytes {
 pub(super) fn cleared(map: &str) -> Bytes {
     format!("{INTERNAL}{RESERVED}cleared:{map}").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_map_of_a_structure_is_reserved_and_names_it() {
+        for (service, prefix) in
+            [(service_name::MULTI_MAP, MULTI_MAP), (service_name::REPLICATED_MAP, REPLICATED_MAP)]
+        {
+            let map = format!("{prefix}a:b");
+            assert!(is_reserved(&map));
+            assert_eq!(structure_of(&map), Some((service, "a:b")));
+        }
+        for other in ["a", "resp:0", "multimap:a", "lease:hazelcast:multimap:a"] {
+            assert_eq!((is_reserved(other), structure_of(other)), (false, None), "{other}");
+        }
+        for internal in [topic("t"), cleared("m"), destroyed()] {
+            assert!(convoke_grid::topic::is_internal(&internal));
+        }
+        assert!(check("").is_err() && check(&"n".repeat(NAME_BYTES_MAX + 1)).is_err());
+    }
+}

@@ -390,3 +390,15 @@ async fn a_reader_may_not_write_to_any_structure() {
     let response = multi(&mut client, MultiMapRequest::Get(get)).await;
     assert_eq!(multi_map::Get::read_response(parsed(&response)).unwrap().0.iter().count(), 0);
 }
+
+#[tokio::test]
+async fn clients_of_redis_cannot_use_the_channels_of_topics() {
+    let grid = single_member_grid();
+    let server = crate::testing::server_on(grid, Passwords::default());
+    let mut client = crate::testing::client_of(&server, crate::trust::Trust::Full);
+    for command in [&[b"SSUBSCRIBE", &b"internal:x"[..]][..], &[b"SPUBLISH", b"internal:x", b""]] {
+        let answer = crate::testing::call(&mut client, command).await;
+        let error = crate::resp::answer::Answer::Error("ERR the channel name is reserved".into());
+        assert_eq!(answer, error);
+    }
+}
