@@ -137,6 +137,9 @@ mod tests {
         bench.run(&Op::Key(b"k", KeyOp::Multi(op))).unwrap()
     }
 
+    /// Name, value and old value.
+    type ValueEvent = (String, Option<Vec<u8>>, Option<Vec<u8>>);
+
     fn values(reply: Reply) -> Vec<Vec<u8>> {
         let Reply::List(values) = reply else { panic!("{reply:?}") };
         let bytes = |value| match value {
@@ -167,7 +170,7 @@ mod tests {
     fn each_value_has_an_event_of_its_own() {
         let mut bench = Bench::new();
         bench.want_values();
-        let events = |bench: &Bench| -> Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>)> {
+        let events = |bench: &Bench| -> Vec<ValueEvent> {
             let vec = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| bytes.to_vec());
             let of_values = bench.changes.events.iter().filter(|e| e.name.starts_with("value-"));
             of_values.map(|e| (e.name.clone(), vec(&e.value), vec(&e.old_value))).collect()

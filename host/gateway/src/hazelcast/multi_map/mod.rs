@@ -9,7 +9,7 @@ mod listeners;
 
 use std::sync::Arc;
 
-use convoke_grid::op::{Effect, GenericOp, HashOp, KeyOp, MultiOp, Op};
+use convoke_grid::op::{Effect, GenericOp, HashOp, KeyOp, MultiOp, Op, WholeOp};
 use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::multi_map::{self, Request};
@@ -22,7 +22,6 @@ use super::names;
 use super::session::{Begun, Respond, Session, respond, start};
 use super::settings::INVOCATION_MS_MAX;
 use super::whole;
-use convoke_grid::op::WholeOp;
 
 /// How keys are stored. A value is its blob without the hash, which is the prefix.
 const FORMAT: Format = Format::Blobs;
@@ -46,11 +45,11 @@ fn split(value: Data<'_>) -> (&[u8], &[u8]) {
 /// The values of a reply.
 fn values(reply: &Reply) -> Vec<Data<'_>> {
     let Reply::List(values) = reply else { return Vec::new() };
-    let value = |value| match value {
-        &Reply::Bytes(ref bytes) => Data::new(bytes),
-        _ => None,
-    };
-    values.iter().filter_map(value).collect()
+    values.iter().filter_map(data).collect()
+}
+
+fn data(reply: &Reply) -> Option<Data<'_>> {
+    if let Reply::Bytes(bytes) = reply { Data::new(bytes) } else { None }
 }
 
 fn number(reply: &Reply) -> i64 {
