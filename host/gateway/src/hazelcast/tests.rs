@@ -24,6 +24,7 @@ use crate::testing::single_member_grid;
 use crate::trust::Passwords;
 
 mod structures;
+mod two_members;
 
 /// Longest time that a test waits for a message.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -49,7 +50,11 @@ impl Cluster for Single {
 
 /// A server, and its address.
 async fn server(passwords: Passwords) -> (Arc<Server>, SocketAddr) {
-    let grid = single_member_grid();
+    server_on(single_member_grid(), passwords).await
+}
+
+/// A server on a grid, and its address.
+async fn server_on(grid: Grid, passwords: Passwords) -> (Arc<Server>, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let settings = HazelcastSettings { passwords, ..HazelcastSettings::default() };

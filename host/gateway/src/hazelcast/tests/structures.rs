@@ -10,11 +10,11 @@ use super::*;
 type MultiMapRequest<'a> = multi_map::Request<'a>;
 type ReplicatedMapRequest<'a> = replicated_map::Request<'a>;
 
-async fn multi(connection: &mut Connection, request: MultiMapRequest<'_>) -> Vec<u8> {
+pub(super) async fn multi(connection: &mut Connection, request: MultiMapRequest<'_>) -> Vec<u8> {
     connection.call(Request::MultiMap(request)).await
 }
 
-async fn put(connection: &mut Connection, key: &[u8], value: &[u8]) -> bool {
+pub(super) async fn put(connection: &mut Connection, key: &[u8], value: &[u8]) -> bool {
     let put = multi_map::Put { thread_id: 1, name: "mm", key: data(key), value: data(value) };
     let response = multi(connection, MultiMapRequest::Put(put)).await;
     multi_map::Put::read_response(parsed(&response)).unwrap().0
@@ -136,7 +136,9 @@ async fn a_key_of_a_multimap_can_be_locked() {
 }
 
 /// The next event of entries: its type, value, old value, and number of entries.
-async fn event(connection: &mut Connection) -> (i32, Option<Vec<u8>>, Option<Vec<u8>>, i32) {
+pub(super) async fn event(
+    connection: &mut Connection,
+) -> (i32, Option<Vec<u8>>, Option<Vec<u8>>, i32) {
     let message = connection.receive().await.unwrap();
     let event = EntryEvent::decode(parsed(&message)).unwrap();
     let bytes = |value: Option<Data<'_>>| value.map(|value| value.bytes().to_vec());
@@ -272,9 +274,9 @@ async fn messages_of_a_topic_are_delivered_in_order_and_unseen_by_redis() {
     assert_eq!(listener.get(&messages[0]).await, None, "the next message is the response");
 }
 
-type Timestamps = Vec<(Uuid, i64)>;
+pub(super) type Timestamps = Vec<(Uuid, i64)>;
 
-async fn count(
+pub(super) async fn count(
     connection: &mut Connection,
     delta: i64,
     get_before_update: bool,
