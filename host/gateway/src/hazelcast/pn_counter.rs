@@ -20,7 +20,7 @@ use super::server::Server;
 use super::session::{Begun, Respond, Session, start};
 use super::whole::{Budget, Keys};
 
-/// The number of replicas that clients are told: all members, as in Hazelcast unless it is configured.
+/// The number of replicas that is reported to clients: all members, as in Hazelcast by default.
 /// They send their requests to any of these.
 const REPLICAS: i32 = i32::MAX;
 

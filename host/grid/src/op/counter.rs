@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_told_that_what_it_has_seen_was_lost() {
+    fn nothing_is_done_if_what_a_client_has_seen_was_lost() {
         let mut bench = Bench::new();
         assert_eq!(parts(&run(&mut bench, None, None)), (0, 0, ([0; 16], 0)));
         let (.., first) = parts(&run(&mut bench, Some(5), None));
