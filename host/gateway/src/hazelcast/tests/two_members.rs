@@ -71,6 +71,7 @@ async fn two_members() -> ([SocketAddr; 2], [Grid; 2]) {
         modes: String::new(),
         http: None,
         resp: None,
+        hazelcast: None,
         generation: 1,
         age,
     };
