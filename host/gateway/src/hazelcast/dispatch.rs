@@ -12,10 +12,9 @@ use uuid::Uuid;
 use super::authentication::{Credentials, authenticate};
 use super::collections;
 use super::errors::Failure;
-use super::map;
-use super::proxies::is_offered;
+use super::proxies::{self, is_offered};
 use super::session::{Begun, Session};
-use super::view;
+use super::{flake_id, map, multi_map, pn_counter, replicated_map, topic, view};
 use crate::trust::Trust;
 
 /// Begins a request.
@@ -31,24 +30,21 @@ pub(super) fn begin(session: &mut Session, output: &mut Vec<u8>, message: Messag
     };
     let begun = if session.trust == Trust::Unauthenticated {
         begin_unauthenticated(session, output, id, &request)
+    } else if !matches!(request, Request::Client(_) | Request::Unsupported(_))
+        && session.server.pubsub.ledger.is_full()
+    {
+        Err(Failure::try_again("too much memory is held for clients; nothing was done"))
     } else {
         match &request {
-            Request::Map(request) => {
-                if session.server.pubsub.ledger.is_full() {
-                    let text = "too much memory is held for clients; nothing was done";
-                    Err(Failure::try_again(text))
-                } else {
-                    map::begin(session, output, id, request)
-                }
-            }
+            Request::Map(request) => map::begin(session, output, id, request),
+            Request::MultiMap(request) => multi_map::begin(session, output, id, request),
+            Request::ReplicatedMap(request) => replicated_map::begin(session, output, id, request),
             Request::Queue(_) | Request::List(_) | Request::Set(_) | Request::Ringbuffer(_) => {
-                if session.server.pubsub.ledger.is_full() {
-                    let text = "too much memory is held for clients; nothing was done";
-                    Err(Failure::try_again(text))
-                } else {
-                    collections::begin(session, output, id, &request)
-                }
+                collections::begin(session, output, id, &request)
             }
+            Request::Topic(request) => topic::begin(session, output, id, request),
+            Request::PnCounter(request) => pn_counter::begin(session, output, id, request),
+            Request::FlakeIdGenerator(request) => flake_id::begin(session, request),
             Request::Client(request) => begin_client(session, output, id, request),
             _ => {
                 respond_unsupported(output, id, header.message_type);
@@ -119,13 +115,16 @@ fn begin_client(
             if !is_offered(r.service_name) {
                 return Err(Failure::unsupported(request.name(), r.service_name));
             }
-            server.create(r.service_name, r.name)?;
+            proxies::open(&server, r.service_name, r.name)?;
+            server.add_proxy(r.service_name, r.name);
             client::CreateProxy::respond(output, id, 0);
         }
         ClientRequest::CreateProxies(r) => {
             for (name, service) in r.proxies {
                 // A client that connects again names all that it has used.
-                let _ = server.create(service, name);
+                if is_offered(service) && proxies::open(&server, service, name).is_ok() {
+                    server.add_proxy(service, name);
+                }
             }
             client::CreateProxies::respond(output, id, 0);
         }
@@ -139,7 +138,7 @@ fn begin_client(
             }
             client::DestroyProxy::respond(output, id, 0);
         }
-        // It finds the data structures that exist.
+        // It finds the structures that exist.
         ClientRequest::GetDistributedObjects(_) => return Ok(Begun::Task),
         // The client waits for no backups: all of them are complete before a response is sent.
         ClientRequest::LocalBackupListener(_) => {

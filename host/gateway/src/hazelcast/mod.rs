@@ -5,30 +5,44 @@
 //!
 //! Files import only those above their own:
 //!
-//! 1. Data: `keys` (the stored form of keys and values), `errors`, `settings`.
+//! 1. Data: `keys` (the stored form of keys and values), `errors`, `settings`, `names` (what the grid
+//!    stores for each structure).
 //! 2. What connections share: `client_info` (a connection), `clients` (a client with all its
-//!    connections, and its locks), `view` (the members and partitions), `server`.
-//! 3. One connection: `session` (its state), `authentication`, `map`, `collections`, `proxies`, and
-//!    `dispatch` by service.
+//!    connections, and its locks), `view` (the members and partitions), `id_generator`, `server`,
+//!    `destroyed` (what other members destroy), `whole` (all entries of a map).
+//! 3. One connection: `registrations` (its listeners), `session` (its state), `authentication`, the
+//!    structures `map`, `multi_map`, `replicated_map` (with `cleared`, their common event),
+//!    `collections`, `topic`, `pn_counter` and `flake_id`, `proxies`, and `dispatch` by service.
 //! 4. `connection` and `listener`.
 
 mod authentication;
+mod cleared;
 mod client_info;
 mod clients;
 mod collections;
 mod connection;
+mod destroyed;
 mod dispatch;
 mod errors;
+mod flake_id;
+mod id_generator;
 mod keys;
 mod listener;
 mod map;
+mod multi_map;
+mod names;
+mod pn_counter;
 mod proxies;
+mod registrations;
+mod replicated_map;
 mod server;
 mod session;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod topic;
 mod view;
+mod whole;
 
 pub use server::{HazelcastCounters, Server};
 pub use settings::HazelcastSettings;

@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 
 use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
+use super::id_generator::IdGenerator;
 use super::keys::{LateTags, Tags};
+use super::names;
 use super::settings::HazelcastSettings;
 use super::view::{self, ClusterView};
 use crate::lanes::Lanes;
@@ -34,6 +36,10 @@ pub struct HazelcastCounters {
     pub turned_away: AtomicU64,
     /// Requests.
     pub requests: AtomicU64,
+    /// Messages that clients have published on topics.
+    pub published: AtomicU64,
+    /// Messages of topics that were passed on to clients.
+    pub delivered: AtomicU64,
     /// Clients that were refused because of their cluster name or password.
     pub refused: AtomicU64,
     /// Connections closed because the client did not read responses or events, or did not complete a
@@ -53,6 +59,7 @@ pub struct Server {
     /// Counters since the start.
     pub counters: HazelcastCounters,
     pub(super) clients: Clients,
+    pub(super) id_generator: IdGenerator,
     tags: LateTags,
     view: RwLock<view::Shared>,
     /// The data structures that clients have named.
@@ -91,6 +98,7 @@ impl Server {
             cluster,
             counters: HazelcastCounters::default(),
             clients: Clients::default(),
+            id_generator: IdGenerator::default(),
             tags: LateTags::default(),
             view: RwLock::default(),
             proxies: Mutex::default(),
@@ -147,10 +155,18 @@ impl Server {
     /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients, whose values are not
     /// blobs.
     pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
-        if name.starts_with(RESP_MAPS) {
+        if name.starts_with(RESP_MAPS) || names::is_reserved(name) {
             return Err(OpError::Malformed);
         }
         self.grid.open(name)
+    }
+
+    /// The map of the grid that holds a structure; see [`names`](super::names).
+    ///
+    /// # Errors
+    /// As [`Grid::open`].
+    pub(super) fn open_stored(&self, prefix: &str, name: &str) -> Result<Arc<Map>, OpError> {
+        self.grid.open(&[prefix, name].concat())
     }
 
     /// Starts an operation in a partition. The future may be ready at once.

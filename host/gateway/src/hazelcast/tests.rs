@@ -23,6 +23,9 @@ use crate::resp::server::{Cluster, ClusterNode, Endpoint};
 use crate::testing::single_member_grid;
 use crate::trust::Passwords;
 
+mod structures;
+mod two_members;
+
 /// Longest time that a test waits for a message.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 

@@ -8,6 +8,7 @@ mod answer;
 mod bits;
 mod compare;
 mod content;
+mod counter;
 mod distinct;
 mod effect;
 mod extended;
@@ -21,6 +22,7 @@ mod increment;
 mod items;
 mod lease;
 mod list;
+mod multi;
 mod near;
 mod number;
 mod plain;
@@ -47,6 +49,7 @@ pub use content::{
     Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentOp, ContentPending,
     ContentStream,
 };
+pub use counter::{COUNTER_ID_BYTES, CounterOp, CounterSeen};
 pub use distinct::DistinctOp;
 pub use effect::Effect;
 pub use extended::Extended;
@@ -60,6 +63,7 @@ pub use items::{ItemsOp, LABEL_BYTES};
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
+pub use multi::{MultiOp, VALUE_ADDED, VALUE_REMOVED};
 pub use near::{Centre, Near, NearAnswer, NearLimit, Nearness, place_reply};
 pub use number::{float, score_bound};
 pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, integer};
@@ -173,6 +177,10 @@ pub enum KeyOp<'a> {
     Distinct(#[serde(borrow)] DistinctOp<'a>),
     /// For a ring.
     Ring(#[serde(borrow)] RingOp<'a>),
+    /// For a key with several values.
+    Multi(#[serde(borrow)] MultiOp<'a>),
+    /// For a counter.
+    Counter(CounterOp),
 }
 
 impl Op<'_> {
@@ -378,7 +386,7 @@ impl Op<'_> {
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
-            Self::Key(_, KeyOp::Bits(_)) => true,
+            Self::Key(_, KeyOp::Bits(_) | KeyOp::Counter(_)) => true,
             Self::By { op, .. } | Self::From { op, .. } => op.replaces(),
             _ => false,
         }
@@ -475,6 +483,8 @@ impl KeyOp<'_> {
             Self::Items(op) => op.added_bytes(),
             Self::Distinct(op) => op.added_bytes(),
             Self::Ring(op) => op.added_bytes(),
+            Self::Multi(op) => op.added_bytes(),
+            Self::Counter(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -494,6 +504,8 @@ impl KeyOp<'_> {
             Self::Items(op) => op.effect(),
             Self::Distinct(op) => op.effect(),
             Self::Ring(op) => op.effect(),
+            Self::Multi(op) => op.effect(),
+            Self::Counter(op) => op.effect(),
         }
     }
 
@@ -512,6 +524,8 @@ impl KeyOp<'_> {
             Self::Items(op) => op.execute(key, access),
             Self::Distinct(op) => op.execute(key, access),
             Self::Ring(op) => op.execute(key, access),
+            Self::Multi(op) => op.execute(key, access),
+            Self::Counter(op) => op.execute(key, access),
         }
     }
 }

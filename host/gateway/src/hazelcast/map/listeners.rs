@@ -14,11 +14,9 @@ use convoke_hazelcast::codec::{List, Packed, entry_event};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
 use convoke_hazelcast::message::{MessageType, set_event_partition};
-use convoke_membership::MemberId;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::super::client_info::ClientInfo;
 use super::super::errors::Failure;
 use super::super::server::Server;
 use super::super::session::Session;
@@ -30,18 +28,13 @@ use crate::output_buffer::{MessageKind, OutboundMessage, OutputBuffer};
 /// The listeners of one connection, until it is dropped.
 pub(in super::super) struct Listeners {
     server: Arc<Server>,
-    events: Arc<OutputBuffer>,
     /// The id that the client knows, and that of the grid.
     registered: Vec<(Uuid, u64)>,
 }
 
 impl Listeners {
-    pub(in super::super) fn new(server: &Arc<Server>, info: &ClientInfo) -> Self {
-        Self {
-            server: Arc::clone(server),
-            events: Arc::clone(&info.events),
-            registered: Vec::new(),
-        }
+    pub(in super::super) fn new(server: &Arc<Server>) -> Self {
+        Self { server: Arc::clone(server), registered: Vec::new() }
     }
 
     /// Whether there are any.
@@ -50,38 +43,17 @@ impl Listeners {
     }
 
     fn add(&mut self, map: &str, listener: Arc<dyn Listener>) -> Result<Uuid, Failure> {
-        self.server.open(map)?;
-        self.register(map, listener)
-    }
-
-    /// Listens to a map of the grid, which may be one that clients cannot open. Returns the id for
-    /// [`remove`](Self::remove).
-    pub(in super::super) fn register(
-        &mut self,
-        map: &str,
-        listener: Arc<dyn Listener>,
-    ) -> Result<Uuid, Failure> {
         if self.registered.len() >= LISTENERS_MAX {
             let text = format!("this connection has {LISTENERS_MAX} listeners already");
             return Err(Failure::new(ErrorCode::IllegalState, text));
         }
+        self.server.open(map)?;
         let uuid = Uuid::now_v7();
         self.registered.push((uuid, self.server.grid.listen(map, listener)));
         Ok(uuid)
     }
 
-    /// What a client listens to, with the id of its request.
-    pub(in super::super) fn registration(
-        &self,
-        correlation_id: i64,
-        local_only: bool,
-    ) -> Registration {
-        let (server, events) = (Arc::clone(&self.server), Arc::clone(&self.events));
-        Registration { server, events, correlation_id, local_only }
-    }
-
-    /// Ends a listener. Returns whether there was one with this id.
-    pub(in super::super) fn remove(&mut self, uuid: Uuid) -> bool {
+    fn remove(&mut self, uuid: Uuid) -> bool {
         let Some(at) = self.registered.iter().position(|(known, _)| *known == uuid) else {
             return false;
         };
@@ -103,23 +75,32 @@ impl Drop for Listeners {
 pub(in super::super) struct Registration {
     server: Arc<Server>,
     events: Arc<OutputBuffer>,
-    correlation_id: i64,
+    pub(in super::super) correlation_id: i64,
     /// Only events of keys whose primary is this member.
     local_only: bool,
 }
 
 impl Registration {
-    /// The id of the request, which is that of its events.
-    pub(in super::super) fn correlation_id(&self) -> i64 {
-        self.correlation_id
+    pub(in super::super) fn new(session: &Session, correlation_id: i64, local_only: bool) -> Self {
+        Self {
+            server: Arc::clone(&session.server),
+            events: Arc::clone(&session.info.events),
+            correlation_id,
+            local_only,
+        }
     }
 
-    /// This member.
-    pub(in super::super) fn member(&self) -> MemberId {
-        self.server.grid.me()
+    /// The id of this member.
+    pub(in super::super) fn me(&self) -> Uuid {
+        view::uuid(self.server.grid.me())
     }
 
-    /// Whether the client wants the events of this key; an empty one stands for all keys.
+    /// Whether the client wants what this member has published.
+    pub(in super::super) fn is_of(&self, member: Uuid) -> bool {
+        !self.local_only || member == self.me()
+    }
+
+    /// Whether the client wants events of a key.
     pub(in super::super) fn is_wanted(&self, key: &[u8]) -> bool {
         // An event of all keys of a partition reaches clients once from each member.
         if !self.local_only || key.is_empty() {
@@ -132,9 +113,16 @@ impl Registration {
     }
 
     /// Sends an event of a key; an empty one if it concerns all keys.
-    pub(in super::super) fn push(&self, mut message: Vec<u8>, key: &[u8]) {
-        if !key.is_empty() {
-            set_event_partition(&mut message, self.server.grid.partition_of(key).into());
+    pub(in super::super) fn push(&self, message: Vec<u8>, key: &[u8]) {
+        let partition = (!key.is_empty()).then(|| self.server.grid.partition_of(key));
+        self.push_of(message, partition);
+    }
+
+    /// Sends an event of a partition, if it is one. Clients pass on events in order only if they are
+    /// of the same partition.
+    pub(in super::super) fn push_of(&self, mut message: Vec<u8>, partition: Option<u16>) {
+        if let Some(partition) = partition {
+            set_event_partition(&mut message, partition.into());
         }
         self.events.push(OutboundMessage {
             kind: MessageKind::Encoded,
@@ -251,7 +239,7 @@ pub(super) fn begin(
     request: &Request<'_>,
 ) -> Result<bool, Failure> {
     let registration =
-        |session: &Session, local_only| session.listeners.registration(correlation_id, local_only);
+        |session: &Session, local_only| Registration::new(session, correlation_id, local_only);
     let entries = |session: &Session, local_only, message_type, (flags, include_value), key| {
         Arc::new(EntryListener {
             registration: registration(session, local_only),

@@ -1,8 +1,8 @@
 //! `IMap`: requests on one key, which are executed at once if the grid can. All others are tasks.
 
-mod bulk;
+pub(super) mod bulk;
 pub(super) mod listeners;
-mod locking;
+pub(super) mod locking;
 mod tasks;
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use convoke_hazelcast::error::ErrorCode;
 use super::errors::Failure;
 use super::keys::{BLOB_KIND, Format};
 use super::session::{Begun, Respond, Session, start};
-pub(super) use tasks::run;
+pub(super) use tasks::{Place, Retry, Task, run};
 
 /// How the maps of clients are stored.
 const FORMAT: Format = Format::Blobs;
