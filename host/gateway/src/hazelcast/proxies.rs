@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use convoke_grid::op::WholeOp;
 use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::client::{DestroyProxy, GetDistributedObjects};
 use convoke_hazelcast::codec::service_name;
@@ -12,7 +13,7 @@ use super::map::{self, Task};
 use super::names;
 use super::server::{ProxyName, Server};
 use super::settings::PROXIES_MAX;
-use super::{destroyed, multi_map, pn_counter, replicated_map};
+use super::{destroyed, multi_map, pn_counter, replicated_map, whole};
 
 impl Server {
     /// A client uses a data structure.
@@ -33,9 +34,12 @@ impl Server {
 /// multimaps and replicated maps that it has entries of, and the counters of the cluster.
 pub(super) async fn write_proxies(task: &mut Task<'_>) -> Result<(), Failure> {
     let mut proxies: BTreeSet<ProxyName> = task.server.proxies.lock().clone();
-    for map in task.server.grid.maps().iter().filter(|map| map.bytes() > 0) {
-        let structure = names::structure_of(&map.name);
-        proxies.extend(structure.map(|(service, name)| (service.into(), name.into())));
+    for map in task.server.grid.maps() {
+        let Some((service, name)) = names::structure_of(&map.name) else { continue };
+        // A map without entries may still have bytes: those of its tables.
+        if map.bytes() > 0 && whole::sum(task.server, &map, WholeOp::Length).await? > 0 {
+            proxies.insert((service.into(), name.into()));
+        }
     }
     let counters = pn_counter::existing(task.server).await?;
     proxies.extend(counters.into_iter().map(|name| (service_name::PN_COUNTER.into(), name)));
