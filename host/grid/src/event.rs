@@ -28,10 +28,15 @@ pub enum Class {
     Stream,
     /// All keys that a partition has of the map were removed at once. The key is empty.
     Cleared,
+    /// An item was `added` to a collection or `removed` from it. The value is the item.
+    Item,
 }
 
 /// Maximum length of the values in the events of one step, in bytes. Further ones are left out.
 pub(crate) const EVENT_VALUES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Maximum number of events of items in one step. Further ones are left out.
+pub(crate) const ITEM_EVENTS_MAX: usize = 100_000;
 
 /// One event of one key. Published once, by the key's primary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +49,7 @@ pub struct Event {
     pub name: String,
     /// The key.
     pub key: Bytes,
-    /// The plain value after the event, or the one of several values that was added, if a listener
-    /// asked for values.
+    /// The plain value after the event, or the item, if a listener asked for values.
     pub value: Option<Bytes>,
     /// The plain value before the event, or the one of several values that was removed, if a listener
     /// asked for values.

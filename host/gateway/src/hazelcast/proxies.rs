@@ -8,6 +8,7 @@ use convoke_hazelcast::codec::client::{DestroyProxy, GetDistributedObjects};
 use convoke_hazelcast::codec::service_name;
 use convoke_hazelcast::codec::structures::DistributedObjectInfo;
 
+use super::collections::{self, Kind};
 use super::errors::Failure;
 use super::map::{self, Task};
 use super::names;
@@ -16,8 +17,16 @@ use super::settings::PROXIES_MAX;
 use super::{destroyed, multi_map, pn_counter, replicated_map, whole};
 
 impl Server {
-    /// A client uses a data structure.
-    pub(super) fn add_proxy(&self, service: &str, name: &str) {
+    /// A client uses a data structure. Does nothing if there is no service of this name.
+    pub(super) fn create(&self, service: &str, name: &str) -> Result<(), Failure> {
+        if is_offered(service) {
+            open(self, service, name)?;
+            self.add_proxy(service, name);
+        }
+        Ok(())
+    }
+
+    fn add_proxy(&self, service: &str, name: &str) {
         let mut proxies = self.proxies.lock();
         if proxies.len() < PROXIES_MAX {
             proxies.insert((service.into(), name.into()));
@@ -43,6 +52,7 @@ pub(super) async fn write_proxies(task: &mut Task<'_>) -> Result<(), Failure> {
     }
     let counters = pn_counter::existing(task.server).await?;
     proxies.extend(counters.into_iter().map(|name| (service_name::PN_COUNTER.into(), name)));
+    proxies.extend(collections::objects::existing(task.server).await?);
     let infos: Vec<DistributedObjectInfo<'_>> = proxies
         .iter()
         .map(|(service_name, name)| DistributedObjectInfo { service_name, name })
@@ -54,15 +64,17 @@ pub(super) async fn write_proxies(task: &mut Task<'_>) -> Result<(), Failure> {
 
 /// Whether there is a service of this name.
 pub(super) fn is_offered(service: &str) -> bool {
-    [
+    let others = [
         service_name::MAP,
         service_name::MULTI_MAP,
         service_name::REPLICATED_MAP,
         service_name::TOPIC,
+        // A ringbuffer of another name.
+        service_name::RELIABLE_TOPIC,
         service_name::PN_COUNTER,
         service_name::FLAKE_ID,
-    ]
-    .contains(&service)
+    ];
+    others.contains(&service) || Kind::of(service).is_some()
 }
 
 /// Checks that a structure of this name can be used.
@@ -73,7 +85,8 @@ pub(super) fn open(server: &Server, service: &str, name: &str) -> Result<(), Fai
         service_name::TOPIC | service_name::PN_COUNTER | service_name::FLAKE_ID => {
             names::check(name)?;
         }
-        _ => drop(server.open(name)?),
+        service_name::MAP => drop(server.open(name)?),
+        _ => {}
     }
     Ok(())
 }
@@ -86,7 +99,12 @@ pub(super) async fn destroy(task: &mut Task<'_>, service: &str, name: &str) -> R
         service_name::PN_COUNTER => pn_counter::destroy(task, name).await?,
         // Nothing is stored.
         service_name::TOPIC | service_name::FLAKE_ID => {}
-        _ => map::bulk::destroy(task, name).await?,
+        service_name::MAP => map::bulk::destroy(task, name).await?,
+        _ => {
+            if let Some(kind) = Kind::of(service) {
+                collections::objects::destroy(task.server, kind, name).await?;
+            }
+        }
     }
     destroyed::report(task.server, service, name);
     DestroyProxy::respond(&mut task.output, task.correlation_id, 0);
