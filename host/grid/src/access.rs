@@ -580,35 +580,6 @@ impl Access<'_> {
         });
     }
 
-    /// Records an event of one value of a key that has several, if the map has listeners.
-    pub(crate) fn notify_value(
-        &mut self,
-        name: &str,
-        key: &[u8],
-        added: Option<&[u8]>,
-        removed: Option<&[u8]>,
-    ) {
-        if !self.map.is_listened() {
-            return;
-        }
-        let (mut value, mut old_value) = (None, None);
-        let bytes = added.map_or(0, <[u8]>::len) + removed.map_or(0, <[u8]>::len);
-        let bytes = self.changes.event_bytes + bytes;
-        if self.map.has_value_listeners() && bytes <= EVENT_VALUES_BYTES_MAX {
-            self.changes.event_bytes = bytes;
-            value = added.map(Bytes::copy_from_slice);
-            old_value = removed.map(Bytes::copy_from_slice);
-        }
-        self.changes.events.push(Event {
-            map: (*self.map.name).into(),
-            class: Class::Hash,
-            name: name.into(),
-            key: Bytes::copy_from_slice(key),
-            value,
-            old_value,
-        });
-    }
-
     /// The plain value of a key, for an event.
     fn plain_value(&self, hash: u32, key: &[u8]) -> Option<Bytes> {
         match self.fragment.get(hash, key) {

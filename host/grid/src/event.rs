@@ -49,8 +49,7 @@ pub struct Event {
     pub name: String,
     /// The key.
     pub key: Bytes,
-    /// The plain value after the event, the item, or the one of several values that was added, if a
-    /// listener asked for values.
+    /// The plain value after the event, or the item, if a listener asked for values.
     pub value: Option<Bytes>,
     /// The plain value before the event, or the one of several values that was removed, if a listener
     /// asked for values.

@@ -72,7 +72,7 @@ impl Subscriber for ClearedListener {
             merging_value: None,
         };
         let mut message = Vec::new();
-        event.write(&mut message, self.message_type, self.registration.correlation_id);
+        event.write(&mut message, self.message_type, self.registration.correlation_id());
         self.registration.push_of(message, None);
     }
 }

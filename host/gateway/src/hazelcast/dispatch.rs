@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::authentication::{Credentials, authenticate};
 use super::collections;
 use super::errors::Failure;
-use super::proxies::{self, is_offered};
+use super::proxies::is_offered;
 use super::session::{Begun, Session};
 use super::{flake_id, map, multi_map, pn_counter, replicated_map, topic, view};
 use crate::trust::Trust;
@@ -39,12 +39,12 @@ pub(super) fn begin(session: &mut Session, output: &mut Vec<u8>, message: Messag
             Request::Map(request) => map::begin(session, output, id, request),
             Request::MultiMap(request) => multi_map::begin(session, output, id, request),
             Request::ReplicatedMap(request) => replicated_map::begin(session, output, id, request),
-            Request::Queue(_) | Request::List(_) | Request::Set(_) | Request::Ringbuffer(_) => {
-                collections::begin(session, output, id, &request)
-            }
             Request::Topic(request) => topic::begin(session, output, id, request),
             Request::PnCounter(request) => pn_counter::begin(session, output, id, request),
             Request::FlakeIdGenerator(request) => flake_id::begin(session, request),
+            Request::Queue(_) | Request::List(_) | Request::Set(_) | Request::Ringbuffer(_) => {
+                collections::begin(session, output, id, &request)
+            }
             Request::Client(request) => begin_client(session, output, id, request),
             _ => {
                 respond_unsupported(output, id, header.message_type);
@@ -115,16 +115,13 @@ fn begin_client(
             if !is_offered(r.service_name) {
                 return Err(Failure::unsupported(request.name(), r.service_name));
             }
-            proxies::open(&server, r.service_name, r.name)?;
-            server.add_proxy(r.service_name, r.name);
+            server.create(r.service_name, r.name)?;
             client::CreateProxy::respond(output, id, 0);
         }
         ClientRequest::CreateProxies(r) => {
             for (name, service) in r.proxies {
                 // A client that connects again names all that it has used.
-                if is_offered(service) && proxies::open(&server, service, name).is_ok() {
-                    server.add_proxy(service, name);
-                }
+                let _ = server.create(service, name);
             }
             client::CreateProxies::respond(output, id, 0);
         }

@@ -2,7 +2,7 @@
 //!
 //! | structure | in the grid |
 //! |---|---|
-//! | `MultiMap` | the map `hazelcast:multimap:NAME`, a hash for each key (`MultiOp`) |
+//! | `MultiMap` | the map `hazelcast:multimap:NAME`, distinct items for each key |
 //! | `ReplicatedMap` | the map `hazelcast:replicatedmap:NAME` |
 //! | `ITopic` | the internal shard topic `hazelcast:topic:NAME` |
 //! | `PNCounter` | a key of the system map `hazelcast:counters` |

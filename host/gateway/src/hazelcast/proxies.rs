@@ -17,8 +17,16 @@ use super::settings::PROXIES_MAX;
 use super::{destroyed, multi_map, pn_counter, replicated_map, whole};
 
 impl Server {
-    /// A client uses a data structure.
-    pub(super) fn add_proxy(&self, service: &str, name: &str) {
+    /// A client uses a data structure. Does nothing if there is no service of this name.
+    pub(super) fn create(&self, service: &str, name: &str) -> Result<(), Failure> {
+        if is_offered(service) {
+            open(self, service, name)?;
+            self.add_proxy(service, name);
+        }
+        Ok(())
+    }
+
+    fn add_proxy(&self, service: &str, name: &str) {
         let mut proxies = self.proxies.lock();
         if proxies.len() < PROXIES_MAX {
             proxies.insert((service.into(), name.into()));
@@ -32,8 +40,7 @@ impl Server {
 }
 
 /// Appends the response with the data structures that clients of this member have named, the
-/// multimaps and replicated maps that it has entries of, and the counters and collections of the
-/// cluster.
+/// multimaps and replicated maps that it has entries of, and the counters of the cluster.
 pub(super) async fn write_proxies(task: &mut Task<'_>) -> Result<(), Failure> {
     let mut proxies: BTreeSet<ProxyName> = task.server.proxies.lock().clone();
     for map in task.server.grid.maps() {
@@ -57,33 +64,29 @@ pub(super) async fn write_proxies(task: &mut Task<'_>) -> Result<(), Failure> {
 
 /// Whether there is a service of this name.
 pub(super) fn is_offered(service: &str) -> bool {
-    [
+    let others = [
         service_name::MAP,
         service_name::MULTI_MAP,
         service_name::REPLICATED_MAP,
         service_name::TOPIC,
+        // A ringbuffer of another name.
+        service_name::RELIABLE_TOPIC,
         service_name::PN_COUNTER,
         service_name::FLAKE_ID,
-    ]
-    .contains(&service)
-        || is_collection(service)
-}
-
-/// Whether a service is that of collections, or of what is built on them.
-fn is_collection(service: &str) -> bool {
-    service == service_name::RELIABLE_TOPIC || Kind::of(service).is_some()
+    ];
+    others.contains(&service) || Kind::of(service).is_some()
 }
 
 /// Checks that a structure of this name can be used.
 pub(super) fn open(server: &Server, service: &str, name: &str) -> Result<(), Failure> {
     match service {
-        service if is_collection(service) => {}
         service_name::MULTI_MAP => drop(server.open_stored(names::MULTI_MAP, name)?),
         service_name::REPLICATED_MAP => drop(server.open_stored(names::REPLICATED_MAP, name)?),
         service_name::TOPIC | service_name::PN_COUNTER | service_name::FLAKE_ID => {
             names::check(name)?;
         }
-        _ => drop(server.open(name)?),
+        service_name::MAP => drop(server.open(name)?),
+        _ => {}
     }
     Ok(())
 }
@@ -91,17 +94,17 @@ pub(super) fn open(server: &Server, service: &str, name: &str) -> Result<(), Fai
 /// Removes what is stored for a structure, and appends the response.
 pub(super) async fn destroy(task: &mut Task<'_>, service: &str, name: &str) -> Result<(), Failure> {
     match service {
-        // Its ringbuffer is destroyed by itself.
-        service_name::RELIABLE_TOPIC => {}
         service_name::MULTI_MAP => multi_map::destroy(task, name).await?,
         service_name::REPLICATED_MAP => replicated_map::destroy(task, name).await?,
         service_name::PN_COUNTER => pn_counter::destroy(task, name).await?,
         // Nothing is stored.
         service_name::TOPIC | service_name::FLAKE_ID => {}
-        service => match Kind::of(service) {
-            Some(kind) => collections::objects::destroy(task.server, kind, name).await?,
-            None => map::bulk::destroy(task, name).await?,
-        },
+        service_name::MAP => map::bulk::destroy(task, name).await?,
+        _ => {
+            if let Some(kind) = Kind::of(service) {
+                collections::objects::destroy(task.server, kind, name).await?;
+            }
+        }
     }
     destroyed::report(task.server, service, name);
     DestroyProxy::respond(&mut task.output, task.correlation_id, 0);

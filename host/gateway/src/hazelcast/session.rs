@@ -46,7 +46,7 @@ impl Session {
     pub(super) fn new(server: &Arc<Server>, info: Arc<ClientInfo>) -> Self {
         Self {
             server: Arc::clone(server),
-            listeners: Listeners::new(server),
+            listeners: Listeners::new(server, &info),
             registrations: Registrations::default(),
             info,
             trust: Trust::Unauthenticated,

@@ -47,7 +47,7 @@ pub(super) fn begin(
         Request::AddMessageListener(r) => {
             names::check(r.name)?;
             let server = Arc::clone(&session.server);
-            let registration = Registration::new(session, correlation_id, r.local_only);
+            let registration = session.listeners.registration(correlation_id, r.local_only);
             let partition = server.tags().ok_or(OpError::NoCluster)?.partition_of_name(r.name);
             let uuid = session.registrations.add(|| {
                 let listener =
@@ -133,7 +133,7 @@ impl Subscriber for MessageListener {
         for item in messages {
             let mut message = Vec::new();
             let event = TopicEvent { publish_time, uuid, item };
-            let id = self.registration.correlation_id;
+            let id = self.registration.correlation_id();
             event.write(&mut message, AddMessageListener::TOPIC, id);
             self.registration.push_of(message, Some(self.partition));
             self.server.counters.delivered.fetch_add(1, Ordering::Relaxed);

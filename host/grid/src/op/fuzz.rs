@@ -99,16 +99,6 @@ fn set() -> Vec<u8> {
     of(b"set", ops.into_iter().map(KeyOp::Set).collect())
 }
 
-fn multi() -> Vec<u8> {
-    let ops = vec![
-        KeyOp::Multi(MultiOp::Add(vec![(b"1", b"x"), (b"", b"y"), (b"2", b"x")])),
-        KeyOp::Multi(MultiOp::All),
-        KeyOp::Multi(MultiOp::Remove(b"x")),
-        KeyOp::Multi(MultiOp::Take),
-    ];
-    of(b"multi", ops)
-}
-
 fn counter() -> Vec<u8> {
     let op = |add, seen| KeyOp::Counter(CounterOp { add, seen });
     of(b"counter", vec![op(Some(i64::MAX), None), op(Some(3), None), op(None, Some(([1; 16], 2)))])
@@ -172,6 +162,7 @@ fn distinct() -> Vec<u8> {
         DistinctOp::Remove(vec![b, b]),
         DistinctOp::All,
         DistinctOp::Retain(vec![b]),
+        DistinctOp::Take,
         DistinctOp::Clear,
     ];
     of(b"distinct", ops.into_iter().map(KeyOp::Distinct).collect())
@@ -217,10 +208,9 @@ fn combined() -> Vec<u8> {
 
 #[test]
 fn fuzz_op() {
-    let alone = [plain(), list(), hash(), set(), sorted_set(), multi(), counter(), combined()];
+    let alone = [plain(), list(), hash(), set(), sorted_set(), counter(), combined()];
     let collections = [items(), distinct(), ring()];
-    let all =
-        [list(), hash(), set(), sorted_set(), multi(), counter(), plain(), combined()].concat();
+    let all = [list(), hash(), set(), sorted_set(), plain(), combined()].concat();
     let samples: Vec<_> = alone.into_iter().chain(collections).chain([all]).collect();
     convoke_harness::check!(&samples, |bytes| {
         let mut bench = Bench::new();

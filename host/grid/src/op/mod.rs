@@ -22,7 +22,6 @@ mod increment;
 mod items;
 mod lease;
 mod list;
-mod multi;
 mod near;
 mod number;
 mod plain;
@@ -63,7 +62,6 @@ pub use items::{ItemsOp, LABEL_BYTES};
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
-pub use multi::{MultiOp, VALUE_ADDED, VALUE_REMOVED};
 pub use near::{Centre, Near, NearAnswer, NearLimit, Nearness, place_reply};
 pub use number::{float, score_bound};
 pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, integer};
@@ -177,8 +175,6 @@ pub enum KeyOp<'a> {
     Distinct(#[serde(borrow)] DistinctOp<'a>),
     /// For a ring.
     Ring(#[serde(borrow)] RingOp<'a>),
-    /// For a key with several values.
-    Multi(#[serde(borrow)] MultiOp<'a>),
     /// For a counter.
     Counter(CounterOp),
 }
@@ -483,7 +479,6 @@ impl KeyOp<'_> {
             Self::Items(op) => op.added_bytes(),
             Self::Distinct(op) => op.added_bytes(),
             Self::Ring(op) => op.added_bytes(),
-            Self::Multi(op) => op.added_bytes(),
             Self::Counter(op) => op.added_bytes(),
             _ => 0,
         }
@@ -504,7 +499,6 @@ impl KeyOp<'_> {
             Self::Items(op) => op.effect(),
             Self::Distinct(op) => op.effect(),
             Self::Ring(op) => op.effect(),
-            Self::Multi(op) => op.effect(),
             Self::Counter(op) => op.effect(),
         }
     }
@@ -524,7 +518,6 @@ impl KeyOp<'_> {
             Self::Items(op) => op.execute(key, access),
             Self::Distinct(op) => op.execute(key, access),
             Self::Ring(op) => op.execute(key, access),
-            Self::Multi(op) => op.execute(key, access),
             Self::Counter(op) => op.execute(key, access),
         }
     }

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::super::errors::Failure;
 use super::super::map::listeners::Registration;
-use super::super::registrations::Registered;
 use super::super::session::Session;
+use super::super::view;
 use super::{Kind, kind};
 
 /// A listener of the items of one collection.
@@ -37,12 +37,12 @@ impl Listener for ItemListener {
         let is_added = event.name == "added";
         let item = event.value.as_deref().filter(|_| self.include_value).and_then(Data::new);
         let message = ItemEvent {
-            uuid: self.registration.me(),
+            uuid: view::uuid(self.registration.member()),
             event_type: if is_added { item_event::ADDED } else { item_event::REMOVED },
             item,
         };
         let mut encoded = Vec::new();
-        message.write(&mut encoded, self.message_type, self.registration.correlation_id);
+        message.write(&mut encoded, self.message_type, self.registration.correlation_id());
         self.registration.push(encoded, &event.key);
     }
 
@@ -69,12 +69,12 @@ fn register(
     let server = Arc::clone(&session.server);
     kind::key(&server, wanted.name, &mut session.key)?;
     let listener = Arc::new(ItemListener {
-        registration: Registration::new(session, correlation_id, wanted.local_only),
+        registration: session.listeners.registration(correlation_id, wanted.local_only),
         message_type: wanted.message_type,
         include_value: wanted.include_value,
         key: session.key.as_slice().into(),
     });
-    session.registrations.add(|| Registered::new(&server, Some((&map.name, listener)), None))
+    session.listeners.register(&map.name, listener)
 }
 
 /// Registers or removes a listener. Returns false if the request is another one.
@@ -99,7 +99,7 @@ pub(super) fn begin(
     }
     macro_rules! remove {
         ($module:ident, $r:ident) => {{
-            let was_there = session.registrations.remove($r.registration_id);
+            let was_there = session.listeners.remove($r.registration_id);
             $module::RemoveListener::respond(output, id, 0, was_there);
         }};
     }

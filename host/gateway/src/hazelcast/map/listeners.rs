@@ -14,9 +14,11 @@ use convoke_hazelcast::codec::{List, Packed, entry_event};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
 use convoke_hazelcast::message::{MessageType, set_event_partition};
+use convoke_membership::MemberId;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use super::super::client_info::ClientInfo;
 use super::super::errors::Failure;
 use super::super::server::Server;
 use super::super::session::Session;
@@ -28,13 +30,18 @@ use crate::output_buffer::{MessageKind, OutboundMessage, OutputBuffer};
 /// The listeners of one connection, until it is dropped.
 pub(in super::super) struct Listeners {
     server: Arc<Server>,
+    events: Arc<OutputBuffer>,
     /// The id that the client knows, and that of the grid.
     registered: Vec<(Uuid, u64)>,
 }
 
 impl Listeners {
-    pub(in super::super) fn new(server: &Arc<Server>) -> Self {
-        Self { server: Arc::clone(server), registered: Vec::new() }
+    pub(in super::super) fn new(server: &Arc<Server>, info: &ClientInfo) -> Self {
+        Self {
+            server: Arc::clone(server),
+            events: Arc::clone(&info.events),
+            registered: Vec::new(),
+        }
     }
 
     /// Whether there are any.
@@ -43,17 +50,38 @@ impl Listeners {
     }
 
     fn add(&mut self, map: &str, listener: Arc<dyn Listener>) -> Result<Uuid, Failure> {
+        self.server.open(map)?;
+        self.register(map, listener)
+    }
+
+    /// Listens to a map of the grid, which may be one that clients cannot open. Returns the id for
+    /// [`remove`](Self::remove).
+    pub(in super::super) fn register(
+        &mut self,
+        map: &str,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Uuid, Failure> {
         if self.registered.len() >= LISTENERS_MAX {
             let text = format!("this connection has {LISTENERS_MAX} listeners already");
             return Err(Failure::new(ErrorCode::IllegalState, text));
         }
-        self.server.open(map)?;
         let uuid = Uuid::now_v7();
         self.registered.push((uuid, self.server.grid.listen(map, listener)));
         Ok(uuid)
     }
 
-    fn remove(&mut self, uuid: Uuid) -> bool {
+    /// What a client listens to, with the id of its request.
+    pub(in super::super) fn registration(
+        &self,
+        correlation_id: i64,
+        local_only: bool,
+    ) -> Registration {
+        let (server, events) = (Arc::clone(&self.server), Arc::clone(&self.events));
+        Registration { server, events, correlation_id, local_only }
+    }
+
+    /// Ends a listener. Returns whether there was one with this id.
+    pub(in super::super) fn remove(&mut self, uuid: Uuid) -> bool {
         let Some(at) = self.registered.iter().position(|(known, _)| *known == uuid) else {
             return false;
         };
@@ -81,26 +109,22 @@ pub(in super::super) struct Registration {
 }
 
 impl Registration {
-    pub(in super::super) fn new(session: &Session, correlation_id: i64, local_only: bool) -> Self {
-        Self {
-            server: Arc::clone(&session.server),
-            events: Arc::clone(&session.info.events),
-            correlation_id,
-            local_only,
-        }
+    /// The id of the request, which is that of its events.
+    pub(in super::super) fn correlation_id(&self) -> i64 {
+        self.correlation_id
     }
 
-    /// The id of this member.
-    pub(in super::super) fn me(&self) -> Uuid {
-        view::uuid(self.server.grid.me())
+    /// This member.
+    pub(in super::super) fn member(&self) -> MemberId {
+        self.server.grid.me()
     }
 
     /// Whether the client wants what this member has published.
     pub(in super::super) fn is_of(&self, member: Uuid) -> bool {
-        !self.local_only || member == self.me()
+        !self.local_only || member == view::uuid(self.member())
     }
 
-    /// Whether the client wants events of a key.
+    /// Whether the client wants the events of this key; an empty one stands for all keys.
     pub(in super::super) fn is_wanted(&self, key: &[u8]) -> bool {
         // An event of all keys of a partition reaches clients once from each member.
         if !self.local_only || key.is_empty() {
@@ -239,7 +263,7 @@ pub(super) fn begin(
     request: &Request<'_>,
 ) -> Result<bool, Failure> {
     let registration =
-        |session: &Session, local_only| Registration::new(session, correlation_id, local_only);
+        |session: &Session, local_only| session.listeners.registration(correlation_id, local_only);
     let entries = |session: &Session, local_only, message_type, (flags, include_value), key| {
         Arc::new(EntryListener {
             registration: registration(session, local_only),

@@ -13,11 +13,13 @@ use convoke_hazelcast::data::Data;
 use convoke_hazelcast::message::Message;
 
 use super::super::clients::Client;
+use super::super::collections;
 use super::super::errors::Failure;
+use super::super::proxies;
 use super::super::server::Server;
 use super::super::session::respond;
 use super::super::settings::INVOCATION_MS_MAX;
-use super::super::{collections, flake_id, multi_map, proxies, replicated_map};
+use super::super::{flake_id, multi_map, replicated_map};
 use super::{FORMAT, KeyRequest, bulk, key_request, locking};
 
 /// First interval at which a request on a locked key is tried again, in milliseconds. It doubles

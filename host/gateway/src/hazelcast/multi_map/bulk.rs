@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use convoke_grid::op::{HashOp, KeyOp, MultiOp, Op};
+use convoke_grid::op::{DistinctOp, KeyOp, Op};
 use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::multi_map::{self, Request};
@@ -15,7 +15,7 @@ use super::super::errors::Failure;
 use super::super::map::{Retry, Task};
 use super::super::settings::INVOCATION_MS_MAX;
 use super::super::whole::{Budget, CONCURRENT_MAX, Keys, on_keys};
-use super::{FORMAT, number, open, place, split, values};
+use super::{FORMAT, number, open, place, values};
 
 /// Number of keys whose values are read in one step.
 const VALUES_KEYS: usize = 64;
@@ -103,7 +103,7 @@ async fn entries(
     let mut keys = Keys::new(task.server, map);
     while let Some((partition, stored)) = keys.next().await? {
         for part in stored.chunks(VALUES_KEYS) {
-            let op = KeyOp::Multi(MultiOp::All);
+            let op = KeyOp::Distinct(DistinctOp::All);
             let replies = on_keys(task.server, map, partition, part, op).await?;
             for (key, reply) in part.iter().zip(replies) {
                 let Some(key) = FORMAT.client_key(key) else { continue };
@@ -126,7 +126,7 @@ async fn size(task: &Task<'_>, map: &Arc<Map>) -> Result<i64, Failure> {
     let mut size = 0_i64;
     let mut keys = Keys::new(task.server, map);
     while let Some((partition, stored)) = keys.next().await? {
-        let length = KeyOp::Hash(HashOp::Length);
+        let length = KeyOp::Distinct(DistinctOp::Length);
         let lengths = on_keys(task.server, map, partition, &stored, length).await?;
         size = lengths.iter().map(number).fold(size, i64::saturating_add);
     }
@@ -137,7 +137,7 @@ async fn contains_value(task: &Task<'_>, map: &Arc<Map>, value: Data<'_>) -> Res
     let mut keys = Keys::new(task.server, map);
     while let Some((partition, stored)) = keys.next().await? {
         let stored: Vec<Bytes> = stored;
-        let contains = KeyOp::Hash(HashOp::Contains(value.identity()));
+        let contains = KeyOp::Distinct(DistinctOp::ContainsAll(vec![value.bytes()]));
         let found = on_keys(task.server, map, partition, &stored, contains).await?;
         if found.iter().any(|found| number(found) > 0) {
             return Ok(true);
@@ -163,7 +163,8 @@ async fn put_all(
             let mut replies = Vec::with_capacity(part.len());
             for (key, values) in part {
                 let place = place(task, map, *key)?;
-                let add = KeyOp::Multi(MultiOp::Add(values.iter().map(split).collect()));
+                let values = values.iter().map(|value| value.bytes()).collect();
+                let add = KeyOp::Distinct(DistinctOp::Add(values));
                 let op = Op::Key(&place.key, add);
                 replies.push(task.server.submit(map, place.partition, &op));
             }

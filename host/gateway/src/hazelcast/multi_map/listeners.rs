@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use convoke_grid::op::{VALUE_ADDED, VALUE_REMOVED};
-use convoke_grid::{Event, Listener, OpError};
+use convoke_grid::{Class, Event, Listener, OpError};
 use convoke_hazelcast::codec::entry_event;
 use convoke_hazelcast::codec::events::EntryEvent;
 use convoke_hazelcast::codec::multi_map::{self, Request};
@@ -18,6 +17,7 @@ use super::super::map::listeners::Registration;
 use super::super::names;
 use super::super::registrations::Registered;
 use super::super::session::Session;
+use super::super::view;
 use super::FORMAT;
 
 /// A listener of entries.
@@ -34,9 +34,9 @@ impl Listener for EntryListener {
         if self.key.as_ref().is_some_and(|key| **key != *event.key) {
             return;
         }
-        let event_type = match event.name.as_str() {
-            VALUE_ADDED => entry_event::ADDED,
-            VALUE_REMOVED => entry_event::REMOVED,
+        let is_added = match (event.class, event.name.as_str()) {
+            (Class::Item, "added") => true,
+            (Class::Item, "removed") => false,
             _ => return,
         };
         if !self.registration.is_wanted(&event.key) {
@@ -44,18 +44,18 @@ impl Listener for EntryListener {
         }
         let Some(key) = FORMAT.client_key(&event.key) else { return };
         let value = event.value.as_ref().filter(|_| self.include_value);
-        let old_value = event.old_value.as_ref().filter(|_| self.include_value);
+        let value = value.and_then(|value| Data::new(value));
         let entry = EntryEvent {
-            event_type,
-            uuid: self.registration.me(),
+            event_type: if is_added { entry_event::ADDED } else { entry_event::REMOVED },
+            uuid: view::uuid(self.registration.member()),
             number_of_affected_entries: 1,
             key: Data::new(&key),
-            value: value.and_then(|value| Data::new(value)),
-            old_value: old_value.and_then(|value| Data::new(value)),
+            value: value.filter(|_| is_added),
+            old_value: value.filter(|_| !is_added),
             merging_value: None,
         };
         let mut message = Vec::new();
-        entry.write(&mut message, self.message_type, self.registration.correlation_id);
+        entry.write(&mut message, self.message_type, self.registration.correlation_id());
         self.registration.push(message, &event.key);
     }
 
@@ -74,8 +74,8 @@ pub(super) fn begin(
     match request {
         Request::AddEntryListener(r) => {
             let message_type = multi_map::AddEntryListener::ENTRY;
-            let registration = Registration::new(session, correlation_id, r.local_only);
-            let cleared = Registration::new(session, correlation_id, r.local_only);
+            let registration = session.listeners.registration(correlation_id, r.local_only);
+            let cleared = session.listeners.registration(correlation_id, r.local_only);
             let listener = EntryListener {
                 registration,
                 message_type,
@@ -91,8 +91,8 @@ pub(super) fn begin(
             FORMAT.key(tags, r.key, &mut session.key);
             let key = Some(session.key.as_slice().into());
             let message_type = multi_map::AddEntryListenerToKey::ENTRY;
-            let registration = Registration::new(session, correlation_id, r.local_only);
-            let cleared = Registration::new(session, correlation_id, r.local_only);
+            let registration = session.listeners.registration(correlation_id, r.local_only);
+            let cleared = session.listeners.registration(correlation_id, r.local_only);
             let listener =
                 EntryListener { registration, message_type, include_value: r.include_value, key };
             let uuid = add(session, r.name, listener, cleared)?;

@@ -1,15 +1,15 @@
 //! `MultiMap`: a map with several values for a key, each once, as in Hazelcast unless it is configured
 //! to keep lists.
 //!
-//! Two values are equal if their types and payloads are. The hash in front of a blob is stored with
-//! the value, and returned with it.
+//! The values of a key are a collection of distinct items, whose labels are the hashes of the blobs: two
+//! values are equal if their types and payloads are.
 
 mod bulk;
 mod listeners;
 
 use std::sync::Arc;
 
-use convoke_grid::op::{Effect, GenericOp, HashOp, KeyOp, MultiOp, Op, WholeOp};
+use convoke_grid::op::{DistinctOp, Effect, GenericOp, KeyOp, Op, WholeOp};
 use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::multi_map::{self, Request};
@@ -23,7 +23,7 @@ use super::session::{Begun, Respond, Session, respond, start};
 use super::settings::INVOCATION_MS_MAX;
 use super::whole;
 
-/// How keys are stored. A value is its blob without the hash, which is the prefix.
+/// How keys are stored.
 const FORMAT: Format = Format::Blobs;
 
 /// A request on one key that is one operation of the grid.
@@ -34,12 +34,6 @@ struct KeyRequest<'a> {
     thread_id: i64,
     op: KeyOp<'a>,
     respond: Respond,
-}
-
-/// The hash of a blob, and the rest of it.
-fn split(value: Data<'_>) -> (&[u8], &[u8]) {
-    let hash = value.bytes().len() - value.identity().len();
-    (&value.bytes()[..hash], value.identity())
 }
 
 /// The values of a reply.
@@ -71,19 +65,19 @@ fn key_request<'a>(request: &Request<'a>) -> Option<KeyRequest<'a>> {
     }
     Some(match request {
         Request::Put(r) => {
-            row!(r, KeyOp::Multi(MultiOp::Add(vec![split(r.value)])), |output, id, reply| {
+            row!(r, KeyOp::Distinct(DistinctOp::Add(vec![r.value.bytes()])), |output, id, reply| {
                 multi_map::Put::respond(output, id, 0, number(&reply) > 0);
             })
         }
-        Request::Get(r) => row!(r, KeyOp::Multi(MultiOp::All), |output, id, reply| {
+        Request::Get(r) => row!(r, KeyOp::Distinct(DistinctOp::All), |output, id, reply| {
             multi_map::Get::respond(output, id, 0, List::from(&values(&reply)[..]));
         }),
-        Request::Remove(r) => row!(r, KeyOp::Multi(MultiOp::Take), |output, id, reply| {
+        Request::Remove(r) => row!(r, KeyOp::Distinct(DistinctOp::Take), |output, id, reply| {
             multi_map::Remove::respond(output, id, 0, List::from(&values(&reply)[..]));
         }),
         Request::RemoveEntry(r) => {
-            let remove = MultiOp::Remove(r.value.identity());
-            row!(r, KeyOp::Multi(remove), |output, id, reply| {
+            let remove = DistinctOp::Remove(vec![r.value.bytes()]);
+            row!(r, KeyOp::Distinct(remove), |output, id, reply| {
                 multi_map::RemoveEntry::respond(output, id, 0, number(&reply) > 0);
             })
         }
@@ -96,15 +90,17 @@ fn key_request<'a>(request: &Request<'a>) -> Option<KeyRequest<'a>> {
             })
         }
         Request::ContainsEntry(r) => {
-            let contains = HashOp::Contains(r.value.identity());
-            row!(r, KeyOp::Hash(contains), |output, id, reply| {
+            let contains = DistinctOp::ContainsAll(vec![r.value.bytes()]);
+            row!(r, KeyOp::Distinct(contains), |output, id, reply| {
                 multi_map::ContainsEntry::respond(output, id, 0, number(&reply) > 0);
             })
         }
-        Request::ValueCount(r) => row!(r, KeyOp::Hash(HashOp::Length), |output, id, reply| {
-            let count = i32::try_from(number(&reply)).unwrap_or(i32::MAX);
-            multi_map::ValueCount::respond(output, id, 0, count);
-        }),
+        Request::ValueCount(r) => {
+            row!(r, KeyOp::Distinct(DistinctOp::Length), |output, id, reply| {
+                let count = i32::try_from(number(&reply)).unwrap_or(i32::MAX);
+                multi_map::ValueCount::respond(output, id, 0, count);
+            })
+        }
         _ => return None,
     })
 }

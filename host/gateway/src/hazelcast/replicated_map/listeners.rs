@@ -18,6 +18,7 @@ use super::super::map::listeners::Registration;
 use super::super::names;
 use super::super::registrations::Registered;
 use super::super::session::Session;
+use super::super::view;
 use super::FORMAT;
 
 /// A listener of entries.
@@ -69,7 +70,7 @@ impl Listener for EntryListener {
         }
         let entry = EntryEvent {
             event_type,
-            uuid: self.registration.me(),
+            uuid: view::uuid(self.registration.member()),
             number_of_affected_entries: 1,
             key: Some(key),
             value: value.filter(|_| self.include_value),
@@ -77,7 +78,7 @@ impl Listener for EntryListener {
             merging_value: None,
         };
         let mut message = Vec::new();
-        entry.write(&mut message, self.message_type, self.registration.correlation_id);
+        entry.write(&mut message, self.message_type, self.registration.correlation_id());
         self.registration.push(message, &event.key);
     }
 
@@ -185,8 +186,8 @@ fn add(
             .map_err(|error| Failure::new(error.code(), error.to_string()))
     };
     let predicate = wanted.predicate.map(decode).transpose()?;
-    let registration = Registration::new(session, correlation_id, wanted.local_only);
-    let cleared = Registration::new(session, correlation_id, wanted.local_only);
+    let registration = session.listeners.registration(correlation_id, wanted.local_only);
+    let cleared = session.listeners.registration(correlation_id, wanted.local_only);
     session.registrations.add(|| {
         let include_value = !wanted.excludes_value;
         let listener = EntryListener { registration, message_type, include_value, key, predicate };

@@ -1,112 +1,11 @@
-//! Structures on two members in this process, whose grids are linked in memory.
+//! Structures on two members.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::time::Instant;
-
-use convoke_grid::{GridSettings, Host, KeyHasher, MapCatalog, Receipt, Report};
 use convoke_hazelcast::codec::events::TopicEvent;
 use convoke_hazelcast::codec::{multi_map, replicated_map, service_name, topic};
-use convoke_membership::{Member, MemberId, View, ViewId};
 
+use super::super::collections::tests::linked::Members;
 use super::structures::{count, event, multi, put};
 use super::*;
-
-/// Time between ticks of the grids.
-const TICK: Duration = Duration::from_millis(5);
-
-struct Process(Instant);
-
-impl Host for Process {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    fn unix_ms(&self) -> u64 {
-        crate::clock::unix_ms()
-    }
-
-    fn random(&self) -> u64 {
-        u64::from(self.0.elapsed().subsec_nanos())
-    }
-
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        tokio::spawn(task);
-    }
-
-    fn report(&self, _: Report) {}
-}
-
-/// Delivers the messages of one grid to another, and what that sends back.
-async fn link(from: Grid, to: Grid) {
-    let (sender, receiver) = (from.peer(to.me()).unwrap(), to.peer(from.me()).unwrap());
-    poll_fn(|context| sender.poll_connect(context)).await;
-    let session = sender.session();
-    let opened = to.handle_opened(from.me(), session, sender.acknowledged()).unwrap();
-    let Receipt::Resume { received, refused, .. } = opened.receipt else { return };
-    assert!(from.handle_resumed(to.me(), session, received, &refused));
-    loop {
-        tokio::select! {
-            payload = poll_fn(|context| receiver.poll_out_of_band(context)) => {
-                from.handle_out_of_band(to.me(), &payload);
-            }
-            bytes = poll_fn(|context| sender.poll_send(context)) => {
-                let Some(bytes) = bytes else { return };
-                let receipt = to.handle_bytes(from.me(), opened.connection, &bytes);
-                let Some(Receipt::Received { received, refused }) = receipt else { return };
-                from.handle_received(to.me(), session, received, &refused);
-            }
-        }
-    }
-}
-
-/// Two members that serve clients, and their grids.
-async fn two_members() -> ([SocketAddr; 2], [Grid; 2]) {
-    let member = |age| Member {
-        id: MemberId::new_now(),
-        addresses: vec!["127.0.0.1:6900".parse().unwrap()],
-        name: "m".into(),
-        group: "g".into(),
-        lite: false,
-        modes: String::new(),
-        http: None,
-        resp: None,
-        hazelcast: None,
-        generation: 1,
-        age,
-    };
-    let (one, two) = (member(1), member(2));
-    let grid = |id| {
-        let settings =
-            GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
-        Grid::new(id, Arc::new(Process(Instant::now())), settings, MapCatalog::default())
-    };
-    let grids = [grid(one.id), grid(two.id)];
-    let id = ViewId { epoch: 1, version: 2, coordinator: one.id };
-    let view = View::founded_by(one).with(id, &[two], &[]).unwrap();
-    grids.iter().for_each(|grid| grid.expect_view(&view));
-    grids.iter().for_each(|grid| grid.handle_view(&view));
-    for grid in grids.clone() {
-        tokio::spawn(async move {
-            loop {
-                grid.tick();
-                tokio::time::sleep(TICK).await;
-            }
-        });
-    }
-    for (from, to) in [(0, 1), (1, 0)] {
-        tokio::spawn(link(grids[from].clone(), grids[to].clone()));
-    }
-    let are_safe = async {
-        while !grids.iter().all(Grid::is_safe) {
-            tokio::time::sleep(TICK).await;
-        }
-    };
-    tokio::time::timeout(WAIT_MAX, are_safe).await.expect("both members have all data");
-    let first = server_on(grids[0].clone(), Passwords::default()).await.1;
-    let second = server_on(grids[1].clone(), Passwords::default()).await.1;
-    ([first, second], grids)
-}
 
 async fn publish(connection: &mut Connection, number: i32) {
     let message = Value::Int(number).encode();
@@ -128,16 +27,16 @@ async fn message(connection: &mut Connection) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_client_of_all_members_receives_each_message_once() {
-    let (addresses, _grids) = two_members().await;
-    let mut first = Connection::authenticated(addresses[0], 1).await;
-    let mut second = Connection::authenticated(addresses[1], 1).await;
-    let mut single = Connection::authenticated(addresses[1], 2).await;
+    let members = Members::start().await;
+    let mut first = Connection::authenticated(members.address(0), 1).await;
+    let mut second = Connection::authenticated(members.address(1), 1).await;
+    let mut single = Connection::authenticated(members.address(1), 2).await;
     listen(&mut first, true).await;
     listen(&mut second, true).await;
     listen(&mut single, false).await;
     let mut publishers = [
-        Connection::authenticated(addresses[0], 3).await,
-        Connection::authenticated(addresses[1], 3).await,
+        Connection::authenticated(members.address(0), 3).await,
+        Connection::authenticated(members.address(1), 3).await,
     ];
     for number in 0..10 {
         publish(&mut publishers[number as usize % 2], number).await;
@@ -154,17 +53,15 @@ async fn a_client_of_all_members_receives_each_message_once() {
 
 #[tokio::test]
 async fn entries_of_all_members_are_found_and_cleared_with_one_event() {
-    let (addresses, grids) = two_members().await;
-    let mut first = Connection::authenticated(addresses[0], 1).await;
-    let mut second = Connection::authenticated(addresses[1], 1).await;
+    let members = Members::start().await;
+    let mut first = Connection::authenticated(members.address(0), 1).await;
+    let mut second = Connection::authenticated(members.address(1), 1).await;
     for listener in [&mut first, &mut second] {
         let add = multi_map::AddEntryListener { include_value: true, local_only: true, name: "mm" };
         multi(listener, multi_map::Request::AddEntryListener(add)).await;
     }
-    for grid in &grids {
-        grid.announcements_received().await;
-    }
-    let mut writer = Connection::authenticated(addresses[1], 2).await;
+    members.announced().await;
+    let mut writer = Connection::authenticated(members.address(1), 2).await;
     let keys: Vec<Vec<u8>> = (0..40).map(|number| Value::Int(number).encode()).collect();
     for key in &keys {
         assert!(put(&mut writer, key, &text("a")).await);
@@ -202,9 +99,9 @@ async fn entries_of_all_members_are_found_and_cleared_with_one_event() {
 
 #[tokio::test]
 async fn what_one_member_changes_or_destroys_is_so_on_the_other() {
-    let (addresses, _grids) = two_members().await;
-    let mut first = Connection::authenticated(addresses[0], 1).await;
-    let mut second = Connection::authenticated(addresses[1], 2).await;
+    let members = Members::start().await;
+    let mut first = Connection::authenticated(members.address(0), 1).await;
+    let mut second = Connection::authenticated(members.address(1), 2).await;
     let (value, seen) = count(&mut first, 5, false, &Vec::new()).await.unwrap();
     assert_eq!(value, 5);
     let (value, _) = count(&mut second, 2, true, &seen).await.unwrap();

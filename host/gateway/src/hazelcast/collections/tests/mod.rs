@@ -1,6 +1,6 @@
 //! A client of the protocol that uses collections, on one member and on two.
 
-mod linked;
+pub(in crate::hazelcast) mod linked;
 
 use std::task::{Context, Waker};
 use std::time::Duration;
