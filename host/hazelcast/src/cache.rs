@@ -11,6 +11,7 @@ mod java;
 pub use expiry::{ExpiryPolicy, Lifetime};
 
 use crate::codec::field::{self, Problem, Variable};
+use crate::codec::cache::CreateConfig;
 use crate::codec::{Encoded, List};
 use crate::data::Data;
 use crate::frame::{Flags, Frames};
@@ -89,6 +90,18 @@ impl<'a> CacheConfigHolder<'a> {
     /// It is none.
     pub fn decode(config: &Encoded<'a>) -> Result<Self, Problem> {
         config.decode()
+    }
+
+    /// Encodes the configuration. The result are the bytes of an [`Encoded`].
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::response(&mut bytes, CreateConfig::TYPE.response(), 0, 0);
+        writer.end();
+        let start = writer.length();
+        self.write(&mut writer);
+        writer.finish();
+        bytes.split_off(start)
     }
 
     /// Name of the cache in all other requests: the prefix of its manager, and its name.

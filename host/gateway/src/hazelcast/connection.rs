@@ -242,7 +242,7 @@ impl Connection {
                 match dispatch::begin(session, &mut self.output, message) {
                     Begun::Done => {}
                     Begun::Operation(operation) => self.pending.push(Pending::Operation(operation)),
-                    Begun::Task => {
+                    begun @ (Begun::Task | Begun::Future(_)) => {
                         let bytes = message.bytes().len();
                         let is_full = self.tasks >= TASKS_MAX
                             || self.task_bytes.saturating_add(bytes) > TASKS_BYTES_MAX;
@@ -256,8 +256,15 @@ impl Connection {
                             Some(client) => {
                                 let (server, client) =
                                     (Arc::clone(&session.server), Arc::clone(client));
-                                let task = map::run(server, client, message.bytes().to_vec());
-                                self.pending.push(Pending::Task(Box::pin(task), bytes));
+                                let task = match begun {
+                                    Begun::Future(task) => task,
+                                    _ => Box::pin(map::run(
+                                        server,
+                                        client,
+                                        message.bytes().to_vec(),
+                                    )),
+                                };
+                                self.pending.push(Pending::Task(task, bytes));
                                 self.tasks += 1;
                                 self.task_bytes += bytes;
                             }

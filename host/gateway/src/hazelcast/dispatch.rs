@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 
 use convoke_hazelcast::codec::Request;
 use convoke_hazelcast::codec::client::{self, Request as ClientRequest};
+use convoke_hazelcast::codec::service_name;
 use convoke_hazelcast::error::{ErrorCode, respond_unsupported};
 use convoke_hazelcast::message::Message;
 use uuid::Uuid;
 
 use super::authentication::{Credentials, authenticate};
+use super::cache;
 use super::errors::Failure;
 use super::map;
 use super::proxies::is_offered;
@@ -38,6 +40,14 @@ pub(super) fn begin(session: &mut Session, output: &mut Vec<u8>, message: Messag
                     Err(Failure::try_again(text))
                 } else {
                     map::begin(session, output, id, request)
+                }
+            }
+            Request::Cache(request) => {
+                if session.server.pubsub.ledger.is_full() {
+                    let text = "too much memory is held for clients; nothing was done";
+                    Err(Failure::try_again(text))
+                } else {
+                    cache::begin(session, output, message, request)
                 }
             }
             Request::Client(request) => begin_client(session, output, id, request),
@@ -110,14 +120,18 @@ fn begin_client(
             if !is_offered(r.service_name) {
                 return Err(Failure::unsupported(request.name(), r.service_name));
             }
-            server.open(r.name)?;
+            // The map of a cache has another name.
+            if r.service_name != service_name::CACHE {
+                server.open(r.name)?;
+            }
             server.add_proxy(r.service_name, r.name);
             client::CreateProxy::respond(output, id, 0);
         }
         ClientRequest::CreateProxies(r) => {
             for (name, service) in r.proxies {
                 // A client that connects again names all that it has used.
-                if is_offered(service) && server.open(name).is_ok() {
+                let is_cache = service == service_name::CACHE;
+                if is_cache || is_offered(service) && server.open(name).is_ok() {
                     server.add_proxy(service, name);
                 }
             }
@@ -128,6 +142,9 @@ fn begin_client(
                 return Err(map::denied());
             }
             server.remove_proxy(r.service_name, r.name);
+            if r.service_name == service_name::CACHE {
+                return cache::destroy(session, id, r.name);
+            }
             if is_offered(r.service_name) {
                 return Ok(Begun::Task);
             }

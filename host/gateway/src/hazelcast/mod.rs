@@ -8,11 +8,12 @@
 //! 1. Data: `keys` (the stored form of keys and values), `errors`, `settings`.
 //! 2. What connections share: `client_info` (a connection), `clients` (a client with all its
 //!    connections, and its locks), `view` (the members and partitions), `server`.
-//! 3. One connection: `session` (its state), `authentication`, `proxies`, `map`, and `dispatch` by
-//!    service.
+//! 3. One connection: `session` (its state), `authentication`, `proxies`, `map`, `cache`, and `dispatch`
+//!    by service.
 //! 4. `connection` and `listener`.
 
 mod authentication;
+mod cache;
 mod client_info;
 mod clients;
 mod connection;

@@ -36,5 +36,5 @@ impl Server {
 
 /// Whether there is a service of this name.
 pub(super) fn is_offered(service: &str) -> bool {
-    service == service_name::MAP
+    matches!(service, service_name::MAP | service_name::CACHE)
 }

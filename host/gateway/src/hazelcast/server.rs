@@ -10,6 +10,7 @@ use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use super::cache;
 use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
 use super::keys::{LateTags, Tags};
@@ -21,6 +22,8 @@ use crate::resp::server::Cluster;
 
 /// Prefix of the maps of RESP clients.
 const RESP_MAPS: &str = "resp:";
+/// Prefix of the maps that hold the entries of caches.
+pub(super) const CACHE_MAPS: &str = "cache:";
 /// Maximum number of times that a lock of a client that is gone is released: how often one thread
 /// may have acquired it.
 const RELEASES_MAX: usize = 1_000;
@@ -53,6 +56,7 @@ pub struct Server {
     /// Counters since the start.
     pub counters: HazelcastCounters,
     pub(super) clients: Clients,
+    pub(super) caches: cache::Configs,
     tags: LateTags,
     view: RwLock<view::Shared>,
     /// The data structures that clients have named.
@@ -87,6 +91,7 @@ impl Server {
             cluster,
             counters: HazelcastCounters::default(),
             clients: Clients::default(),
+            caches: cache::Configs::default(),
             tags: LateTags::default(),
             view: RwLock::default(),
             proxies: Mutex::default(),
@@ -132,10 +137,10 @@ impl Server {
     /// The map of this name.
     ///
     /// # Errors
-    /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients, whose values are not
-    /// blobs.
+    /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients or of a cache, whose values
+    /// are not blobs.
     pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
-        if name.starts_with(RESP_MAPS) {
+        if name.starts_with(RESP_MAPS) || name.starts_with(CACHE_MAPS) {
             return Err(OpError::Malformed);
         }
         self.grid.open(name)

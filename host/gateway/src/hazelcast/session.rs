@@ -97,6 +97,8 @@ pub(super) enum Begun {
     Operation(Operation),
     /// It waits, or consists of several operations. The task gets a copy of the message.
     Task,
+    /// As a task; its output is the response.
+    Future(Pin<Box<dyn Future<Output = Vec<u8>> + Send>>),
 }
 
 /// An operation of the grid that is in progress.

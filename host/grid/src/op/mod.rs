@@ -6,6 +6,7 @@
 
 mod answer;
 mod bits;
+mod cache;
 mod compare;
 mod content;
 mod effect;
@@ -40,6 +41,9 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
+pub use cache::{
+    CACHE_KIND, CacheAction, CacheLifetime, CacheOp, CachePolicy, CacheRoom, cache_event, cache_value,
+};
 pub use content::{
     Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentOp, ContentPending,
     ContentStream,
@@ -161,6 +165,8 @@ pub enum KeyOp<'a> {
     Content(#[serde(borrow)] ContentOp<'a>),
     /// For a stream.
     Stream(#[serde(borrow)] StreamOp<'a>),
+    /// For an entry of a cache with an expiry policy.
+    Cache(#[serde(borrow)] CacheOp<'a>),
 }
 
 impl Op<'_> {
@@ -366,7 +372,7 @@ impl Op<'_> {
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
-            Self::Key(_, KeyOp::Bits(_)) => true,
+            Self::Key(_, KeyOp::Bits(_) | KeyOp::Cache(_)) => true,
             Self::By { op, .. } | Self::From { op, .. } => op.replaces(),
             _ => false,
         }
@@ -460,6 +466,7 @@ impl KeyOp<'_> {
             }
             Self::Bits(op) => op.added_bytes(),
             Self::Stream(op) => op.added_bytes(),
+            Self::Cache(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -476,6 +483,7 @@ impl KeyOp<'_> {
             Self::HyperLogLog(op) => op.effect(),
             Self::Content(op) => op.effect(),
             Self::Stream(op) => op.effect(),
+            Self::Cache(op) => op.effect(),
         }
     }
 
@@ -491,6 +499,7 @@ impl KeyOp<'_> {
             Self::HyperLogLog(op) => op.execute(key, access),
             Self::Content(op) => op.execute(key, access),
             Self::Stream(op) => op.execute(key, access),
+            Self::Cache(op) => op.execute(key, access),
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use convoke_grid::{Class, Event, Listener};
+use convoke_grid::{Class, Event, Listener, Map};
 use convoke_hazelcast::codec::events::{EntryEvent, MapInvalidation};
 use convoke_hazelcast::codec::map::{self, Request};
 use convoke_hazelcast::codec::{List, Packed, entry_event};
@@ -49,17 +49,27 @@ impl Listeners {
     }
 
     fn add(&mut self, map: &str, listener: Arc<dyn Listener>) -> Result<Uuid, Failure> {
+        let map = self.server.open(map)?;
+        self.add_to(&map, listener)
+    }
+
+    /// Registers a listener of a map that is open.
+    pub(in super::super) fn add_to(
+        &mut self,
+        map: &Map,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Uuid, Failure> {
         if self.registered.len() >= LISTENERS_MAX {
             let text = format!("this connection has {LISTENERS_MAX} listeners already");
             return Err(Failure::new(ErrorCode::IllegalState, text));
         }
-        self.server.open(map)?;
         let uuid = Uuid::now_v7();
-        self.registered.push((uuid, self.server.grid.listen(map, listener)));
+        self.registered.push((uuid, self.server.grid.listen(&map.name, listener)));
         Ok(uuid)
     }
 
-    fn remove(&mut self, uuid: Uuid) -> bool {
+    /// Ends a registration. Returns whether there was one.
+    pub(in super::super) fn remove(&mut self, uuid: Uuid) -> bool {
         let Some(at) = self.registered.iter().position(|(known, _)| *known == uuid) else {
             return false;
         };
@@ -78,16 +88,27 @@ impl Drop for Listeners {
 }
 
 /// What a client listens to.
-struct Registration {
-    server: Arc<Server>,
+pub(in super::super) struct Registration {
+    pub(in super::super) server: Arc<Server>,
     events: Arc<OutputBuffer>,
-    correlation_id: i64,
+    pub(in super::super) correlation_id: i64,
     /// Only events of keys whose primary is this member.
     local_only: bool,
 }
 
 impl Registration {
-    fn is_wanted(&self, key: &[u8]) -> bool {
+    /// What the request with this correlation id listens to.
+    pub(in super::super) fn new(session: &Session, correlation_id: i64, local_only: bool) -> Self {
+        Self {
+            server: Arc::clone(&session.server),
+            events: Arc::clone(&session.listeners.events),
+            correlation_id,
+            local_only,
+        }
+    }
+
+    /// Whether the client wants an event of this key from this member.
+    pub(in super::super) fn is_wanted(&self, key: &[u8]) -> bool {
         // An event of all keys of a partition reaches clients once from each member.
         if !self.local_only || key.is_empty() {
             return true;
@@ -99,7 +120,7 @@ impl Registration {
     }
 
     /// Sends an event of a key; an empty one if it concerns all keys.
-    fn push(&self, mut message: Vec<u8>, key: &[u8]) {
+    pub(in super::super) fn push(&self, mut message: Vec<u8>, key: &[u8]) {
         if !key.is_empty() {
             set_event_partition(&mut message, self.server.grid.partition_of(key).into());
         }
@@ -217,12 +238,8 @@ pub(super) fn begin(
     correlation_id: i64,
     request: &Request<'_>,
 ) -> Result<bool, Failure> {
-    let registration = |session: &Session, local_only| Registration {
-        server: Arc::clone(&session.server),
-        events: Arc::clone(&session.listeners.events),
-        correlation_id,
-        local_only,
-    };
+    let registration =
+        |session: &Session, local_only| Registration::new(session, correlation_id, local_only);
     let entries = |session: &Session, local_only, message_type, (flags, include_value), key| {
         Arc::new(EntryListener {
             registration: registration(session, local_only),

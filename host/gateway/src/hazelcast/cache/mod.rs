@@ -1,0 +1,105 @@
+//! `ICache`: the caches of JCache (JSR 107).
+//!
+//! The entries of a cache are in a map of the grid, `cache:` and its full name. Each operation on an
+//! entry is one of [`CacheOp`], which decides by the expiry policy. A client that has synchronous
+//! listeners numbers its operations; the grid publishes such a number after the events of the
+//! operation, and the listeners of that client report it to it.
+//!
+//! Files import only those above their own:
+//!
+//! 1. `settings`: what a configuration means, and what is refused.
+//! 2. `configs`: the configurations of the cluster.
+//! 3. `entry`: requests on one key.
+//! 4. `listeners`, `bulk`: requests on several or all keys, `tasks`.
+
+mod bulk;
+mod configs;
+mod entry;
+mod listeners;
+mod settings;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use convoke_hazelcast::codec::cache::Request;
+use convoke_hazelcast::message::Message;
+
+pub(super) use configs::Configs;
+
+use super::errors::Failure;
+use super::map;
+use super::server::Server;
+use super::session::{Begun, Session};
+use crate::trust::Trust;
+
+/// Maximum number of operations of one request that are in progress at the same time.
+const CONCURRENT_MAX: usize = 256;
+
+/// Whether a request changes nothing.
+fn is_read(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::Get(_)
+            | Request::GetAll(_)
+            | Request::ContainsKey(_)
+            | Request::Size(_)
+            | Request::Iterate(_)
+            | Request::IterateEntries(_)
+            | Request::GetConfig(_)
+            // Returns the configuration if there is one; only creating one is refused.
+            | Request::CreateConfig(_)
+            | Request::AddEntryListener(_)
+            | Request::RemoveEntryListener(_)
+            | Request::AddNearCacheInvalidationListener(_)
+            | Request::RemoveInvalidationListener(_)
+            | Request::FetchNearCacheInvalidationMetadata(_)
+    )
+}
+
+/// Begins a request of a cache.
+pub(super) fn begin(
+    session: &mut Session,
+    output: &mut Vec<u8>,
+    message: Message<'_>,
+    request: &Request<'_>,
+) -> Result<Begun, Failure> {
+    if !session.trust.may_write() && !is_read(request) {
+        return Err(map::denied());
+    }
+    if let Some(begun) = entry::begin(session, output, message, request)? {
+        return Ok(begun);
+    }
+    if let Some(begun) = listeners::begin(session, output, message, request)? {
+        return Ok(begun);
+    }
+    tasks::begin(session, message, request)
+}
+
+/// Begins to destroy the cache of this full name, with its entries and its configuration.
+pub(super) fn destroy(
+    session: &Session,
+    correlation_id: i64,
+    name: &str,
+) -> Result<Begun, Failure> {
+    let (server, name): (Arc<Server>, Box<str>) = (Arc::clone(&session.server), name.into());
+    Ok(Begun::Future(Box::pin(tasks::destroy(server, correlation_id, name))))
+}
+
+/// The name that a client has for the completion of one of its operations; empty if it wants none.
+fn tag(session: &Session, completion_id: i32) -> Vec<u8> {
+    match session.client() {
+        Some(client) if completion_id != NO_COMPLETION => {
+            [&client.uuid.as_bytes()[..], &completion_id.to_be_bytes()].concat()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The completion id of operations whose completion is not reported.
+const NO_COMPLETION: i32 = -1;
+
+fn may_write(trust: Trust) -> Result<(), Failure> {
+    if trust.may_write() { Ok(()) } else { Err(map::denied()) }
+}
