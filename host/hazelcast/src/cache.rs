@@ -10,8 +10,8 @@ mod java;
 
 pub use expiry::{ExpiryPolicy, Lifetime};
 
-use crate::codec::field::{self, Problem, Variable};
 use crate::codec::cache::CreateConfig;
+use crate::codec::field::{self, Problem, Variable};
 use crate::codec::{Encoded, List};
 use crate::data::Data;
 use crate::frame::{Flags, Frames};

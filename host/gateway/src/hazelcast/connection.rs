@@ -258,11 +258,9 @@ impl Connection {
                                     (Arc::clone(&session.server), Arc::clone(client));
                                 let task = match begun {
                                     Begun::Future(task) => task,
-                                    _ => Box::pin(map::run(
-                                        server,
-                                        client,
-                                        message.bytes().to_vec(),
-                                    )),
+                                    _ => {
+                                        Box::pin(map::run(server, client, message.bytes().to_vec()))
+                                    }
                                 };
                                 self.pending.push(Pending::Task(task, bytes));
                                 self.tasks += 1;

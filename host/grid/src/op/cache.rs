@@ -64,8 +64,7 @@ pub struct CachePolicy {
 
 impl CachePolicy {
     /// Entries do not expire.
-    pub const ETERNAL: Self =
-        Self { creation: CacheLifetime::Eternal, access: None, update: None };
+    pub const ETERNAL: Self = Self { creation: CacheLifetime::Eternal, access: None, update: None };
 }
 
 /// How many entries a partition of a cache may have.
@@ -391,3 +390,6 @@ fn set_policy(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

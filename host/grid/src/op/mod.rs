@@ -42,7 +42,8 @@ use serde::{Deserialize, Serialize};
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
 pub use cache::{
-    CACHE_KIND, CacheAction, CacheLifetime, CacheOp, CachePolicy, CacheRoom, cache_event, cache_value,
+    CACHE_KIND, CacheAction, CacheLifetime, CacheOp, CachePolicy, CacheRoom, cache_event,
+    cache_value,
 };
 pub use content::{
     Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentOp, ContentPending,

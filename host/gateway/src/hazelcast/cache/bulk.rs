@@ -5,9 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use convoke_grid::op::{
-    CacheAction, Op, ScanFilter, SeveralOp, WholeOp, cache_value,
-};
+use convoke_grid::op::{CacheAction, Op, ScanFilter, SeveralOp, WholeOp, cache_value};
 use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::cache::{self, Request};
 use convoke_hazelcast::codec::{List, Packed};
@@ -206,11 +204,7 @@ async fn on_keys(
 
 /// Reports the completion of an operation in each partition, as often as clients expect, after what
 /// was done there.
-async fn report_in_all(
-    task: &Task<'_>,
-    cache: &Cache,
-    completion_id: i32,
-) -> Result<(), Failure> {
+async fn report_in_all(task: &Task<'_>, cache: &Cache, completion_id: i32) -> Result<(), Failure> {
     let tag = task.tag(completion_id);
     if tag.is_empty() {
         return Ok(());
@@ -231,11 +225,7 @@ async fn report_in_all(
 }
 
 /// Executes an operation in all partitions of a map.
-async fn in_all(
-    server: &Server,
-    map: &Arc<Map>,
-    op: WholeOp<'_>,
-) -> Result<Vec<Reply>, Failure> {
+async fn in_all(server: &Server, map: &Arc<Map>, op: WholeOp<'_>) -> Result<Vec<Reply>, Failure> {
     let partitions = server.tags().ok_or(OpError::NoCluster)?.partitions();
     let op = Op::Whole(op);
     let started = (0..partitions).map(|partition| server.submit(map, partition, &op));

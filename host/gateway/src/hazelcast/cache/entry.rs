@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use convoke_grid::op::{
-    CacheAction, CacheOp, CachePolicy, GenericOp, KeyOp, Op, cache_value,
-};
+use convoke_grid::op::{CacheAction, CacheOp, CachePolicy, GenericOp, KeyOp, Op, cache_value};
 use convoke_grid::{OpError, Reply};
 use convoke_hazelcast::codec::cache::{self, Request};
 use convoke_hazelcast::data::Data;
@@ -164,7 +162,8 @@ pub(super) fn begin(
     let op = match request.action {
         None => KeyOp::Generic(GenericOp::Exists),
         Some(CacheAction::Get) => {
-            return match get_here(&server, &cache, (partition, &session.key), &request, output, id) {
+            return match get_here(&server, &cache, (partition, &session.key), &request, output, id)
+            {
                 Some(result) => result.map(|()| Some(Begun::Done)),
                 None => tasks::later(session, message).map(Some),
             };
@@ -231,9 +230,7 @@ pub(super) async fn execute(
             let exists = KeyOp::Generic(GenericOp::Exists);
             task.server.submit_key(&cache.map, partition, &key, exists).await
         }
-        Some(CacheAction::Get) => {
-            get(task.server, &cache, (partition, &key), request.policy).await
-        }
+        Some(CacheAction::Get) => get(task.server, &cache, (partition, &key), request.policy).await,
         Some(action) => {
             let op = op(&cache, action, request.policy, &tag);
             task.server.submit_key(&cache.map, partition, &key, op).await

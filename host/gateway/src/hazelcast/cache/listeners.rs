@@ -148,9 +148,14 @@ pub(super) fn begin(
             let listener = EntryListener { registration, name: r.name.into(), client };
             let map = configs::entries(&server, r.name)?;
             let uuid = session.listeners.add_to(&map, Arc::new(listener))?;
-            return Ok(Some(Begun::Future(Box::pin(announced(server, id, uuid, |output, id, uuid| {
-                cache::AddEntryListener::respond(output, id, 0, uuid);
-            })))));
+            return Ok(Some(Begun::Future(Box::pin(announced(
+                server,
+                id,
+                uuid,
+                |output, id, uuid| {
+                    cache::AddEntryListener::respond(output, id, 0, uuid);
+                },
+            )))));
         }
         Request::AddNearCacheInvalidationListener(r) => {
             let registration = Registration::new(session, id, r.local_only);
@@ -158,7 +163,8 @@ pub(super) fn begin(
             let listener =
                 Arc::new(NearCacheListener { registration, name: r.name.into(), of_entries });
             let map = configs::entries(&server, r.name)?;
-            let uuid = session.listeners.add_to(&map, Arc::clone(&listener) as Arc<dyn Listener>)?;
+            let uuid =
+                session.listeners.add_to(&map, Arc::clone(&listener) as Arc<dyn Listener>)?;
             return Ok(Some(Begun::Future(Box::pin(async move {
                 if let Ok(cache) = configs::find(&server, &listener.name).await {
                     let _ = listener.of_entries.set(cache.invalidates_entries);

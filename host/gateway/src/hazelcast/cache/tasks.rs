@@ -169,11 +169,8 @@ async fn set_management(
 ) -> Result<(), Failure> {
     let (is_stat, enabled) = (request.is_stat, request.enabled);
     configs::update(server, request.name, |mut config| {
-        let flag = if is_stat {
-            &mut config.statistics_enabled
-        } else {
-            &mut config.management_enabled
-        };
+        let flag =
+            if is_stat { &mut config.statistics_enabled } else { &mut config.management_enabled };
         if *flag == enabled {
             return Ok(None);
         }
