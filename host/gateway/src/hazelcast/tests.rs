@@ -46,7 +46,7 @@ impl Cluster for Single {
 }
 
 /// A server, and its address.
-async fn server(passwords: Passwords) -> (Arc<Server>, SocketAddr) {
+pub(super) async fn server(passwords: Passwords) -> (Arc<Server>, SocketAddr) {
     let grid = single_member_grid();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -58,7 +58,7 @@ async fn server(passwords: Passwords) -> (Arc<Server>, SocketAddr) {
 }
 
 /// A connection of a client.
-struct Connection {
+pub(super) struct Connection {
     stream: TcpStream,
     splitter: Splitter,
     input: Vec<u8>,
@@ -67,7 +67,7 @@ struct Connection {
 
 impl Connection {
     /// Connects and sends the preamble.
-    async fn open(address: SocketAddr) -> Self {
+    pub(super) async fn open(address: SocketAddr) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"CP2").await.unwrap();
         let mut splitter = Splitter::after_preamble();
@@ -76,14 +76,14 @@ impl Connection {
     }
 
     /// Connects and authenticates without a password.
-    async fn authenticated(address: SocketAddr, uuid: u64) -> Self {
+    pub(super) async fn authenticated(address: SocketAddr, uuid: u64) -> Self {
         let mut connection = Self::open(address).await;
         let status = connection.authenticate("dev", None, None, uuid).await;
         assert_eq!(status, client::AUTHENTICATED);
         connection
     }
 
-    async fn authenticate(
+    pub(super) async fn authenticate(
         &mut self,
         cluster_name: &str,
         username: Option<&str>,
@@ -112,16 +112,20 @@ impl Connection {
     }
 
     /// Sends a request; returns its correlation id.
-    async fn send(&mut self, request: Request<'_>) -> i64 {
+    pub(super) async fn send(&mut self, request: Request<'_>) -> i64 {
+        self.send_to(request, -1).await
+    }
+
+    async fn send_to(&mut self, request: Request<'_>, partition: i32) -> i64 {
         self.last_id += 1;
         let mut bytes = Vec::new();
-        request.write(&mut bytes, self.last_id, -1);
+        request.write(&mut bytes, self.last_id, partition);
         self.stream.write_all(&bytes).await.unwrap();
         self.last_id
     }
 
     /// The next message. `None` if the connection is closed.
-    async fn receive(&mut self) -> Option<Vec<u8>> {
+    pub(super) async fn receive(&mut self) -> Option<Vec<u8>> {
         loop {
             let split = self.splitter.split(&self.input).unwrap();
             if let Split::Message(message) = split {
@@ -138,8 +142,13 @@ impl Connection {
     }
 
     /// Sends a request and returns its response.
-    async fn call(&mut self, request: Request<'_>) -> Vec<u8> {
-        let id = self.send(request).await;
+    pub(super) async fn call(&mut self, request: Request<'_>) -> Vec<u8> {
+        self.call_in(request, -1).await
+    }
+
+    /// As [`call`](Self::call), in a partition.
+    pub(super) async fn call_in(&mut self, request: Request<'_>, partition: i32) -> Vec<u8> {
+        let id = self.send_to(request, partition).await;
         loop {
             let message = self.receive().await.expect("a response");
             if parsed(&message).header().correlation_id == id {
@@ -169,20 +178,20 @@ impl Connection {
     }
 }
 
-fn parsed(bytes: &[u8]) -> Message<'_> {
+pub(super) fn parsed(bytes: &[u8]) -> Message<'_> {
     Message::parse(bytes).unwrap()
 }
 
-fn data(bytes: &[u8]) -> Data<'_> {
+pub(super) fn data(bytes: &[u8]) -> Data<'_> {
     Data::new(bytes).unwrap()
 }
 
-fn text(text: &str) -> Vec<u8> {
+pub(super) fn text(text: &str) -> Vec<u8> {
     Value::Text(text).encode()
 }
 
 /// The code of an error.
-fn error_of(response: &[u8]) -> i32 {
+pub(super) fn error_of(response: &[u8]) -> i32 {
     error::decode(parsed(response)).unwrap().iter().next().unwrap().error_code
 }
 
