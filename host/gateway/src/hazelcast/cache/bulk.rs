@@ -3,6 +3,7 @@
 //! Entries that change meanwhile may be in the result or not, as in Hazelcast.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use convoke_grid::op::{CacheAction, Op, ScanFilter, SeveralOp, WholeOp, cache_value};
@@ -10,11 +11,12 @@ use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::cache::{self, Request};
 use convoke_hazelcast::codec::{List, Packed};
 use convoke_hazelcast::data::Data;
+use convoke_hazelcast::error::ErrorCode;
 use futures_util::future::join_all;
 
 use super::super::errors::Failure;
 use super::super::server::Server;
-use super::super::settings::RESULT_BYTES_MAX;
+use super::super::settings::{INVOCATION_MS_MAX, RESULT_BYTES_MAX};
 use super::CONCURRENT_MAX;
 use super::entry::{self, FORMAT};
 use super::settings::{Cache, requested};
@@ -239,11 +241,19 @@ pub(super) async fn clear(server: &Server, map: &Arc<Map>) -> Result<(), Failure
 }
 
 /// Removes all entries, with events for each if there are listeners.
+///
+/// # Errors
+/// Others add entries faster than they are removed, for as long as clients wait.
 async fn remove_all(server: &Server, map: &Arc<Map>) -> Result<(), Failure> {
     let partitions = server.tags().ok_or(OpError::NoCluster)?.partitions();
     let op = Op::Whole(WholeOp::RemoveSome(REMOVED_KEYS));
     let mut left: Vec<u16> = (0..partitions).collect();
+    let end = Instant::now() + Duration::from_millis(INVOCATION_MS_MAX);
     while !left.is_empty() {
+        if Instant::now() >= end {
+            let text = "not all entries were removed within the time of an invocation";
+            return Err(Failure::new(ErrorCode::OperationTimeout, text));
+        }
         let mut more = Vec::new();
         for part in left.chunks(CONCURRENT_MAX) {
             let started = part.iter().map(|partition| server.submit(map, *partition, &op));

@@ -14,7 +14,7 @@ use convoke_grid::{Event, Listener, Map, OpError, Reply};
 use convoke_hazelcast::cache::CacheConfigHolder;
 use convoke_hazelcast::codec::Encoded;
 use convoke_hazelcast::error::ErrorCode;
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use super::super::errors::Failure;
 use super::super::server::{CACHE_MAPS, Server};
@@ -40,7 +40,7 @@ pub(in super::super) struct Configs {
 
 #[derive(Default)]
 struct Known {
-    caches: Mutex<HashMap<Box<str>, (Arc<Cache>, Instant)>>,
+    caches: RwLock<HashMap<Box<str>, (Arc<Cache>, Instant)>>,
     /// Number of changes of configurations. What was read before one is not remembered after it.
     changes: AtomicU64,
 }
@@ -51,7 +51,7 @@ struct Forgets(Weak<Known>);
 impl Listener for Forgets {
     fn handle_event(&self, event: &Event) {
         let Some(known) = self.0.upgrade() else { return };
-        let mut caches = known.caches.lock();
+        let mut caches = known.caches.write();
         known.changes.fetch_add(1, Ordering::Relaxed);
         match str::from_utf8(&event.key) {
             Ok(name) if !name.is_empty() => drop(caches.remove(name)),
@@ -63,7 +63,7 @@ impl Listener for Forgets {
 impl Configs {
     /// The cache of this full name, if this member has used it lately.
     pub(super) fn known(&self, name: &str) -> Option<Arc<Cache>> {
-        let caches = self.known.caches.lock();
+        let caches = self.known.caches.read();
         let (cache, since) = caches.get(name)?;
         (since.elapsed() < REMEMBERED_MAX).then(|| Arc::clone(cache))
     }
@@ -73,7 +73,7 @@ impl Configs {
     }
 
     fn remember(&self, name: &str, cache: &Arc<Cache>, changes: u64) {
-        let mut caches = self.known.caches.lock();
+        let mut caches = self.known.caches.write();
         if self.changes() != changes {
             return;
         }
@@ -165,7 +165,7 @@ pub(super) async fn update(
 /// Removes the configuration of a cache.
 pub(super) async fn remove(server: &Server, name: &str) -> Result<(), Failure> {
     submit(server, name, PlainOp::Take).await?;
-    server.caches.known.caches.lock().remove(name);
+    server.caches.known.caches.write().remove(name);
     Ok(())
 }
 

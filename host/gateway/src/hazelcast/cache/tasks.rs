@@ -6,7 +6,7 @@ use std::sync::Arc;
 use convoke_grid::OpError;
 use convoke_hazelcast::cache::CacheConfigHolder;
 use convoke_hazelcast::codec::cache::{self, Request};
-use convoke_hazelcast::codec::{Encoded, List, Request as AnyRequest, client};
+use convoke_hazelcast::codec::{Encoded, List, Request as AnyRequest, client, service_name};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
 use convoke_hazelcast::message::Message;
@@ -132,6 +132,7 @@ async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Result<(), Failu
             cache::ListenerRegistration::respond(&mut task.output, id, 0);
         }
         Request::Destroy(r) => {
+            task.server.remove_proxy(service_name::CACHE, r.name);
             destroy_all(task.server, r.name).await?;
             cache::Destroy::respond(&mut task.output, id, 0);
         }
