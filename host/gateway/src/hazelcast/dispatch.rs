@@ -143,7 +143,7 @@ fn begin_client(
             }
             server.remove_proxy(r.service_name, r.name);
             if r.service_name == service_name::CACHE {
-                return cache::destroy(session, id, r.name);
+                return Ok(cache::destroy(session, id, r.name));
             }
             if is_offered(r.service_name) {
                 return Ok(Begun::Task);

@@ -26,9 +26,9 @@ use super::tasks::Task;
 const SCAN_KEYS: usize = 512;
 /// Number of keys that one operation removes, so that others are served in between.
 const REMOVED_KEYS: u32 = 512;
-/// The pointer of an iteration that begins, see [`Cursor`].
+/// The pointer of an iteration that begins.
 const START: (i32, i32) = (i32::MAX, -1);
-/// The index of a pointer at the end of an iteration.
+/// The pointer at the end of an iteration. Clients compare its index only.
 const END: (i32, i32) = (-1, 0);
 
 /// Whether a request is one of these.

@@ -38,9 +38,12 @@ pub(in super::super) struct Configs {
     is_listening: AtomicBool,
 }
 
+/// A cache, and when its configuration was read.
+type Remembered = (Arc<Cache>, Instant);
+
 #[derive(Default)]
 struct Known {
-    caches: RwLock<HashMap<Box<str>, (Arc<Cache>, Instant)>>,
+    caches: RwLock<HashMap<Box<str>, Remembered>>,
     /// Number of changes of configurations. What was read before one is not remembered after it.
     changes: AtomicU64,
 }

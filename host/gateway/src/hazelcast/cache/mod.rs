@@ -3,7 +3,7 @@
 //! The entries of a cache are in a map of the grid, `cache:` and its full name. Each operation on an
 //! entry is one of [`CacheOp`], which decides by the expiry policy. A client that has synchronous
 //! listeners numbers its operations; the grid publishes such a number after the events of the
-//! operation, and the listeners of that client report it to it.
+//! operation, and the listeners of that client send it on.
 //!
 //! Files import only those above their own:
 //!
@@ -36,6 +36,9 @@ use crate::trust::Trust;
 
 /// Maximum number of operations of one request that are in progress at the same time.
 const CONCURRENT_MAX: usize = 256;
+
+/// The completion id of operations whose completion is not reported.
+const NO_COMPLETION: i32 = -1;
 
 /// Whether a request changes nothing.
 fn is_read(request: &Request<'_>) -> bool {
@@ -78,13 +81,9 @@ pub(super) fn begin(
 }
 
 /// Begins to destroy the cache of this full name, with its entries and its configuration.
-pub(super) fn destroy(
-    session: &Session,
-    correlation_id: i64,
-    name: &str,
-) -> Result<Begun, Failure> {
+pub(super) fn destroy(session: &Session, correlation_id: i64, name: &str) -> Begun {
     let (server, name): (Arc<Server>, Box<str>) = (Arc::clone(&session.server), name.into());
-    Ok(Begun::Future(Box::pin(tasks::destroy(server, correlation_id, name))))
+    Begun::Future(Box::pin(tasks::destroy(server, correlation_id, name)))
 }
 
 /// The name that a client has for the completion of one of its operations; empty if it wants none.
@@ -96,9 +95,6 @@ fn tag(session: &Session, completion_id: i32) -> Vec<u8> {
         _ => Vec::new(),
     }
 }
-
-/// The completion id of operations whose completion is not reported.
-const NO_COMPLETION: i32 = -1;
 
 fn may_write(trust: Trust) -> Result<(), Failure> {
     if trust.may_write() { Ok(()) } else { Err(map::denied()) }

@@ -122,10 +122,12 @@ fn room(config: &CacheConfigHolder<'_>, partitions: u16) -> Result<Option<CacheR
 /// How many entries a partition may have if the cache may have `entries`.
 fn entries_max(entries: u32, partitions: u16) -> u32 {
     let share = f64::from(entries) / f64::from(partitions.max(1));
-    let deviations = match entries {
-        0..=FEW_ENTRIES => DEVIATIONS_OF_FEW,
-        ..=MANY_ENTRIES => DEVIATIONS,
-        _ => 0.0,
+    let deviations = if entries <= FEW_ENTRIES {
+        DEVIATIONS_OF_FEW
+    } else if entries <= MANY_ENTRIES {
+        DEVIATIONS
+    } else {
+        0.0
     };
     // Positive, and at most a few times the number of entries.
     ((share + share.sqrt() * deviations) as u32).max(1)

@@ -32,6 +32,7 @@ fn an_entry_lives_as_long_as_its_policy_says() {
     let mut bench = Bench::new();
     let policy = CachePolicy { creation: ms(100), access: Some(ms(1_600)), update: Some(ETERNAL) };
     run(&mut bench, CacheAction::Put(b"a"), policy);
+    assert_eq!(run(&mut bench, CacheAction::Peek, CachePolicy::ETERNAL), text("a"));
     bench.now = Duration::from_millis(99);
     assert_eq!(run(&mut bench, CacheAction::Peek, policy), Reply::Done);
     assert_eq!(run(&mut bench, CacheAction::Get, policy), text("a"));
@@ -250,6 +251,9 @@ enum Action {
     SetPolicy(CachePolicy),
 }
 
+/// The values of entries.
+const VALUES: [[u8; 1]; 3] = [[0], [1], [2]];
+
 /// Executes an action on the bench.
 fn execute(
     bench: &mut Bench,
@@ -258,38 +262,17 @@ fn execute(
     policy: CachePolicy,
     overrides: bool,
 ) -> Reply {
-    let (mut first, mut second) = ([0], [0]);
+    let bytes = |value: u8| &VALUES[usize::from(value)][..];
     let action = match *action {
         Action::Get => CacheAction::Get,
-        Action::Put(value) => {
-            first = [value];
-            CacheAction::Put(&first)
-        }
-        Action::GetAndPut(value) => {
-            first = [value];
-            CacheAction::GetAndPut(&first)
-        }
-        Action::PutIfAbsent(value) => {
-            first = [value];
-            CacheAction::PutIfAbsent(&first)
-        }
-        Action::Replace(value) => {
-            first = [value];
-            CacheAction::Replace(&first)
-        }
-        Action::ReplaceIf(required, value) => {
-            (first, second) = ([required], [value]);
-            CacheAction::ReplaceIf(&first, &second)
-        }
-        Action::GetAndReplace(value) => {
-            first = [value];
-            CacheAction::GetAndReplace(&first)
-        }
+        Action::Put(value) => CacheAction::Put(bytes(value)),
+        Action::GetAndPut(value) => CacheAction::GetAndPut(bytes(value)),
+        Action::PutIfAbsent(value) => CacheAction::PutIfAbsent(bytes(value)),
+        Action::Replace(value) => CacheAction::Replace(bytes(value)),
+        Action::ReplaceIf(required, value) => CacheAction::ReplaceIf(bytes(required), bytes(value)),
+        Action::GetAndReplace(value) => CacheAction::GetAndReplace(bytes(value)),
         Action::Remove => CacheAction::Remove,
-        Action::RemoveIf(required) => {
-            first = [required];
-            CacheAction::RemoveIf(&first)
-        }
+        Action::RemoveIf(required) => CacheAction::RemoveIf(bytes(required)),
         Action::GetAndRemove => CacheAction::GetAndRemove,
         Action::SetPolicy(policy) => CacheAction::SetPolicy(policy),
     };
