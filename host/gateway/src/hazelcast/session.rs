@@ -36,6 +36,8 @@ pub(super) struct Session {
     maps: Vec<Arc<Map>>,
     /// The stored key of the current request.
     pub(super) key: Vec<u8>,
+    /// Held by a request on an entry of a cache until its operation starts, in the order of requests.
+    pub(super) cache_order: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Session {
@@ -49,6 +51,7 @@ impl Session {
             view: None,
             maps: Vec::new(),
             key: Vec::new(),
+            cache_order: Arc::default(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The configurations of caches, in a map of the cluster that clients cannot open. The key is the
 //! full name of the cache, the value the configuration as it was sent.
 //!
-//! Each member remembers what the configurations mean. It forgets one when it changes, and all of
-//! them after a while, in case the report of a change was lost.
+//! Each member remembers what the configurations mean. It forgets one when it changes, and reads it
+//! again after a while, in case the report of a change was lost.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,11 +64,31 @@ impl Listener for Forgets {
 }
 
 impl Configs {
-    /// The cache of this full name, if this member has used it lately.
-    pub(super) fn known(&self, name: &str) -> Option<Arc<Cache>> {
-        let caches = self.known.caches.read();
-        let (cache, since) = caches.get(name)?;
-        (since.elapsed() < REMEMBERED_MAX).then(|| Arc::clone(cache))
+    /// The cache of this full name, if this member remembers it.
+    pub(super) fn known(&self, server: &Arc<Server>, name: &str) -> Option<Arc<Cache>> {
+        let known =
+            self.known.caches.read().get(name).map(|(cache, since)| (Arc::clone(cache), *since));
+        let (cache, since) = known?;
+        if since.elapsed() >= REMEMBERED_MAX && self.begin_check(name) {
+            let (server, name): (_, Box<str>) = (Arc::clone(server), name.into());
+            tokio::spawn(async move { check(&server, &name).await });
+        }
+        Some(cache)
+    }
+
+    /// Whether the configuration is to be read again: once each time.
+    fn begin_check(&self, name: &str) -> bool {
+        let mut caches = self.known.caches.write();
+        let Some((_, since)) = caches.get_mut(name) else { return false };
+        let is_due = since.elapsed() >= REMEMBERED_MAX;
+        if is_due {
+            *since = Instant::now();
+        }
+        is_due
+    }
+
+    fn forget(&self, name: &str) {
+        self.known.caches.write().remove(name);
     }
 
     fn changes(&self) -> u64 {
@@ -91,12 +111,27 @@ fn not_found(name: &str) -> Failure {
     Failure::new(ErrorCode::CacheNotExists, format!("there is no cache {name}"))
 }
 
+/// Reads a configuration again, in case the report of its change was lost.
+async fn check(server: &Arc<Server>, name: &str) {
+    let changes = server.caches.changes();
+    match read(server, name).await {
+        Ok(Some(stored)) => {
+            if let Ok(cache) = meaning(server, name, &stored) {
+                server.caches.remember(name, &Arc::new(cache), changes);
+            }
+        }
+        Ok(None) => server.caches.forget(name),
+        // It is tried again later.
+        Err(_) => {}
+    }
+}
+
 /// The cache of this full name.
 ///
 /// # Errors
 /// There is none.
 pub(super) async fn find(server: &Arc<Server>, name: &str) -> Result<Arc<Cache>, Failure> {
-    if let Some(cache) = server.caches.known(name) {
+    if let Some(cache) = server.caches.known(server, name) {
         return Ok(cache);
     }
     if !server.caches.is_listening.swap(true, Ordering::Relaxed) {
@@ -168,7 +203,7 @@ pub(super) async fn update(
 /// Removes the configuration of a cache.
 pub(super) async fn remove(server: &Server, name: &str) -> Result<(), Failure> {
     submit(server, name, PlainOp::Take).await?;
-    server.caches.known.caches.write().remove(name);
+    server.caches.forget(name);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use convoke_grid::op::{CacheAction, CacheOp, CachePolicy, GenericOp, KeyOp, Op, cache_value};
-use convoke_grid::{OpError, Reply};
+use convoke_grid::{Later, OpError, Reply};
 use convoke_hazelcast::codec::cache::{self, Request};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::message::Message;
@@ -152,21 +152,27 @@ pub(super) fn begin(
 ) -> Result<Option<Begun>, Failure> {
     let Some(request) = entry_request(request)? else { return Ok(None) };
     let server = Arc::clone(&session.server);
-    let Some(cache) = server.caches.known(request.name) else {
-        return tasks::later(session, message).map(Some);
-    };
+    // Operations on a key start in the order of requests.
+    let is_first = session.cache_order.try_lock().is_ok();
+    let known = server.caches.known(&server, request.name).filter(|_| is_first);
+    let Some(cache) = known else { return tasks::later(session, message).map(Some) };
     let tags = server.tags().ok_or(OpError::NoCluster)?;
     let partition = FORMAT.key(tags, request.key, &mut session.key);
     let id = message.header().correlation_id;
     let tag = tag(session, request.completion_id);
     let op = match request.action {
         None => KeyOp::Generic(GenericOp::Exists),
-        Some(CacheAction::Get) => {
-            return match get_here(&server, &cache, (partition, &session.key), &request, output, id)
-            {
-                Some(result) => result.map(|()| Some(Begun::Done)),
-                None => tasks::later(session, message).map(Some),
-            };
+        Some(CacheAction::Get) if request.policy.unwrap_or(cache.policy).access.is_none() => {
+            let place = (partition, &session.key[..]);
+            if let Some(result) = get_here(&server, &cache, place, &request, output, id) {
+                return result.map(|()| Some(Begun::Done));
+            }
+            let get = get(&server, &cache, place, request.policy);
+            return Ok(Some(Begun::Future(Box::pin(async move {
+                let mut output = Vec::new();
+                respond(&mut output, id, get.await, request_get);
+                output
+            }))));
         }
         Some(action) => op(&cache, action, request.policy, &tag),
     };
@@ -176,6 +182,11 @@ pub(super) fn begin(
         Begun::Task => return Err(OpError::Held.into()),
         begun => begun,
     }))
+}
+
+/// Appends the response to [`Request::Get`].
+fn request_get(output: &mut Vec<u8>, correlation_id: i64, reply: Reply) {
+    cache::Get::respond(output, correlation_id, 0, value(&reply));
 }
 
 /// Reads an entry whose primary is this member. `None` if it is not, or if reading moves the
@@ -188,9 +199,6 @@ fn get_here(
     output: &mut Vec<u8>,
     correlation_id: i64,
 ) -> Option<Result<(), Failure>> {
-    if request.policy.unwrap_or(cache.policy).access.is_some() {
-        return None;
-    }
     let (mut has_moved, mut is_valid) = (false, true);
     let mut take = |stored: Option<&[u8]>| {
         let value = match stored.map(cache_value) {
@@ -222,39 +230,49 @@ pub(super) async fn execute(
     task: &mut tasks::Task<'_>,
     request: &EntryRequest<'_>,
 ) -> Result<(), Failure> {
+    let order = Arc::clone(task.order);
+    let order = order.lock().await;
     let cache = task.find(request.name).await?;
     let (partition, key) = task.place(request.key)?;
     let tag = task.tag(request.completion_id);
-    let reply = match request.action {
+    let started = match request.action {
         None => {
             let exists = KeyOp::Generic(GenericOp::Exists);
-            task.server.submit_key(&cache.map, partition, &key, exists).await
+            task.server.submit_key(&cache.map, partition, &key, exists)
         }
-        Some(CacheAction::Get) => get(task.server, &cache, (partition, &key), request.policy).await,
+        Some(CacheAction::Get) => get(task.server, &cache, (partition, &key), request.policy),
         Some(action) => {
             let op = op(&cache, action, request.policy, &tag);
-            task.server.submit_key(&cache.map, partition, &key, op).await
+            task.server.submit_key(&cache.map, partition, &key, op)
         }
     };
+    drop(order);
+    let reply = started.await;
     respond(&mut task.output, task.correlation_id, reply, request.respond);
     Ok(())
 }
 
-/// Reads an entry. An operation that may change something is only used if the deadline moves, since
-/// those are refused while too few members are there.
-pub(super) async fn get(
-    server: &Server,
-    cache: &Cache,
+/// Starts to read an entry. An operation that may change something is only used if the deadline
+/// moves, since those are refused while too few members are there.
+pub(super) fn get(
+    server: &Arc<Server>,
+    cache: &Arc<Cache>,
     (partition, key): (u16, &[u8]),
     policy: Option<CachePolicy>,
-) -> Result<Reply, OpError> {
-    if policy.unwrap_or(cache.policy).access.is_none() {
-        let peek = op(cache, CacheAction::Peek, policy, &[]);
-        let reply = server.submit_key(&cache.map, partition, key, peek).await?;
+) -> Later<Result<Reply, OpError>> {
+    let get = op(cache, CacheAction::Get, policy, &[]);
+    if policy.unwrap_or(cache.policy).access.is_some() {
+        return server.submit_key(&cache.map, partition, key, get);
+    }
+    let peek = op(cache, CacheAction::Peek, policy, &[]);
+    let peeked = server.submit_key(&cache.map, partition, key, peek);
+    let (server, cache, key) = (Arc::clone(server), Arc::clone(cache), key.to_vec());
+    Box::pin(async move {
+        let reply = peeked.await?;
         if reply != Reply::Done {
             return Ok(reply);
         }
-    }
-    let get = op(cache, CacheAction::Get, policy, &[]);
-    server.submit_key(&cache.map, partition, key, get).await
+        let get = op(&cache, CacheAction::Get, policy, &[]);
+        server.submit_key(&cache.map, partition, &key, get).await
+    })
 }

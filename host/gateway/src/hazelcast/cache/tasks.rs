@@ -10,6 +10,7 @@ use convoke_hazelcast::codec::{Encoded, List, Request as AnyRequest, client, ser
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
 use convoke_hazelcast::message::Message;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::super::errors::Failure;
@@ -27,6 +28,8 @@ pub(super) struct Task<'a> {
     pub(super) server: &'a Arc<Server>,
     client: Uuid,
     trust: Trust,
+    /// See [`Session::cache_order`].
+    pub(super) order: &'a Arc<Mutex<()>>,
     pub(super) correlation_id: i64,
     pub(super) partition_id: i32,
     pub(super) output: Vec<u8>,
@@ -61,8 +64,8 @@ pub(super) fn later(session: &Session, message: Message<'_>) -> Result<Begun, Fa
         return Err(Failure::new(ErrorCode::Authentication, "authenticate first"));
     };
     let (server, client, trust) = (Arc::clone(&session.server), client.uuid, session.trust);
-    let bytes = message.bytes().to_vec();
-    Ok(Begun::Future(Box::pin(run(server, client, trust, bytes))))
+    let (order, bytes) = (Arc::clone(&session.cache_order), message.bytes().to_vec());
+    Ok(Begun::Future(Box::pin(run(server, client, trust, order, bytes))))
 }
 
 /// Begins a request that is neither one on a key nor about a listener.
@@ -84,7 +87,13 @@ pub(super) fn begin(
     }
 }
 
-async fn run(server: Arc<Server>, client: Uuid, trust: Trust, message: Vec<u8>) -> Vec<u8> {
+async fn run(
+    server: Arc<Server>,
+    client: Uuid,
+    trust: Trust,
+    order: Arc<Mutex<()>>,
+    message: Vec<u8>,
+) -> Vec<u8> {
     // It was decoded before.
     let Ok(message) = Message::parse(&message) else { return Vec::new() };
     let Ok(AnyRequest::Cache(request)) = AnyRequest::decode(message) else { return Vec::new() };
@@ -93,6 +102,7 @@ async fn run(server: Arc<Server>, client: Uuid, trust: Trust, message: Vec<u8>) 
         server: &server,
         client,
         trust,
+        order: &order,
         correlation_id: header.correlation_id,
         partition_id: header.partition_id,
         output: Vec::new(),

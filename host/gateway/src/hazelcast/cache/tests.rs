@@ -1,5 +1,6 @@
 //! A client of caches against a server on a grid of a single member.
 
+use convoke_grid::op::{KeyOp, PlainOp};
 use convoke_hazelcast::cache::CacheConfigHolder;
 use convoke_hazelcast::codec::cache::{self, Request};
 use convoke_hazelcast::codec::events::{CacheEvent, CacheInvalidation};
@@ -122,7 +123,7 @@ async fn connected() -> (std::sync::Arc<super::super::Server>, Client, std::net:
 
 #[tokio::test]
 async fn the_first_configuration_remains_until_the_cache_is_destroyed() {
-    let (_server, mut client, _) = connected().await;
+    let (server, mut client, _) = connected().await;
     assert_eq!(client.config().await, None);
     let (first, other) = (config(|_| {}), config(|holder| holder.statistics_enabled = true));
     for sent in [&first, &other] {
@@ -134,6 +135,15 @@ async fn the_first_configuration_remains_until_the_cache_is_destroyed() {
     assert_eq!(encoded(&stored), encoded(&first));
     let (key, value) = (number(1), text("a"));
     client.put(&key, &value, -1).await;
+    // Another member removes the configuration.
+    let map = server.grid.open_system("hazelcast-caches").unwrap();
+    let (partition, remove) =
+        (server.grid.partition_of(NAME.as_bytes()), KeyOp::Plain(PlainOp::Take));
+    server.submit_key(&map, partition, NAME.as_bytes(), remove).await.unwrap();
+    let get = cache::Get { name: NAME, key: data(&key), expiry_policy: None };
+    let response = client.call(Request::Get(get)).await;
+    assert_eq!(error_of(&response), ErrorCode::CacheNotExists.code());
+    client.create(&first).await;
     let destroy = client::DestroyProxy { name: NAME, service_name: service_name::CACHE };
     client.0.call(AnyRequest::Client(client::Request::DestroyProxy(destroy))).await;
     assert_eq!(client.config().await, None);
@@ -383,4 +393,33 @@ async fn a_reader_may_not_write() {
         assert_eq!(error_of(&response), ErrorCode::AccessControl.code(), "{request:?}");
     }
     assert_eq!(reader.size().await, 1);
+}
+
+#[tokio::test]
+async fn requests_on_a_key_are_executed_in_their_order() {
+    let (_server, mut client, address) = connected().await;
+    client.create_eternal().await;
+    // The configuration is read from the cluster again, by a client that does not wait.
+    let mut other = Client(Connection::authenticated(address, 2).await);
+    let key = number(1);
+    let mut last = 0;
+    for round in 0..200 {
+        let value = number(round);
+        let put = cache::Put {
+            get: false,
+            completion_id: -1,
+            name: NAME,
+            key: data(&key),
+            value: data(&value),
+            expiry_policy: None,
+        };
+        last = other.0.send(AnyRequest::Cache(Request::Put(put))).await;
+    }
+    loop {
+        let message = other.0.receive().await.unwrap();
+        if parsed(&message).header().correlation_id == last {
+            break;
+        }
+    }
+    assert_eq!(other.get(&key).await, Some(number(199)));
 }
