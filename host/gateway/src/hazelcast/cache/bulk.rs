@@ -167,7 +167,7 @@ async fn put_all(task: &Task<'_>, request: &cache::PutAll<'_>) -> Result<(), Fai
         }
     }
     // A request has the entries of one partition, and its completion is reported once.
-    let tag = task.tag(request.completion_id);
+    let tag = task.tag(request.completion_id, true);
     if let Some((key, _)) = entries.first().filter(|_| !tag.is_empty()) {
         let (partition, key) = task.place(*key)?;
         let report = entry::op(&cache, CacheAction::Nothing, None, &tag);
@@ -207,7 +207,7 @@ async fn on_keys(
 /// Reports the completion of an operation in each partition, as often as clients expect, after what
 /// was done there.
 async fn report_in_all(task: &Task<'_>, cache: &Cache, completion_id: i32) -> Result<(), Failure> {
-    let tag = task.tag(completion_id);
+    let tag = task.tag(completion_id, false);
     if tag.is_empty() {
         return Ok(());
     }

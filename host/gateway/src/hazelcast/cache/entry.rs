@@ -12,8 +12,9 @@ use super::super::errors::Failure;
 use super::super::keys::Format;
 use super::super::server::Server;
 use super::super::session::{Begun, Respond, Session, respond, start};
+use super::super::view;
 use super::settings::{Cache, requested};
-use super::{NO_COMPLETION, tag, tasks};
+use super::{NO_COMPLETION, Tag, tasks};
 
 /// How keys are stored.
 pub(super) const FORMAT: Format = Format::Blobs;
@@ -159,7 +160,12 @@ pub(super) fn begin(
     let tags = server.tags().ok_or(OpError::NoCluster)?;
     let partition = FORMAT.key(tags, request.key, &mut session.key);
     let id = message.header().correlation_id;
-    let tag = tag(session, request.completion_id);
+    let tag = Tag {
+        client: session.client().map(|client| client.uuid).unwrap_or_default(),
+        completion_id: request.completion_id,
+        member: Some(view::uuid(server.grid.me())),
+    };
+    let tag = tag.encode();
     let op = match request.action {
         None => KeyOp::Generic(GenericOp::Exists),
         Some(CacheAction::Get) if request.policy.unwrap_or(cache.policy).access.is_none() => {
@@ -234,7 +240,7 @@ pub(super) async fn execute(
     let order = order.lock().await;
     let cache = task.find(request.name).await?;
     let (partition, key) = task.place(request.key)?;
-    let tag = task.tag(request.completion_id);
+    let tag = task.tag(request.completion_id, true);
     let started = match request.action {
         None => {
             let exists = KeyOp::Generic(GenericOp::Exists);

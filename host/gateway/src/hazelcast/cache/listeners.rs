@@ -20,9 +20,8 @@ use super::super::map::listeners::Registration;
 use super::super::server::Server;
 use super::super::session::{Begun, Session};
 use super::super::view;
-use super::NO_COMPLETION;
-use super::configs;
 use super::entry::FORMAT;
+use super::{NO_COMPLETION, Tag, configs};
 
 /// A listener of entries. The client calls those of its listeners that want an event.
 struct EntryListener {
@@ -38,11 +37,14 @@ fn blob(stored: Option<&Bytes>) -> Option<Data<'_>> {
 }
 
 impl EntryListener {
-    /// The completion id, if an event is about an operation of this client.
+    /// The completion id, if this member has to notify this client that an operation is done.
     fn completion_id(&self, event: &Event) -> Option<i32> {
-        let (client, id) = event.value.as_ref()?.split_first_chunk()?;
-        let id = i32::from_be_bytes(*id.first_chunk()?);
-        (client == self.client.as_bytes()).then_some(id)
+        let tag = Tag::decode(event.value.as_ref()?)?;
+        let is_sender = match tag.member {
+            Some(member) => member == view::uuid(self.registration.server.grid.me()),
+            None => self.registration.is_wanted(&event.key),
+        };
+        (tag.client == self.client && is_sender).then_some(tag.completion_id)
     }
 
     fn send(&self, event: &Event, kind: i32, completion_id: i32) {
@@ -72,19 +74,21 @@ impl EntryListener {
 
 impl Listener for EntryListener {
     fn handle_event(&self, event: &Event) {
-        let (kind, completion_id) = match (event.class, event.name.as_str()) {
-            (Class::Generic, grid_event::DONE) => match self.completion_id(event) {
-                Some(id) => (cache_event::COMPLETED, id),
-                None => return,
-            },
-            (Class::Plain, grid_event::CREATED) => (cache_event::CREATED, NO_COMPLETION),
-            (Class::Plain, grid_event::UPDATED) => (cache_event::UPDATED, NO_COMPLETION),
-            (Class::Generic, "del") => (cache_event::REMOVED, NO_COMPLETION),
-            (Class::Expired, _) => (cache_event::EXPIRED, NO_COMPLETION),
+        let kind = match (event.class, event.name.as_str()) {
+            (Class::Generic, grid_event::DONE) => {
+                if let Some(id) = self.completion_id(event) {
+                    self.send(event, cache_event::COMPLETED, id);
+                }
+                return;
+            }
+            (Class::Plain, grid_event::CREATED) => cache_event::CREATED,
+            (Class::Plain, grid_event::UPDATED) => cache_event::UPDATED,
+            (Class::Generic, "del") => cache_event::REMOVED,
+            (Class::Expired, _) => cache_event::EXPIRED,
             _ => return,
         };
         if self.registration.is_wanted(&event.key) {
-            self.send(event, kind, completion_id);
+            self.send(event, kind, NO_COMPLETION);
         }
     }
 

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use convoke_hazelcast::codec::cache::Request;
 use convoke_hazelcast::message::Message;
+use uuid::Uuid;
 
 pub(super) use configs::Configs;
 
@@ -86,13 +87,44 @@ pub(super) fn destroy(session: &Session, correlation_id: i64, name: &str) -> Beg
     Begun::Future(Box::pin(tasks::destroy(server, correlation_id, name)))
 }
 
-/// The name that a client has for the completion of one of its operations; empty if it wants none.
-fn tag(session: &Session, completion_id: i32) -> Vec<u8> {
-    match session.client() {
-        Some(client) if completion_id != NO_COMPLETION => {
-            [&client.uuid.as_bytes()[..], &completion_id.to_be_bytes()].concat()
+/// The client that is notified when an operation is done, and by which member.
+///
+/// ```text
+/// id of the client, 16 bytes | completion id, 4 bytes | id of the member, 16 bytes, or nothing
+/// ```
+///
+/// Exactly one member must notify the client, also while primaries change. For an operation on one
+/// key it is the member that got the request, which also sends the events of the operation unless the
+/// client does not know the primary. For an operation on many keys it is the primary of each
+/// partition, so that its events come before.
+struct Tag {
+    client: Uuid,
+    completion_id: i32,
+    member: Option<Uuid>,
+}
+
+impl Tag {
+    /// The tag of an operation; empty if the client does not wait for it to be done.
+    fn encode(&self) -> Vec<u8> {
+        if self.completion_id == NO_COMPLETION {
+            return Vec::new();
         }
-        _ => Vec::new(),
+        let mut bytes = self.client.as_bytes().to_vec();
+        bytes.extend_from_slice(&self.completion_id.to_be_bytes());
+        if let Some(member) = self.member {
+            bytes.extend_from_slice(member.as_bytes());
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (client, rest) = bytes.split_first_chunk()?;
+        let (completion_id, member) = rest.split_first_chunk()?;
+        Some(Self {
+            client: Uuid::from_bytes(*client),
+            completion_id: i32::from_be_bytes(*completion_id),
+            member: member.first_chunk().map(|member| Uuid::from_bytes(*member)),
+        })
     }
 }
 

@@ -16,8 +16,9 @@ use uuid::Uuid;
 use super::super::errors::Failure;
 use super::super::server::Server;
 use super::super::session::{Begun, Session};
+use super::super::view;
 use super::settings::Cache;
-use super::{NO_COMPLETION, bulk, configs, entry, may_write};
+use super::{Tag, bulk, configs, entry, may_write};
 use crate::trust::Trust;
 
 /// Maximum number of listeners in the configuration of a cache.
@@ -49,12 +50,10 @@ impl Task<'_> {
         Ok((partition, stored))
     }
 
-    /// As [`super::tag`].
-    pub(super) fn tag(&self, completion_id: i32) -> Vec<u8> {
-        if completion_id == NO_COMPLETION {
-            return Vec::new();
-        }
-        [&self.client.as_bytes()[..], &completion_id.to_be_bytes()].concat()
+    /// The tag of an operation, which this member reports as done, or else the primary.
+    pub(super) fn tag(&self, completion_id: i32, by_this_member: bool) -> Vec<u8> {
+        let member = by_this_member.then(|| view::uuid(self.server.grid.me()));
+        Tag { client: self.client, completion_id, member }.encode()
     }
 }
 

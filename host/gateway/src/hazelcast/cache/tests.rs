@@ -13,6 +13,7 @@ use convoke_hazelcast::message::Message;
 use std::sync::LazyLock;
 
 use super::super::tests::{Connection, data, error_of, parsed, server, text};
+use super::{NO_COMPLETION, Tag};
 use crate::trust::Passwords;
 
 /// Messages as clients in Java send them, and expiry policies.
@@ -399,7 +400,7 @@ async fn a_reader_may_not_write() {
 async fn requests_on_a_key_are_executed_in_their_order() {
     let (_server, mut client, address) = connected().await;
     client.create_eternal().await;
-    // The configuration is read from the cluster again, by a client that does not wait.
+    // No request has used the configuration yet, and this client does not wait.
     let mut other = Client(Connection::authenticated(address, 2).await);
     let key = number(1);
     let mut last = 0;
@@ -422,4 +423,16 @@ async fn requests_on_a_key_are_executed_in_their_order() {
         }
     }
     assert_eq!(other.get(&key).await, Some(number(199)));
+}
+
+#[test]
+fn a_tag_is_decoded() {
+    let client = uuid::Uuid::from_u128(7);
+    for (completion_id, member) in [(0, None), (i32::MIN, Some(uuid::Uuid::from_u128(9)))] {
+        let bytes = Tag { client, completion_id, member }.encode();
+        let tag = Tag::decode(&bytes).unwrap();
+        assert_eq!((tag.client, tag.completion_id, tag.member), (client, completion_id, member));
+    }
+    assert!(Tag { client, completion_id: NO_COMPLETION, member: None }.encode().is_empty());
+    assert!(Tag::decode(&[0; 19]).is_none());
 }
