@@ -174,9 +174,10 @@ pub(super) fn begin(
                 return result.map(|()| Some(Begun::Done));
             }
             let get = get(&server, &cache, place, request.policy);
+            let with = request.respond;
             return Ok(Some(Begun::Future(Box::pin(async move {
                 let mut output = Vec::new();
-                respond(&mut output, id, get.await, request_get);
+                respond(&mut output, id, get.await, with);
                 output
             }))));
         }
@@ -188,11 +189,6 @@ pub(super) fn begin(
         Begun::Task => return Err(OpError::Held.into()),
         begun => begun,
     }))
-}
-
-/// Appends the response to [`Request::Get`].
-fn request_get(output: &mut Vec<u8>, correlation_id: i64, reply: Reply) {
-    cache::Get::respond(output, correlation_id, 0, value(&reply));
 }
 
 /// Reads an entry whose primary is this member. `None` if it is not, or if reading moves the
