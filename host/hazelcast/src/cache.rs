@@ -1,6 +1,6 @@
 //! Configurations of caches (JCache, JSR 107).
 //!
-//! A client in Java creates a cache with [`CreateConfig`](crate::codec::cache::CreateConfig). The
+//! A client in Java creates a cache with [`CreateConfig`]. The
 //! configuration has objects of Java in it. Of these, [`ExpiryPolicy`] recognizes the policies of
 //! JCache and Hazelcast. A server cannot run any other class, and has to refuse a configuration
 //! that names one: a loader, a writer, or a policy of the application.
