@@ -203,7 +203,7 @@ async fn a_synchronous_listener_learns_that_an_operation_is_done_after_its_event
     let (key, a, b) = (number(1), text("a"), text("b"));
     client.put(&key, &a, 1).await;
     client.put(&key, &b, 2).await;
-    // Only the client of an operation is told that it is done.
+    // Only the client of an operation is notified that it is done.
     other.put(&key, &a, 3).await;
     let remove_all = cache::RemoveAll { completion_id: 4, name: NAME };
     client.call(Request::RemoveAll(remove_all)).await;
