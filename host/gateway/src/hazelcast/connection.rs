@@ -2,7 +2,6 @@
 //! events. Responses are in the order in which requests complete.
 
 use std::cell::RefCell;
-use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -246,7 +245,7 @@ impl Connection {
                 match dispatch::begin(session, &mut self.output, message) {
                     Begun::Done => {}
                     Begun::Operation(operation) => self.pending.push(Pending::Operation(operation)),
-                    begun @ (Begun::Task | Begun::Blocking) => {
+                    begun @ (Begun::Task | Begun::Blocking | Begun::Future(_)) => {
                         let bytes = message.bytes().len();
                         let is_full = self.tasks >= TASKS_MAX
                             || self.task_bytes.saturating_add(bytes) > TASKS_BYTES_MAX;
@@ -260,8 +259,13 @@ impl Connection {
                             Some(client) => {
                                 let (server, client) =
                                     (Arc::clone(&session.server), Arc::clone(client));
-                                let task = map::run(server, client, message.bytes().to_vec());
-                                let mut task = Box::pin(task);
+                                let is_blocking = matches!(begun, Begun::Blocking);
+                                let mut task = match begun {
+                                    Begun::Future(task) => task,
+                                    _ => {
+                                        Box::pin(map::run(server, client, message.bytes().to_vec()))
+                                    }
+                                };
                                 // Polled at once, so that requests are executed in the order in
                                 // which they arrive; the real waker is registered later.
                                 let mut unwatched = Context::from_waker(Waker::noop());
@@ -270,7 +274,6 @@ impl Connection {
                                         self.output.extend_from_slice(&response);
                                     }
                                     Poll::Pending => {
-                                        let is_blocking = matches!(begun, Begun::Blocking);
                                         let info = TaskInfo { bytes, is_blocking };
                                         self.pending.push(Pending::Task(task, info));
                                         self.tasks += 1;

@@ -11,11 +11,12 @@
 //!    connections, and its locks), `view` (the members and partitions), `id_generator`, `server`,
 //!    `destroyed` (what other members destroy), `whole` (all entries of a map).
 //! 3. One connection: `registrations` (its listeners), `session` (its state), `authentication`, the
-//!    structures `map`, `collections`, `multi_map`, `replicated_map` (with `cleared`, their common event), `topic`,
-//!    `pn_counter` and `flake_id`, `proxies`, and `dispatch` by service.
+//!    structures `map`, `collections`, `multi_map`, `replicated_map` (with `cleared`, their common
+//!    event), `topic`, `pn_counter`, `flake_id` and `cache`, `proxies`, and `dispatch` by service.
 //! 4. `connection` and `listener`.
 
 mod authentication;
+mod cache;
 mod cleared;
 mod client_info;
 mod clients;

@@ -10,6 +10,7 @@ use convoke_grid::{Grid, Later, Map, OpError, Reply, Started, Unblock};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use super::cache;
 use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
 use super::id_generator::IdGenerator;
@@ -23,6 +24,8 @@ use crate::resp::server::Cluster;
 
 /// Prefix of the maps of RESP clients.
 const RESP_MAPS: &str = "resp:";
+/// Prefix of the maps that hold the entries of caches.
+pub(super) const CACHE_MAPS: &str = "cache:";
 /// Maximum number of times that a lock of a client that is gone is released: how often one thread
 /// may have acquired it.
 const RELEASES_MAX: usize = 1_000;
@@ -60,6 +63,7 @@ pub struct Server {
     pub counters: HazelcastCounters,
     pub(super) clients: Clients,
     pub(super) id_generator: IdGenerator,
+    pub(super) caches: cache::Configs,
     tags: LateTags,
     view: RwLock<view::Shared>,
     /// The data structures that clients have named.
@@ -99,6 +103,7 @@ impl Server {
             counters: HazelcastCounters::default(),
             clients: Clients::default(),
             id_generator: IdGenerator::default(),
+            caches: cache::Configs::default(),
             tags: LateTags::default(),
             view: RwLock::default(),
             proxies: Mutex::default(),
@@ -152,10 +157,10 @@ impl Server {
     /// The map of this name.
     ///
     /// # Errors
-    /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients, whose values are not
-    /// blobs.
+    /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients or of a cache, whose values
+    /// are not blobs.
     pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
-        if name.starts_with(RESP_MAPS) || names::is_reserved(name) {
+        if name.starts_with(RESP_MAPS) || name.starts_with(CACHE_MAPS) || names::is_reserved(name) {
             return Err(OpError::Malformed);
         }
         self.grid.open(name)

@@ -44,6 +44,9 @@ pub enum WholeOp<'a> {
     /// Exchanges all keys with those of this map; see
     /// [`Grid::exchange`](crate::Grid::exchange). It can only be executed in all partitions at once.
     Exchange(&'a str),
+    /// Removes about this number of keys with an event for each, or all keys at once if there are no
+    /// listeners. Returns 1 if there may be more, else 0.
+    RemoveSome(u32),
 }
 
 /// Which keys a scan returns.
@@ -60,7 +63,7 @@ pub struct ScanFilter<'a> {
 impl WholeOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
-            Self::Clear | Self::Exchange(_) => Effect::Changes,
+            Self::Clear | Self::Exchange(_) | Self::RemoveSome(_) => Effect::Changes,
             Self::Length
             | Self::Scan { .. }
             | Self::Keys(_)
@@ -131,6 +134,21 @@ impl WholeOp<'_> {
             Self::LengthOfSlot(number) => {
                 let entries = access.fragment.entries_from(0).filter(lives);
                 Reply::count(entries.filter(|entry| slot(entry.key()) == *number).count())
+            }
+            Self::RemoveSome(count) => {
+                if !access.map.is_listened() {
+                    if access.fragment.len() > 0 || access.fragment.removals() > 0 {
+                        access.clear();
+                    }
+                    return Ok(Reply::flag(false));
+                }
+                let entries = access.fragment.entries_from(0);
+                let keys = entries.take(*count as usize).map(|entry| entry.key().into());
+                let keys: Vec<Box<[u8]>> = keys.collect();
+                for key in &keys {
+                    access.delete(key);
+                }
+                Reply::flag(access.fragment.len() > 0)
             }
             // A transaction executes it.
             Self::Exchange(_) => return Err(OpError::Malformed),

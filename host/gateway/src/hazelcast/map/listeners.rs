@@ -101,7 +101,7 @@ impl Drop for Listeners {
 
 /// What a client listens to.
 pub(in super::super) struct Registration {
-    server: Arc<Server>,
+    pub(in super::super) server: Arc<Server>,
     events: Arc<OutputBuffer>,
     pub(in super::super) correlation_id: i64,
     /// Only events of keys whose primary is this member.
