@@ -21,7 +21,7 @@ const client = await hazelcast.Client.newHazelcastClient({
 });
 const entries = await client.getMap("entries");
 const added = new Map();
-await entries.addEntryListener({ entryAdded: (event) => added.set(event.key, event.value) }, undefined, true);
+await entries.addEntryListener({ added: (event) => added.set(event.key, event.value) }, undefined, true);
 const locks = await client.getMap("locks");
 const queue = await client.getQueue("queue");
 const list = await client.getList("list");
