@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use convoke_hazelcast::frame::{Split, Splitter};
+use convoke_hazelcast::message::Message;
 use futures_util::stream::{FuturesUnordered, Stream as _};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -61,6 +62,8 @@ pub(super) struct Connection {
     /// Number of pending tasks, and the bytes of their requests.
     tasks: usize,
     task_bytes: usize,
+    /// Bytes of the messages of operations that may become tasks.
+    kept_bytes: usize,
     output: Vec<u8>,
     /// Length of the part of `output` that was sent.
     sent: usize,
@@ -92,6 +95,7 @@ impl Connection {
             pending: FuturesUnordered::new(),
             tasks: 0,
             task_bytes: 0,
+            kept_bytes: 0,
             output: Vec::new(),
             sent: 0,
             has_events: false,
@@ -141,7 +145,7 @@ impl Connection {
     }
 
     fn held_bytes(&self) -> usize {
-        let pending = self.pending.len() * OPERATION_BYTES + self.task_bytes;
+        let pending = self.pending.len() * OPERATION_BYTES + self.task_bytes + self.kept_bytes;
         self.input.len() + self.output.len() + pending
     }
 
@@ -241,28 +245,15 @@ impl Connection {
                 let session = &mut self.session;
                 match dispatch::begin(session, &mut self.output, message) {
                     Begun::Done => {}
-                    Begun::Operation(operation) => self.pending.push(Pending::Operation(operation)),
-                    Begun::Task => {
-                        let bytes = message.bytes().len();
-                        let is_full = self.tasks >= TASKS_MAX
-                            || self.task_bytes.saturating_add(bytes) > TASKS_BYTES_MAX;
-                        match session.client().filter(|_| !is_full) {
-                            None => {
-                                let text = "too many requests of this connection wait";
-                                let failure = Failure::try_again(text);
-                                let id = message.header().correlation_id;
-                                failure.respond(&mut self.output, id);
-                            }
-                            Some(client) => {
-                                let (server, client) =
-                                    (Arc::clone(&session.server), Arc::clone(client));
-                                let task = map::run(server, client, message.bytes().to_vec());
-                                self.pending.push(Pending::Task(Box::pin(task), bytes));
-                                self.tasks += 1;
-                                self.task_bytes += bytes;
-                            }
+                    Begun::Operation(mut operation) => {
+                        // Otherwise the client would have to send it again after a second.
+                        if operation.is_remote {
+                            operation.message = Some(message.bytes().to_vec());
+                            self.kept_bytes += message.bytes().len();
                         }
+                        self.pending.push(Pending::Operation(operation));
                     }
+                    Begun::Task => self.begin_task(message.bytes().to_vec()),
                 }
                 if self.session.trust > Trust::Unauthenticated {
                     self.splitter.set_authenticated();
@@ -282,6 +273,26 @@ impl Connection {
         step
     }
 
+    /// Begins a task that executes a message.
+    fn begin_task(&mut self, message: Vec<u8>) {
+        let bytes = message.len();
+        let is_full =
+            self.tasks >= TASKS_MAX || self.task_bytes.saturating_add(bytes) > TASKS_BYTES_MAX;
+        let session = &self.session;
+        let Some(client) = session.client().filter(|_| !is_full) else {
+            let failure = Failure::try_again("too many requests of this connection wait");
+            if let Ok(message) = Message::parse(&message) {
+                failure.respond(&mut self.output, message.header().correlation_id);
+            }
+            return;
+        };
+        let (server, client) = (Arc::clone(&session.server), Arc::clone(client));
+        let task = map::run(server, client, message, session.trust.may_write());
+        self.pending.push(Pending::Task(Box::pin(task), bytes));
+        self.tasks += 1;
+        self.task_bytes += bytes;
+    }
+
     /// Writes the responses of requests that are complete.
     fn collect(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
@@ -289,8 +300,13 @@ impl Connection {
         while let Poll::Ready(Some(completed)) = Pin::new(&mut self.pending).poll_next(context) {
             step = Step::Done;
             match completed {
-                Completed::Operation(reply, correlation_id, with) => {
+                Completed::Operation(reply, correlation_id, with, kept) => {
+                    self.kept_bytes -= kept;
                     respond(&mut self.output, correlation_id, reply, with);
+                }
+                Completed::Held(message) => {
+                    self.kept_bytes -= message.len();
+                    self.begin_task(message);
                 }
                 Completed::Task(response, bytes) => {
                     self.tasks -= 1;

@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use super::authentication::{Credentials, authenticate};
 use super::errors::Failure;
+use super::losses::{self, LossEvent};
 use super::map;
+use super::objects;
 use super::proxies::is_offered;
 use super::session::{Begun, Session};
 use super::view;
@@ -141,9 +143,24 @@ fn begin_client(
         ClientRequest::TriggerPartitionAssignment(_) => {
             client::TriggerPartitionAssignment::respond(output, id, 0);
         }
-        // Without schemas of compact objects there is nothing to repeat after a reconnection.
-        ClientRequest::SendAllSchemas(r) if r.schemas.is_empty() => {
-            client::SendAllSchemas::respond(output, id, 0);
+        ClientRequest::SendSchema(_)
+        | ClientRequest::FetchSchema(_)
+        | ClientRequest::SendAllSchemas(_) => return Ok(Begun::Task),
+        ClientRequest::AddDistributedObjectListener(r) => {
+            let uuid = objects::listen(session, id, r.local_only)?;
+            client::AddDistributedObjectListener::respond(output, id, 0, uuid);
+        }
+        ClientRequest::RemoveDistributedObjectListener(r) => {
+            let removed = session.listeners.remove(r.registration_id);
+            client::RemoveDistributedObjectListener::respond(output, id, 0, removed);
+        }
+        ClientRequest::AddPartitionLostListener(r) => {
+            let uuid = losses::listen(session, id, r.local_only, LossEvent::OfCluster)?;
+            client::AddPartitionLostListener::respond(output, id, 0, uuid);
+        }
+        ClientRequest::RemovePartitionLostListener(r) => {
+            let removed = session.listeners.remove(r.registration_id);
+            client::RemovePartitionLostListener::respond(output, id, 0, removed);
         }
         ClientRequest::Authentication(_) | ClientRequest::AuthenticationCustom(_) => {
             return Err(Failure::new(ErrorCode::IllegalState, "the client is authenticated"));

@@ -8,9 +8,12 @@
 //! 1. Data: `keys` (the stored form of keys and values), `errors`, `settings`.
 //! 2. What connections share: `client_info` (a connection), `clients` (a client with all its
 //!    connections, and its locks), `view` (the members and partitions), `server`.
-//! 3. One connection: `session` (its state), `authentication`, `proxies`, `map`, and `dispatch` by
+//!    `schemas` of compact records.
+//! 3. Events of the cluster: `objects` (data structures that exist), `losses` (partitions that lost
+//!    their data).
+//! 4. One connection: `session` (its state), `authentication`, `proxies`, `map`, and `dispatch` by
 //!    service.
-//! 4. `connection` and `listener`.
+//! 5. `connection` and `listener`.
 
 mod authentication;
 mod client_info;
@@ -20,8 +23,11 @@ mod dispatch;
 mod errors;
 mod keys;
 mod listener;
+mod losses;
 mod map;
+mod objects;
 mod proxies;
+mod schemas;
 mod server;
 mod session;
 mod settings;

@@ -8,12 +8,14 @@ use std::time::Instant;
 use convoke_grid::op::{KeyOp, LeaseOp, Op};
 use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
 use super::keys::{LateTags, Tags};
-use super::settings::HazelcastSettings;
+use super::objects::Objects;
+use super::schemas::Schemas;
+use super::settings::{COLLECTING_MAX, HazelcastSettings};
 use super::view::{self, ClusterView};
 use crate::lanes::Lanes;
 use crate::pubsub::PubSub;
@@ -53,6 +55,11 @@ pub struct Server {
     /// Counters since the start.
     pub counters: HazelcastCounters,
     pub(super) clients: Clients,
+    pub(super) schemas: Schemas,
+    /// Limits the number of requests that collect entries at the same time.
+    pub(super) collecting: Semaphore,
+    /// Changes of the data structures that exist, in order.
+    pub(super) objects: Objects,
     tags: LateTags,
     view: RwLock<view::Shared>,
     /// The data structures that clients have named.
@@ -87,6 +94,9 @@ impl Server {
             cluster,
             counters: HazelcastCounters::default(),
             clients: Clients::default(),
+            schemas: Schemas::default(),
+            collecting: Semaphore::new(COLLECTING_MAX),
+            objects: Objects::default(),
             tags: LateTags::default(),
             view: RwLock::default(),
             proxies: Mutex::default(),

@@ -14,10 +14,11 @@ use convoke_hazelcast::message::Message;
 
 use super::super::clients::Client;
 use super::super::errors::Failure;
+use super::super::schemas;
 use super::super::server::Server;
 use super::super::session::respond;
 use super::super::settings::INVOCATION_MS_MAX;
-use super::{FORMAT, KeyRequest, bulk, key_request, locking};
+use super::{FORMAT, KeyRequest, bulk, iterate, key_request, locking, query};
 
 /// First interval at which a request on a locked key is tried again, in milliseconds. It doubles
 /// each time.
@@ -30,6 +31,8 @@ pub(super) struct Task<'a> {
     pub(super) server: &'a Arc<Server>,
     pub(super) client: &'a Arc<Client>,
     pub(super) correlation_id: i64,
+    /// The partition that the request names; negative if it names none.
+    pub(super) partition_id: i32,
     pub(super) output: Vec<u8>,
 }
 
@@ -77,7 +80,11 @@ impl Retry {
 
 /// Whether a request can be executed by a task.
 pub(super) fn is_supported(request: &Request<'_>) -> bool {
-    key_request(request).is_some() || locking::is_supported(request) || bulk::is_supported(request)
+    key_request(request).is_some()
+        || locking::is_supported(request)
+        || bulk::is_supported(request)
+        || query::is_supported(request)
+        || iterate::is_supported(request)
 }
 
 /// Executes a request, and returns the encoded response.
@@ -85,16 +92,28 @@ pub(in super::super) async fn run(
     server: Arc<Server>,
     client: Arc<Client>,
     message: Vec<u8>,
+    may_write: bool,
 ) -> Vec<u8> {
     // It was decoded before.
     let Ok(message) = Message::parse(&message) else { return Vec::new() };
     let Ok(request) = AnyRequest::decode(message) else { return Vec::new() };
-    let correlation_id = message.header().correlation_id;
-    let mut task = Task { server: &server, client: &client, correlation_id, output: Vec::new() };
+    let (correlation_id, partition_id) =
+        (message.header().correlation_id, message.header().partition_id);
+    let mut task =
+        Task { server: &server, client: &client, correlation_id, partition_id, output: Vec::new() };
     let executed = match &request {
         AnyRequest::Map(request) => execute(&mut task, request).await,
         AnyRequest::Client(ClientRequest::DestroyProxy(r)) => {
             bulk::destroy(&mut task, r.name).await
+        }
+        AnyRequest::Client(ClientRequest::SendSchema(r)) => {
+            schemas::send(&server, &mut task.output, correlation_id, r.schema, may_write).await
+        }
+        AnyRequest::Client(ClientRequest::SendAllSchemas(r)) => {
+            schemas::send_all(&server, &mut task.output, correlation_id, r.schemas, may_write).await
+        }
+        AnyRequest::Client(ClientRequest::FetchSchema(r)) => {
+            schemas::fetch(&server, &mut task.output, correlation_id, r.schema_id).await
         }
         _ => Ok(()),
     };
@@ -111,6 +130,12 @@ async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Result<(), Failu
     }
     if locking::is_supported(request) {
         return locking::execute(task, request).await;
+    }
+    if query::is_supported(request) {
+        return query::execute(task, request).await;
+    }
+    if iterate::is_supported(request) {
+        return iterate::execute(task, request).await;
     }
     bulk::execute(task, request).await
 }
@@ -142,6 +167,8 @@ pub(super) fn respond_empty(task: &mut Task<'_>, request: &Request<'_>) {
     let (output, id) = (&mut task.output, task.correlation_id);
     match request {
         Request::PutAll(_) => map::PutAll::respond(output, id, 0),
+        Request::PutAllWithMetadata(_) => map::PutAllWithMetadata::respond(output, id, 0),
+        Request::AddIndex(_) => map::AddIndex::respond(output, id, 0),
         Request::Clear(_) => map::Clear::respond(output, id, 0),
         Request::EvictAll(_) => map::EvictAll::respond(output, id, 0),
         Request::RemoveAll(_) => map::RemoveAll::respond(output, id, 0),
