@@ -89,6 +89,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         modes: String::new(),
         http: None,
         resp: None,
+        hazelcast: None,
         generation: 1,
         age: 1,
     });

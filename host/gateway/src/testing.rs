@@ -69,6 +69,7 @@ pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
         modes: String::new(),
         http: None,
         resp: None,
+        hazelcast: None,
         generation: 1,
         age: 1,
     };

@@ -92,7 +92,7 @@ impl Server {
     }
 
     /// Announces a lost partition, once its next primary serves.
-    async fn announce_loss(&self, partition: u16) -> Result<(), OpError> {
+    pub(super) async fn announce_loss(&self, partition: u16) -> Result<(), OpError> {
         let map = self.grid.open_system(MAP)?;
         let value = partition.to_be_bytes();
         let op = Op::Whole(WholeOp::Announce { name: LOST, value: &value });

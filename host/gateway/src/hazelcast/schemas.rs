@@ -36,6 +36,12 @@ impl Schemas {
         self.0.read().get(&id).cloned()
     }
 
+    /// Forgets all, as if this member had just started.
+    #[cfg(test)]
+    pub(super) fn forget_all(&self) {
+        self.0.write().clear();
+    }
+
     fn remember(&self, schema: &Schema<'_>, id: i64) {
         self.0.write().insert(id, Layout::new(schema).map(Arc::new));
     }
@@ -45,9 +51,7 @@ impl Schemas {
 fn encoded(schema: Schema<'_>) -> Option<Vec<u8>> {
     let mut message = Vec::new();
     client::FetchSchema::respond(&mut message, 0, 0, Some(schema));
-    let mut frames = Message::parse(&message).ok()?.frames();
-    // The initial frame.
-    frames.next()?;
+    let frames = Message::parse(&message).ok()?.frames();
     Some(frames.rest().to_vec())
 }
 

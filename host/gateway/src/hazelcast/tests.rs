@@ -23,6 +23,8 @@ use crate::resp::server::{Cluster, ClusterNode, Endpoint};
 use crate::testing::single_member_grid;
 use crate::trust::Passwords;
 
+mod queries;
+
 /// Longest time that a test waits for a message.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 

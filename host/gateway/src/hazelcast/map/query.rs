@@ -2,10 +2,11 @@
 //! of the partitions that the predicate names: there are no indexes.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use convoke_grid::op::{KeyOp, PlainOp, PutIf};
-use convoke_grid::{OpError, Reply};
+use convoke_grid::op::{KeyOp, LeaseOp, Op, PlainOp, PutIf};
+use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::map::{self, Request};
 use convoke_hazelcast::codec::structures::{AnchorDataListHolder, PagingPredicateHolder};
 use convoke_hazelcast::codec::{List, Packed};
@@ -23,6 +24,8 @@ use super::tasks::{Task, respond_empty};
 const REMOVALS_MAX: usize = 64;
 /// How often an entry that changes while it is to be removed is looked at again.
 const REMOVAL_TRIES_MAX: usize = 100;
+/// How often a lock on an entry that is to be removed may get another owner meanwhile.
+const OWNERS_MAX: usize = 10;
 /// Entries that were collected for a page are sorted, and those that are not on it are dropped, when
 /// this number of others was added.
 const PAGE_SURPLUS: usize = 4_096;
@@ -257,15 +260,49 @@ async fn project(
     Ok(results)
 }
 
+/// Removes a key if it has this value, also if it is locked, as in Hazelcast: on behalf of the owner
+/// of the lock.
+async fn remove_if_same(
+    task: &Task<'_>,
+    map: &Arc<Map>,
+    partition: u16,
+    key: &[u8],
+    value: Data<'_>,
+) -> Result<Reply, OpError> {
+    let same = PutIf::ValueFrom(0, value.bytes());
+    let remove = Op::Key(key, KeyOp::Plain(PlainOp::RemoveWhen(same)));
+    let mut reply = task.server.submit(map, partition, &remove).await;
+    for _ in 0..OWNERS_MAX {
+        if reply != Err(OpError::Held) {
+            break;
+        }
+        let holder = Op::Lease(key, LeaseOp::Holder);
+        let holder = task.server.submit(map, partition, &holder).await?;
+        let owner = owner(&holder).unwrap_or_default();
+        let op = Op::By { owner, op: Box::new(remove.clone()) };
+        reply = task.server.submit(map, partition, &op).await;
+    }
+    reply
+}
+
+/// The owner of a lease.
+fn owner(holder: &Reply) -> Option<&[u8]> {
+    let Reply::Map(fields) = holder else { return None };
+    fields.iter().find_map(|field| match field {
+        (Reply::Word(name), Reply::Bytes(owner)) if name == "owner" => Some(&owner[..]),
+        _ => None,
+    })
+}
+
 /// Removes the entries that match. Each is removed only if it still has the value that matched;
-/// otherwise its new value is evaluated. Entries that are locked remain.
+/// otherwise its new value is evaluated.
 async fn remove_all(task: &Task<'_>, name: &str, predicate: Data<'_>) -> Result<(), Failure> {
     let query = query(Some(predicate))?;
     let _budget = Budget::begin(task.server).await?;
     let mut matches = Matches::new(task, name, query)?;
     let tags = task.server.tags().ok_or(OpError::NoCluster)?;
     while let Some(mut entries) = matches.next().await? {
-        let map = std::sync::Arc::clone(matches.scan.map());
+        let map = Arc::clone(matches.scan.map());
         let partition = matches.scan.partition();
         for _ in 0..REMOVAL_TRIES_MAX {
             let mut changed = VecDeque::new();
@@ -276,16 +313,14 @@ async fn remove_all(task: &Task<'_>, name: &str, predicate: Data<'_>) -> Result<
                     FORMAT.key(tags, key, &mut key_stored);
                     stored.push((key_stored, value));
                 }
-                let removals = stored.iter().map(|(key, value)| {
-                    let same = PutIf::ValueFrom(0, value.bytes());
-                    let remove = KeyOp::Plain(PlainOp::RemoveWhen(same));
-                    task.server.submit_key(&map, partition, key, remove)
-                });
+                let removals = stored
+                    .iter()
+                    .map(|(key, value)| remove_if_same(task, &map, partition, key, *value));
                 let replies = join_all(removals.collect::<Vec<_>>()).await;
                 for ((key, _), reply) in stored.iter().zip(replies) {
                     match reply {
                         Ok(Reply::Integer(0)) => changed.push_back(Bytes::copy_from_slice(key)),
-                        Ok(_) | Err(OpError::Held) => {}
+                        Ok(_) => {}
                         Err(error) => return Err(error.into()),
                     }
                 }
