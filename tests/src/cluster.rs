@@ -20,7 +20,7 @@ pub const AGREE_MAX: Duration = Duration::from_secs(15);
 /// Default timeout for conditions that should hold almost immediately.
 pub const TIMEOUT: Duration = READY_MAX;
 
-/// Number of member ports of one cluster, and of HTTP ports, and of RESP ports.
+/// Number of member ports of one cluster, and of HTTP ports, of RESP ports, and of Hazelcast ports.
 const PORTS: u16 = 64;
 
 /// A cluster name, ports and a multicast group that no other test uses, and the output of the
@@ -33,6 +33,7 @@ pub struct Cluster {
     start_port: u16,
     http_port: u16,
     resp_port: u16,
+    hazelcast_port: u16,
     group: Ipv4Addr,
     group_port: u16,
     members: AtomicU32,
@@ -53,7 +54,7 @@ impl Cluster {
     }
 
     fn with(permit: Permit) -> Self {
-        let start_port = ports::block(3 * PORTS);
+        let start_port = ports::block(4 * PORTS);
         Self {
             journal: Journal::default(),
             folder: TempDir::new().expect("a temporary folder"),
@@ -61,6 +62,7 @@ impl Cluster {
             start_port,
             http_port: start_port + PORTS,
             resp_port: start_port + 2 * PORTS,
+            hazelcast_port: start_port + 3 * PORTS,
             group: ports::group_v4(),
             group_port: start_port + PORTS - 1,
             members: AtomicU32::new(0),
@@ -80,6 +82,7 @@ impl Cluster {
                 ("--port", value(&self.http_port)),
                 ("--start-port", value(&self.start_port)),
                 ("--resp-port", value(&self.resp_port)),
+                ("--hazelcast-port", value(&self.hazelcast_port)),
                 ("--cluster-name", value(&self.name)),
                 ("--mc-address", value(&self.group)),
                 ("--mc-port", value(&self.group_port)),

@@ -110,6 +110,21 @@ impl Member {
     #[must_use]
     pub fn resp(&self) -> SocketAddr {
         let port = self.wait_for_status(READY_MAX, "a RESP port", |status| status.member.resp_port);
+        self.on_own_host(port)
+    }
+
+    /// Its port for clients of Hazelcast; waits until the member is ready.
+    #[track_caller]
+    #[must_use]
+    pub fn hazelcast(&self) -> SocketAddr {
+        let port = self.wait_for_status(READY_MAX, "a port for clients of Hazelcast", |status| {
+            status.member.hazelcast_port
+        });
+        self.on_own_host(port)
+    }
+
+    /// The address of a port for clients on its own host.
+    fn on_own_host(&self, port: u16) -> SocketAddr {
         let ip = match self.http().ip() {
             ip if ip.is_loopback() => ip,
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

@@ -37,6 +37,8 @@ pub struct ThisMember {
     pub http_port: Option<u16>,
     /// The RESP port, if there is one.
     pub resp_port: Option<u16>,
+    /// The port for clients of Hazelcast.
+    pub hazelcast_port: Option<u16>,
 }
 
 /// A cluster as one member sees it.

@@ -120,7 +120,7 @@ fn environment(file: &Path) -> PathBuf {
 }
 
 /// The path of Hazelcast's jar; downloaded with Maven if it is missing.
-fn jar(workspace: &Workspace) -> Result<PathBuf> {
+pub(crate) fn jar(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("peers/hazelcast");
     let jar = folder.join(format!("hazelcast-{HAZELCAST}.jar"));
     if jar.is_file() {
@@ -142,7 +142,7 @@ fn jar(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// A Java that can run source files: the installed one, or Debian's, unpacked.
-fn java(workspace: &Workspace) -> Result<PathBuf> {
+pub(crate) fn java(workspace: &Workspace) -> Result<PathBuf> {
     let has_compiler = |java: &Path| {
         output(Command::new(java).arg("--list-modules"))
             .is_ok_and(|modules| modules.contains("jdk.compiler"))

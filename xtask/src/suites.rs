@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::modes::build_binary;
 use crate::process::{cargo, run};
 use crate::workspace::Workspace;
-use crate::{Result, binaries, clients, nameservers};
+use crate::{Result, binaries, clients, nameservers, peers};
 
 /// Default factor of a soak: seeds per simulation, as a multiple of those that a test runs.
 pub(crate) const SOAK_TIMES: u64 = 10;
@@ -64,7 +64,11 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
 /// Builds and runs one bench.
 pub(crate) fn bench(workspace: &Workspace, name: &str) -> Result<()> {
     build_binary(workspace, "bench")?;
-    run(Command::new(workspace.target.join("release/bench")).arg(name))
+    let mut bench = Command::new(workspace.target.join("release/bench"));
+    if name == "hazelcast" {
+        bench.env("JAVA", peers::java(workspace)?).env("HAZELCAST_JAR", peers::jar(workspace)?);
+    }
+    run(bench.arg(name))
 }
 
 /// Runs the simulations with `times` times as many seeds as the tests use, starting at an arbitrary

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failover::members::{Members, empty_folder};
-use crate::failover::table::Mode;
+use crate::failover::table::{Mode, Protocol};
 use crate::process::run as run_command;
 use crate::workspace::Workspace;
 use crate::{Result, modes};
@@ -50,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, records: bool) -> Result<()> {
         let members = logs.join(format!("{name}-members"));
         empty_folder(&members)?;
         let members = Members::start(&binary, &members, Mode::List)?;
-        let ports: Vec<String> = members.resp_ports().iter().map(u16::to_string).collect();
+        let ports: Vec<String> = members.ports(Protocol::Resp).iter().map(u16::to_string).collect();
         outcomes.push(suite(name, "convoke", Some(&ports.join(",")))?);
     }
     let mut report = python(&scripts, "report.py");

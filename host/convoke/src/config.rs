@@ -57,6 +57,13 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
             show("", &format!("clients dial {}", resp.address(me_at)));
         }
     }
+    if let Some(port) = settings.clients.hazelcast_port {
+        show("hazelcast", &port);
+        if let Some(public) = &settings.hazelcast_public_address {
+            let service = ClientAddress::service(Some(public), port);
+            show("", &format!("clients dial {}", service.address(me_at)));
+        }
+    }
     for (number, line) in agreed::lines(&settings.data.terms).enumerate() {
         show(if number == 0 { "agreed" } else { "" }, &line);
     }

@@ -133,6 +133,7 @@ mod tests {
             modes: "multicast".into(),
             http: None,
             resp: None,
+            hazelcast: None,
             generation: 1,
             age: u64::from(n),
         }

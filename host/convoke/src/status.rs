@@ -7,7 +7,7 @@ use convoke_discovery::ModeStatus;
 use convoke_gateway::Node;
 use convoke_gateway::admin::{Health, MemberRow, ModeRow, Overview};
 use convoke_gateway::http::Web;
-use convoke_gateway::resp::server::Server;
+use convoke_gateway::{hazelcast, resp};
 use convoke_grid::Grid;
 use convoke_membership::{JoinRefusal, Member, Service, View};
 use jiff::Timestamp;
@@ -26,7 +26,9 @@ pub(crate) struct Status {
     pub(crate) counters: Arc<Counters>,
     pub(crate) grid: Grid,
     /// `None` when RESP is turned off.
-    pub(crate) resp: Option<Arc<Server>>,
+    pub(crate) resp: Option<Arc<resp::server::Server>>,
+    /// `None` when there is no port for clients of Hazelcast.
+    pub(crate) hazelcast: Option<Arc<hazelcast::Server>>,
     /// Set once the HTTP server runs.
     pub(crate) web: OnceLock<Weak<Web>>,
     /// True while this host has no usable address.
@@ -98,6 +100,21 @@ impl Status {
         })
     }
 
+    /// Clients of Hazelcast.
+    fn hazelcast_clients(&self) -> Value {
+        let Some(server) = &self.hazelcast else { return Value::Null };
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &server.counters;
+        json!({
+            "connected": server.connections(),
+            "accepted": load(&counters.accepted),
+            "turned_away": load(&counters.turned_away),
+            "cut_off": load(&counters.cut_off),
+            "refused": load(&counters.refused),
+            "requests": load(&counters.requests),
+        })
+    }
+
     fn row(&self, member_state: &MemberState, view: &View, member: &Member) -> MemberRow {
         let started_ms = i64::try_from(member.id.started_at_ms()).unwrap_or(i64::MAX);
         let started = Timestamp::from_millisecond(started_ms).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -157,7 +174,12 @@ impl Status {
                 resp.finish().await;
             }
         };
-        tokio::join!(finish_web, finish_resp);
+        let finish_hazelcast = async {
+            if let Some(server) = &self.hazelcast {
+                server.finish().await;
+            }
+        };
+        tokio::join!(finish_web, finish_resp, finish_hazelcast);
     }
 
     /// Whether the other members refuse this one, which is logged.
@@ -200,12 +222,14 @@ impl Node for Status {
                 "address": me.address().to_string(),
                 "http_port": port(&me.http),
                 "resp_port": self.resp.as_ref().map(|resp| resp.port()),
+                "hazelcast_port": self.hazelcast.as_ref().map(|server| server.port()),
                 "ready": self.unready().is_none(),
             },
             "cluster": cluster,
             "refused": member_state.refusal.as_ref().map(|why| describe::refusal(why, me)),
             "data": self.data(),
             "clients": self.clients(),
+            "hazelcast_clients": self.hazelcast_clients(),
             "modes": self.modes(),
             "counters": {
                 "foreign_datagrams": load(&counters.foreign),
@@ -239,6 +263,9 @@ impl Node for Status {
                     "http_address": m.http.as_ref().map(|http| http.address(m.address().ip())),
                     "resp_port": port(&m.resp),
                     "resp_address": m.resp.as_ref().map(|resp| resp.address(m.address().ip())),
+                    "hazelcast_port": port(&m.hazelcast),
+                    "hazelcast_address":
+                        m.hazelcast.as_ref().map(|service| service.address(m.address().ip())),
                     "age": m.age,
                     "started_at_ms": m.id.started_at_ms(),
                     "health": health(&member_state, m),
@@ -293,6 +320,7 @@ impl Node for Status {
             counters: &self.counters,
             grid: &self.grid,
             resp: self.resp.as_deref(),
+            hazelcast: self.hazelcast.as_deref(),
             modes: &self.modes(),
         })
     }

@@ -108,7 +108,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..HazelcastSettings::default()
     };
     let pubsub = PubSub::new(grid.clone());
-    let server = Server::new(grid, pubsub, settings, Arc::new(Single { member, port }));
+    let server = Server::new(grid, pubsub, settings, Arc::new(Single { member, port }), port);
     server.serve(vec![listener]).await;
     Ok(())
 }

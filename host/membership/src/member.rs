@@ -122,6 +122,8 @@ pub struct Member {
     pub http: Option<Service>,
     /// Its RESP endpoint, if it serves clients on other hosts.
     pub resp: Option<Service>,
+    /// Its endpoint for clients of Hazelcast, if it serves them on other hosts.
+    pub hazelcast: Option<Service>,
     /// Number of times that this process rejoined a cluster that had removed it. In SWIM, "down" is
     /// final for one generation.
     pub generation: u32,
@@ -148,7 +150,10 @@ impl Member {
             && self.name.len() <= NAME_BYTES_MAX
             && self.group.len() <= NAME_BYTES_MAX
             && self.modes.len() <= MODES_BYTES_MAX
-            && [&self.http, &self.resp].into_iter().flatten().all(Service::is_valid)
+            && [&self.http, &self.resp, &self.hazelcast]
+                .into_iter()
+                .flatten()
+                .all(Service::is_valid)
     }
 
     /// Sort key for oldest first. The id decides between members that were admitted on two sides of
@@ -174,6 +179,7 @@ pub(crate) mod tests {
             modes: "multicast".into(),
             http: None,
             resp: None,
+            hazelcast: None,
             generation: 1,
             age: u64::from(n),
         }

@@ -4,8 +4,9 @@ use std::fmt;
 
 /// The versions of the stream protocol that this build supports. Version 2 added leases and
 /// generations of replicas; version 3, packets over streams and reachability checks on admission;
-/// version 4, reports of members that cannot connect to each other.
-pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 4, max: 4 };
+/// version 4, reports of members that cannot connect to each other; version 5, the endpoint for clients
+/// of Hazelcast in the description of a member.
+pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 5, max: 5 };
 
 /// An inclusive range of protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,6 +90,7 @@ pub(crate) fn member(id: MemberId, age: u64) -> Member {
         modes: String::new(),
         http: None,
         resp: None,
+        hazelcast: None,
         generation: 1,
         age,
     }

@@ -101,6 +101,25 @@ fn run_rolling_restart(language: Language, script: &str) {
     check_summary(&process.wait_for_success(SCRIPT_MAX));
 }
 
+/// As a client of all members, and of one, which is not killed.
+#[test]
+fn clients_of_hazelcast_survive_a_killed_member() {
+    let Some(clients) = Clients::find() else { return };
+    let cluster = Cluster::exclusive();
+    let mut members = cluster.start_in_order(3);
+    wait_until_safe(&cluster, &members);
+    Clients::copy_scripts(&cluster);
+    let script = "hazelcast_python.py";
+    let ports: Vec<String> =
+        members.iter().map(|member| member.hazelcast().port().to_string()).collect();
+    let words = [script, cluster.name()].into_iter().chain(ports.iter().map(String::as_str));
+    let mut process = Process::start(&cluster, script, &clients.python(), words, &[]);
+    process.wait_for_line(SCRIPT_MAX, "READY");
+    members.remove(1).kill();
+    process.resume();
+    check_summary(&process.wait_for_success(SCRIPT_MAX));
+}
+
 /// Runs a script on members that each serve all keys.
 #[track_caller]
 fn run_on_members(language: Language, script: &str) {

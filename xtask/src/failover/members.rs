@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::table::Mode;
+use super::table::{Mode, Protocol};
 use crate::Result;
 
 /// The members of a run.
@@ -48,15 +48,22 @@ struct Ports {
     member: u16,
     resp: u16,
     http: u16,
+    hazelcast: u16,
 }
+
+/// Number of ports of a member.
+const PORTS_EACH: usize = 4;
 
 impl Members {
     /// Starts three, and waits until they are safe: each key is on two members. Their logs are
     /// written to `folder`.
     pub(crate) fn start(binary: &Path, folder: &Path, mode: Mode) -> Result<Self> {
-        let free = free_ports(3 * COUNT)?;
-        let ports = free.chunks_exact(3);
-        let ports = ports.map(|one| Ports { member: one[0], resp: one[1], http: one[2] }).collect();
+        let free = free_ports(PORTS_EACH as u16 * COUNT)?;
+        let (ports, _) = free.as_chunks::<PORTS_EACH>();
+        let ports = ports
+            .iter()
+            .map(|&[member, resp, http, hazelcast]| Ports { member, resp, http, hazelcast })
+            .collect();
         let (binary, folder) = (binary.to_owned(), folder.to_owned());
         let mut all = Self { binary, folder, mode, ports, running: Vec::new() };
         for number in 0..usize::from(COUNT) {
@@ -67,9 +74,17 @@ impl Members {
         Ok(all)
     }
 
-    /// The RESP ports in the order in which a script uses them.
-    pub(crate) fn resp_ports(&self) -> Vec<u16> {
-        let all = self.ports.iter().map(|ports| ports.resp);
+    /// The name of the cluster.
+    pub(super) fn cluster_name() -> String {
+        format!("clients-{}", std::process::id())
+    }
+
+    /// The ports for a protocol, in the order in which a script uses them.
+    pub(crate) fn ports(&self, protocol: Protocol) -> Vec<u16> {
+        let all = self.ports.iter().map(|ports| match protocol {
+            Protocol::Resp => ports.resp,
+            Protocol::Hazelcast => ports.hazelcast,
+        });
         match self.mode {
             Mode::One => all.skip(KEPT).take(1).collect(),
             Mode::List | Mode::Cluster => all.collect(),
@@ -102,14 +117,15 @@ impl Members {
         let (stdout, stderr) = logs.map_err(|error| format!("{}: {error}", path.display()))?;
         let list: Vec<String> =
             self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.member)).collect();
-        let Ports { member, resp, http } = self.ports[number];
+        let Ports { member, resp, http, hazelcast } = self.ports[number];
         let mut command = Command::new(&self.binary);
         command
             .args(["--interfaces", "127.0.0.1", "--cluster-name"])
-            .arg(format!("clients-{}", std::process::id()))
+            .arg(Self::cluster_name())
             .args(["--cluster-mode", &format!("tcpip:{}", list.join(","))])
             .args(["--start-port", &member.to_string(), "--start-port-range", "1"])
             .args(["--resp-port", &resp.to_string(), "--port", &http.to_string()])
+            .args(["--hazelcast-port", &hazelcast.to_string()])
             .env("HOME", &self.folder)
             .stdin(Stdio::null())
             .stdout(stdout)

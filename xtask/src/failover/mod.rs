@@ -1,8 +1,9 @@
 //! `cargo xtask clients`: clients and frameworks at pinned versions, each doing its main job on three
 //! members while they are killed one after the other. Outside of CI.
 //!
-//! A script gets `CONVOKE_MODE` (`one`, `list`, `cluster`) and `CONVOKE_PORTS` (RESP ports on
-//! 127.0.0.1, separated by commas). It prints `READY` when its job has run for a while, goes on with
+//! A script gets `CONVOKE_MODE` (`one`, `list`, `cluster`), `CONVOKE_PORTS` (RESP ports on 127.0.0.1,
+//! or those for clients of Hazelcast, separated by commas) and `CONVOKE_CLUSTER`, the name of the
+//! cluster. It prints `READY` when its job has run for a while, goes on with
 //! the job meanwhile, reads a line when the last member was killed, and ends with `DONE interruption_ms=N`
 //! and status 0, or with the reason as its last line on standard error.
 
@@ -23,7 +24,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use members::{Members, empty_folder};
-use table::Mode;
+use table::{Mode, Protocol};
 
 use crate::workspace::Workspace;
 use crate::{Result, debian, modes};
@@ -66,7 +67,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
             let logs = cache.join("logs").join(format!("{name}-{}", mode.name()));
             let result = install::install(&scripts, &cache, name, entry)
                 .map_err(|error| format!("not installed: {error}"))
-                .and_then(|command| run_one(&binary, &logs, command, mode));
+                .and_then(|command| run_one(&binary, &logs, command, mode, entry.protocol));
             let row = match result {
                 Ok(interruption_ms) => {
                     println!("{name}, {}: ok, interrupted for {interruption_ms} ms", mode.name());
@@ -91,15 +92,22 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
 }
 
 /// Runs one script; returns for how many milliseconds its job was interrupted.
-fn run_one(binary: &Path, logs: &Path, mut command: Command, mode: Mode) -> Result<u64> {
+fn run_one(
+    binary: &Path,
+    logs: &Path,
+    mut command: Command,
+    mode: Mode,
+    protocol: Protocol,
+) -> Result<u64> {
     empty_folder(logs)?;
     let mut members = Members::start(binary, logs, mode)?;
-    let ports: Vec<String> = members.resp_ports().iter().map(u16::to_string).collect();
+    let ports: Vec<String> = members.ports(protocol).iter().map(u16::to_string).collect();
     let complaints = logs.join("script.log");
     let log = File::create(&complaints).map_err(|e| format!("{}: {e}", complaints.display()))?;
     command
         .env("CONVOKE_MODE", mode.name())
         .env("CONVOKE_PORTS", ports.join(","))
+        .env("CONVOKE_CLUSTER", Members::cluster_name())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)

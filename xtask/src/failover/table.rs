@@ -70,6 +70,17 @@ impl Mode {
     }
 }
 
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    /// RESP, as clients of Redis.
+    #[default]
+    Resp,
+    /// The client protocol of Hazelcast.
+    Hazelcast,
+}
+
 /// A client or framework.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,6 +91,9 @@ pub(super) struct Entry {
     pub(super) packages: Vec<String>,
     /// The file of the script in the folder of the ecosystem.
     pub(super) script: String,
+    /// The script gets the ports for this protocol.
+    #[serde(default)]
+    pub(super) protocol: Protocol,
     /// Arguments of the script.
     #[serde(default)]
     pub(super) arguments: Vec<String>,

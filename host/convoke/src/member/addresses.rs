@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use convoke_discovery::{DiscoveryHost, Interface};
 use convoke_gateway::http::{self, Pages, Web};
-use convoke_gateway::resp::server::Server;
+use convoke_gateway::{hazelcast, resp};
 use convoke_membership::member::ADDRESSES_MAX;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -36,6 +36,8 @@ pub(crate) struct Ports {
     pub(crate) http: u16,
     /// `None` when RESP is off or serves this host only.
     pub(crate) resp: Option<u16>,
+    /// `None` when there is none, or it serves this host only.
+    pub(crate) hazelcast: Option<u16>,
 }
 
 /// The parts of the process that are notified of other addresses.
@@ -44,7 +46,8 @@ pub(crate) struct AddressUsers {
     pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) web: Arc<Web>,
     pub(crate) pages: Pages,
-    pub(crate) resp: Option<Arc<Server>>,
+    pub(crate) resp: Option<Arc<resp::server::Server>>,
+    pub(crate) hazelcast: Option<Arc<hazelcast::Server>>,
     pub(crate) host: DiscoveryHost,
     pub(crate) status: Arc<Status>,
 }
@@ -243,7 +246,7 @@ impl AddressWatcher {
 
     /// Serves members and clients at one more address.
     fn listen(&self, ip: IpAddr, listener: TcpListener) -> Listening {
-        let AddressUsers { acceptor, web, pages, resp, .. } = &self.users;
+        let AddressUsers { acceptor, web, pages, resp, hazelcast, .. } = &self.users;
         let mut tasks = vec![tokio::spawn(Arc::clone(acceptor).answer(vec![listener]))];
         let mut also =
             |what, port, serve: &dyn Fn(TcpListener) -> JoinHandle<()>| match ports::listen(
@@ -258,7 +261,11 @@ impl AddressWatcher {
             tokio::spawn(http::serve(vec![listener], Arc::clone(web), *pages))
         });
         if let (Some(port), Some(resp)) = (self.ports.resp, resp) {
-            also("RESP", port, &|listener| tokio::spawn(Arc::clone(resp).listen(listener)));
+            also("RESP clients", port, &|listener| tokio::spawn(Arc::clone(resp).listen(listener)));
+        }
+        if let (Some(port), Some(server)) = (self.ports.hazelcast, hazelcast) {
+            let listen = |listener| tokio::spawn(Arc::clone(server).listen(listener));
+            also("Hazelcast clients", port, &listen);
         }
         Listening(tasks)
     }

@@ -10,9 +10,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 
 use super::addresses::advertised;
-use super::clients::{ClientPorts, serve_clients};
+use super::clients::{BoundPorts, ClientPorts, serve_clients};
 use super::identity::{AdvertisedPorts, introduce};
-use super::resp::RespPort;
 use super::state::{Counters, MemberState};
 use super::{data, public};
 use crate::describe;
@@ -27,12 +26,12 @@ pub(super) async fn start_alone(
     http_port: u16,
 ) -> Result<(), String> {
     let ips = choice.to_bind();
-    let resp = RespPort::bind(settings, &ips)?;
-    let ports_to_advertise = AdvertisedPorts::new(settings, http_port, resp.as_ref(), &ips);
+    let bound = BoundPorts::bind(settings, &ips)?;
+    let ports_to_advertise = AdvertisedPorts::new(settings, http_port, &bound, &ips);
     let public = public::look_up_once(settings, 0).await?;
-    let bound = [SocketAddr::new(choice.primary.ip, 0)];
+    let own = SocketAddr::new(choice.primary.ip, 0);
     let me =
-        introduce(settings, MemberId::new_now(), advertised(&public, &bound), ports_to_advertise);
+        introduce(settings, MemberId::new_now(), advertised(&public, &[own]), ports_to_advertise);
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
     let member_state = MemberState {
         me: me.clone(),
@@ -50,7 +49,7 @@ pub(super) async fn start_alone(
     let member_state = state_receiver.clone();
     let data = data::Data { grid: grid.clone(), keys: None, member_state, driver, streams };
     tokio::spawn(data.run());
-    let ports = ClientPorts { http, resp, pages: Pages::Member };
+    let ports = ClientPorts { http, bound, pages: Pages::Member };
     serve_clients(settings, ports, &grid, &state_receiver, &counters, changed);
     info!(
         "no discovery and no member port because of --no-cluster\n\n{}\n",

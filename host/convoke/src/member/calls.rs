@@ -197,7 +197,8 @@ mod tests {
             lite: true,
             modes: "m".repeat(MODES_BYTES_MAX),
             http: Some(service.clone()),
-            resp: Some(service),
+            resp: Some(service.clone()),
+            hazelcast: Some(service),
             generation: u32::MAX,
             age: u64::MAX,
         };

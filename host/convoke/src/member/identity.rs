@@ -8,7 +8,8 @@ use convoke_membership::{Member, MemberId, Service};
 use convoke_wire::ClusterKeys;
 use tracing::warn;
 
-use super::resp::RespPort;
+use super::client_port::ClientPort;
+use super::clients::BoundPorts;
 use super::{modes, names};
 use crate::interfaces::Choice;
 use crate::settings::{ClientAddress, Settings};
@@ -18,19 +19,24 @@ use crate::settings::{ClientAddress, Settings};
 pub(super) struct AdvertisedPorts {
     http: Option<Service>,
     resp: Option<Service>,
+    hazelcast: Option<Service>,
 }
 
 impl AdvertisedPorts {
     pub(super) fn new(
         settings: &Settings,
         http_port: u16,
-        resp: Option<&RespPort>,
+        bound: &BoundPorts,
         ips: &[IpAddr],
     ) -> Self {
-        let (http, public) = (&settings.http_public_address, &settings.resp_public_address);
+        let BoundPorts { resp, hazelcast } = bound;
+        let advertised = |port: &Option<ClientPort>, public: &Option<ClientAddress>| {
+            port.as_ref().and_then(|port| port.advertised(ips, public.as_ref()))
+        };
         Self {
-            http: Some(ClientAddress::service(http.as_ref(), http_port)),
-            resp: resp.and_then(|resp| resp.advertised(ips, public.as_ref())),
+            http: Some(ClientAddress::service(settings.http_public_address.as_ref(), http_port)),
+            resp: advertised(resp, &settings.resp_public_address),
+            hazelcast: advertised(hazelcast, &settings.hazelcast_public_address),
         }
     }
 }
@@ -51,6 +57,7 @@ pub(super) fn introduce(
         modes: modes::listed(settings),
         http: ports_to_advertise.http,
         resp: ports_to_advertise.resp,
+        hazelcast: ports_to_advertise.hazelcast,
         generation: 0,
         age: 0,
     }

@@ -9,23 +9,26 @@ pub(crate) mod caller;
 pub(crate) mod calls;
 pub(crate) mod candidates;
 mod choice;
+mod client_port;
 mod clients;
 pub(crate) mod data;
 pub(crate) mod driver;
 mod dry_run;
 pub(crate) mod events;
+mod hazelcast;
 mod identity;
 pub(crate) mod input;
 pub(crate) mod links;
 pub(crate) mod modes;
 pub(crate) mod names;
+mod nodes;
 pub(crate) mod on_link;
 pub(crate) mod ports;
 pub(crate) mod probing;
 mod public;
 pub(crate) mod rate_limit;
 mod ready;
-pub(crate) mod resp;
+mod resp;
 pub(crate) mod schedule;
 mod signals;
 pub(crate) mod sockets;
@@ -51,12 +54,12 @@ use crate::status::Status;
 use accept::Acceptor;
 use addresses::{AddressUsers, AddressWatcher, Ports, advertised};
 use choice::{choose_interface, preferences};
-use clients::{ClientPorts, serve_clients};
+use client_port::ClientPort;
+use clients::{BoundPorts, ClientPorts, serve_clients};
 use driver::Driver;
 pub(crate) use dry_run::DryRun;
 use identity::{AdvertisedPorts, derive_keys, introduce, local_member};
 use input::{INPUTS_MAX, Input};
-use resp::RespPort;
 pub(crate) use signals::Signals;
 use state::{Counters, MemberState};
 
@@ -137,8 +140,8 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         info!(member = %port.address(), in_use = ?port.taken, "the start port is in use; using the next free one");
     }
 
-    let resp = RespPort::bind(settings, &ips)?;
-    let ports_to_advertise = AdvertisedPorts::new(settings, http_port, resp.as_ref(), &ips);
+    let bound = BoundPorts::bind(settings, &ips)?;
+    let ports_to_advertise = AdvertisedPorts::new(settings, http_port, &bound, &ips);
     let id = MemberId::new_now();
     // Clients are served, and the member is not ready, while the name in `--public-address` cannot
     // be resolved.
@@ -168,9 +171,10 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     let ports = Ports {
         member: port.address().port(),
         http: http_port,
-        resp: resp.as_ref().filter(|resp| resp.is_public).map(|resp| resp.port),
+        resp: bound.resp.as_ref().and_then(ClientPort::on_further_addresses),
+        hazelcast: bound.hazelcast.as_ref().and_then(ClientPort::on_further_addresses),
     };
-    let clients = ClientPorts { http, resp, pages };
+    let clients = ClientPorts { http, bound, pages };
     let (status, web) =
         serve_clients(settings, clients, &grid, &state_receiver, &counters, changed);
     let public = public::wait(settings, port.address().port()).await?;
@@ -250,6 +254,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         web,
         pages,
         resp: status.resp.clone(),
+        hazelcast: status.hazelcast.clone(),
         host,
         status: Arc::clone(&status),
     };

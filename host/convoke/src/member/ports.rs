@@ -6,11 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
+use super::client_port::Protocol;
 use crate::describe::list;
 use crate::interfaces::zone;
 
-/// Ports tried for RESP.
-const RESP_PORT_TRIES: u16 = 100;
+/// Ports tried for clients of one protocol.
+const CLIENT_PORT_TRIES: u16 = 100;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
 /// Receive buffer requested for UDP sockets, in bytes: a burst from a large cluster must not
@@ -114,24 +115,29 @@ fn listen_on_all(hosts: &[IpAddr], port: u16) -> io::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Binds the first port from `start` on that is free on all of `ips`, for RESP.
-pub(crate) fn bind_resp(ips: &[IpAddr], start: u16) -> Result<Vec<TcpListener>, String> {
+/// Binds the first port from `start` on that is free on all of `ips`, for clients of a protocol.
+pub(crate) fn bind_for_clients(
+    protocol: &Protocol,
+    ips: &[IpAddr],
+    start: u16,
+) -> Result<Vec<TcpListener>, String> {
+    let Protocol { name, setting } = protocol;
     let mut last = start;
-    for port in (start..=u16::MAX).take(usize::from(RESP_PORT_TRIES)) {
+    for port in (start..=u16::MAX).take(usize::from(CLIENT_PORT_TRIES)) {
         last = port;
         match listen_on_all(ips, port) {
             Ok(listeners) => return Ok(listeners),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {
                 return Err(format!(
-                    "cannot serve RESP on port {port} of {}: {error}; to turn RESP off, set --resp-port 0",
+                    "cannot serve {name} clients on port {port} of {}: {error}; to turn this off, set --{setting} 0",
                     list(ips)
                 ));
             }
         }
     }
     Err(format!(
-        "every RESP port from {start} to {last} is in use; set another with --resp-port, or 0 to turn RESP off"
+        "every port for {name} clients from {start} to {last} is in use; set another with --{setting}, or 0 to turn this off"
     ))
 }
 

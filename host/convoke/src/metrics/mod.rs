@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use convoke_discovery::ModeStatus;
-use convoke_gateway::resp::server::Server;
+use convoke_gateway::{hazelcast, resp};
 use convoke_grid::{Grid, Map};
 use convoke_membership::View;
 
@@ -21,7 +21,9 @@ pub(crate) struct Sources<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) grid: &'a Grid,
     /// `None` when RESP is turned off.
-    pub(crate) resp: Option<&'a Server>,
+    pub(crate) resp: Option<&'a resp::server::Server>,
+    /// `None` when there is no port for clients of Hazelcast.
+    pub(crate) hazelcast: Option<&'a hazelcast::Server>,
     pub(crate) modes: &'a [ModeStatus],
 }
 
@@ -31,6 +33,9 @@ pub(crate) fn text(sources: &Sources<'_>) -> String {
     membership(&mut text, sources);
     if let Some(resp) = sources.resp {
         clients(&mut text, resp);
+    }
+    if let Some(server) = sources.hazelcast {
+        hazelcast_clients(&mut text, server);
     }
     data(&mut text, sources);
     let round_trips = &sources.counters.round_trips;
@@ -106,7 +111,7 @@ fn membership(text: &mut Exposition, sources: &Sources<'_>) {
     }
 }
 
-fn clients(text: &mut Exposition, resp: &Server) {
+fn clients(text: &mut Exposition, resp: &resp::server::Server) {
     let counters = &resp.counters;
     text.value(Gauge, "resp_clients", "RESP clients.", resp.clients() as u64);
     for (name, help, counter) in [
@@ -131,6 +136,37 @@ fn clients(text: &mut Exposition, resp: &Server) {
     }
     let commands = counters.commands.sum();
     text.value(Counter, "resp_commands_total", "Commands of RESP clients.", commands);
+}
+
+fn hazelcast_clients(text: &mut Exposition, server: &hazelcast::Server) {
+    let counters = &server.counters;
+    let connections = server.connections() as u64;
+    text.value(Gauge, "hazelcast_connections", "Connections of Hazelcast clients.", connections);
+    for (name, help, counter) in [
+        (
+            "hazelcast_accepted_total",
+            "Connections of Hazelcast clients that were accepted.",
+            &counters.accepted,
+        ),
+        (
+            "hazelcast_turned_away_total",
+            "Connections of Hazelcast clients refused because of max-clients.",
+            &counters.turned_away,
+        ),
+        (
+            "hazelcast_cut_off_total",
+            "Connections of Hazelcast clients closed because they read too slowly.",
+            &counters.cut_off,
+        ),
+        (
+            "hazelcast_refused_total",
+            "Hazelcast clients refused because of their cluster name or password.",
+            &counters.refused,
+        ),
+        ("hazelcast_requests_total", "Requests of Hazelcast clients.", &counters.requests),
+    ] {
+        text.value(Counter, name, help, load(counter));
+    }
 }
 
 fn data(text: &mut Exposition, sources: &Sources<'_>) {
@@ -202,6 +238,7 @@ mod tests {
             modes: String::new(),
             http: None,
             resp: None,
+            hazelcast: None,
             generation: 1,
             age: 1,
         };
@@ -221,6 +258,7 @@ mod tests {
             counters: &counters,
             grid: &grid,
             resp: None,
+            hazelcast: None,
             modes: &[],
         })
     }

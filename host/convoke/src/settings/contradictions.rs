@@ -78,8 +78,10 @@ pub(super) fn check(
         && let Some(port) = given("resp-port")
     {
         let port_from = sources.origin(port);
+        // The maximum also applies to connections of Hazelcast clients.
+        let max_clients = resolved.clients.hazelcast_port.is_none().then_some("max-clients");
         for of_resp in
-            ["max-clients", "client-idle-s", "redis-cluster"].into_iter().filter_map(given)
+            max_clients.into_iter().chain(["client-idle-s", "redis-cluster"]).filter_map(given)
         {
             let from = sources.origin(of_resp);
             if of_resp.rank > port.rank {

@@ -16,6 +16,7 @@ use super::secrets;
 
 const PARTITIONS: u16 = 271;
 const RESP_PORT: u16 = 6379;
+const HAZELCAST_PORT: u16 = 5701;
 const CLIENTS_MAX: u32 = 10_000;
 
 /// Settings of the stored data.
@@ -33,6 +34,8 @@ pub(crate) struct DataSettings {
 pub(crate) struct ClientSettings {
     /// `None` when RESP is turned off.
     pub(crate) resp_port: Option<u16>,
+    /// `None` when no port is opened for clients of Hazelcast.
+    pub(crate) hazelcast_port: Option<u16>,
     pub(crate) password: Zeroizing<Vec<u8>>,
     read_only_password: Zeroizing<Vec<u8>>,
     /// Keyspace notifications that are published unless a client changes the setting.
@@ -92,10 +95,12 @@ impl ClientSettings {
             ));
         }
         let resp_port = options.resp_port.unwrap_or(RESP_PORT);
+        let hazelcast_port = options.hazelcast_port.unwrap_or(HAZELCAST_PORT);
         let clients_max = options.max_clients.unwrap_or(CLIENTS_MAX);
         if clients_max == 0 {
             return Err(SettingsError(
-                "max-clients is 0; to turn RESP off, set resp-port to 0".into(),
+                "max-clients is 0; to accept no clients, set resp-port and hazelcast-port to 0"
+                    .into(),
             ));
         }
         let letters = options.notify_keyspace_events.as_deref().unwrap_or_default();
@@ -105,6 +110,7 @@ impl ClientSettings {
         let idle_s = options.client_idle_s.unwrap_or(0);
         Ok(Self {
             resp_port: (resp_port > 0).then_some(resp_port),
+            hazelcast_port: (hazelcast_port > 0).then_some(hazelcast_port),
             password,
             read_only_password,
             notifications,

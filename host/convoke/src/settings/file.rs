@@ -181,6 +181,7 @@ mod tests {
         );
         assert_eq!(shown.auto_bind_range, Some(defaults.auto_bind_range));
         assert_eq!(shown.resp_port, defaults.clients.resp_port);
+        assert_eq!(shown.hazelcast_port, defaults.clients.hazelcast_port);
         assert_eq!(
             shown.notify_keyspace_events.as_deref(),
             Some(defaults.clients.notifications.text().as_str())

@@ -89,6 +89,8 @@ pub(crate) struct Settings {
     pub(crate) public_address: Option<PublicAddress>,
     /// The address that RESP clients connect to.
     pub(crate) resp_public_address: Option<ClientAddress>,
+    /// The address that clients of Hazelcast connect to.
+    pub(crate) hazelcast_public_address: Option<ClientAddress>,
     /// The address that HTTP clients connect to.
     pub(crate) http_public_address: Option<ClientAddress>,
     pub(crate) port: u16,
@@ -179,9 +181,17 @@ impl Settings {
         };
         let resp_public_address = for_clients(options.resp_public_address, "resp-public-address")?;
         let http_public_address = for_clients(options.http_public_address, "http-public-address")?;
+        let hazelcast_public_address =
+            for_clients(options.hazelcast_public_address, "hazelcast-public-address")?;
         if resp_public_address.is_some() && clients.resp_port.is_none() {
             return Err(SettingsError(
                 "resp-public-address is set, but RESP is off: resp-port is 0; remove one of them"
+                    .into(),
+            ));
+        }
+        if hazelcast_public_address.is_some() && clients.hazelcast_port.is_none() {
+            return Err(SettingsError(
+                "hazelcast-public-address is set, but hazelcast-port is 0; remove one of them"
                     .into(),
             ));
         }
@@ -224,6 +234,7 @@ impl Settings {
             interfaces,
             public_address,
             resp_public_address,
+            hazelcast_public_address,
             http_public_address,
             port: checks::in_range("port", options.port.unwrap_or(defaults.port))?,
             auto_bind_http,

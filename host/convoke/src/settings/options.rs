@@ -104,11 +104,24 @@ pub(crate) struct Options {
     /// port (NAT, containers); reported to Redis Cluster clients. An omitted part keeps its value
     #[arg(long, global = true, value_name = "[HOST][:PORT]", env = "CONVOKE_RESP_PUBLIC_ADDRESS")]
     pub(crate) resp_public_address: Option<String>,
+    /// Port for clients of Hazelcast; if it is in use, the next 100 ports are tried. Loopback only,
+    /// unless a client password is set. 0 opens none [default: 5701]
+    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_HAZELCAST_PORT")]
+    pub(crate) hazelcast_port: Option<u16>,
+    /// Address that clients of Hazelcast connect to, when it differs from the member's address and
+    /// port for them (NAT, containers). An omitted part keeps its value
+    #[arg(
+        long,
+        global = true,
+        value_name = "[HOST][:PORT]",
+        env = "CONVOKE_HAZELCAST_PUBLIC_ADDRESS"
+    )]
+    pub(crate) hazelcast_public_address: Option<String>,
     /// Address that HTTP clients connect to, when it differs from the member's address and HTTP
     /// port; shown in lists and on the pages of a domain server. An omitted part keeps its value
     #[arg(long, global = true, value_name = "[HOST][:PORT]", env = "CONVOKE_HTTP_PUBLIC_ADDRESS")]
     pub(crate) http_public_address: Option<String>,
-    /// Password that RESP and HTTP clients need to use the data. Other users of this host can read
+    /// Password that clients need to use the data. Other users of this host can read
     /// it in the process list: prefer the file or the environment variable
     #[arg(
         long,
@@ -130,7 +143,7 @@ pub(crate) struct Options {
     /// as Ex [default: none]
     #[arg(long, global = true, value_name = "LETTERS", env = "CONVOKE_NOTIFY_KEYSPACE_EVENTS")]
     pub(crate) notify_keyspace_events: Option<String>,
-    /// Maximum number of RESP clients [default: 10000]
+    /// Maximum number of RESP clients, and of connections of Hazelcast clients [default: 10000]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_MAX_CLIENTS")]
     pub(crate) max_clients: Option<u32>,
     /// Seconds after which an idle RESP client is disconnected; 0 means never [default: 0]
@@ -198,7 +211,7 @@ impl Options {
             cluster_mode mc_address mc_port mc_ttl start_port start_port_range cluster_name
             cluster_password cluster_password_file lite name group interfaces public_address
             port auto_bind_http auto_bind_range no_cluster resp_port resp_public_address
-            http_public_address client_password client_password_file client_read_only_password
+            hazelcast_port hazelcast_public_address http_public_address client_password client_password_file client_read_only_password
             client_read_only_password_file notify_keyspace_events max_clients client_idle_s
             redis_cluster min_members partitions change_maps workers state_directory config
         }

@@ -250,7 +250,7 @@ fn data_options_are_checked() {
     let settings = resolve(&["--resp-port", "0", "--min-members", "2"]).unwrap();
     assert_eq!((settings.clients.resp_port, settings.data.min_members), (None, 2));
     assert!(refusal(&["--partitions", "0"]).contains("expected 1 to 16384"));
-    assert!(refusal(&["--max-clients", "0"]).contains("set resp-port to 0"));
+    assert!(refusal(&["--max-clients", "0"]).contains("set resp-port and hazelcast-port to 0"));
     let both = ["--client-password", "a", "--client-password-file", "b"];
     assert!(refusal(&both).contains("both client-password and client-password-file"));
 }

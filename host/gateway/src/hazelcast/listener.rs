@@ -69,6 +69,14 @@ impl Server {
         }
     }
 
+    /// Accepts clients on one more listener until the future is dropped. Does nothing before
+    /// [`serve`](Self::serve).
+    pub async fn listen(self: Arc<Self>, listener: TcpListener) {
+        if let Some(lanes) = self.lanes.get().cloned() {
+            self.accept(listener, lanes).await;
+        }
+    }
+
     /// Waits until the number of partitions is known, so that the first clients of a member that
     /// starts get no errors; for at most [`OP_MS_MAX`], as an operation would.
     async fn await_partitions(&self) {

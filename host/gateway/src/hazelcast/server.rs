@@ -69,6 +69,7 @@ pub struct Server {
     /// Time of the last line in the log about a client that was refused; 0 for never.
     pub(super) refusal_logged_ms: AtomicU64,
     started: Instant,
+    port: u16,
     /// The member is leaving: no further request starts.
     pub(super) is_finishing: AtomicBool,
     /// Notified then: no further client is accepted.
@@ -79,13 +80,14 @@ pub struct Server {
 
 impl Server {
     /// Creates a server. It accepts no connections until [`serve`](Self::serve). `cluster` says
-    /// where each member serves clients of Hazelcast.
+    /// where each member serves clients of Hazelcast; `port` is the port of this one.
     #[must_use]
     pub fn new(
         grid: Grid,
         pubsub: Arc<PubSub>,
         settings: HazelcastSettings,
         cluster: Arc<dyn Cluster>,
+        port: u16,
     ) -> Arc<Self> {
         Arc::new(Self {
             grid,
@@ -104,6 +106,7 @@ impl Server {
             last_id: AtomicU64::new(0),
             refusal_logged_ms: AtomicU64::new(0),
             started: Instant::now(),
+            port,
             is_finishing: AtomicBool::new(false),
             finishing: Notify::new(),
             lanes: OnceLock::new(),
@@ -114,6 +117,12 @@ impl Server {
     /// clients. Never zero, which stands for "none".
     pub(super) fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// The TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Number of open connections.

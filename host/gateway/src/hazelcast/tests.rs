@@ -54,7 +54,7 @@ async fn server(passwords: Passwords) -> (Arc<Server>, SocketAddr) {
     let address = listener.local_addr().unwrap();
     let settings = HazelcastSettings { passwords, ..HazelcastSettings::default() };
     let cluster = Arc::new(Single { grid: grid.clone(), port: address.port() });
-    let server = Server::new(grid.clone(), PubSub::new(grid), settings, cluster);
+    let server = Server::new(grid.clone(), PubSub::new(grid), settings, cluster, 0);
     tokio::spawn(Arc::clone(&server).serve(vec![listener]));
     (server, address)
 }

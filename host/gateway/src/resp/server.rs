@@ -122,8 +122,8 @@ pub(crate) struct ResetCounters {
     pub(crate) misses: AtomicU64,
 }
 
-/// Interval at which a paused command checks whether it may start, in milliseconds.
-const PAUSE_POLL_MS: u64 = 10;
+/// Time for which the end of a pause waits for the commands that it held back, in milliseconds.
+const START_MS_MAX: u64 = 100;
 
 /// What `CLIENT PAUSE` has paused on this member.
 #[derive(Debug, Default)]
@@ -134,28 +134,33 @@ pub(crate) struct Pause {
     only_writes: AtomicBool,
     /// Number of commands that wait for its end.
     waiting: AtomicUsize,
+    /// Notified when it is ended, and when no command waits any more.
+    changed: Notify,
 }
 
-/// A command that waits for the end of a pause.
-struct Waiting<'a>(&'a AtomicUsize);
+/// A command that a pause holds back. It counts until this is dropped.
+pub(crate) struct HeldBack(Arc<Server>);
 
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+impl HeldBack {
+    fn new(server: Arc<Server>) -> Self {
+        server.pause.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(server)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for HeldBack {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let pause = &self.0.pause;
+        if pause.waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+            pause.changed.notify_waiters();
+        }
     }
 }
 
 impl Pause {
     /// Number of commands that wait for its end: at most one for each client.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::SeqCst)
     }
 
     /// Pauses until a time. As in Redis, a pause is not shortened, nor are fewer commands paused
@@ -172,7 +177,8 @@ impl Pause {
     }
 
     pub(crate) fn end(&self) {
-        self.until_ms.store(0, Ordering::Relaxed);
+        self.until_ms.store(0, Ordering::SeqCst);
+        self.changed.notify_waiters();
     }
 
     /// How many milliseconds a pause lasts from now on, and whether only commands that write are
@@ -270,12 +276,36 @@ impl Server {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Waits until commands may start that `CLIENT PAUSE` holds back.
-    pub(crate) async fn pause_ended(&self, writes: bool) {
-        let _waiting = Waiting::new(&self.pause.waiting);
-        while self.pause.holds(|| writes, || self.elapsed_ms()) {
-            tokio::time::sleep(Duration::from_millis(PAUSE_POLL_MS)).await;
+    /// Waits until a command may start that `CLIENT PAUSE` holds back.
+    pub(crate) async fn pause_ended(self: Arc<Self>, writes: bool) -> HeldBack {
+        let held = HeldBack::new(Arc::clone(&self));
+        loop {
+            let changed = self.pause.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.pause.holds(|| writes, || self.elapsed_ms()) {
+                return held;
+            }
+            // Another client may make it longer.
+            let (left_ms, _) = self.pause.state(self.elapsed_ms()).unwrap_or_default();
+            let _ = tokio::time::timeout(Duration::from_millis(left_ms), changed).await;
         }
+    }
+
+    /// Waits until the commands that a pause held back have started, for a bounded time.
+    pub(crate) async fn held_back_have_started(&self) {
+        let started = async {
+            loop {
+                let changed = self.pause.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if self.pause.waiting() == 0 {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(START_MS_MAX), started).await;
     }
 
     /// The TCP port.

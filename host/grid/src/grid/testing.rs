@@ -19,6 +19,7 @@ pub(super) fn member(age: u64, lite: bool) -> Member {
         modes: String::new(),
         http: None,
         resp: None,
+        hazelcast: None,
         generation: 1,
         age,
     }

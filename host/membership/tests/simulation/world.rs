@@ -254,6 +254,7 @@ impl World {
             modes: String::new(),
             http: None,
             resp: None,
+            hazelcast: None,
             generation: 0,
             age: 0,
         };

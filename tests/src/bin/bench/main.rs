@@ -4,6 +4,7 @@
 mod cluster;
 mod data;
 mod facts;
+mod hazelcast;
 mod measure;
 mod modes;
 mod plugins;
@@ -18,6 +19,7 @@ const BENCHES: &[(&str, &str, fn())] = &[
     ("data", "requests, memory and failure, beside Redis", data::run),
     ("commands", "of data, scripts, streams and tracked reads alone", data::commands::run),
     ("replication", "of data, the writes with a backup alone", data::replication),
+    ("hazelcast", "Hazelcast's client on two members, beside Hazelcast", hazelcast::run),
     ("plugins", "a mode that loops; what the examples in each language take", plugins::run),
     ("modes", "joining through each mode; what a source's news takes", modes::run),
 ];

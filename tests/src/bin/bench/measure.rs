@@ -1,5 +1,6 @@
 //! Helpers that several benches share.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use convoke_tests::Member;
@@ -18,4 +19,12 @@ pub(crate) fn shown(member: &Member, size: usize) -> Instant {
         let (at, _) = record.views.iter().find(|(_, view)| view.0.len() == size)?;
         Some(*at)
     })
+}
+
+/// Resident memory of a process, in KiB; 0 if it has ended.
+pub(crate) fn resident_kib(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }

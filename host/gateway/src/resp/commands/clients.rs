@@ -273,9 +273,17 @@ pub(crate) fn pause(client: &mut Client, request: &Request<'_>) -> CommandResult
     Ok(Answer::DONE.into())
 }
 
+/// `CLIENT UNPAUSE`. As in Redis, the commands that were held back have started when it returns.
 pub(crate) fn unpause(client: &mut Client, _: &Request<'_>) -> CommandResult {
     client.server.pause.end();
-    Ok(Answer::DONE.into())
+    if client.server.pause.waiting() == 0 {
+        return Ok(Answer::DONE.into());
+    }
+    let server = Arc::clone(&client.server);
+    Ok(CommandState::Pending(Box::pin(async move {
+        server.held_back_have_started().await;
+        Answer::DONE
+    })))
 }
 
 pub(crate) fn unblock(client: &mut Client, request: &Request<'_>) -> CommandResult {

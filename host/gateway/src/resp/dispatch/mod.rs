@@ -116,8 +116,9 @@ fn begin_admitted(
                 let request = request.as_request();
                 scripts::learn_whether_it_may_write(&server, command, &request).await
             };
-            server.pause_ended(writes).await;
+            let held = server.pause_ended(writes).await;
             let next: Continuation = Box::new(move |client| {
+                let _held = held;
                 let request = request.as_request();
                 if client.tracking.is_some() {
                     tracking::note_reads(client, &COMMANDS[index], &request);

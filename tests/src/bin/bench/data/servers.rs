@@ -1,6 +1,5 @@
 //! The servers that are measured: members of Convoke, and Redis.
 
-use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use convoke_tests::member::cpu_time;
 use convoke_tests::{Cluster, Member, binary};
 
-use crate::measure::WAIT_MAX;
+use crate::measure::{WAIT_MAX, resident_kib};
 
 /// Polling interval.
 const POLL: Duration = Duration::from_millis(5);
@@ -63,13 +62,6 @@ fn redis_server() -> PathBuf {
     let target = ours.parent().and_then(|release| release.parent());
     let fetched = target.map(|target| target.join("suites/root/usr/bin/redis-server"));
     fetched.filter(|file| file.is_file()).unwrap_or_else(|| "redis-server".into())
-}
-
-fn resident_kib(process: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// Members of one cluster, with `backups` backups.

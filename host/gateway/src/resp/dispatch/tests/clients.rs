@@ -264,6 +264,22 @@ async fn paused_commands_start_when_the_pause_ends() {
     let (held, ()) = tokio::join!(held, watched);
     assert_eq!(held.expect("the pause ends"), Answer::DONE);
     assert_eq!(server.pause.waiting(), 0);
+    // Commands that were held back have started when the pause has been ended.
+    line(&mut admin, "client pause 60000 all").await;
+    let held = async {
+        let popped = line(&mut client, "blpop q 60").await;
+        assert_eq!(popped, Answer::Reply(Reply::NilList), "it was unblocked");
+    };
+    let ended = async {
+        while server.pause.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        line(&mut admin, "client unpause").await;
+        assert_eq!(server.pause.waiting(), 0);
+        assert_eq!(line(&mut admin, "client unblock 2").await, Answer::integer(1));
+    };
+    let both = async { tokio::join!(held, ended) };
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("both end");
     for (words, expected) in [
         ("client pause x", "ERR timeout is not an integer or out of range"),
         ("client pause -1", "ERR timeout is negative"),
