@@ -49,3 +49,55 @@ impl Unpublished {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+    use crate::event::Class;
+
+    fn event(number: usize) -> Event {
+        Event {
+            map: "m".into(),
+            class: Class::Plain,
+            name: number.to_string(),
+            key: "k".into(),
+            is_first: false,
+            value: None,
+            old_value: None,
+        }
+    }
+
+    #[test]
+    fn events_of_a_partition_are_published_in_their_order() {
+        const EVENTS: usize = 2_000;
+        let unpublished = Arc::new(Unpublished::default());
+        let published = Arc::new(Mutex::new(Vec::new()));
+        // Stands for the partition: its lock is held while events are added.
+        let next = Arc::new(Mutex::new(0));
+        let threads = (0..4).map(|_| {
+            let unpublished = Arc::clone(&unpublished);
+            let (published, next) = (Arc::clone(&published), Arc::clone(&next));
+            thread::spawn(move || {
+                loop {
+                    let mut partition = next.lock();
+                    if *partition >= EVENTS {
+                        return;
+                    }
+                    let has_events = unpublished.push(3, vec![event(*partition)]);
+                    *partition += 1;
+                    drop(partition);
+                    assert!(has_events);
+                    unpublished.take(3, |events| {
+                        published.lock().extend(events.iter().map(|event| event.name.clone()));
+                    });
+                }
+            })
+        });
+        threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
+        let expected: Vec<String> = (0..EVENTS).map(|number| number.to_string()).collect();
+        assert_eq!(*published.lock(), expected);
+    }
+}
