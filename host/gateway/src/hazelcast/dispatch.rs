@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::authentication::{Credentials, authenticate};
 use super::errors::Failure;
-use super::losses::{self, LossEvent};
+use super::losses;
 use super::map;
-use super::objects;
+use super::object_events;
 use super::proxies::is_offered;
 use super::session::{Begun, Session};
 use super::view;
@@ -34,6 +34,7 @@ pub(super) fn begin(session: &mut Session, output: &mut Vec<u8>, message: Messag
         begin_unauthenticated(session, output, id, &request)
     } else {
         match &request {
+            request if losses::concerns(request) => losses::begin(session, output, id, request),
             Request::Map(request) => {
                 if session.server.pubsub.ledger.is_full() {
                     let text = "too much memory is held for clients; nothing was done";
@@ -147,20 +148,12 @@ fn begin_client(
         | ClientRequest::FetchSchema(_)
         | ClientRequest::SendAllSchemas(_) => return Ok(Begun::Task),
         ClientRequest::AddDistributedObjectListener(r) => {
-            let uuid = objects::listen(session, id, r.local_only)?;
+            let uuid = object_events::listen(session, id, r.local_only)?;
             client::AddDistributedObjectListener::respond(output, id, 0, uuid);
         }
         ClientRequest::RemoveDistributedObjectListener(r) => {
             let removed = session.listeners.remove(r.registration_id);
             client::RemoveDistributedObjectListener::respond(output, id, 0, removed);
-        }
-        ClientRequest::AddPartitionLostListener(r) => {
-            let uuid = losses::listen(session, id, r.local_only, LossEvent::OfCluster)?;
-            client::AddPartitionLostListener::respond(output, id, 0, uuid);
-        }
-        ClientRequest::RemovePartitionLostListener(r) => {
-            let removed = session.listeners.remove(r.registration_id);
-            client::RemovePartitionLostListener::respond(output, id, 0, removed);
         }
         ClientRequest::Authentication(_) | ClientRequest::AuthenticationCustom(_) => {
             return Err(Failure::new(ErrorCode::IllegalState, "the client is authenticated"));

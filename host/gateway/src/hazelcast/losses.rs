@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use convoke_grid::op::{Op, WholeOp};
 use convoke_grid::{Class, Event, Listener, OpError};
-use convoke_hazelcast::codec::client::AddPartitionLostListener;
+use convoke_hazelcast::codec::Request;
+use convoke_hazelcast::codec::client::{self, Request as ClientRequest};
 use convoke_hazelcast::codec::events::{MapPartitionLostEvent, PartitionLostEvent};
-use convoke_hazelcast::codec::map;
+use convoke_hazelcast::codec::map::{self, Request as MapRequest};
 use uuid::Uuid;
 
 use super::errors::Failure;
 use super::map::listeners::Registration;
 use super::server::Server;
-use super::session::Session;
+use super::session::{Begun, Session};
 use super::view;
 
 /// The name of the map whose events are about lost partitions. It is empty.
@@ -23,7 +24,7 @@ const LOST: &str = "partition-lost";
 
 /// Which event a client is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LossEvent {
+enum LossEvent {
     /// To a listener of the cluster.
     OfCluster,
     /// To a listener of one map.
@@ -56,7 +57,7 @@ impl Listener for LossListener {
                 let lost_backup_count = i32::try_from(backups).unwrap_or(i32::MAX);
                 let event =
                     PartitionLostEvent { partition_id, lost_backup_count, source: Some(me) };
-                event.write(&mut message, AddPartitionLostListener::PARTITION_LOST, id);
+                event.write(&mut message, client::AddPartitionLostListener::PARTITION_LOST, id);
             }
             LossEvent::OfMap => {
                 let event = MapPartitionLostEvent { partition_id, uuid: me };
@@ -68,7 +69,7 @@ impl Listener for LossListener {
 }
 
 /// Registers a listener. Returns its id.
-pub(super) fn listen(
+fn listen(
     session: &mut Session,
     correlation_id: i64,
     local_only: bool,
@@ -77,6 +78,49 @@ pub(super) fn listen(
     let name = session.server.grid.open_system(MAP)?.name.clone();
     let registration = Registration::new(session, correlation_id, local_only);
     session.listeners.add_any(&name, Arc::new(LossListener { registration, event }))
+}
+
+/// Whether a request is about a listener of lost partitions.
+pub(super) const fn concerns(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::Client(
+            ClientRequest::AddPartitionLostListener(_)
+                | ClientRequest::RemovePartitionLostListener(_)
+        ) | Request::Map(
+            MapRequest::AddPartitionLostListener(_) | MapRequest::RemovePartitionLostListener(_)
+        )
+    )
+}
+
+/// Registers or removes a listener.
+pub(super) fn begin(
+    session: &mut Session,
+    output: &mut Vec<u8>,
+    id: i64,
+    request: &Request<'_>,
+) -> Result<Begun, Failure> {
+    match request {
+        Request::Client(ClientRequest::AddPartitionLostListener(r)) => {
+            let uuid = listen(session, id, r.local_only, LossEvent::OfCluster)?;
+            client::AddPartitionLostListener::respond(output, id, 0, uuid);
+        }
+        Request::Client(ClientRequest::RemovePartitionLostListener(r)) => {
+            let removed = session.listeners.remove(r.registration_id);
+            client::RemovePartitionLostListener::respond(output, id, 0, removed);
+        }
+        Request::Map(MapRequest::AddPartitionLostListener(r)) => {
+            session.server.open(r.name)?;
+            let uuid = listen(session, id, r.local_only, LossEvent::OfMap)?;
+            map::AddPartitionLostListener::respond(output, id, 0, uuid);
+        }
+        Request::Map(MapRequest::RemovePartitionLostListener(r)) => {
+            let removed = session.listeners.remove(r.registration_id);
+            map::RemovePartitionLostListener::respond(output, id, 0, removed);
+        }
+        _ => return Err(Failure::unsupported("this request", "as a listener")),
+    }
+    Ok(Begun::Done)
 }
 
 impl Server {

@@ -7,13 +7,11 @@
 //!
 //! 1. Data: `keys` (the stored form of keys and values), `errors`, `settings`.
 //! 2. What connections share: `client_info` (a connection), `clients` (a client with all its
-//!    connections, and its locks), `view` (the members and partitions), `server`.
-//!    `schemas` of compact records.
-//! 3. Events of the cluster: `objects` (data structures that exist), `losses` (partitions that lost
-//!    their data).
-//! 4. One connection: `session` (its state), `authentication`, `proxies`, `map`, and `dispatch` by
-//!    service.
-//! 5. `connection` and `listener`.
+//!    connections, and its locks), `view` (the members and partitions), `schemas` (of compact
+//!    records), `objects` (data structures that clients have named), `server`.
+//! 3. One connection: `session` (its state), `authentication`, `proxies`, `schema_requests`, `map`,
+//!    `object_events`, `losses` (partitions that lost their data), and `dispatch` by service.
+//! 4. `connection` and `listener`.
 
 mod authentication;
 mod client_info;
@@ -25,8 +23,10 @@ mod keys;
 mod listener;
 mod losses;
 mod map;
+mod object_events;
 mod objects;
 mod proxies;
+mod schema_requests;
 mod schemas;
 mod server;
 mod session;

@@ -26,7 +26,6 @@ use uuid::Uuid;
 
 use super::super::client_info::ClientInfo;
 use super::super::errors::Failure;
-use super::super::losses::{self, LossEvent};
 use super::super::server::Server;
 use super::super::session::Session;
 use super::super::settings::LISTENERS_MAX;
@@ -380,15 +379,6 @@ pub(super) fn begin(
         Request::RemoveEntryListener(r) => {
             let removed = session.listeners.remove(r.registration_id);
             map::RemoveEntryListener::respond(output, correlation_id, 0, removed);
-        }
-        Request::AddPartitionLostListener(r) => {
-            session.server.open(r.name)?;
-            let uuid = losses::listen(session, correlation_id, r.local_only, LossEvent::OfMap)?;
-            map::AddPartitionLostListener::respond(output, correlation_id, 0, uuid);
-        }
-        Request::RemovePartitionLostListener(r) => {
-            let removed = session.listeners.remove(r.registration_id);
-            map::RemovePartitionLostListener::respond(output, correlation_id, 0, removed);
         }
         _ => return Ok(false),
     }

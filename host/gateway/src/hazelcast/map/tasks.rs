@@ -14,7 +14,7 @@ use convoke_hazelcast::message::Message;
 
 use super::super::clients::Client;
 use super::super::errors::Failure;
-use super::super::schemas;
+use super::super::schema_requests;
 use super::super::server::Server;
 use super::super::session::respond;
 use super::super::settings::INVOCATION_MS_MAX;
@@ -107,13 +107,21 @@ pub(in super::super) async fn run(
             bulk::destroy(&mut task, r.name).await
         }
         AnyRequest::Client(ClientRequest::SendSchema(r)) => {
-            schemas::send(&server, &mut task.output, correlation_id, r.schema, may_write).await
+            schema_requests::send(&server, &mut task.output, correlation_id, r.schema, may_write)
+                .await
         }
         AnyRequest::Client(ClientRequest::SendAllSchemas(r)) => {
-            schemas::send_all(&server, &mut task.output, correlation_id, r.schemas, may_write).await
+            schema_requests::send_all(
+                &server,
+                &mut task.output,
+                correlation_id,
+                r.schemas,
+                may_write,
+            )
+            .await
         }
         AnyRequest::Client(ClientRequest::FetchSchema(r)) => {
-            schemas::fetch(&server, &mut task.output, correlation_id, r.schema_id).await
+            schema_requests::fetch(&server, &mut task.output, correlation_id, r.schema_id).await
         }
         _ => Ok(()),
     };
