@@ -23,6 +23,7 @@ use crate::resp::server::{Cluster, ClusterNode, Endpoint};
 use crate::testing::single_member_grid;
 use crate::trust::Passwords;
 
+mod cluster;
 mod queries;
 
 /// Longest time that a test waits for a message.
