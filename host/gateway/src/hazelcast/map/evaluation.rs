@@ -11,6 +11,9 @@ use convoke_hazelcast::query::{Entry, Error, Predicate};
 use super::super::errors::Failure;
 use super::super::server::Server;
 
+/// Number of bytes of keys and values after which other requests are served.
+const YIELD_BYTES: usize = 64 << 10;
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::new(error.code(), error.to_string())
@@ -22,6 +25,8 @@ pub(super) struct Evaluator<'s> {
     server: &'s Server,
     /// Ids of schemas that do not exist.
     missing: HashSet<i64>,
+    /// Bytes that were evaluated since other requests were served.
+    unyielded: usize,
 }
 
 /// The result of `work`, or the id of a schema that is to be read first.
@@ -48,7 +53,7 @@ fn attempt<R>(
 
 impl<'s> Evaluator<'s> {
     pub(super) fn new(server: &'s Server) -> Self {
-        Self { server, missing: HashSet::new() }
+        Self { server, missing: HashSet::new(), unyielded: 0 }
     }
 
     /// Calls `work` with an entry, again whenever a schema was missing.
@@ -57,6 +62,11 @@ impl<'s> Evaluator<'s> {
         (key, value): (Data<'_>, Data<'_>),
         mut work: impl FnMut(&Entry<'_>) -> Result<R, Error>,
     ) -> Result<R, Failure> {
+        self.unyielded += key.bytes().len() + value.bytes().len();
+        if self.unyielded >= YIELD_BYTES {
+            self.unyielded = 0;
+            tokio::task::yield_now().await;
+        }
         loop {
             match attempt(self.server, &self.missing, (key, value), &mut work) {
                 Ok(result) => return Ok(result?),

@@ -135,7 +135,6 @@ async fn keys(
     pointers: Packed<'_, (i32, i32)>,
     batch: i32,
 ) -> Result<Batch<Vec<u8>>, Failure> {
-    let _budget = Budget::begin(task.server).await?;
     steps!(task, name, pointers, batch, |keys, map, partition| {
         let keys = keys.iter().filter_map(|key| FORMAT.client_key(key));
         keys.map(|key| (key.len(), key)).collect::<Vec<_>>()

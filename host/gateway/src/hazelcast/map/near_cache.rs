@@ -93,12 +93,14 @@ pub(super) fn begin(
             let near_caches: Vec<_> =
                 session.listeners.near_caches.iter().filter_map(Weak::upgrade).collect();
             let mut sequences: Vec<(&str, Vec<(i32, i64)>)> = Vec::new();
+            // Clients expect each name.
             for name in r.names {
-                for near in near_caches.iter().filter(|near| *near.map == *name) {
+                let near = near_caches.iter().find(|near| *near.map == *name);
+                let last = near.map(|near| {
                     let last = near.sequences.lock();
-                    let last = last.iter().map(|(number, last)| (i32::from(*number), *last));
-                    sequences.push((name, last.collect()));
-                }
+                    last.iter().map(|(number, last)| (i32::from(*number), *last)).collect()
+                });
+                sequences.push((name, last.unwrap_or_default()));
             }
             let sequences: Vec<_> =
                 sequences.iter().map(|(name, last)| (*name, Packed::from(&last[..]))).collect();

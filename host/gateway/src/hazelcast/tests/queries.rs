@@ -441,14 +441,15 @@ async fn invalidations_of_a_partition_are_numbered() {
         assert_eq!((event.sequence, event.key), (sequence, Some(data(&text("k")))));
         uuid = Some(event.partition_uuid);
     }
-    let names = ["m"];
+    let names = ["m", "other"];
     let fetch =
         map::FetchNearCacheInvalidationMetadata { uuid: Uuid::now_v7(), names: List::from(&names) };
     let response = near.map(maps::Request::FetchNearCacheInvalidationMetadata(fetch)).await;
     let (sequences, uuids) =
         map::FetchNearCacheInvalidationMetadata::read_response(parsed(&response)).unwrap();
     let sequences: Vec<_> = sequences.iter().collect();
-    assert_eq!((sequences.len(), sequences[0].0), (1, "m"));
+    assert_eq!((sequences.len(), sequences[0].0), (2, "m"));
+    assert_eq!((sequences[1].0, sequences[1].1.len()), ("other", 0));
     assert_eq!(sequences[0].1.iter().map(|(_, last)| last).collect::<Vec<_>>(), [3]);
     assert!(uuids.iter().all(|(_, id)| Some(id) == uuid));
     assert_eq!(uuids.len(), 7);
