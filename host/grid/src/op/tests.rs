@@ -656,3 +656,40 @@ fn an_announcement_is_an_event_without_a_change() {
     let long = vec![0; ANNOUNCED_BYTES_MAX + 1];
     assert_eq!(bench.run(&announce(&long)), Err(OpError::TooLong));
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_map_is_cleared_except_for_some_keys(
+        stored: BTreeSet<u8>,
+        kept: BTreeSet<u8>,
+    ) {
+        let mut bench = Bench::new();
+        for key in &stored {
+            bench.run(&Op::Key(&[*key], KeyOp::Plain(PlainOp::Append(b"v")))).unwrap();
+        }
+        let keys: Vec<Box<[u8]>> = kept.iter().map(|key| [*key].into()).collect();
+        let remaining: Vec<Vec<u8>> =
+            stored.intersection(&kept).map(|key| vec![*key]).collect();
+        let removed = bench.clear_except(&keys);
+        proptest::prop_assert_eq!(removed, Ok(stored.len() - remaining.len()));
+        let mut found = bench.scan(8);
+        found.sort();
+        proptest::prop_assert_eq!(&found, &remaining);
+        // Those that remain have their values, and nothing was removed if all of them remain.
+        for key in &remaining {
+            let value = bench.key(key, KeyOp::Plain(PlainOp::Get));
+            proptest::prop_assert_eq!(value, Ok(Reply::bytes(b"v")));
+        }
+    }
+}
+
+#[test]
+fn a_structure_cannot_remain_when_a_map_is_cleared() {
+    let mut bench = Bench::new();
+    bench.run(&Op::Key(b"k", KeyOp::Plain(PlainOp::Add(1)))).unwrap();
+    let push = ListOp::Push { end: End::Back, elements: vec![b"a"], present: false };
+    bench.run(&Op::Key(b"l", KeyOp::List(push))).unwrap();
+    let kept: Box<[u8]> = b"l"[..].into();
+    assert_eq!(bench.clear_except(&[kept]), Err(OpError::WrongType));
+    assert_eq!(bench.scan(8).len(), 2);
+}
