@@ -12,7 +12,7 @@ use crate::OpError;
 use crate::clock::{Clock, Version};
 use crate::edit::{Edit, Record, RecordChange};
 use crate::entry::{Entry, Expiry, Idle, Meta, Plain};
-use crate::event::{Class, EVENT_VALUES_BYTES_MAX, Event};
+use crate::event::{Class, EVENT_VALUES_BYTES_MAX, Event, ITEM_EVENTS_MAX};
 use crate::fragment::{Applied, Fragment};
 use crate::hasher::KeyHasher;
 use crate::host::Host;
@@ -59,8 +59,7 @@ pub(crate) struct Changes {
     pub(crate) last_origin: Option<Origin>,
     /// Hashes of the keys that changed; `None` stands for all keys.
     pub(crate) changed: Vec<Option<u32>>,
-    /// Keys whose structure was changed, or whose stream was removed: blocked operations may wait
-    /// for these changes.
+    /// Keys whose structure was changed or removed: blocked operations may wait for these changes.
     pub(crate) filled: Vec<Box<[u8]>>,
     /// Whether all keys were removed: an operation that is blocked on a stream may wait for that.
     pub(crate) cleared: bool,
@@ -118,6 +117,13 @@ impl Changes {
         self.records.clear();
         self.cuts.clear();
     }
+}
+
+/// What happened to an item of a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ItemChange {
+    Added,
+    Removed,
 }
 
 /// The time that operations may take which are executed one after the other in one partition.
@@ -299,7 +305,8 @@ impl Access<'_> {
             (Applied::Created, _) => self.notify(Class::New, "new", key),
             _ => {}
         }
-        if matches!(edit, Edit::Structure(_)) && applied != Applied::Gone {
+        // One that is empty now, and so removed, has room for an element that waits.
+        if matches!(edit, Edit::Structure(_)) {
             self.changes.filled.push(key.into());
         }
         applied
@@ -599,6 +606,31 @@ impl Access<'_> {
             }
         }
         Ok(removed)
+    }
+
+    /// Records an event of an item of a collection if the map has listeners.
+    pub(crate) fn notify_item(&mut self, change: ItemChange, key: &[u8], item: &[u8]) {
+        if !self.map.is_listened() || self.changes.events.len() >= ITEM_EVENTS_MAX {
+            return;
+        }
+        let bytes = self.changes.event_bytes + item.len();
+        let has_value = self.map.has_value_listeners() && bytes <= EVENT_VALUES_BYTES_MAX;
+        if has_value {
+            self.changes.event_bytes = bytes;
+        }
+        let name = match change {
+            ItemChange::Added => "added",
+            ItemChange::Removed => "removed",
+        };
+        self.changes.events.push(Event {
+            map: (*self.map.name).into(),
+            class: Class::Item,
+            name: name.into(),
+            key: Bytes::copy_from_slice(key),
+            is_first: false,
+            value: has_value.then(|| Bytes::copy_from_slice(item)),
+            old_value: None,
+        });
     }
 
     /// The plain value of a key, for an event.

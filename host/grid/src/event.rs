@@ -31,10 +31,15 @@ pub enum Class {
     /// Published by a protocol without a change. The key is empty, and the value is that of the
     /// event.
     Announced,
+    /// An item was `added` to a collection or `removed` from it. The value is the item.
+    Item,
 }
 
 /// Maximum length of the values in the events of one step, in bytes. Further ones are left out.
 pub(crate) const EVENT_VALUES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Maximum number of events of items in one step. Further ones are left out.
+pub(crate) const ITEM_EVENTS_MAX: usize = 100_000;
 
 /// One event of one key. Published once, by the key's primary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +54,7 @@ pub struct Event {
     pub key: Bytes,
     /// Whether the step created the key just before: after [`Class::New`].
     pub is_first: bool,
-    /// The plain value after the event, if a listener asked for values.
+    /// The plain value after the event, or the item, if a listener asked for values.
     pub value: Option<Bytes>,
     /// The plain value before the event, if a listener asked for values.
     pub old_value: Option<Bytes>,

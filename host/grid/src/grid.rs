@@ -162,6 +162,15 @@ impl Grid {
         self.inner.shared.maps.open_system(name)
     }
 
+    /// A map of collections, which clients cannot open as a map; see
+    /// [`Maps::open_collections`](crate::Maps::open_collections).
+    ///
+    /// # Errors
+    /// As [`Grid::open`].
+    pub fn open_collections(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        self.inner.shared.maps.open_collections(name)
+    }
+
     /// The maps that exist on this member.
     #[must_use]
     pub fn maps(&self) -> Vec<Arc<Map>> {

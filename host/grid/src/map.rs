@@ -23,12 +23,17 @@ const TRANSACTIONS: &str = "transaction:";
 /// Prefix of the names of maps of the host itself. They have as many backups as any map, and their
 /// entries do not expire and are not evicted.
 const SYSTEM: &str = "system:";
+/// Prefix of the names of maps of collections, such as queues: their keys are the names of
+/// collections. The settings of their names apply, but a whole collection neither expires nor is
+/// evicted; at the memory bound, writes are refused.
+const COLLECTIONS: &str = "collection:";
 /// Maximum number of synchronous, and of asynchronous, backups.
 pub const BACKUPS_MAX: u8 = 6;
 
 /// Whether a map of this name is internal: clients cannot open it.
 pub(crate) fn is_internal(name: &str) -> bool {
-    name.starts_with(LEASES) || name.starts_with(SYSTEM) || holds_transactions(name)
+    [LEASES, SYSTEM, COLLECTIONS].iter().any(|prefix| name.starts_with(prefix))
+        || holds_transactions(name)
 }
 
 /// Whether a map of this name stores prepared transactions.
@@ -503,6 +508,15 @@ impl Maps {
         self.open(&format!("{SYSTEM}{name}"))
     }
 
+    /// A map of collections, which clients cannot open as a map. Its name is `collection:` and this
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Maps::open`].
+    pub fn open_collections(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        self.open(&format!("{COLLECTIONS}{name}"))
+    }
+
     /// The map that stores prepared transactions of a map. It has as many backups, and its entries
     /// do not expire, are not evicted, and are not merged.
     ///
@@ -521,6 +535,11 @@ impl Maps {
         if name.starts_with(SYSTEM) {
             let backups = u8::try_from(catalog.copies_max()).unwrap_or(BACKUPS_MAX);
             return MapSettings { backups: backups.min(BACKUPS_MAX), ..MapSettings::default() };
+        }
+        if name.starts_with(COLLECTIONS) {
+            let settings = *catalog.of(name);
+            let eviction = Eviction::None;
+            return MapSettings { ttl_ms: None, max_idle_ms: None, eviction, ..settings };
         }
         let (base, merge) = match (name.strip_prefix(LEASES), name.strip_prefix(TRANSACTIONS)) {
             (Some(base), _) => (base, MergePolicy::default()),
@@ -596,6 +615,28 @@ mod tests {
             shared.store(&settings);
             assert_eq!(shared.load(), settings);
         }
+    }
+
+    #[test]
+    fn collections_neither_expire_nor_are_evicted() {
+        let maps = Maps::new(MapCatalog {
+            defaults: MapSettings {
+                ttl_ms: Some(1),
+                max_idle_ms: Some(1),
+                memory_bytes_max: Some(7),
+                ..MapSettings::default()
+            },
+            named: vec![(
+                "collection:set".into(),
+                MapSettings { backups: 3, ..MapSettings::default() },
+            )],
+        });
+        let queues = maps.open_collections("queue").unwrap();
+        assert!(&*queues.name == "collection:queue" && is_internal(&queues.name));
+        let settings = queues.settings();
+        assert_eq!((settings.ttl_ms, settings.max_idle_ms), (None, None));
+        assert_eq!((settings.memory_bytes_max, settings.eviction), (Some(7), Eviction::None));
+        assert_eq!(maps.open_collections("set").unwrap().settings().backups, 3);
     }
 
     #[test]

@@ -36,7 +36,7 @@ use crate::{OpError, Reply};
 
 /// Version of the encoding of messages and copies. Members with different ones cannot exchange
 /// data.
-pub const FORMAT: u16 = 6;
+pub const FORMAT: u16 = 7;
 
 /// A message. The order of the variants is part of the format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -260,7 +260,8 @@ mod tests {
     use crate::item::Item;
     use crate::map::MapCatalog;
     use crate::op::{
-        KeyOp, Lifetime, MapOp, PlainOp, PutAnswer, PutIf, TransactionId, TransactionOp, WatchedKey,
+        DistinctOp, ItemsOp, KeyOp, Lifetime, MapOp, PlainOp, PutAnswer, PutIf, RingOp,
+        TransactionId, TransactionOp, WatchedKey,
     };
     use crate::tracking::{ClientTraits, Origin};
 
@@ -346,6 +347,9 @@ mod tests {
             ask(Op::Transaction(execute)),
             ask(Op::Transaction(TransactionOp::Commit(id_of_transaction))),
             ask(Op::Request { reads: true, request: b"request" }),
+            ask(Op::Key(b"key", KeyOp::Items(ItemsOp::Replace(3, b"label item")))),
+            ask(Op::Key(b"key", KeyOp::Distinct(DistinctOp::Add(vec![b"label item"])))),
+            ask(Op::Key(b"key", KeyOp::Ring(RingOp::Read { from: 1, min: 2, max: 3 }))),
             answer(RemoteResult::Done(Ok(reply))),
             answer(RemoteResult::Done(Err(OpError::WrongType))),
             answer(RemoteResult::NotPrimary),

@@ -2,10 +2,11 @@
 //! events. Responses are in the order in which requests complete.
 
 use std::cell::RefCell;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use convoke_hazelcast::frame::{Split, Splitter};
 use convoke_hazelcast::message::Message;
@@ -17,7 +18,7 @@ use tracing::{debug, warn};
 use super::dispatch;
 use super::errors::Failure;
 use super::map;
-use super::session::{Begun, Completed, Pending, Session, respond};
+use super::session::{Begun, Completed, Pending, Session, TaskInfo, respond};
 use super::settings::{OPERATIONS_MAX, OUTPUT_BYTES_MAX, TASKS_BYTES_MAX, TASKS_MAX};
 use crate::lanes::{LaneAssignment, LaneTask};
 use crate::ledger::{Account, FREE_BYTES};
@@ -59,8 +60,10 @@ pub(super) struct Connection {
     /// The socket was polled in this turn, so it wakes this connection when more data arrives.
     has_polled: bool,
     pending: FuturesUnordered<Pending>,
-    /// Number of pending tasks, and the bytes of their requests.
+    /// Number of pending tasks, how many of them may change something at any time, and the bytes of
+    /// their requests.
     tasks: usize,
+    blocking: usize,
     task_bytes: usize,
     /// Bytes of the messages of operations that may become tasks.
     kept_bytes: usize,
@@ -94,6 +97,7 @@ impl Connection {
             has_polled: false,
             pending: FuturesUnordered::new(),
             tasks: 0,
+            blocking: 0,
             task_bytes: 0,
             kept_bytes: 0,
             output: Vec::new(),
@@ -253,7 +257,10 @@ impl Connection {
                         }
                         self.pending.push(Pending::Operation(operation));
                     }
-                    Begun::Task => self.begin_task(message.bytes().to_vec()),
+                    begun @ (Begun::Task | Begun::Blocking) => {
+                        let is_blocking = matches!(begun, Begun::Blocking);
+                        self.begin_task(message.bytes().to_vec(), is_blocking);
+                    }
                 }
                 if self.session.trust > Trust::Unauthenticated {
                     self.splitter.set_authenticated();
@@ -274,7 +281,7 @@ impl Connection {
     }
 
     /// Begins a task that executes a message.
-    fn begin_task(&mut self, message: Vec<u8>) {
+    fn begin_task(&mut self, message: Vec<u8>, is_blocking: bool) {
         let bytes = message.len();
         let is_full =
             self.tasks >= TASKS_MAX || self.task_bytes.saturating_add(bytes) > TASKS_BYTES_MAX;
@@ -288,9 +295,20 @@ impl Connection {
         };
         let (server, client) = (Arc::clone(&session.server), Arc::clone(client));
         let task = map::run(server, client, message, session.trust.may_write());
-        self.pending.push(Pending::Task(Box::pin(task), bytes));
-        self.tasks += 1;
-        self.task_bytes += bytes;
+        let mut task = Box::pin(task);
+        // Polled at once, so that requests are executed in the order in which they arrive; the real
+        // waker is registered later.
+        let mut unwatched = Context::from_waker(Waker::noop());
+        match task.as_mut().poll(&mut unwatched) {
+            Poll::Ready(response) => self.output.extend_from_slice(&response),
+            Poll::Pending => {
+                let info = TaskInfo { bytes, is_blocking };
+                self.pending.push(Pending::Task(task, info));
+                self.tasks += 1;
+                self.blocking += usize::from(is_blocking);
+                self.task_bytes += bytes;
+            }
+        }
     }
 
     /// Writes the responses of requests that are complete.
@@ -306,11 +324,12 @@ impl Connection {
                 }
                 Completed::Held(message) => {
                     self.kept_bytes -= message.len();
-                    self.begin_task(message);
+                    self.begin_task(message, false);
                 }
-                Completed::Task(response, bytes) => {
+                Completed::Task(response, info) => {
                     self.tasks -= 1;
-                    self.task_bytes -= bytes;
+                    self.blocking -= usize::from(info.is_blocking);
+                    self.task_bytes -= info.bytes;
                     if self.output.is_empty() {
                         self.output = response;
                     } else {
@@ -368,8 +387,9 @@ impl Connection {
     fn write(&mut self, context: &mut Context<'_>) -> Step {
         if self.unsent() == 0 {
             // What waits has changed nothing: it is not waited for.
+            let idle = self.tasks - self.blocking;
             let is_over =
-                self.is_input_closed || (self.is_finishing() && self.pending.len() == self.tasks);
+                self.is_input_closed || (self.is_finishing() && self.pending.len() == idle);
             return if is_over { Step::End } else { Step::Idle };
         }
         let info = &self.session.info;

@@ -10,6 +10,7 @@ use convoke_hazelcast::message::Message;
 use uuid::Uuid;
 
 use super::authentication::{Credentials, authenticate};
+use super::collections;
 use super::errors::Failure;
 use super::losses;
 use super::map;
@@ -41,6 +42,14 @@ pub(super) fn begin(session: &mut Session, output: &mut Vec<u8>, message: Messag
                     Err(Failure::try_again(text))
                 } else {
                     map::begin(session, output, id, request)
+                }
+            }
+            Request::Queue(_) | Request::List(_) | Request::Set(_) | Request::Ringbuffer(_) => {
+                if session.server.pubsub.ledger.is_full() {
+                    let text = "too much memory is held for clients; nothing was done";
+                    Err(Failure::try_again(text))
+                } else {
+                    collections::begin(session, output, id, &request)
                 }
             }
             Request::Client(request) => begin_client(session, output, id, request),
@@ -113,16 +122,13 @@ fn begin_client(
             if !is_offered(r.service_name) {
                 return Err(Failure::unsupported(request.name(), r.service_name));
             }
-            server.open(r.name)?;
-            server.add_proxy(r.service_name, r.name);
+            server.create(r.service_name, r.name)?;
             client::CreateProxy::respond(output, id, 0);
         }
         ClientRequest::CreateProxies(r) => {
             for (name, service) in r.proxies {
                 // A client that connects again names all that it has used.
-                if is_offered(service) && server.open(name).is_ok() {
-                    server.add_proxy(service, name);
-                }
+                let _ = server.create(service, name);
             }
             client::CreateProxies::respond(output, id, 0);
         }
@@ -136,7 +142,8 @@ fn begin_client(
             }
             client::DestroyProxy::respond(output, id, 0);
         }
-        ClientRequest::GetDistributedObjects(_) => server.write_proxies(output, id),
+        // It finds the data structures that exist.
+        ClientRequest::GetDistributedObjects(_) => return Ok(Begun::Task),
         // The client waits for no backups: all of them are complete before a response is sent.
         ClientRequest::LocalBackupListener(_) => {
             client::LocalBackupListener::respond(output, id, 0, Uuid::now_v7());

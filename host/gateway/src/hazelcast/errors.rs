@@ -56,6 +56,7 @@ fn code(error: &OpError) -> ErrorCode {
         OpError::Full => ErrorCode::ReachedMaxSize,
         OpError::AnswerTooLong => ErrorCode::QueryResultSizeExceeded,
         OpError::WrongType => ErrorCode::ClassCast,
+        OpError::NoSuchIndex => ErrorCode::IndexOutOfBounds,
         OpError::TooLong | OpError::KeyTooLong | OpError::Malformed => ErrorCode::IllegalArgument,
         _ => ErrorCode::IllegalState,
     }

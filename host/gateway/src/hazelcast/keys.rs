@@ -15,7 +15,7 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 
 use convoke_grid::slot;
-use convoke_hazelcast::data::{Data, HEADER_BYTES};
+use convoke_hazelcast::data::{Data, HEADER_BYTES, partition_of_name};
 
 /// Kind of plain values that are blobs of Hazelcast; 0 is for all other bytes.
 pub(super) const BLOB_KIND: u8 = 1;
@@ -24,7 +24,7 @@ const PLAIN: u8 = 1;
 /// Marks a key with its hash.
 const HASHED: u8 = 2;
 /// Length of the hash tag with its braces, in bytes.
-const TAG_BYTES: usize = 4;
+pub(super) const TAG_BYTES: usize = 4;
 /// Length of the hash in a blob, in bytes.
 const HASH_BYTES: usize = 4;
 
@@ -43,9 +43,7 @@ impl Format {
             Self::Blobs => {
                 let partition = tags.partition(key);
                 stored.clear();
-                stored.push(b'{');
-                stored.extend_from_slice(&tags.tag(partition));
-                stored.push(b'}');
+                tags.append_tag(partition, stored);
                 let hash = &key.bytes()[..HASH_BYTES];
                 if hash == [0; HASH_BYTES] {
                     stored.push(PLAIN);
@@ -118,6 +116,19 @@ impl Tags {
 
     fn tag(&self, partition: u16) -> [u8; 2] {
         self.tags.get(usize::from(partition)).copied().unwrap_or_default()
+    }
+
+    /// Appends the hash tag of a partition.
+    pub(super) fn append_tag(&self, partition: u16, stored: &mut Vec<u8>) {
+        stored.push(b'{');
+        stored.extend_from_slice(&self.tag(partition));
+        stored.push(b'}');
+    }
+
+    /// The partition of a data structure of this name that is in one partition.
+    pub(super) fn partition_of_name(&self, name: &str) -> u16 {
+        // Below the number of partitions, which is a `u16`.
+        partition_of_name(name, self.partitions) as u16
     }
 
     /// The partition of a key.

@@ -87,11 +87,13 @@ impl Server {
     }
 
     /// Refuses further clients, stops beginning requests, and closes each connection once its
-    /// responses are sent. Waits for at most [`FINISH_MS_MAX`]. Requests that wait are not waited
-    /// for; they have changed nothing, and clients send them to another member.
+    /// responses are sent. Waits for at most [`FINISH_MS_MAX`]. Requests that wait for
+    /// a lock are not waited for; they have changed nothing. Those that wait for items end, and
+    /// clients send them to another member.
     pub async fn finish(&self) {
         self.is_finishing.store(true, Ordering::SeqCst);
         self.finishing.notify_waiters();
+        self.waiting.set();
         let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
         loop {
             let infos = self.infos();

@@ -44,7 +44,7 @@ impl Listener for LossListener {
             return;
         }
         let server = &self.registration.server;
-        let id = self.registration.correlation_id;
+        let id = self.registration.correlation_id();
         let (me, partition_id) = (view::uuid(server.grid.me()), i32::from(partition));
         let mut message = Vec::new();
         match self.event {
@@ -64,7 +64,7 @@ impl Listener for LossListener {
                 event.write(&mut message, map::AddPartitionLostListener::PARTITION_LOST, id);
             }
         }
-        self.registration.push(message, partition);
+        self.registration.push_of(message, partition);
     }
 }
 
@@ -76,8 +76,8 @@ fn listen(
     event: LossEvent,
 ) -> Result<Uuid, Failure> {
     let name = session.server.grid.open_system(MAP)?.name.clone();
-    let registration = Registration::new(session, correlation_id, local_only);
-    session.listeners.add_any(&name, Arc::new(LossListener { registration, event }))
+    let registration = session.listeners.registration(correlation_id, local_only);
+    session.listeners.register(&name, Arc::new(LossListener { registration, event }))
 }
 
 /// Whether a request is about a listener of lost partitions.

@@ -9,13 +9,15 @@
 //! 2. What connections share: `client_info` (a connection), `clients` (a client with all its
 //!    connections, and its locks), `view` (the members and partitions), `schemas` (of compact
 //!    records), `objects` (data structures that clients have named), `server`.
-//! 3. One connection: `session` (its state), `authentication`, `proxies`, `schema_requests`, `map`,
-//!    `object_events`, `losses` (partitions that lost their data), and `dispatch` by service.
+//! 3. One connection: `session` (its state), `authentication`, `schema_requests`, `map`,
+//!    `collections`, `proxies`, `object_events`, `losses` (partitions that lost their data), and
+//!    `dispatch` by service.
 //! 4. `connection` and `listener`.
 
 mod authentication;
 mod client_info;
 mod clients;
+mod collections;
 mod connection;
 mod dispatch;
 mod errors;

@@ -70,8 +70,8 @@ impl Listener for ObjectListener {
             event_type: if is_created { "CREATED" } else { "DESTROYED" },
         };
         let message_type = AddDistributedObjectListener::DISTRIBUTED_OBJECT;
-        event.write(&mut message, message_type, self.0.correlation_id);
-        self.0.push(message, partition);
+        event.write(&mut message, message_type, self.0.correlation_id());
+        self.0.push_of(message, partition);
     }
 }
 
@@ -82,8 +82,8 @@ pub(super) fn listen(
     local_only: bool,
 ) -> Result<Uuid, Failure> {
     let name = session.server.grid.open_system(MAP)?.name.clone();
-    let registration = Registration::new(session, correlation_id, local_only);
-    session.listeners.add_any(&name, Arc::new(ObjectListener(registration)))
+    let registration = session.listeners.registration(correlation_id, local_only);
+    session.listeners.register(&name, Arc::new(ObjectListener(registration)))
 }
 
 impl Server {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use convoke_grid::op::{KeyOp, LeaseOp, Op};
-use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
+use convoke_grid::{Grid, Later, Map, OpError, Reply, Started, Unblock};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore};
 
@@ -74,6 +74,8 @@ pub struct Server {
     pub(super) is_finishing: AtomicBool,
     /// Notified then: no further client is accepted.
     pub(super) finishing: Notify,
+    /// Set then: ends operations that wait for items.
+    pub(super) waiting: Arc<Unblock>,
     /// Set once the server is serving.
     pub(super) lanes: OnceLock<Arc<Lanes>>,
 }
@@ -109,6 +111,7 @@ impl Server {
             port,
             is_finishing: AtomicBool::new(false),
             finishing: Notify::new(),
+            waiting: Arc::default(),
             lanes: OnceLock::new(),
         })
     }

@@ -97,6 +97,9 @@ pub(super) enum Begun {
     Operation(Operation),
     /// It waits, or consists of several operations. The task gets a copy of the message.
     Task,
+    /// As a task, but it may change something at any time: when the member leaves, its response is
+    /// waited for. It ends once [`Server::waiting`] is set.
+    Blocking,
 }
 
 /// An operation of the grid that is in progress.
@@ -113,8 +116,7 @@ pub(super) struct Operation {
 /// A request in progress; its output is the response, or what to write as one.
 pub(super) enum Pending {
     Operation(Operation),
-    /// With the length of its request, in bytes.
-    Task(Pin<Box<dyn Future<Output = Vec<u8>> + Send>>, usize),
+    Task(Pin<Box<dyn Future<Output = Vec<u8>> + Send>>, TaskInfo),
 }
 
 /// A request that is complete.
@@ -123,7 +125,16 @@ pub(super) enum Completed {
     Operation(Result<Reply, OpError>, i64, Respond, usize),
     /// A key is locked: a task is to execute this message.
     Held(Vec<u8>),
-    Task(Vec<u8>, usize),
+    Task(Vec<u8>, TaskInfo),
+}
+
+/// What a connection knows of a task.
+#[derive(Clone, Copy)]
+pub(super) struct TaskInfo {
+    /// Length of its request, in bytes.
+    pub(super) bytes: usize,
+    /// Whether it is [`Begun::Blocking`].
+    pub(super) is_blocking: bool,
 }
 
 impl Future for Pending {
@@ -144,8 +155,8 @@ impl Future for Pending {
                     }
                 })
             }
-            Self::Task(task, bytes) => {
-                task.as_mut().poll(context).map(|response| Completed::Task(response, *bytes))
+            Self::Task(task, info) => {
+                task.as_mut().poll(context).map(|response| Completed::Task(response, *info))
             }
         }
     }

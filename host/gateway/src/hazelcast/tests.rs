@@ -49,8 +49,15 @@ impl Cluster for Single {
 }
 
 /// A server, and its address.
-async fn server(passwords: Passwords) -> (Arc<Server>, SocketAddr) {
-    let grid = single_member_grid();
+pub(in crate::hazelcast) async fn server(passwords: Passwords) -> (Arc<Server>, SocketAddr) {
+    server_on(single_member_grid(), passwords).await
+}
+
+/// A server on a grid, and its address.
+pub(in crate::hazelcast) async fn server_on(
+    grid: Grid,
+    passwords: Passwords,
+) -> (Arc<Server>, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let settings = HazelcastSettings { passwords, ..HazelcastSettings::default() };
@@ -61,7 +68,7 @@ async fn server(passwords: Passwords) -> (Arc<Server>, SocketAddr) {
 }
 
 /// A connection of a client.
-struct Connection {
+pub(in crate::hazelcast) struct Connection {
     stream: TcpStream,
     splitter: Splitter,
     input: Vec<u8>,
@@ -70,7 +77,7 @@ struct Connection {
 
 impl Connection {
     /// Connects and sends the preamble.
-    async fn open(address: SocketAddr) -> Self {
+    pub(in crate::hazelcast) async fn open(address: SocketAddr) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"CP2").await.unwrap();
         let mut splitter = Splitter::after_preamble();
@@ -79,14 +86,14 @@ impl Connection {
     }
 
     /// Connects and authenticates without a password.
-    async fn authenticated(address: SocketAddr, uuid: u64) -> Self {
+    pub(in crate::hazelcast) async fn authenticated(address: SocketAddr, uuid: u64) -> Self {
         let mut connection = Self::open(address).await;
         let status = connection.authenticate("dev", None, None, uuid).await;
         assert_eq!(status, client::AUTHENTICATED);
         connection
     }
 
-    async fn authenticate(
+    pub(in crate::hazelcast) async fn authenticate(
         &mut self,
         cluster_name: &str,
         username: Option<&str>,
@@ -115,7 +122,7 @@ impl Connection {
     }
 
     /// Sends a request; returns its correlation id.
-    async fn send(&mut self, request: Request<'_>) -> i64 {
+    pub(in crate::hazelcast) async fn send(&mut self, request: Request<'_>) -> i64 {
         self.last_id += 1;
         let mut bytes = Vec::new();
         request.write(&mut bytes, self.last_id, -1);
@@ -123,8 +130,19 @@ impl Connection {
         self.last_id
     }
 
+    /// Sends requests at once; returns the correlation id of the last one.
+    pub(in crate::hazelcast) async fn send_all(&mut self, requests: &[Request<'_>]) -> i64 {
+        let mut bytes = Vec::new();
+        for request in requests {
+            self.last_id += 1;
+            request.write(&mut bytes, self.last_id, -1);
+        }
+        self.stream.write_all(&bytes).await.unwrap();
+        self.last_id
+    }
+
     /// The next message. `None` if the connection is closed.
-    async fn receive(&mut self) -> Option<Vec<u8>> {
+    pub(in crate::hazelcast) async fn receive(&mut self) -> Option<Vec<u8>> {
         loop {
             let split = self.splitter.split(&self.input).unwrap();
             if let Split::Message(message) = split {
@@ -141,7 +159,7 @@ impl Connection {
     }
 
     /// Sends a request and returns its response.
-    async fn call(&mut self, request: Request<'_>) -> Vec<u8> {
+    pub(in crate::hazelcast) async fn call(&mut self, request: Request<'_>) -> Vec<u8> {
         let id = self.send(request).await;
         loop {
             let message = self.receive().await.expect("a response");
@@ -172,20 +190,20 @@ impl Connection {
     }
 }
 
-fn parsed(bytes: &[u8]) -> Message<'_> {
+pub(in crate::hazelcast) fn parsed(bytes: &[u8]) -> Message<'_> {
     Message::parse(bytes).unwrap()
 }
 
-fn data(bytes: &[u8]) -> Data<'_> {
+pub(in crate::hazelcast) fn data(bytes: &[u8]) -> Data<'_> {
     Data::new(bytes).unwrap()
 }
 
-fn text(text: &str) -> Vec<u8> {
+pub(in crate::hazelcast) fn text(text: &str) -> Vec<u8> {
     Value::Text(text).encode()
 }
 
 /// The code of an error.
-fn error_of(response: &[u8]) -> i32 {
+pub(in crate::hazelcast) fn error_of(response: &[u8]) -> i32 {
     error::decode(parsed(response)).unwrap().iter().next().unwrap().error_code
 }
 

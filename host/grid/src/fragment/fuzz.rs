@@ -98,6 +98,7 @@ fn record_samples() -> Vec<Vec<u8>> {
             StructureEdit::List(ListEdit::PushFront(vec![b"d"])),
             StructureEdit::List(ListEdit::Set(1, b"e")),
             StructureEdit::List(ListEdit::Insert(4, b"f")),
+            StructureEdit::List(ListEdit::InsertMany(2, vec![b"g", b"h"])),
             StructureEdit::List(ListEdit::Remove(vec![0, 2])),
             StructureEdit::List(ListEdit::PopFront(1)),
             StructureEdit::List(ListEdit::PopBack(2)),

@@ -262,7 +262,7 @@ mod tests {
             _ => true,
         };
         let of_stream = |edit| Edit::Structure(StructureEdit::Stream(edit));
-        let edit = match what % 28 {
+        let edit = match what % 29 {
             24 => of_hash(HashEdit::SetKeeping(vec![(&byte, &value), (&[9], &value)])),
             25 | 26 => of_hash(HashEdit::SetExpiring(vec![
                 (&byte, &value, deadline_ms),
@@ -286,6 +286,7 @@ mod tests {
             11 => of_list(ListEdit::PopBack(u64::from(more % 3).min(length))),
             12 => of_list(ListEdit::Set(at, &value)),
             13 => of_list(ListEdit::Insert(at, &value)),
+            28 => of_list(ListEdit::InsertMany(at, vec![&value, &byte])),
             14 => of_list(ListEdit::Remove((0..length).filter(|at| at % 2 == 0).collect())),
             15 => Edit::Structure(StructureEdit::Hash(HashEdit::Set(vec![
                 (&byte, &value),

@@ -132,6 +132,50 @@ fn sorted_set() -> Vec<u8> {
     of(b"zset", ops.into_iter().map(KeyOp::SortedSet).collect())
 }
 
+fn items() -> Vec<u8> {
+    let (a, b) = (&b"\0\0\0\0a"[..], &b"\x01\0\0\0b"[..]);
+    let ops = vec![
+        ItemsOp::Insert { at: None, items: vec![a, b, a], max: 9 },
+        ItemsOp::Insert { at: Some(1), items: vec![b, a], max: 9 },
+        ItemsOp::Replace(1, a),
+        ItemsOp::Range(1, Some(3)),
+        ItemsOp::Position { item: b, is_last: true },
+        ItemsOp::ContainsAll(vec![a, b]),
+        ItemsOp::RemoveAt(0),
+        ItemsOp::Remove(b),
+        ItemsOp::RetainAll(vec![a]),
+        ItemsOp::RemoveAll(vec![b]),
+        ItemsOp::PopMany(1),
+        ItemsOp::Pop,
+        ItemsOp::Clear,
+    ];
+    of(b"items", ops.into_iter().map(KeyOp::Items).collect())
+}
+
+fn distinct() -> Vec<u8> {
+    let (a, b) = (&b"\0\0\0\0a"[..], &b"\x01\0\0\0b"[..]);
+    let ops = vec![
+        DistinctOp::Add(vec![a, b, a]),
+        DistinctOp::ContainsAll(vec![a, b]),
+        DistinctOp::Remove(vec![b, b]),
+        DistinctOp::All,
+        DistinctOp::Retain(vec![b]),
+        DistinctOp::Clear,
+    ];
+    of(b"distinct", ops.into_iter().map(KeyOp::Distinct).collect())
+}
+
+fn ring() -> Vec<u8> {
+    let ops = vec![
+        RingOp::Add { items: vec![b"a", b"b", b"c"], capacity: 2 },
+        RingOp::Bounds,
+        RingOp::Read { from: 0, min: 1, max: 9 },
+        RingOp::Item(2),
+        RingOp::Add { items: vec![b"d"], capacity: 9 },
+    ];
+    of(b"ring", ops.into_iter().map(KeyOp::Ring).collect())
+}
+
 /// Operations on several keys, on all, and within one another.
 fn combined() -> Vec<u8> {
     let get = || Op::Key(b"k", KeyOp::Plain(PlainOp::Get));
@@ -164,8 +208,9 @@ fn combined() -> Vec<u8> {
 #[test]
 fn fuzz_op() {
     let alone = [plain(), list(), hash(), set(), sorted_set(), combined()];
+    let collections = [items(), distinct(), ring()];
     let all = [list(), hash(), set(), sorted_set(), plain(), combined()].concat();
-    let samples: Vec<_> = alone.into_iter().chain([all]).collect();
+    let samples: Vec<_> = alone.into_iter().chain(collections).chain([all]).collect();
     convoke_harness::check!(&samples, |bytes| {
         let mut bench = Bench::new();
         let mut rest = bytes;

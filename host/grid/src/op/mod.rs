@@ -8,6 +8,7 @@ mod answer;
 mod bits;
 mod compare;
 mod content;
+mod distinct;
 mod effect;
 mod extended;
 mod fields;
@@ -17,6 +18,7 @@ mod generic;
 mod hash;
 mod hyperloglog;
 mod increment;
+mod items;
 mod lease;
 mod list;
 mod near;
@@ -24,6 +26,7 @@ mod number;
 mod plain;
 mod random;
 mod representation;
+mod ring;
 mod set;
 mod several;
 mod sorted_set;
@@ -44,6 +47,7 @@ pub use content::{
     Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentOp, ContentPending,
     ContentStream,
 };
+pub use distinct::DistinctOp;
 pub use effect::Effect;
 pub use extended::Extended;
 pub use fields::{FieldLifetime, FieldsIf, FieldsOp};
@@ -52,12 +56,14 @@ pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
 pub use hyperloglog::{HyperLogLogOp, Union};
 pub use increment::{Amount, Increment};
+pub use items::{ItemsOp, LABEL_BYTES};
 pub(crate) use lease::is_held_by_another;
 pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
 pub use near::{Centre, Near, NearAnswer, NearLimit, Nearness, place_reply};
 pub use number::{float, score_bound};
 pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, integer};
+pub use ring::RingOp;
 pub use set::SetOp;
 pub use several::{
     Aggregate, Combine, LcsAnswer, Scored, SeveralOp, Sort, SortBy, Weighted, combine,
@@ -161,6 +167,12 @@ pub enum KeyOp<'a> {
     Content(#[serde(borrow)] ContentOp<'a>),
     /// For a stream.
     Stream(#[serde(borrow)] StreamOp<'a>),
+    /// For a list of items with labels.
+    Items(#[serde(borrow)] ItemsOp<'a>),
+    /// For a collection of distinct items with labels.
+    Distinct(#[serde(borrow)] DistinctOp<'a>),
+    /// For a ring.
+    Ring(#[serde(borrow)] RingOp<'a>),
 }
 
 impl Op<'_> {
@@ -460,6 +472,9 @@ impl KeyOp<'_> {
             }
             Self::Bits(op) => op.added_bytes(),
             Self::Stream(op) => op.added_bytes(),
+            Self::Items(op) => op.added_bytes(),
+            Self::Distinct(op) => op.added_bytes(),
+            Self::Ring(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -476,6 +491,9 @@ impl KeyOp<'_> {
             Self::HyperLogLog(op) => op.effect(),
             Self::Content(op) => op.effect(),
             Self::Stream(op) => op.effect(),
+            Self::Items(op) => op.effect(),
+            Self::Distinct(op) => op.effect(),
+            Self::Ring(op) => op.effect(),
         }
     }
 
@@ -491,6 +509,9 @@ impl KeyOp<'_> {
             Self::HyperLogLog(op) => op.execute(key, access),
             Self::Content(op) => op.execute(key, access),
             Self::Stream(op) => op.execute(key, access),
+            Self::Items(op) => op.execute(key, access),
+            Self::Distinct(op) => op.execute(key, access),
+            Self::Ring(op) => op.execute(key, access),
         }
     }
 }

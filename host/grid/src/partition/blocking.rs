@@ -12,11 +12,16 @@ use crate::op::Op;
 use crate::shared::Shared;
 use crate::{OpError, Reply};
 
+/// Maximum length of an encoded operation, in bytes, that is compared with others which wait.
+const FRUITLESS_BYTES_MAX: usize = 1_024;
+
 impl Partition {
     /// Executes the blocked operations that have an element to return now.
     pub(super) fn serve_waiters(&mut self, shared: &Shared, map: &Arc<Map>, now: Duration) {
         let mut filled = std::mem::take(&mut self.changes.filled);
         let mut is_cleared = std::mem::take(&mut self.changes.cleared);
+        // An encoded operation that has found nothing since the last one was served.
+        let mut fruitless: Option<Vec<u8>> = None;
         while (is_cleared || !filled.is_empty()) && !self.waiters.is_empty() {
             let hasher = &shared.settings.hasher;
             let changed: Vec<u32> = filled.iter().map(|key| hasher.hash(key)).collect();
@@ -30,11 +35,23 @@ impl Partition {
                     self.waiters.push(waiter);
                     continue;
                 }
+                // Many clients may wait for the same: only the first of them is tried again.
+                if fruitless.as_ref() == Some(&waiter.op) {
+                    self.waiters.push(waiter);
+                    continue;
+                }
                 let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
-                let still_waits = waiter.slot.claim()
-                    && !self.serve(shared, &waiter, now, &op)
-                    && waiter.slot.release();
-                if still_waits {
+                if !waiter.slot.claim() {
+                    continue;
+                }
+                if self.serve(shared, &waiter, now, &op) {
+                    fruitless = None;
+                    continue;
+                }
+                if waiter.op.len() <= FRUITLESS_BYTES_MAX {
+                    fruitless = Some(waiter.op.clone());
+                }
+                if waiter.slot.release() {
                     self.waiters.push(waiter);
                 }
             }

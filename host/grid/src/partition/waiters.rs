@@ -9,6 +9,9 @@ use crate::map::Map;
 /// Maximum number of blocked operations of one partition.
 const WAITERS_MAX: usize = 10_000;
 
+/// Number of blocked operations from which those are dropped that no task waits for.
+const SWEPT_MIN: usize = 64;
+
 /// A blocked operation: executed once it has an element to return.
 pub(super) struct Waiter {
     pub(super) map: Arc<Map>,
@@ -23,6 +26,9 @@ pub(super) struct Waiter {
 #[derive(Default)]
 pub(super) struct Waiters {
     queue: VecDeque<Waiter>,
+    /// Their number from which those are dropped that no task waits for: twice that after the last
+    /// time, so that each costs little.
+    sweep_at: usize,
 }
 
 impl Waiters {
@@ -34,9 +40,13 @@ impl Waiters {
         self.queue.iter()
     }
 
-    /// Drops those that no task waits for. Returns whether there is room for another one.
+    /// Drops those that no task waits for, if there are many. Returns whether there is room for
+    /// another one.
     pub(super) fn make_room(&mut self) -> bool {
-        self.queue.retain(|waiter| !waiter.slot.is_closed());
+        if self.queue.len() >= self.sweep_at.max(SWEPT_MIN) {
+            self.queue.retain(|waiter| !waiter.slot.is_closed());
+            self.sweep_at = (self.queue.len() * 2).min(WAITERS_MAX);
+        }
         self.queue.len() < WAITERS_MAX
     }
 

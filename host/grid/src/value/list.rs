@@ -33,6 +33,8 @@ pub(crate) enum ListEdit<'a> {
     Insert(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Removes the elements at these indices, in ascending order.
     Remove(Vec<u64>),
+    /// Inserts elements, the first of which gets this index.
+    InsertMany(u64, #[serde(borrow)] Vec<&'a [u8]>),
 }
 
 impl List {
@@ -100,6 +102,15 @@ impl List {
                 self.bytes += Self::weigh(element);
                 self.elements.insert(index, (*element).into());
             }
+            ListEdit::InsertMany(index, elements) => {
+                let index = self.index(*index, self.len() + 1)?;
+                let mut behind = self.elements.split_off(index);
+                for element in elements {
+                    self.bytes += Self::weigh(element);
+                    self.elements.push_back((*element).into());
+                }
+                self.elements.append(&mut behind);
+            }
             ListEdit::Remove(indices) => {
                 let mut goes = indices.iter().copied().peekable();
                 let mut at = 0;
@@ -141,6 +152,10 @@ impl List {
                 }
             }
             ListEdit::Insert(index, _) => each(ListEdit::Remove(vec![*index])),
+            ListEdit::InsertMany(index, elements) => {
+                let end = index.saturating_add(elements.len() as u64);
+                each(ListEdit::Remove((*index..end).collect()));
+            }
             ListEdit::Remove(indices) => {
                 for index in indices {
                     if let Some(element) = self.get(*index as usize) {
@@ -172,6 +187,7 @@ mod tests {
         PopBack(usize),
         Set(usize, Vec<u8>),
         Insert(usize, Vec<u8>),
+        InsertMany(usize, Vec<Vec<u8>>),
         Remove(Vec<usize>),
     }
 
@@ -185,6 +201,7 @@ mod tests {
             (0..5_usize).prop_map(Step::PopBack),
             (0..20_usize, element()).prop_map(|(at, e)| Step::Set(at, e)),
             (0..20_usize, element()).prop_map(|(at, e)| Step::Insert(at, e)),
+            (0..20_usize, elements()).prop_map(|(at, e)| Step::InsertMany(at, e)),
             proptest::collection::btree_set(0..20_usize, 0..5)
                 .prop_map(|at| Step::Remove(at.into_iter().collect())),
         ]
@@ -222,6 +239,13 @@ mod tests {
                         model.insert(*at, element.clone());
                         list.apply(&ListEdit::Insert(*at as u64, element))
                     }
+                    Step::InsertMany(at, elements) if *at <= model.len() => {
+                        let behind = model.split_off(*at);
+                        model.extend(elements.iter().cloned());
+                        model.extend(behind);
+                        let elements = elements.iter().map(|e| &**e).collect();
+                        list.apply(&ListEdit::InsertMany(*at as u64, elements))
+                    }
                     Step::Remove(at) if at.iter().all(|at| *at < model.len()) => {
                         for at in at.iter().rev() {
                             model.remove(*at);
@@ -249,6 +273,7 @@ mod tests {
             ListEdit::PopBack(1),
             ListEdit::Set(0, b""),
             ListEdit::Insert(1, b""),
+            ListEdit::InsertMany(1, vec![b""]),
             ListEdit::Remove(vec![0]),
         ] {
             assert_eq!(list.apply(&edit), Err(EditMismatch), "{edit:?}");

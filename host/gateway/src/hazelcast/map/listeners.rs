@@ -20,6 +20,7 @@ use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
 use convoke_hazelcast::message::{MessageType, set_event_partition};
 use convoke_hazelcast::query::{Predicate, Query};
+use convoke_membership::MemberId;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -70,11 +71,12 @@ impl Listeners {
     /// Adds a listener of a map that clients can open.
     pub(super) fn add(&mut self, map: &str, listener: Arc<dyn Listener>) -> Result<Uuid, Failure> {
         self.server.open(map)?;
-        self.add_any(map, listener)
+        self.register(map, listener)
     }
 
-    /// Adds a listener of any map.
-    pub(in super::super) fn add_any(
+    /// Listens to a map of the grid, which may be one that clients cannot open. Returns the id for
+    /// [`remove`](Self::remove).
+    pub(in super::super) fn register(
         &mut self,
         map: &str,
         listener: Arc<dyn Listener>,
@@ -88,7 +90,17 @@ impl Listeners {
         Ok(uuid)
     }
 
-    /// Removes a listener. Returns whether there was one of this id.
+    /// What a client listens to, with the id of its request.
+    pub(in super::super) fn registration(
+        &self,
+        correlation_id: i64,
+        local_only: bool,
+    ) -> Registration {
+        let (server, info) = (Arc::clone(&self.server), Arc::clone(&self.info));
+        Registration { server, info, correlation_id, local_only }
+    }
+
+    /// Ends a listener. Returns whether there was one with this id.
     pub(in super::super) fn remove(&mut self, uuid: Uuid) -> bool {
         let Some(at) = self.registered.iter().position(|(known, _)| *known == uuid) else {
             return false;
@@ -111,19 +123,25 @@ impl Drop for Listeners {
 pub(in super::super) struct Registration {
     pub(in super::super) server: Arc<Server>,
     info: Arc<ClientInfo>,
-    pub(in super::super) correlation_id: i64,
+    correlation_id: i64,
     /// Only events of partitions whose primary is this member.
     pub(super) local_only: bool,
 }
 
 impl Registration {
-    pub(in super::super) fn new(session: &Session, correlation_id: i64, local_only: bool) -> Self {
-        Self {
-            server: Arc::clone(&session.server),
-            info: Arc::clone(&session.listeners.info),
-            correlation_id,
-            local_only,
-        }
+    /// The id of the request, which is that of its events.
+    pub(in super::super) fn correlation_id(&self) -> i64 {
+        self.correlation_id
+    }
+
+    /// This member.
+    pub(in super::super) fn member(&self) -> MemberId {
+        self.server.grid.me()
+    }
+
+    /// Whether the client wants the events of this key from this member.
+    pub(in super::super) fn is_wanted(&self, key: &[u8]) -> bool {
+        self.is_wanted_of(self.server.grid.partition_of(key))
     }
 
     /// Whether the client wants events of this partition from this member.
@@ -137,8 +155,13 @@ impl Registration {
         primary == Some(grid.me())
     }
 
+    /// Sends an event of a key.
+    pub(in super::super) fn push(&self, message: Vec<u8>, key: &[u8]) {
+        self.push_of(message, self.server.grid.partition_of(key));
+    }
+
     /// Sends an event of a partition.
-    pub(in super::super) fn push(&self, mut message: Vec<u8>, partition: u16) {
+    pub(in super::super) fn push_of(&self, mut message: Vec<u8>, partition: u16) {
         set_event_partition(&mut message, partition.into());
         self.info.events.push(OutboundMessage {
             kind: MessageKind::Encoded,
@@ -227,7 +250,7 @@ impl EntryListener {
     fn write(&self, entry: &EntryEvent<'_>, partition: u16) {
         let mut message = Vec::new();
         entry.write(&mut message, self.message_type, self.registration.correlation_id);
-        self.registration.push(message, partition);
+        self.registration.push_of(message, partition);
     }
 }
 
@@ -328,7 +351,7 @@ fn listen(
         None => None,
     };
     let listener = Arc::new_cyclic(|listener| EntryListener {
-        registration: Registration::new(session, correlation_id, wanted.local_only),
+        registration: session.listeners.registration(correlation_id, wanted.local_only),
         message_type: wanted.message_type,
         flags: wanted.flags,
         include_value: wanted.include_value,

@@ -56,8 +56,8 @@ impl Listener for NearCache {
             key: key.as_deref().and_then(Data::new),
         };
         let message_type = map::AddNearCacheInvalidationListener::INVALIDATION;
-        invalidation.write(&mut message, message_type, self.registration.correlation_id);
-        self.registration.push(message, partition);
+        invalidation.write(&mut message, message_type, self.registration.correlation_id());
+        self.registration.push_of(message, partition);
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn begin(
             let tags = session.server.tags().ok_or(convoke_grid::OpError::NoCluster)?;
             let name = Value::Text(r.name).encode();
             let listener = Arc::new(NearCache {
-                registration: Registration::new(session, correlation_id, r.local_only),
+                registration: session.listeners.registration(correlation_id, r.local_only),
                 map: r.name.into(),
                 partition_uuid: session.listeners.partition_uuid,
                 home: Data::new(&name).map_or(0, |name| tags.partition(name)),

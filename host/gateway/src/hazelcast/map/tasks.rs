@@ -13,7 +13,9 @@ use convoke_hazelcast::data::Data;
 use convoke_hazelcast::message::Message;
 
 use super::super::clients::Client;
+use super::super::collections;
 use super::super::errors::Failure;
+use super::super::proxies;
 use super::super::schema_requests;
 use super::super::server::Server;
 use super::super::session::respond;
@@ -104,7 +106,7 @@ pub(in super::super) async fn run(
     let executed = match &request {
         AnyRequest::Map(request) => execute(&mut task, request).await,
         AnyRequest::Client(ClientRequest::DestroyProxy(r)) => {
-            bulk::destroy(&mut task, r.name).await
+            bulk::destroy(&mut task, r.service_name, r.name).await
         }
         AnyRequest::Client(ClientRequest::SendSchema(r)) => {
             schema_requests::send(&server, &mut task.output, correlation_id, r.schema, may_write)
@@ -123,7 +125,10 @@ pub(in super::super) async fn run(
         AnyRequest::Client(ClientRequest::FetchSchema(r)) => {
             schema_requests::fetch(&server, &mut task.output, correlation_id, r.schema_id).await
         }
-        _ => Ok(()),
+        AnyRequest::Client(ClientRequest::GetDistributedObjects(_)) => {
+            proxies::write_proxies(&server, &mut task.output, correlation_id).await
+        }
+        request => collections::execute(&server, &mut task.output, correlation_id, request).await,
     };
     if let Err(failure) = executed {
         task.output.clear();
