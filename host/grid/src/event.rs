@@ -56,6 +56,7 @@ pub struct Event {
     pub is_first: bool,
     /// The plain value after the event, or the item, if a listener asked for values.
     pub value: Option<Bytes>,
-    /// The plain value before the event, if a listener asked for values.
+    /// The plain value before the event, or the one of several values that was removed, if a listener
+    /// asked for values.
     pub old_value: Option<Bytes>,
 }

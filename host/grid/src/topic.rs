@@ -14,6 +14,15 @@ use crate::glob::Glob;
 /// Maximum length of a topic's name, in bytes.
 pub const TOPIC_BYTES_MAX: usize = 16 * 1024;
 
+/// Prefix of the names of shard topics that clients of Redis neither use nor see in a list.
+pub const INTERNAL: &str = "internal:";
+
+/// Whether a shard topic of this name is internal.
+#[must_use]
+pub fn is_internal(name: &[u8]) -> bool {
+    name.starts_with(INTERNAL.as_bytes())
+}
+
 /// Maximum number of topics or patterns in one answer.
 pub const NAMES_MAX: usize = 1_000_000;
 /// Maximum total length of these names, in bytes.
@@ -212,7 +221,11 @@ impl Topics {
             SubscriptionQuery::Counts(topics) => return counts(&inner.named, topics),
             SubscriptionQuery::ShardCounts(topics) => return counts(&inner.shards, topics),
             SubscriptionQuery::Topics(pattern) => matching(&inner.named, pattern),
-            SubscriptionQuery::ShardTopics(pattern) => matching(&inner.shards, pattern),
+            SubscriptionQuery::ShardTopics(pattern) => {
+                let mut names = matching(&inner.shards, pattern);
+                names.retain(|name: &Bytes| !is_internal(name));
+                names
+            }
             SubscriptionQuery::Patterns => inner.patterns.iter().map(|p| p.text.clone()).collect(),
         };
         bounded(&names).map(|()| SubscriptionInfo::Names(names))
@@ -285,6 +298,9 @@ mod tests {
         };
         assert_eq!(topics.query(&all), names(&["news"]));
         assert_eq!(topics.query(&SubscriptionQuery::ShardTopics(Some("x*".into()))), names(&[]));
+        let internal = subscribe(TopicFilter::Shard("internal:news".into()));
+        assert_eq!(topics.query(&all), names(&["news"]));
+        topics.unsubscribe(internal);
         topics.unsubscribe(shard);
         assert_eq!(topics.query(&all), names(&[]));
     }

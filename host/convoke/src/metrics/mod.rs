@@ -164,6 +164,16 @@ fn hazelcast_clients(text: &mut Exposition, server: &hazelcast::Server) {
             &counters.refused,
         ),
         ("hazelcast_requests_total", "Requests of Hazelcast clients.", &counters.requests),
+        (
+            "hazelcast_topic_published_total",
+            "Messages that Hazelcast clients published on topics.",
+            &counters.published,
+        ),
+        (
+            "hazelcast_topic_delivered_total",
+            "Messages of topics that were passed on to Hazelcast clients.",
+            &counters.delivered,
+        ),
     ] {
         text.value(Counter, name, help, load(counter));
     }

@@ -352,7 +352,9 @@ impl Connection {
         {
             step = Step::Done;
         }
-        if self.session.listeners.is_empty() && !self.has_events {
+        let session = &self.session;
+        let listens = !session.listeners.is_empty() || !session.registrations.is_empty();
+        if !listens && !self.has_events {
             return step;
         }
         let events = Arc::clone(&self.session.info.events);

@@ -12,12 +12,11 @@ use uuid::Uuid;
 use super::authentication::{Credentials, authenticate};
 use super::collections;
 use super::errors::Failure;
-use super::losses;
-use super::map;
-use super::object_events;
 use super::proxies::is_offered;
 use super::session::{Begun, Session};
-use super::view;
+use super::{
+    flake_id, losses, map, multi_map, object_events, pn_counter, replicated_map, topic, view,
+};
 use crate::trust::Trust;
 
 /// Begins a request.
@@ -33,24 +32,21 @@ pub(super) fn begin(session: &mut Session, output: &mut Vec<u8>, message: Messag
     };
     let begun = if session.trust == Trust::Unauthenticated {
         begin_unauthenticated(session, output, id, &request)
+    } else if !matches!(request, Request::Client(_) | Request::Unsupported(_))
+        && session.server.pubsub.ledger.is_full()
+    {
+        Err(Failure::try_again("too much memory is held for clients; nothing was done"))
     } else {
         match &request {
             request if losses::concerns(request) => losses::begin(session, output, id, request),
-            Request::Map(request) => {
-                if session.server.pubsub.ledger.is_full() {
-                    let text = "too much memory is held for clients; nothing was done";
-                    Err(Failure::try_again(text))
-                } else {
-                    map::begin(session, output, id, request)
-                }
-            }
+            Request::Map(request) => map::begin(session, output, id, request),
+            Request::MultiMap(request) => multi_map::begin(session, output, id, request),
+            Request::ReplicatedMap(request) => replicated_map::begin(session, output, id, request),
+            Request::Topic(request) => topic::begin(session, output, id, request),
+            Request::PnCounter(request) => pn_counter::begin(session, output, id, request),
+            Request::FlakeIdGenerator(request) => flake_id::begin(session, request),
             Request::Queue(_) | Request::List(_) | Request::Set(_) | Request::Ringbuffer(_) => {
-                if session.server.pubsub.ledger.is_full() {
-                    let text = "too much memory is held for clients; nothing was done";
-                    Err(Failure::try_again(text))
-                } else {
-                    collections::begin(session, output, id, &request)
-                }
+                collections::begin(session, output, id, &request)
             }
             Request::Client(request) => begin_client(session, output, id, request),
             _ => {
@@ -142,7 +138,7 @@ fn begin_client(
             }
             client::DestroyProxy::respond(output, id, 0);
         }
-        // It finds the data structures that exist.
+        // It finds the structures that exist.
         ClientRequest::GetDistributedObjects(_) => return Ok(Begun::Task),
         // The client waits for no backups: all of them are complete before a response is sent.
         ClientRequest::LocalBackupListener(_) => {

@@ -64,7 +64,7 @@ impl Listener for LossListener {
                 event.write(&mut message, map::AddPartitionLostListener::PARTITION_LOST, id);
             }
         }
-        self.registration.push_of(message, partition);
+        self.registration.push_of(message, Some(partition));
     }
 }
 

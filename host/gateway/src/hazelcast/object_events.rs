@@ -71,7 +71,7 @@ impl Listener for ObjectListener {
         };
         let message_type = AddDistributedObjectListener::DISTRIBUTED_OBJECT;
         event.write(&mut message, message_type, self.0.correlation_id());
-        self.0.push_of(message, partition);
+        self.0.push_of(message, Some(partition));
     }
 }
 

@@ -12,7 +12,9 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
+use super::id_generator::IdGenerator;
 use super::keys::{LateTags, Tags};
+use super::names;
 use super::objects::Objects;
 use super::schemas::Schemas;
 use super::settings::{COLLECTING_MAX, HazelcastSettings};
@@ -36,6 +38,10 @@ pub struct HazelcastCounters {
     pub turned_away: AtomicU64,
     /// Requests.
     pub requests: AtomicU64,
+    /// Messages that clients have published on topics.
+    pub published: AtomicU64,
+    /// Messages of topics that were passed on to clients.
+    pub delivered: AtomicU64,
     /// Clients that were refused because of their cluster name or password.
     pub refused: AtomicU64,
     /// Connections closed because the client did not read responses or events, or did not complete a
@@ -60,6 +66,7 @@ pub struct Server {
     pub(super) collecting: Semaphore,
     /// Changes of the data structures that exist, in order.
     pub(super) objects: Objects,
+    pub(super) id_generator: IdGenerator,
     tags: LateTags,
     view: RwLock<view::Shared>,
     /// The data structures that clients have named.
@@ -101,6 +108,7 @@ impl Server {
             schemas: Schemas::default(),
             collecting: Semaphore::new(COLLECTING_MAX),
             objects: Objects::default(),
+            id_generator: IdGenerator::default(),
             tags: LateTags::default(),
             view: RwLock::default(),
             proxies: Mutex::default(),
@@ -157,10 +165,18 @@ impl Server {
     /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients, whose values are not
     /// blobs.
     pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
-        if name.starts_with(RESP_MAPS) {
+        if name.starts_with(RESP_MAPS) || names::is_reserved(name) {
             return Err(OpError::Malformed);
         }
         self.grid.open(name)
+    }
+
+    /// The map of the grid that holds a structure; see [`names`](super::names).
+    ///
+    /// # Errors
+    /// As [`Grid::open`].
+    pub(super) fn open_stored(&self, prefix: &str, name: &str) -> Result<Arc<Map>, OpError> {
+        self.grid.open(&[prefix, name].concat())
     }
 
     /// Starts an operation in a partition. The future may be ready at once.

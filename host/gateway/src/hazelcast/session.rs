@@ -13,6 +13,8 @@ use super::client_info::ClientInfo;
 use super::clients::{Client, Connected};
 use super::errors::Failure;
 use super::map::listeners::Listeners;
+use super::names;
+use super::registrations::Registrations;
 use super::server::Server;
 use crate::trust::Trust;
 
@@ -30,6 +32,8 @@ pub(super) struct Session {
     /// The client, once it has authenticated.
     connected: Option<Connected>,
     pub(super) listeners: Listeners,
+    /// Listeners of all other structures.
+    pub(super) registrations: Registrations,
     /// The correlation id of the request to send members and partitions, and the versions that were
     /// sent.
     pub(super) view: Option<(i64, i32, i32)>,
@@ -43,6 +47,7 @@ impl Session {
         Self {
             server: Arc::clone(server),
             listeners: Listeners::new(server, &info),
+            registrations: Registrations::default(),
             info,
             trust: Trust::Unauthenticated,
             connected: None,
@@ -71,15 +76,32 @@ impl Session {
 
     /// The map of this name, opened at its first use.
     pub(super) fn open(&mut self, name: &str) -> Result<Arc<Map>, Failure> {
-        if let Some(map) = self.maps.iter().find(|map| *map.name == *name) {
+        if !names::is_reserved(name)
+            && let Some(map) = self.maps.iter().find(|map| *map.name == *name)
+        {
             return Ok(Arc::clone(map));
         }
         let map = self.server.open(name)?;
+        Ok(self.keep(map))
+    }
+
+    /// The map of the grid whose name is a prefix of [`names`](super::names) and the name of a
+    /// structure, opened at its first use.
+    pub(super) fn open_stored(&mut self, prefix: &str, name: &str) -> Result<Arc<Map>, Failure> {
+        let is_it = |map: &&Arc<Map>| map.name.strip_prefix(prefix) == Some(name);
+        if let Some(map) = self.maps.iter().find(is_it) {
+            return Ok(Arc::clone(map));
+        }
+        let map = self.server.open_stored(prefix, name)?;
+        Ok(self.keep(map))
+    }
+
+    fn keep(&mut self, map: Arc<Map>) -> Arc<Map> {
         if self.maps.len() >= MAPS_KEPT_MAX {
             self.maps.remove(0);
         }
         self.maps.push(Arc::clone(&map));
-        Ok(map)
+        map
     }
 }
 
@@ -111,6 +133,15 @@ pub(super) struct Operation {
     pub(super) is_remote: bool,
     /// The message, if it may be executed by a task after that.
     pub(super) message: Option<Vec<u8>>,
+}
+
+/// A request whose result is a future.
+pub(super) fn begun(
+    later: Later<Result<Reply, OpError>>,
+    correlation_id: i64,
+    respond: Respond,
+) -> Begun {
+    Begun::Operation(Operation { later, correlation_id, respond, is_remote: false, message: None })
 }
 
 /// A request in progress; its output is the response, or what to write as one.

@@ -25,6 +25,8 @@ use crate::trust::Passwords;
 
 mod cluster;
 mod queries;
+mod structures;
+mod two_members;
 
 /// Longest time that a test waits for a message.
 const WAIT_MAX: Duration = Duration::from_secs(20);

@@ -32,13 +32,15 @@ pub enum DistinctOp<'a> {
     /// All items. More than [`ELEMENTS_MAX`], or longer than [`ELEMENTS_BYTES_MAX`] together, are
     /// refused ([`OpError::AnswerTooLong`]).
     All,
+    /// Returns all items, and removes the collection. Refused as [`DistinctOp::All`] is.
+    Take,
 }
 
 impl DistinctOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
             Self::Add(_) => Effect::Adds,
-            Self::Remove(_) | Self::Retain(_) | Self::Clear => Effect::Changes,
+            Self::Remove(_) | Self::Retain(_) | Self::Clear | Self::Take => Effect::Changes,
             Self::Length | Self::ContainsAll(_) | Self::All => Effect::Reads,
         }
     }
@@ -88,20 +90,34 @@ impl DistinctOp<'_> {
                 let contains = |item: &&[u8]| hash.is_some_and(|h| h.get(identity(item)).is_some());
                 Ok(Reply::flag(items.iter().all(contains)))
             }
-            Self::All => {
-                let Some(hash) = access.structure::<Hash>(key)? else {
-                    return Ok(Reply::List(Vec::new()));
-                };
-                let length = |(name, label): (&[u8], &[u8])| name.len() + label.len();
-                let bytes: usize = hash.iter().map(length).sum();
-                if hash.len() > ELEMENTS_MAX || bytes > ELEMENTS_BYTES_MAX {
-                    return Err(OpError::AnswerTooLong);
+            Self::All => Ok(list(all(access, key)?)),
+            Self::Take => {
+                let items = all(access, key)?;
+                if !items.is_empty() {
+                    access.remove(key);
                 }
-                let items = hash.iter().map(|(name, label)| Reply::Bytes(item(name, label)));
-                Ok(Reply::List(items.collect()))
+                for item in &items {
+                    access.notify_item(ItemChange::Removed, key, item);
+                }
+                Ok(list(items))
             }
         }
     }
+}
+
+/// All items of a collection, for one answer.
+fn all(access: &mut Access<'_>, key: &[u8]) -> Result<Vec<Bytes>, OpError> {
+    let Some(hash) = access.structure::<Hash>(key)? else { return Ok(Vec::new()) };
+    let length = |(name, label): (&[u8], &[u8])| name.len() + label.len();
+    let bytes: usize = hash.iter().map(length).sum();
+    if hash.len() > ELEMENTS_MAX || bytes > ELEMENTS_BYTES_MAX {
+        return Err(OpError::AnswerTooLong);
+    }
+    Ok(hash.iter().map(|(name, label)| item(name, label)).collect())
+}
+
+fn list(items: Vec<Bytes>) -> Reply {
+    Reply::List(items.into_iter().map(Reply::Bytes).collect())
 }
 
 /// The item with this identity and label.
@@ -170,6 +186,12 @@ mod tests {
         assert_eq!(value.as_deref(), Some(a), "with its own label");
         assert_eq!(run(&mut bench, DistinctOp::Clear), Ok(Reply::Integer(1)));
         assert_eq!(bench.events(), ["removed"]);
+        assert_eq!(run(&mut bench, DistinctOp::Add(vec![again])), Ok(Reply::Integer(1)));
+        let taken = Reply::List(vec![Reply::bytes(again)]);
+        assert_eq!(run(&mut bench, DistinctOp::Take), Ok(taken));
+        assert_eq!(bench.events(), ["removed"]);
+        assert_eq!(run(&mut bench, DistinctOp::Take), Ok(Reply::List(Vec::new())));
+        assert_eq!(bench.events(), Vec::<&str>::new());
         assert_eq!(run(&mut bench, DistinctOp::Add(vec![b"abc"])), Err(OpError::Malformed));
     }
 
@@ -177,7 +199,7 @@ mod tests {
         #[test]
         fn distinct_items_behave_like_a_map_of_labels(
             steps in proptest::collection::vec(
-                (0..6_u8, proptest::collection::vec((0..3_u8, 0..6_u8), 0..5)),
+                (0..7_u8, proptest::collection::vec((0..3_u8, 0..6_u8), 0..5)),
                 0..60,
             ),
         ) {
@@ -187,6 +209,12 @@ mod tests {
                 let items: Vec<&[u8]> = items.iter().map(|item| &item[..]).collect();
                 let names: Vec<u8> = args.iter().map(|(_, name)| *name).collect();
                 let before = model.len();
+                if what == 6 {
+                    let all = run(&mut bench, DistinctOp::All);
+                    prop_assert_eq!(run(&mut bench, DistinctOp::Take), all);
+                    model.clear();
+                    continue;
+                }
                 let (op, wanted) = match what {
                     0 | 1 => {
                         for (label, name) in &args {

@@ -102,6 +102,11 @@ fn set() -> Vec<u8> {
     of(b"set", ops.into_iter().map(KeyOp::Set).collect())
 }
 
+fn counter() -> Vec<u8> {
+    let op = |add, seen| KeyOp::Counter(CounterOp { add, seen });
+    of(b"counter", vec![op(Some(i64::MAX), None), op(Some(3), None), op(None, Some(([1; 16], 2)))])
+}
+
 fn sorted_set() -> Vec<u8> {
     let add = |number| SortedSetOp::Add {
         members: vec![(score(number), b"x"), (score(2.0), b"y"), (score(f64::INFINITY), b"z")],
@@ -160,6 +165,7 @@ fn distinct() -> Vec<u8> {
         DistinctOp::Remove(vec![b, b]),
         DistinctOp::All,
         DistinctOp::Retain(vec![b]),
+        DistinctOp::Take,
         DistinctOp::Clear,
     ];
     of(b"distinct", ops.into_iter().map(KeyOp::Distinct).collect())
@@ -207,7 +213,7 @@ fn combined() -> Vec<u8> {
 
 #[test]
 fn fuzz_op() {
-    let alone = [plain(), list(), hash(), set(), sorted_set(), combined()];
+    let alone = [plain(), list(), hash(), set(), sorted_set(), counter(), combined()];
     let collections = [items(), distinct(), ring()];
     let all = [list(), hash(), set(), sorted_set(), plain(), combined()].concat();
     let samples: Vec<_> = alone.into_iter().chain(collections).chain([all]).collect();

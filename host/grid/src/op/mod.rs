@@ -8,6 +8,7 @@ mod answer;
 mod bits;
 mod compare;
 mod content;
+mod counter;
 mod distinct;
 mod effect;
 mod extended;
@@ -47,6 +48,7 @@ pub use content::{
     Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentOp, ContentPending,
     ContentStream,
 };
+pub use counter::{COUNTER_ID_BYTES, CounterOp, CounterSeen};
 pub use distinct::DistinctOp;
 pub use effect::Effect;
 pub use extended::Extended;
@@ -173,6 +175,8 @@ pub enum KeyOp<'a> {
     Distinct(#[serde(borrow)] DistinctOp<'a>),
     /// For a ring.
     Ring(#[serde(borrow)] RingOp<'a>),
+    /// For a counter.
+    Counter(CounterOp),
 }
 
 impl Op<'_> {
@@ -378,7 +382,7 @@ impl Op<'_> {
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
-            Self::Key(_, KeyOp::Bits(_)) => true,
+            Self::Key(_, KeyOp::Bits(_) | KeyOp::Counter(_)) => true,
             Self::By { op, .. } | Self::From { op, .. } => op.replaces(),
             _ => false,
         }
@@ -475,6 +479,7 @@ impl KeyOp<'_> {
             Self::Items(op) => op.added_bytes(),
             Self::Distinct(op) => op.added_bytes(),
             Self::Ring(op) => op.added_bytes(),
+            Self::Counter(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -494,6 +499,7 @@ impl KeyOp<'_> {
             Self::Items(op) => op.effect(),
             Self::Distinct(op) => op.effect(),
             Self::Ring(op) => op.effect(),
+            Self::Counter(op) => op.effect(),
         }
     }
 
@@ -512,6 +518,7 @@ impl KeyOp<'_> {
             Self::Items(op) => op.execute(key, access),
             Self::Distinct(op) => op.execute(key, access),
             Self::Ring(op) => op.execute(key, access),
+            Self::Counter(op) => op.execute(key, access),
         }
     }
 }

@@ -17,7 +17,7 @@ mod replies;
 mod ringbuffer;
 mod set;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,13 +4,12 @@
 
 use convoke_grid::op::{GenericOp, KeyOp, Op, PlainOp, PutAnswer, PutIf, WholeOp};
 use convoke_grid::{OpError, Reply};
+use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::map::{self, Request};
 use convoke_hazelcast::codec::structures::SimpleEntryView;
-use convoke_hazelcast::codec::{List, client, service_name};
 use convoke_hazelcast::data::Data;
 use futures_util::future::join_all;
 
-use super::super::collections::{self, Kind};
 use super::super::errors::Failure;
 use super::super::settings::INVOCATION_MS_MAX;
 use super::events::{self, MapEvent};
@@ -230,14 +229,9 @@ fn sum(replies: &[Reply]) -> i64 {
     replies.iter().map(|reply| if let Reply::Integer(n) = reply { *n } else { 0 }).sum()
 }
 
-/// Removes a collection that a client destroys, or all entries of a map.
-pub(super) async fn destroy(task: &mut Task<'_>, service: &str, name: &str) -> Result<(), Failure> {
-    if let Some(kind) = Kind::of(service) {
-        collections::objects::destroy(task.server, kind, name).await?;
-    } else if service == service_name::MAP {
-        on_all_partitions(task, name, WholeOp::Clear).await?;
-    }
-    client::DestroyProxy::respond(&mut task.output, task.correlation_id, 0);
+/// Removes all entries of a map that a client destroys.
+pub(in super::super) async fn destroy(task: &Task<'_>, name: &str) -> Result<(), Failure> {
+    on_all_partitions(task, name, WholeOp::Clear).await?;
     Ok(())
 }
 

@@ -123,7 +123,7 @@ impl Drop for Listeners {
 pub(in super::super) struct Registration {
     pub(in super::super) server: Arc<Server>,
     info: Arc<ClientInfo>,
-    correlation_id: i64,
+    pub(in super::super) correlation_id: i64,
     /// Only events of partitions whose primary is this member.
     pub(super) local_only: bool,
 }
@@ -139,9 +139,15 @@ impl Registration {
         self.server.grid.me()
     }
 
-    /// Whether the client wants the events of this key from this member.
+    /// Whether the client wants what this member has published.
+    pub(in super::super) fn is_of(&self, member: Uuid) -> bool {
+        !self.local_only || member == view::uuid(self.member())
+    }
+
+    /// Whether the client wants the events of this key; an empty one stands for all keys.
     pub(in super::super) fn is_wanted(&self, key: &[u8]) -> bool {
-        self.is_wanted_of(self.server.grid.partition_of(key))
+        // An event of all keys of a partition reaches clients once from each member.
+        key.is_empty() || self.is_wanted_of(self.server.grid.partition_of(key))
     }
 
     /// Whether the client wants events of this partition from this member.
@@ -155,14 +161,18 @@ impl Registration {
         primary == Some(grid.me())
     }
 
-    /// Sends an event of a key.
+    /// Sends an event of a key; an empty one if it concerns all keys.
     pub(in super::super) fn push(&self, message: Vec<u8>, key: &[u8]) {
-        self.push_of(message, self.server.grid.partition_of(key));
+        let partition = (!key.is_empty()).then(|| self.server.grid.partition_of(key));
+        self.push_of(message, partition);
     }
 
-    /// Sends an event of a partition.
-    pub(in super::super) fn push_of(&self, mut message: Vec<u8>, partition: u16) {
-        set_event_partition(&mut message, partition.into());
+    /// Sends an event of a partition, if it is one. Clients pass on events in order only if they are
+    /// of the same partition.
+    pub(in super::super) fn push_of(&self, mut message: Vec<u8>, partition: Option<u16>) {
+        if let Some(partition) = partition {
+            set_event_partition(&mut message, partition.into());
+        }
         self.info.events.push(OutboundMessage {
             kind: MessageKind::Encoded,
             payload: message.into(),
@@ -250,7 +260,7 @@ impl EntryListener {
     fn write(&self, entry: &EntryEvent<'_>, partition: u16) {
         let mut message = Vec::new();
         entry.write(&mut message, self.message_type, self.registration.correlation_id);
-        self.registration.push_of(message, partition);
+        self.registration.push_of(message, Some(partition));
     }
 }
 

@@ -27,10 +27,7 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
         Request::Lock(r) => {
             let place = task.place(r.name, r.key)?;
             let reference = reference(r.thread_id, r.reference_id, false);
-            if !lock(task, place, reference, r.ttl, INVOCATION_MS_MAX).await? {
-                let text = "the lock was not released within the time of an invocation";
-                return Err(Failure::new(ErrorCode::OperationTimeout, text));
-            }
+            lock_or_fail(task, place, reference, r.ttl).await?;
             respond_empty(task, request);
         }
         Request::TryLock(r) => {
@@ -42,8 +39,7 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
         }
         Request::IsLocked(r) => {
             let place = task.place(r.name, r.key)?;
-            let holder = submit(task, &place, LeaseOp::Holder).await?;
-            let is_locked = holder != Reply::Nil;
+            let is_locked = is_locked(task, &place).await?;
             map::IsLocked::respond(&mut task.output, task.correlation_id, 0, is_locked);
         }
         Request::Unlock(r) => {
@@ -53,8 +49,7 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
         }
         Request::ForceUnlock(r) => {
             let place = task.place(r.name, r.key)?;
-            submit(task, &place, LeaseOp::Break).await?;
-            task.server.clients.release_key(&place.map, &place.key);
+            force_unlock(task, &place).await?;
             respond_empty(task, request);
         }
         _ => return Err(Failure::unsupported(request.name(), "this request")),
@@ -62,8 +57,34 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
     Ok(())
 }
 
-fn reference(thread_id: i64, reference_id: i64, is_unlock: bool) -> Reference {
+pub(in super::super) fn reference(thread_id: i64, reference_id: i64, is_unlock: bool) -> Reference {
     Reference { thread_id, reference_id, is_unlock }
+}
+
+/// Whether any thread has locked a key.
+pub(in super::super) async fn is_locked(task: &Task<'_>, place: &Place) -> Result<bool, Failure> {
+    Ok(submit(task, place, LeaseOp::Holder).await? != Reply::Nil)
+}
+
+/// Unlocks a key, regardless of who has locked it.
+pub(in super::super) async fn force_unlock(task: &Task<'_>, place: &Place) -> Result<(), Failure> {
+    submit(task, place, LeaseOp::Break).await?;
+    task.server.clients.release_key(&place.map, &place.key);
+    Ok(())
+}
+
+/// Locks a key, as [`lock`] does, within the time for which a client waits.
+pub(in super::super) async fn lock_or_fail(
+    task: &Task<'_>,
+    place: Place,
+    reference: Reference,
+    lease: i64,
+) -> Result<(), Failure> {
+    if lock(task, place, reference, lease, INVOCATION_MS_MAX).await? {
+        return Ok(());
+    }
+    let text = "the lock was not released within the time of an invocation";
+    Err(Failure::new(ErrorCode::OperationTimeout, text))
 }
 
 async fn submit(task: &Task<'_>, place: &Place, op: LeaseOp<'_>) -> Result<Reply, OpError> {
@@ -72,7 +93,7 @@ async fn submit(task: &Task<'_>, place: &Place, op: LeaseOp<'_>) -> Result<Reply
 
 /// Locks a key, for `lease` milliseconds if that is positive. Returns whether it was locked within
 /// `wait_ms`.
-async fn lock(
+pub(in super::super) async fn lock(
     task: &Task<'_>,
     place: Place,
     reference: Reference,
@@ -116,7 +137,11 @@ async fn lock(
 }
 
 /// Unlocks a key once.
-async fn unlock(task: &Task<'_>, place: Place, reference: Reference) -> Result<(), Failure> {
+pub(in super::super) async fn unlock(
+    task: &Task<'_>,
+    place: Place,
+    reference: Reference,
+) -> Result<(), Failure> {
     if task.client.known_result(reference).is_some() {
         return Ok(());
     }

@@ -1,11 +1,11 @@
 //! `IMap`: requests on one key, which are executed at once if the grid can. All others are tasks.
 
-mod bulk;
+pub(super) mod bulk;
 mod evaluation;
 mod events;
 mod iterate;
 pub(super) mod listeners;
-mod locking;
+pub(super) mod locking;
 mod near_cache;
 mod query;
 mod scan;
@@ -24,7 +24,7 @@ use convoke_hazelcast::error::ErrorCode;
 use super::errors::Failure;
 use super::keys::{BLOB_KIND, Format};
 use super::session::{Begun, Respond, Session, start};
-pub(super) use tasks::run;
+pub(super) use tasks::{Place, Retry, Task, run};
 
 /// How the maps of clients are stored.
 const FORMAT: Format = Format::Blobs;

@@ -57,7 +57,7 @@ impl Listener for NearCache {
         };
         let message_type = map::AddNearCacheInvalidationListener::INVALIDATION;
         invalidation.write(&mut message, message_type, self.registration.correlation_id());
-        self.registration.push_of(message, partition);
+        self.registration.push_of(message, Some(partition));
     }
 }
 

@@ -20,6 +20,7 @@ use super::super::schema_requests;
 use super::super::server::Server;
 use super::super::session::respond;
 use super::super::settings::INVOCATION_MS_MAX;
+use super::super::{flake_id, multi_map, replicated_map};
 use super::{FORMAT, KeyRequest, bulk, iterate, key_request, locking, query};
 
 /// First interval at which a request on a locked key is tried again, in milliseconds. It doubles
@@ -29,20 +30,20 @@ const RETRY_MS_MIN: u64 = 2;
 const RETRY_MS_MAX: u64 = 100;
 
 /// What a task needs.
-pub(super) struct Task<'a> {
-    pub(super) server: &'a Arc<Server>,
-    pub(super) client: &'a Arc<Client>,
-    pub(super) correlation_id: i64,
+pub(in super::super) struct Task<'a> {
+    pub(in super::super) server: &'a Arc<Server>,
+    pub(in super::super) client: &'a Arc<Client>,
+    pub(in super::super) correlation_id: i64,
     /// The partition that the request names; negative if it names none.
-    pub(super) partition_id: i32,
-    pub(super) output: Vec<u8>,
+    pub(in super::super) partition_id: i32,
+    pub(in super::super) output: Vec<u8>,
 }
 
 /// A key in the grid.
-pub(super) struct Place {
-    pub(super) map: Arc<Map>,
-    pub(super) partition: u16,
-    pub(super) key: Vec<u8>,
+pub(in super::super) struct Place {
+    pub(in super::super) map: Arc<Map>,
+    pub(in super::super) partition: u16,
+    pub(in super::super) key: Vec<u8>,
 }
 
 impl Task<'_> {
@@ -56,20 +57,20 @@ impl Task<'_> {
 }
 
 /// Waits between tries, until a time.
-pub(super) struct Retry {
+pub(in super::super) struct Retry {
     end: Instant,
     interval_ms: u64,
 }
 
 impl Retry {
     /// Tries for this long, in milliseconds, at most as long as clients wait.
-    pub(super) fn new(wait_ms: u64) -> Self {
+    pub(in super::super) fn new(wait_ms: u64) -> Self {
         let wait = Duration::from_millis(wait_ms.min(INVOCATION_MS_MAX));
         Self { end: Instant::now() + wait, interval_ms: RETRY_MS_MIN }
     }
 
     /// Waits for the next try. Returns false if the time has passed.
-    pub(super) async fn next(&mut self) -> bool {
+    pub(in super::super) async fn next(&mut self) -> bool {
         let left = self.end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return false;
@@ -105,9 +106,9 @@ pub(in super::super) async fn run(
         Task { server: &server, client: &client, correlation_id, partition_id, output: Vec::new() };
     let executed = match &request {
         AnyRequest::Map(request) => execute(&mut task, request).await,
-        AnyRequest::Client(ClientRequest::DestroyProxy(r)) => {
-            bulk::destroy(&mut task, r.service_name, r.name).await
-        }
+        AnyRequest::MultiMap(request) => multi_map::execute(&mut task, request).await,
+        AnyRequest::ReplicatedMap(request) => replicated_map::execute(&mut task, request).await,
+        AnyRequest::FlakeIdGenerator(request) => flake_id::execute(&mut task, request).await,
         AnyRequest::Client(ClientRequest::SendSchema(r)) => {
             schema_requests::send(&server, &mut task.output, correlation_id, r.schema, may_write)
                 .await
@@ -126,7 +127,10 @@ pub(in super::super) async fn run(
             schema_requests::fetch(&server, &mut task.output, correlation_id, r.schema_id).await
         }
         AnyRequest::Client(ClientRequest::GetDistributedObjects(_)) => {
-            proxies::write_proxies(&server, &mut task.output, correlation_id).await
+            proxies::write_proxies(&mut task).await
+        }
+        AnyRequest::Client(ClientRequest::DestroyProxy(r)) => {
+            proxies::destroy(&mut task, r.service_name, r.name).await
         }
         request => collections::execute(&server, &mut task.output, correlation_id, request).await,
     };

@@ -17,6 +17,9 @@ pub(crate) fn publish(client: &mut Client, request: &Request<'_>) -> CommandResu
     send(client, request, false)
 }
 
+/// The error for shard channels that clients of other protocols use.
+pub(crate) const RESERVED: &str = "ERR the channel name is reserved";
+
 /// `SPUBLISH`. The message is delivered on all members, so that it does not matter to which of them a
 /// subscriber is connected.
 pub(crate) fn spublish(client: &mut Client, request: &Request<'_>) -> CommandResult {
@@ -31,6 +34,9 @@ fn send(client: &Client, request: &Request<'_>, is_shard: bool) -> CommandResult
     let (topic, payload) = (args.next()?, args.next()?);
     if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
         return Err(CommandError::new("ERR the channel name is too long"));
+    }
+    if is_shard && convoke_grid::topic::is_internal(topic) {
+        return Err(CommandError::new(RESERVED));
     }
     let grid = &client.server.grid;
     let count =
@@ -54,6 +60,10 @@ fn begin(client: &mut Client, request: &Request<'_>, channel: Channel) -> Comman
     }
     if topics.iter().any(|topic| topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX) {
         return Err(CommandError::new("ERR the channel name is too long"));
+    }
+    let is_internal = |topic: &&[u8]| convoke_grid::topic::is_internal(topic);
+    if channel == Channel::Shard && topics.iter().any(is_internal) {
+        return Err(CommandError::new(RESERVED));
     }
     let kind = match channel {
         Channel::Named => "subscribe",

@@ -335,6 +335,9 @@ impl<D: Data> Caller<D> {
         if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
             return Err(CommandError::new("ERR the channel name is too long"));
         }
+        if is_shard && convoke_grid::topic::is_internal(topic) {
+            return Err(CommandError::new(crate::resp::commands::pubsub::RESERVED));
+        }
         if self.context.published.len() >= PUBLISHED_MAX {
             return Err(CommandError::new("ERR a script publishes at most 100000 messages"));
         }

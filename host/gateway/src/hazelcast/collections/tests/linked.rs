@@ -44,7 +44,7 @@ impl Host for Process {
 }
 
 /// Two members that serve clients.
-pub(super) struct Members {
+pub(in crate::hazelcast) struct Members {
     grids: Vec<Grid>,
     servers: Vec<(Arc<Server>, SocketAddr)>,
     view: View,
@@ -116,7 +116,7 @@ async fn until(condition: impl Fn() -> bool) {
 }
 
 impl Members {
-    pub(super) async fn start() -> Self {
+    pub(in crate::hazelcast) async fn start() -> Self {
         let (one, two) = (member(1), member(2));
         let settings =
             GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
@@ -146,7 +146,7 @@ impl Members {
         Self { grids, servers, view, tasks }
     }
 
-    pub(super) fn address(&self, member: usize) -> SocketAddr {
+    pub(in crate::hazelcast) fn address(&self, member: usize) -> SocketAddr {
         self.servers[member].1
     }
 
@@ -163,7 +163,7 @@ impl Members {
     }
 
     /// All members know the listeners of the others.
-    pub(super) async fn announced(&self) {
+    pub(in crate::hazelcast) async fn announced(&self) {
         for grid in &self.grids {
             grid.announcements_received().await;
         }

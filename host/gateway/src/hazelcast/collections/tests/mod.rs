@@ -1,12 +1,12 @@
 //! A client of the protocol that uses collections, on one member and on two.
 
-mod linked;
+pub(in crate::hazelcast) mod linked;
 
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use convoke_grid::Reply;
 use convoke_grid::op::{ItemsOp, KeyOp, Op};
+use convoke_grid::{MapCatalog, MapSettings, Reply};
 use convoke_hazelcast::codec::client::{self, Request as ClientRequest};
 use convoke_hazelcast::codec::events::ItemEvent;
 use convoke_hazelcast::codec::{List, Request, item_event, list, queue, ringbuffer, set};
@@ -14,8 +14,9 @@ use convoke_hazelcast::codec::{service_name, structures::DistributedObjectInfo};
 use convoke_hazelcast::data::{Data, Value};
 use convoke_hazelcast::error::ErrorCode;
 
-use super::super::tests::{Connection, data, error_of, parsed, server, text};
+use super::super::tests::{Connection, data, error_of, parsed, server, server_on, text};
 use super::{Kind, kind};
+use crate::testing::single_member_grid_with;
 use crate::trust::Passwords;
 use linked::Members;
 
@@ -136,6 +137,25 @@ async fn a_client_that_waits_is_sent_to_another_member_when_its_own_leaves() {
     assert_eq!(parsed(&response).header().correlation_id, id);
     assert_eq!(error_of(&response), ErrorCode::RetryableHazelcast.code());
     assert_eq!(connection.receive().await, None, "the connection is closed");
+}
+
+#[tokio::test]
+async fn at_the_memory_limit_items_are_refused_and_none_is_evicted() {
+    let defaults = MapSettings { memory_bytes_max: Some(100_000), ..MapSettings::default() };
+    let catalog = MapCatalog { defaults, named: Vec::new() };
+    let grid = single_member_grid_with(catalog);
+    let (_server, address) = server_on(grid, Passwords::default()).await;
+    let mut connection = Connection::authenticated(address, 1).await;
+    let item = text(&"x".repeat(40_000));
+    for _ in 0..2 {
+        assert!(offer(&mut connection, "q", &item).await);
+    }
+    let third = queue::Offer { timeout_millis: 0, name: "q", value: data(&item) };
+    let response = connection.call(Request::Queue(queue::Request::Offer(third))).await;
+    assert_eq!(error_of(&response), ErrorCode::ReachedMaxSize.code());
+    assert_eq!(poll(&mut connection, "q", 0).await, Some(item.clone()));
+    assert!(offer(&mut connection, "q", &item).await);
+    assert_eq!(size(&mut connection, "q").await, 2);
 }
 
 #[tokio::test]
