@@ -367,6 +367,15 @@ impl Access<'_> {
         there
     }
 
+    /// Removes a key whose lifetime ends before its deadline, and publishes the event of an expiry if
+    /// it existed.
+    pub(crate) fn end(&mut self, key: &[u8]) {
+        if self.remove(key) {
+            self.map.expired.fetch_add(1, Ordering::Relaxed);
+            self.notify(Class::Expired, "expired", key);
+        }
+    }
+
     /// Drops a key that no other copy can restore, without a tombstone.
     pub(crate) fn drop_entry(&mut self, key: &[u8]) {
         let hash = self.hasher.hash(key);
@@ -510,12 +519,31 @@ impl Access<'_> {
         Err(OpError::Full)
     }
 
+    /// Evicts entries here, at most `evictions_max`, while there are `entries_max` or more.
+    pub(crate) fn keep_below(
+        &mut self,
+        entries_max: usize,
+        eviction: Eviction,
+        spared: &[u8],
+        evictions_max: usize,
+    ) {
+        for _ in 0..evictions_max {
+            if self.fragment.len() < entries_max || !self.evict_by(eviction, spared) {
+                return;
+            }
+        }
+    }
+
     /// Evicts one entry of the map, if there is one that may be evicted. Returns whether it did.
     pub(crate) fn evict(&mut self, spared: &[u8]) -> bool {
+        self.evict_by(self.map.settings().eviction, spared)
+    }
+
+    fn evict_by(&mut self, eviction: Eviction, spared: &[u8]) -> bool {
         if !self.may_evict {
             return false;
         }
-        let (rng, eviction) = (&mut self.rng, self.map.settings().eviction);
+        let rng = &mut self.rng;
         let victim = self.fragment.victim(eviction, self.now_ms, spared, || rng.next_u64());
         let Some((hash, key)) = victim else { return false };
         self.map.evicted.fetch_add(1, Ordering::Relaxed);
@@ -631,6 +659,21 @@ impl Access<'_> {
             value: has_value.then(|| Bytes::copy_from_slice(item)),
             old_value: None,
         });
+    }
+
+    /// Records an event with a given value if the map has listeners.
+    pub(crate) fn report(&mut self, class: Class, name: &str, key: &[u8], value: &[u8]) {
+        if self.map.is_listened() {
+            self.changes.events.push(Event {
+                map: (*self.map.name).into(),
+                class,
+                name: name.into(),
+                key: Bytes::copy_from_slice(key),
+                is_first: false,
+                value: Some(Bytes::copy_from_slice(value)),
+                old_value: None,
+            });
+        }
     }
 
     /// The plain value of a key, for an event.

@@ -1,6 +1,6 @@
 //! Configurations of caches (JCache, JSR 107).
 //!
-//! A client in Java creates a cache with [`CreateConfig`](crate::codec::cache::CreateConfig). The
+//! A client in Java creates a cache with [`CreateConfig`]. The
 //! configuration has objects of Java in it. Of these, [`ExpiryPolicy`] recognizes the policies of
 //! JCache and Hazelcast. A server cannot run any other class, and has to refuse a configuration
 //! that names one: a loader, a writer, or a policy of the application.
@@ -10,6 +10,7 @@ mod java;
 
 pub use expiry::{ExpiryPolicy, Lifetime};
 
+use crate::codec::cache::CreateConfig;
 use crate::codec::field::{self, Problem, Variable};
 use crate::codec::{Encoded, List};
 use crate::data::Data;
@@ -89,6 +90,18 @@ impl<'a> CacheConfigHolder<'a> {
     /// It is none.
     pub fn decode(config: &Encoded<'a>) -> Result<Self, Problem> {
         config.decode()
+    }
+
+    /// Encodes the configuration. The result are the bytes of an [`Encoded`].
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::response(&mut bytes, CreateConfig::TYPE.response(), 0, 0);
+        writer.end();
+        let start = writer.length();
+        self.write(&mut writer);
+        writer.finish();
+        bytes.split_off(start)
     }
 
     /// Name of the cache in all other requests: the prefix of its manager, and its name.

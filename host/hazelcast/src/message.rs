@@ -278,6 +278,12 @@ impl<'b> Writer<'b> {
         self.buffer.extend_from_slice(&[l0, l1, l2, l3, f0, f1]);
     }
 
+    /// Length of the buffer so far, in bytes.
+    #[must_use]
+    pub(crate) fn length(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Ends the message.
     pub fn finish(self) {
         let [_, bit] = Flags::IS_FINAL.0.to_le_bytes();

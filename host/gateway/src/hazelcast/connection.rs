@@ -2,7 +2,6 @@
 //! events. Responses are in the order in which requests complete.
 
 use std::cell::RefCell;
-use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +17,7 @@ use tracing::{debug, warn};
 use super::dispatch;
 use super::errors::Failure;
 use super::map;
-use super::session::{Begun, Completed, Pending, Session, TaskInfo, respond};
+use super::session::{Begun, Completed, Pending, RequestFuture, Session, TaskInfo, respond};
 use super::settings::{OPERATIONS_MAX, OUTPUT_BYTES_MAX, TASKS_BYTES_MAX, TASKS_MAX};
 use crate::lanes::{LaneAssignment, LaneTask};
 use crate::ledger::{Account, FREE_BYTES};
@@ -257,9 +256,10 @@ impl Connection {
                         }
                         self.pending.push(Pending::Operation(operation));
                     }
-                    begun @ (Begun::Task | Begun::Blocking) => {
-                        let is_blocking = matches!(begun, Begun::Blocking);
-                        self.begin_task(message.bytes().to_vec(), is_blocking);
+                    Begun::Task => self.begin_task(message.bytes().to_vec(), None, false),
+                    Begun::Blocking => self.begin_task(message.bytes().to_vec(), None, true),
+                    Begun::Future(future) => {
+                        self.begin_task(message.bytes().to_vec(), Some(future), false);
                     }
                 }
                 if self.session.trust > Trust::Unauthenticated {
@@ -280,8 +280,8 @@ impl Connection {
         step
     }
 
-    /// Begins a task that executes a message.
-    fn begin_task(&mut self, message: Vec<u8>, is_blocking: bool) {
+    /// Begins a task that executes a message, or one that was made for it.
+    fn begin_task(&mut self, message: Vec<u8>, future: Option<RequestFuture>, is_blocking: bool) {
         let bytes = message.len();
         let is_full =
             self.tasks >= TASKS_MAX || self.task_bytes.saturating_add(bytes) > TASKS_BYTES_MAX;
@@ -294,8 +294,9 @@ impl Connection {
             return;
         };
         let (server, client) = (Arc::clone(&session.server), Arc::clone(client));
-        let task = map::run(server, client, message, session.trust.may_write());
-        let mut task = Box::pin(task);
+        let may_write = session.trust.may_write();
+        let mut task =
+            future.unwrap_or_else(|| Box::pin(map::run(server, client, message, may_write)));
         // Polled at once, so that requests are executed in the order in which they arrive; the real
         // waker is registered later.
         let mut unwatched = Context::from_waker(Waker::noop());
@@ -324,7 +325,7 @@ impl Connection {
                 }
                 Completed::Held(message) => {
                     self.kept_bytes -= message.len();
-                    self.begin_task(message, false);
+                    self.begin_task(message, None, false);
                 }
                 Completed::Task(response, info) => {
                     self.tasks -= 1;

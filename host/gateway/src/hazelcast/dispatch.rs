@@ -5,17 +5,18 @@ use std::sync::atomic::Ordering;
 
 use convoke_hazelcast::codec::Request;
 use convoke_hazelcast::codec::client::{self, Request as ClientRequest};
+use convoke_hazelcast::codec::service_name;
 use convoke_hazelcast::error::{ErrorCode, respond_unsupported};
 use convoke_hazelcast::message::Message;
 use uuid::Uuid;
 
 use super::authentication::{Credentials, authenticate};
-use super::collections;
 use super::errors::Failure;
 use super::proxies::is_offered;
 use super::session::{Begun, Session};
 use super::{
-    flake_id, losses, map, multi_map, object_events, pn_counter, replicated_map, topic, view,
+    cache, collections, flake_id, losses, map, multi_map, object_events, pn_counter,
+    replicated_map, topic, view,
 };
 use crate::trust::Trust;
 
@@ -48,6 +49,7 @@ pub(super) fn begin(session: &mut Session, output: &mut Vec<u8>, message: Messag
             Request::Queue(_) | Request::List(_) | Request::Set(_) | Request::Ringbuffer(_) => {
                 collections::begin(session, output, id, &request)
             }
+            Request::Cache(request) => cache::begin(session, output, message, request),
             Request::Client(request) => begin_client(session, output, id, request),
             _ => {
                 respond_unsupported(output, id, header.message_type);
@@ -133,6 +135,9 @@ fn begin_client(
                 return Err(map::denied());
             }
             server.remove_proxy(r.service_name, r.name);
+            if r.service_name == service_name::CACHE {
+                return Ok(cache::destroy(session, id, r.name));
+            }
             if is_offered(r.service_name) {
                 return Ok(Begun::Task);
             }

@@ -114,6 +114,12 @@ impl Tags {
         Some(Self { tags, partitions: count })
     }
 
+    /// A stored key of a partition that is the key of no client.
+    pub(super) fn any_key(&self, partition: u16) -> [u8; TAG_BYTES] {
+        let [first, second] = self.tag(partition);
+        [b'{', first, second, b'}']
+    }
+
     fn tag(&self, partition: u16) -> [u8; 2] {
         self.tags.get(usize::from(partition)).copied().unwrap_or_default()
     }

@@ -13,11 +13,12 @@
 //!    (what other members destroy), `whole` (all entries of a map).
 //! 3. One connection: `registrations` (its listeners), `session` (its state), `authentication`,
 //!    `schema_requests`, the structures `map`, `collections`, `multi_map`, `replicated_map` (with
-//!    `cleared`, their common event), `topic`, `pn_counter` and `flake_id`, `proxies`,
+//!    `cleared`, their common event), `topic`, `pn_counter`, `flake_id` and `cache`, `proxies`,
 //!    `object_events`, `losses` (partitions that lost their data), and `dispatch` by service.
 //! 4. `connection` and `listener`.
 
 mod authentication;
+mod cache;
 mod cleared;
 mod client_info;
 mod clients;

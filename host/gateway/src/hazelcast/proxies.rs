@@ -75,6 +75,7 @@ pub(super) fn is_offered(service: &str) -> bool {
         service_name::RELIABLE_TOPIC,
         service_name::PN_COUNTER,
         service_name::FLAKE_ID,
+        service_name::CACHE,
     ];
     others.contains(&service) || Kind::of(service).is_some()
 }

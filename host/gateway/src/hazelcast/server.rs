@@ -10,6 +10,7 @@ use convoke_grid::{Grid, Later, Map, OpError, Reply, Started, Unblock};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore};
 
+use super::cache;
 use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
 use super::id_generator::IdGenerator;
@@ -25,6 +26,8 @@ use crate::resp::server::Cluster;
 
 /// Prefix of the maps of RESP clients.
 const RESP_MAPS: &str = "resp:";
+/// Prefix of the maps that hold the entries of caches.
+pub(super) const CACHE_MAPS: &str = "cache:";
 /// Maximum number of times that a lock of a client that is gone is released: how often one thread
 /// may have acquired it.
 const RELEASES_MAX: usize = 1_000;
@@ -67,6 +70,7 @@ pub struct Server {
     /// Changes of the data structures that exist, in order.
     pub(super) objects: Objects,
     pub(super) id_generator: IdGenerator,
+    pub(super) caches: cache::Configs,
     tags: LateTags,
     view: RwLock<view::Shared>,
     /// The data structures that clients have named.
@@ -109,6 +113,7 @@ impl Server {
             collecting: Semaphore::new(COLLECTING_MAX),
             objects: Objects::default(),
             id_generator: IdGenerator::default(),
+            caches: cache::Configs::default(),
             tags: LateTags::default(),
             view: RwLock::default(),
             proxies: Mutex::default(),
@@ -162,10 +167,10 @@ impl Server {
     /// The map of this name.
     ///
     /// # Errors
-    /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients, whose values are not
-    /// blobs.
+    /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients or of a cache, whose values
+    /// are not blobs.
     pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
-        if name.starts_with(RESP_MAPS) || names::is_reserved(name) {
+        if name.starts_with(RESP_MAPS) || name.starts_with(CACHE_MAPS) || names::is_reserved(name) {
             return Err(OpError::Malformed);
         }
         self.grid.open(name)

@@ -40,6 +40,8 @@ pub(super) struct Session {
     maps: Vec<Arc<Map>>,
     /// The stored key of the current request.
     pub(super) key: Vec<u8>,
+    /// Held by a request on an entry of a cache until its operation starts, in the order of requests.
+    pub(super) cache_order: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Session {
@@ -54,6 +56,7 @@ impl Session {
             view: None,
             maps: Vec::new(),
             key: Vec::new(),
+            cache_order: Arc::default(),
         }
     }
 
@@ -111,6 +114,9 @@ impl Drop for Session {
     }
 }
 
+/// A request in progress that returns its response, or what to write as one.
+pub(super) type RequestFuture = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+
 /// What became of a request.
 pub(super) enum Begun {
     /// The response is in the output.
@@ -122,6 +128,8 @@ pub(super) enum Begun {
     /// As a task, but it may change something at any time: when the member leaves, its response is
     /// waited for. It ends once [`Server::waiting`] is set.
     Blocking,
+    /// As a task; its output is the response.
+    Future(RequestFuture),
 }
 
 /// An operation of the grid that is in progress.
@@ -147,7 +155,7 @@ pub(super) fn begun(
 /// A request in progress; its output is the response, or what to write as one.
 pub(super) enum Pending {
     Operation(Operation),
-    Task(Pin<Box<dyn Future<Output = Vec<u8>> + Send>>, TaskInfo),
+    Task(RequestFuture, TaskInfo),
 }
 
 /// A request that is complete.

@@ -125,9 +125,13 @@ impl Connection {
 
     /// Sends a request; returns its correlation id.
     pub(in crate::hazelcast) async fn send(&mut self, request: Request<'_>) -> i64 {
+        self.send_to(request, -1).await
+    }
+
+    async fn send_to(&mut self, request: Request<'_>, partition: i32) -> i64 {
         self.last_id += 1;
         let mut bytes = Vec::new();
-        request.write(&mut bytes, self.last_id, -1);
+        request.write(&mut bytes, self.last_id, partition);
         self.stream.write_all(&bytes).await.unwrap();
         self.last_id
     }
@@ -162,7 +166,16 @@ impl Connection {
 
     /// Sends a request and returns its response.
     pub(in crate::hazelcast) async fn call(&mut self, request: Request<'_>) -> Vec<u8> {
-        let id = self.send(request).await;
+        self.call_in(request, -1).await
+    }
+
+    /// As [`call`](Self::call), in a partition.
+    pub(in crate::hazelcast) async fn call_in(
+        &mut self,
+        request: Request<'_>,
+        partition: i32,
+    ) -> Vec<u8> {
+        let id = self.send_to(request, partition).await;
         loop {
             let message = self.receive().await.expect("a response");
             if parsed(&message).header().correlation_id == id {

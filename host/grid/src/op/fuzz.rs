@@ -182,6 +182,32 @@ fn ring() -> Vec<u8> {
     of(b"ring", ops.into_iter().map(KeyOp::Ring).collect())
 }
 
+fn cache() -> Vec<u8> {
+    let policy = CachePolicy {
+        creation: CacheLifetime::Ms(1_000),
+        access: Some(CacheLifetime::Ms(500)),
+        update: Some(CacheLifetime::Eternal),
+    };
+    let actions = vec![
+        CacheAction::PutIfAbsent(b"a"),
+        CacheAction::Get,
+        CacheAction::ReplaceIf(b"a", b"b"),
+        CacheAction::SetPolicy(CachePolicy::ETERNAL),
+        CacheAction::Peek,
+        CacheAction::GetAndReplace(b"c"),
+        CacheAction::RemoveIf(b"a"),
+        CacheAction::GetAndRemove,
+        CacheAction::GetAndPut(b"d"),
+        CacheAction::Replace(b"e"),
+        CacheAction::Put(b"f"),
+        CacheAction::Nothing,
+        CacheAction::Remove,
+    ];
+    let room = Some(CacheRoom { entries_max: 1, eviction: crate::map::Eviction::Lfu });
+    let op = |action| CacheOp { action, policy, overrides: false, room, tag: b"tag" };
+    of(b"cache", actions.into_iter().map(|action| KeyOp::Cache(op(action))).collect())
+}
+
 /// Operations on several keys, on all, and within one another.
 fn combined() -> Vec<u8> {
     let get = || Op::Key(b"k", KeyOp::Plain(PlainOp::Get));
@@ -207,15 +233,16 @@ fn combined() -> Vec<u8> {
         Op::Several(SeveralOp::Remove(vec![b"k", b"k", b"z"])),
         Op::Whole(WholeOp::Announce { name: "n", value: b"v" }),
         Op::Whole(WholeOp::ClearUnleased),
+        Op::Whole(WholeOp::RemoveSome(1)),
         Op::Whole(WholeOp::Clear),
     ])
 }
 
 #[test]
 fn fuzz_op() {
-    let alone = [plain(), list(), hash(), set(), sorted_set(), counter(), combined()];
+    let alone = [plain(), list(), hash(), set(), sorted_set(), counter(), cache(), combined()];
     let collections = [items(), distinct(), ring()];
-    let all = [list(), hash(), set(), sorted_set(), plain(), combined()].concat();
+    let all = [list(), hash(), set(), sorted_set(), plain(), cache(), combined()].concat();
     let samples: Vec<_> = alone.into_iter().chain(collections).chain([all]).collect();
     convoke_harness::check!(&samples, |bytes| {
         let mut bench = Bench::new();

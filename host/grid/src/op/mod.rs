@@ -6,6 +6,7 @@
 
 mod answer;
 mod bits;
+mod cache;
 mod compare;
 mod content;
 mod counter;
@@ -44,6 +45,10 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::{ANSWER_BYTES_MAX, ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 pub use bits::{BitCombine, BitFold, BitRange, BitsOp, Field, FieldAction, FieldOverflow};
+pub use cache::{
+    CACHE_KIND, CacheAction, CacheLifetime, CacheOp, CachePolicy, CacheRoom, cache_event,
+    cache_value,
+};
 pub use content::{
     Content, ContentConsumer, ContentEntry, ContentField, ContentGroup, ContentOp, ContentPending,
     ContentStream,
@@ -177,6 +182,8 @@ pub enum KeyOp<'a> {
     Ring(#[serde(borrow)] RingOp<'a>),
     /// For a counter.
     Counter(CounterOp),
+    /// For an entry of a cache with an expiry policy.
+    Cache(#[serde(borrow)] CacheOp<'a>),
 }
 
 impl Op<'_> {
@@ -382,7 +389,7 @@ impl Op<'_> {
             Self::Key(_, KeyOp::Plain(op)) => {
                 matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
             }
-            Self::Key(_, KeyOp::Bits(_) | KeyOp::Counter(_)) => true,
+            Self::Key(_, KeyOp::Bits(_) | KeyOp::Counter(_) | KeyOp::Cache(_)) => true,
             Self::By { op, .. } | Self::From { op, .. } => op.replaces(),
             _ => false,
         }
@@ -480,6 +487,7 @@ impl KeyOp<'_> {
             Self::Distinct(op) => op.added_bytes(),
             Self::Ring(op) => op.added_bytes(),
             Self::Counter(op) => op.added_bytes(),
+            Self::Cache(op) => op.added_bytes(),
             _ => 0,
         }
     }
@@ -500,6 +508,7 @@ impl KeyOp<'_> {
             Self::Distinct(op) => op.effect(),
             Self::Ring(op) => op.effect(),
             Self::Counter(op) => op.effect(),
+            Self::Cache(op) => op.effect(),
         }
     }
 
@@ -519,6 +528,7 @@ impl KeyOp<'_> {
             Self::Distinct(op) => op.execute(key, access),
             Self::Ring(op) => op.execute(key, access),
             Self::Counter(op) => op.execute(key, access),
+            Self::Cache(op) => op.execute(key, access),
         }
     }
 }

@@ -56,6 +56,9 @@ pub enum WholeOp<'a> {
         #[serde(borrow, with = "serde_bytes")]
         value: &'a [u8],
     },
+    /// Removes about this number of keys with an event for each, or all keys at once if there are no
+    /// listeners. Returns 1 if there may be more, else 0.
+    RemoveSome(u32),
 }
 
 /// Maximum number of keys of a partition that [`WholeOp::ClearUnleased`] may leave.
@@ -78,9 +81,11 @@ pub struct ScanFilter<'a> {
 impl WholeOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
-            Self::Clear | Self::Exchange(_) | Self::ClearUnleased | Self::Announce { .. } => {
-                Effect::Changes
-            }
+            Self::Clear
+            | Self::Exchange(_)
+            | Self::ClearUnleased
+            | Self::Announce { .. }
+            | Self::RemoveSome(_) => Effect::Changes,
             Self::Length
             | Self::Scan { .. }
             | Self::Keys(_)
@@ -160,6 +165,21 @@ impl WholeOp<'_> {
                 }
                 access.announce(name, value);
                 Reply::Done
+            }
+            Self::RemoveSome(count) => {
+                if !access.map.is_listened() {
+                    if access.fragment.len() > 0 || access.fragment.removals() > 0 {
+                        access.clear();
+                    }
+                    return Ok(Reply::flag(false));
+                }
+                let entries = access.fragment.entries_from(0);
+                let keys = entries.take(*count as usize).map(|entry| entry.key().into());
+                let keys: Vec<Box<[u8]>> = keys.collect();
+                for key in &keys {
+                    access.delete(key);
+                }
+                Reply::flag(access.fragment.len() > 0)
             }
             // A transaction executes it.
             Self::Exchange(_) => return Err(OpError::Malformed),
