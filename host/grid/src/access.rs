@@ -574,14 +574,66 @@ impl Access<'_> {
                 self.changes.event_bytes = bytes;
             }
         }
+        let is_first = class != Class::New
+            && self.changes.events.last().is_some_and(|last| {
+                last.class == Class::New && *last.map == *self.map.name && *last.key == *key
+            });
         self.changes.events.push(Event {
             map: (*self.map.name).into(),
             class,
             name: name.into(),
             key: Bytes::copy_from_slice(key),
+            is_first,
             value,
             old_value,
         });
+    }
+
+    /// Records an event without a change, if the map has listeners.
+    pub(crate) fn announce(&mut self, name: &str, value: &[u8]) {
+        if self.map.is_listened() {
+            self.changes.event_bytes += value.len();
+            self.changes.events.push(Event {
+                map: (*self.map.name).into(),
+                class: Class::Announced,
+                name: name.into(),
+                key: Bytes::new(),
+                is_first: false,
+                value: Some(Bytes::copy_from_slice(value)),
+                old_value: None,
+            });
+        }
+    }
+
+    /// Removes all keys except these, whose plain values remain. Returns how many were removed.
+    ///
+    /// # Errors
+    /// [`OpError::WrongType`] if one of these keys has a structure; then nothing is removed.
+    pub(crate) fn clear_except(&mut self, keys: &[Box<[u8]>]) -> Result<usize, OpError> {
+        let mut kept = Vec::new();
+        for key in keys {
+            match self.peek(key) {
+                None => {}
+                Some(Entry::Plain(entry)) => {
+                    kept.push((
+                        key,
+                        entry.kind(),
+                        Bytes::copy_from_slice(entry.value()),
+                        entry.expiry(),
+                    ));
+                }
+                Some(Entry::Structured(_)) => return Err(OpError::WrongType),
+            }
+        }
+        let removed = self.fragment.len().saturating_sub(kept.len());
+        if removed > 0 {
+            self.clear();
+            for (key, kind, value, expiry) in &kept {
+                let hash = self.hasher.hash(key);
+                self.apply(hash, key, &Edit::Put { kind: *kind, value, expiry: *expiry });
+            }
+        }
+        Ok(removed)
     }
 
     /// Records an event of an item of a collection if the map has listeners.
@@ -603,6 +655,7 @@ impl Access<'_> {
             class: Class::Item,
             name: name.into(),
             key: Bytes::copy_from_slice(key),
+            is_first: false,
             value: has_value.then(|| Bytes::copy_from_slice(item)),
             old_value: None,
         });
@@ -616,6 +669,7 @@ impl Access<'_> {
                 class,
                 name: name.into(),
                 key: Bytes::copy_from_slice(key),
+                is_first: false,
                 value: Some(Bytes::copy_from_slice(value)),
                 old_value: None,
             });

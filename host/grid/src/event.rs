@@ -28,6 +28,9 @@ pub enum Class {
     Stream,
     /// All keys that a partition has of the map were removed at once. The key is empty.
     Cleared,
+    /// Published by a protocol without a change. The key is empty, and the value is that of the
+    /// event.
+    Announced,
     /// An item was `added` to a collection or `removed` from it. The value is the item.
     Item,
 }
@@ -49,6 +52,8 @@ pub struct Event {
     pub name: String,
     /// The key.
     pub key: Bytes,
+    /// Whether the step created the key just before: after [`Class::New`].
+    pub is_first: bool,
     /// The plain value after the event, or the item, if a listener asked for values.
     pub value: Option<Bytes>,
     /// The plain value before the event, or the one of several values that was removed, if a listener

@@ -7,6 +7,7 @@ mod coordination;
 mod dispatch;
 mod following;
 mod listeners;
+mod losses;
 mod merging;
 mod open;
 mod publishing;
@@ -22,6 +23,7 @@ mod testing;
 mod tick;
 mod transactions;
 mod unblock;
+mod unpublished;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -56,6 +58,7 @@ use state::{Inner, Timers, Transactions};
 pub use step::StepResult;
 pub use tick::{ALIVE_MS, REMOVALS_BYTES_MAX, TICK_MS};
 pub use unblock::Unblock;
+use unpublished::Unpublished;
 
 impl Grid {
     /// Creates the grid of member `me`, before its first view. `catalog` has the settings of maps
@@ -87,6 +90,8 @@ impl Grid {
                 calls: Calls::default(),
                 topics: Topics::default(),
                 listeners: Listeners::default(),
+                unpublished: Unpublished::default(),
+                losses: Mutex::default(),
                 following: Following::default(),
                 blocked: Mutex::default(),
                 coordinator: RwLock::new(None),

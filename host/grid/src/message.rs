@@ -299,6 +299,7 @@ mod tests {
             map: "m".into(),
             class: Class::Expired,
             name: "expired".into(),
+            is_first: true,
             key: b"key"[..].into(),
             value: None,
             old_value: Some(b"value"[..].into()),

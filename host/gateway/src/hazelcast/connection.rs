@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use convoke_hazelcast::frame::{Split, Splitter};
+use convoke_hazelcast::message::Message;
 use futures_util::stream::{FuturesUnordered, Stream as _};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -16,7 +17,7 @@ use tracing::{debug, warn};
 use super::dispatch;
 use super::errors::Failure;
 use super::map;
-use super::session::{Begun, Completed, Pending, Session, TaskInfo, respond};
+use super::session::{Begun, Completed, Pending, RequestFuture, Session, TaskInfo, respond};
 use super::settings::{OPERATIONS_MAX, OUTPUT_BYTES_MAX, TASKS_BYTES_MAX, TASKS_MAX};
 use crate::lanes::{LaneAssignment, LaneTask};
 use crate::ledger::{Account, FREE_BYTES};
@@ -63,6 +64,8 @@ pub(super) struct Connection {
     tasks: usize,
     blocking: usize,
     task_bytes: usize,
+    /// Bytes of the messages of operations that may become tasks.
+    kept_bytes: usize,
     output: Vec<u8>,
     /// Length of the part of `output` that was sent.
     sent: usize,
@@ -95,6 +98,7 @@ impl Connection {
             tasks: 0,
             blocking: 0,
             task_bytes: 0,
+            kept_bytes: 0,
             output: Vec::new(),
             sent: 0,
             has_events: false,
@@ -144,7 +148,7 @@ impl Connection {
     }
 
     fn held_bytes(&self) -> usize {
-        let pending = self.pending.len() * OPERATION_BYTES + self.task_bytes;
+        let pending = self.pending.len() * OPERATION_BYTES + self.task_bytes + self.kept_bytes;
         self.input.len() + self.output.len() + pending
     }
 
@@ -244,45 +248,18 @@ impl Connection {
                 let session = &mut self.session;
                 match dispatch::begin(session, &mut self.output, message) {
                     Begun::Done => {}
-                    Begun::Operation(operation) => self.pending.push(Pending::Operation(operation)),
-                    begun @ (Begun::Task | Begun::Blocking | Begun::Future(_)) => {
-                        let bytes = message.bytes().len();
-                        let is_full = self.tasks >= TASKS_MAX
-                            || self.task_bytes.saturating_add(bytes) > TASKS_BYTES_MAX;
-                        match session.client().filter(|_| !is_full) {
-                            None => {
-                                let text = "too many requests of this connection wait";
-                                let failure = Failure::try_again(text);
-                                let id = message.header().correlation_id;
-                                failure.respond(&mut self.output, id);
-                            }
-                            Some(client) => {
-                                let (server, client) =
-                                    (Arc::clone(&session.server), Arc::clone(client));
-                                let is_blocking = matches!(begun, Begun::Blocking);
-                                let mut task = match begun {
-                                    Begun::Future(task) => task,
-                                    _ => {
-                                        Box::pin(map::run(server, client, message.bytes().to_vec()))
-                                    }
-                                };
-                                // Polled at once, so that requests are executed in the order in
-                                // which they arrive; the real waker is registered later.
-                                let mut unwatched = Context::from_waker(Waker::noop());
-                                match task.as_mut().poll(&mut unwatched) {
-                                    Poll::Ready(response) => {
-                                        self.output.extend_from_slice(&response);
-                                    }
-                                    Poll::Pending => {
-                                        let info = TaskInfo { bytes, is_blocking };
-                                        self.pending.push(Pending::Task(task, info));
-                                        self.tasks += 1;
-                                        self.blocking += usize::from(is_blocking);
-                                        self.task_bytes += bytes;
-                                    }
-                                }
-                            }
+                    Begun::Operation(mut operation) => {
+                        // Otherwise the client would have to send it again after a second.
+                        if operation.is_remote {
+                            operation.message = Some(message.bytes().to_vec());
+                            self.kept_bytes += message.bytes().len();
                         }
+                        self.pending.push(Pending::Operation(operation));
+                    }
+                    Begun::Task => self.begin_task(message.bytes().to_vec(), None, false),
+                    Begun::Blocking => self.begin_task(message.bytes().to_vec(), None, true),
+                    Begun::Future(future) => {
+                        self.begin_task(message.bytes().to_vec(), Some(future), false);
                     }
                 }
                 if self.session.trust > Trust::Unauthenticated {
@@ -303,6 +280,38 @@ impl Connection {
         step
     }
 
+    /// Begins a task that executes a message, or one that was made for it.
+    fn begin_task(&mut self, message: Vec<u8>, future: Option<RequestFuture>, is_blocking: bool) {
+        let bytes = message.len();
+        let is_full =
+            self.tasks >= TASKS_MAX || self.task_bytes.saturating_add(bytes) > TASKS_BYTES_MAX;
+        let session = &self.session;
+        let Some(client) = session.client().filter(|_| !is_full) else {
+            let failure = Failure::try_again("too many requests of this connection wait");
+            if let Ok(message) = Message::parse(&message) {
+                failure.respond(&mut self.output, message.header().correlation_id);
+            }
+            return;
+        };
+        let (server, client) = (Arc::clone(&session.server), Arc::clone(client));
+        let may_write = session.trust.may_write();
+        let mut task =
+            future.unwrap_or_else(|| Box::pin(map::run(server, client, message, may_write)));
+        // Polled at once, so that requests are executed in the order in which they arrive; the real
+        // waker is registered later.
+        let mut unwatched = Context::from_waker(Waker::noop());
+        match task.as_mut().poll(&mut unwatched) {
+            Poll::Ready(response) => self.output.extend_from_slice(&response),
+            Poll::Pending => {
+                let info = TaskInfo { bytes, is_blocking };
+                self.pending.push(Pending::Task(task, info));
+                self.tasks += 1;
+                self.blocking += usize::from(is_blocking);
+                self.task_bytes += bytes;
+            }
+        }
+    }
+
     /// Writes the responses of requests that are complete.
     fn collect(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
@@ -310,8 +319,13 @@ impl Connection {
         while let Poll::Ready(Some(completed)) = Pin::new(&mut self.pending).poll_next(context) {
             step = Step::Done;
             match completed {
-                Completed::Operation(reply, correlation_id, with) => {
+                Completed::Operation(reply, correlation_id, with, kept) => {
+                    self.kept_bytes -= kept;
                     respond(&mut self.output, correlation_id, reply, with);
+                }
+                Completed::Held(message) => {
+                    self.kept_bytes -= message.len();
+                    self.begin_task(message, None, false);
                 }
                 Completed::Task(response, info) => {
                     self.tasks -= 1;

@@ -14,8 +14,10 @@ use super::authentication::{Credentials, authenticate};
 use super::errors::Failure;
 use super::proxies::is_offered;
 use super::session::{Begun, Session};
-use super::{cache, collections};
-use super::{flake_id, map, multi_map, pn_counter, replicated_map, topic, view};
+use super::{
+    cache, collections, flake_id, losses, map, multi_map, object_events, pn_counter,
+    replicated_map, topic, view,
+};
 use crate::trust::Trust;
 
 /// Begins a request.
@@ -37,6 +39,7 @@ pub(super) fn begin(session: &mut Session, output: &mut Vec<u8>, message: Messag
         Err(Failure::try_again("too much memory is held for clients; nothing was done"))
     } else {
         match &request {
+            request if losses::concerns(request) => losses::begin(session, output, id, request),
             Request::Map(request) => map::begin(session, output, id, request),
             Request::MultiMap(request) => multi_map::begin(session, output, id, request),
             Request::ReplicatedMap(request) => replicated_map::begin(session, output, id, request),
@@ -149,9 +152,16 @@ fn begin_client(
         ClientRequest::TriggerPartitionAssignment(_) => {
             client::TriggerPartitionAssignment::respond(output, id, 0);
         }
-        // Without schemas of compact objects there is nothing to repeat after a reconnection.
-        ClientRequest::SendAllSchemas(r) if r.schemas.is_empty() => {
-            client::SendAllSchemas::respond(output, id, 0);
+        ClientRequest::SendSchema(_)
+        | ClientRequest::FetchSchema(_)
+        | ClientRequest::SendAllSchemas(_) => return Ok(Begun::Task),
+        ClientRequest::AddDistributedObjectListener(r) => {
+            let uuid = object_events::listen(session, id, r.local_only)?;
+            client::AddDistributedObjectListener::respond(output, id, 0, uuid);
+        }
+        ClientRequest::RemoveDistributedObjectListener(r) => {
+            let removed = session.listeners.remove(r.registration_id);
+            client::RemoveDistributedObjectListener::respond(output, id, 0, removed);
         }
         ClientRequest::Authentication(_) | ClientRequest::AuthenticationCustom(_) => {
             return Err(Failure::new(ErrorCode::IllegalState, "the client is authenticated"));

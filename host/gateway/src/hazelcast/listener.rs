@@ -48,12 +48,15 @@ impl Server {
         for listener in listeners {
             tokio::spawn(Arc::clone(&self).accept(listener, Arc::clone(lanes)));
         }
+        tokio::spawn(Arc::clone(&self).follow_objects());
+        let mut losses = self.announce_losses(u64::MAX);
         let mut check = tokio::time::interval(Duration::from_millis(VIEW_CHECK_MS));
         let mut checked_ms = 0;
         let mut maintaining: Option<tokio::task::JoinHandle<()>> = None;
         loop {
             check.tick().await;
             self.refresh_view();
+            losses = self.announce_losses(losses);
             let now = self.elapsed_ms();
             if now.saturating_sub(checked_ms) < CLIENT_CHECK_MS {
                 continue;

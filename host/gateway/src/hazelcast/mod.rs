@@ -8,11 +8,13 @@
 //! 1. Data: `keys` (the stored form of keys and values), `errors`, `settings`, `names` (what the grid
 //!    stores for each structure).
 //! 2. What connections share: `client_info` (a connection), `clients` (a client with all its
-//!    connections, and its locks), `view` (the members and partitions), `id_generator`, `server`,
-//!    `destroyed` (what other members destroy), `whole` (all entries of a map).
-//! 3. One connection: `registrations` (its listeners), `session` (its state), `authentication`, the
-//!    structures `map`, `collections`, `multi_map`, `replicated_map` (with `cleared`, their common
-//!    event), `topic`, `pn_counter`, `flake_id` and `cache`, `proxies`, and `dispatch` by service.
+//!    connections, and its locks), `view` (the members and partitions), `id_generator`, `schemas` (of
+//!    compact records), `objects` (data structures that clients have named), `server`, `destroyed`
+//!    (what other members destroy), `whole` (all entries of a map).
+//! 3. One connection: `registrations` (its listeners), `session` (its state), `authentication`,
+//!    `schema_requests`, the structures `map`, `collections`, `multi_map`, `replicated_map` (with
+//!    `cleared`, their common event), `topic`, `pn_counter`, `flake_id` and `cache`, `proxies`,
+//!    `object_events`, `losses` (partitions that lost their data), and `dispatch` by service.
 //! 4. `connection` and `listener`.
 
 mod authentication;
@@ -29,13 +31,18 @@ mod flake_id;
 mod id_generator;
 mod keys;
 mod listener;
+mod losses;
 mod map;
 mod multi_map;
 mod names;
+mod object_events;
+mod objects;
 mod pn_counter;
 mod proxies;
 mod registrations;
 mod replicated_map;
+mod schema_requests;
+mod schemas;
 mod server;
 mod session;
 mod settings;

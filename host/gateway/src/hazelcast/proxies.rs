@@ -30,12 +30,14 @@ impl Server {
         let mut proxies = self.proxies.lock();
         if proxies.len() < PROXIES_MAX {
             proxies.insert((service.into(), name.into()));
+            self.objects.change(service, name, true);
         }
     }
 
     /// A client has destroyed a data structure.
     pub(super) fn remove_proxy(&self, service: &str, name: &str) {
         self.proxies.lock().remove(&(service.into(), name.into()));
+        self.objects.change(service, name, false);
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use convoke_grid::op::{KeyOp, LeaseOp, Op};
 use convoke_grid::{Grid, Later, Map, OpError, Reply, Started, Unblock};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::cache;
 use super::client_info::ClientInfo;
@@ -16,7 +16,9 @@ use super::clients::{Clients, Due, LEASE_MS, Lock};
 use super::id_generator::IdGenerator;
 use super::keys::{LateTags, Tags};
 use super::names;
-use super::settings::HazelcastSettings;
+use super::objects::Objects;
+use super::schemas::Schemas;
+use super::settings::{COLLECTING_MAX, HazelcastSettings};
 use super::view::{self, ClusterView};
 use crate::lanes::Lanes;
 use crate::pubsub::PubSub;
@@ -62,6 +64,11 @@ pub struct Server {
     /// Counters since the start.
     pub counters: HazelcastCounters,
     pub(super) clients: Clients,
+    pub(super) schemas: Schemas,
+    /// Limits the number of requests that collect entries at the same time.
+    pub(super) collecting: Semaphore,
+    /// Changes of the data structures that exist, in order.
+    pub(super) objects: Objects,
     pub(super) id_generator: IdGenerator,
     pub(super) caches: cache::Configs,
     tags: LateTags,
@@ -102,6 +109,9 @@ impl Server {
             cluster,
             counters: HazelcastCounters::default(),
             clients: Clients::default(),
+            schemas: Schemas::default(),
+            collecting: Semaphore::new(COLLECTING_MAX),
+            objects: Objects::default(),
             id_generator: IdGenerator::default(),
             caches: cache::Configs::default(),
             tags: LateTags::default(),

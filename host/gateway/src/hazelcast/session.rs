@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use convoke_grid::op::Op;
+use convoke_grid::op::{Effect, Op};
 use convoke_grid::{Later, Map, OpError, Reply, Started};
 use uuid::Uuid;
 
@@ -114,6 +114,9 @@ impl Drop for Session {
     }
 }
 
+/// A request in progress that returns its response, or what to write as one.
+pub(super) type RequestFuture = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+
 /// What became of a request.
 pub(super) enum Begun {
     /// The response is in the output.
@@ -126,7 +129,7 @@ pub(super) enum Begun {
     /// waited for. It ends once [`Server::waiting`] is set.
     Blocking,
     /// As a task; its output is the response.
-    Future(Pin<Box<dyn Future<Output = Vec<u8>> + Send>>),
+    Future(RequestFuture),
 }
 
 /// An operation of the grid that is in progress.
@@ -134,6 +137,10 @@ pub(super) struct Operation {
     later: Later<Result<Reply, OpError>>,
     correlation_id: i64,
     respond: Respond,
+    /// Whether another member may report that the key is locked.
+    pub(super) is_remote: bool,
+    /// The message, if it may be executed by a task after that.
+    pub(super) message: Option<Vec<u8>>,
 }
 
 /// A request whose result is a future.
@@ -142,18 +149,21 @@ pub(super) fn begun(
     correlation_id: i64,
     respond: Respond,
 ) -> Begun {
-    Begun::Operation(Operation { later, correlation_id, respond })
+    Begun::Operation(Operation { later, correlation_id, respond, is_remote: false, message: None })
 }
 
 /// A request in progress; its output is the response, or what to write as one.
 pub(super) enum Pending {
     Operation(Operation),
-    Task(Pin<Box<dyn Future<Output = Vec<u8>> + Send>>, TaskInfo),
+    Task(RequestFuture, TaskInfo),
 }
 
 /// A request that is complete.
 pub(super) enum Completed {
-    Operation(Result<Reply, OpError>, i64, Respond),
+    /// With the length of the message that was kept, in bytes.
+    Operation(Result<Reply, OpError>, i64, Respond, usize),
+    /// A key is locked: a task is to execute this message.
+    Held(Vec<u8>),
     Task(Vec<u8>, TaskInfo),
 }
 
@@ -171,9 +181,19 @@ impl Future for Pending {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Completed> {
         match self.get_mut() {
-            Self::Operation(operation) => operation.later.as_mut().poll(context).map(|reply| {
-                Completed::Operation(reply, operation.correlation_id, operation.respond)
-            }),
+            Self::Operation(operation) => {
+                operation.later.as_mut().poll(context).map(|reply| {
+                    match (reply, operation.message.take()) {
+                        (Err(OpError::Held), Some(message)) => Completed::Held(message),
+                        (reply, message) => Completed::Operation(
+                            reply,
+                            operation.correlation_id,
+                            operation.respond,
+                            message.map_or(0, |message| message.len()),
+                        ),
+                    }
+                })
+            }
             Self::Task(task, info) => {
                 task.as_mut().poll(context).map(|response| Completed::Task(response, *info))
             }
@@ -212,7 +232,13 @@ pub(super) fn start(
             Begun::Done
         }
         Started::Later(later) => {
-            Begun::Operation(Operation { later, correlation_id, respond: with })
+            let primary = server
+                .grid
+                .table()
+                .and_then(|table| table.partitions.get(usize::from(partition))?.primary());
+            let is_remote = op.effect() > Effect::Reads && primary != Some(server.grid.me());
+            let respond = with;
+            Begun::Operation(Operation { later, correlation_id, respond, is_remote, message: None })
         }
     }
 }

@@ -22,6 +22,9 @@ pub(super) const TASKS_BYTES_MAX: usize = 64 << 20;
 pub(super) const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// Maximum number of bytes of keys and values in one response.
 pub(super) const RESULT_BYTES_MAX: usize = 64 << 20;
+/// Maximum number of requests of one member that read many entries at the same time. Further ones
+/// wait.
+pub(super) const COLLECTING_MAX: usize = 8;
 /// Maximum number of listeners of one connection.
 pub(super) const LISTENERS_MAX: usize = 1_000;
 /// Maximum number of names of data structures that are remembered.

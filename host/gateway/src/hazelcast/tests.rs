@@ -23,6 +23,8 @@ use crate::resp::server::{Cluster, ClusterNode, Endpoint};
 use crate::testing::single_member_grid;
 use crate::trust::Passwords;
 
+mod cluster;
+mod queries;
 mod structures;
 mod two_members;
 

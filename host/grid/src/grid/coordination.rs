@@ -26,7 +26,7 @@ impl Grid {
         }
         if let Some(table) = actions.publish {
             if !actions.lost.is_empty() && table.stamp.version + table.stamp.term > 2 {
-                self.inner.report(Report::Lost { partitions: actions.lost });
+                self.inner.report_lost(actions.lost);
             }
             let version = shared.clock.last();
             shared.send_all(&Message::Table { version, now_ms, table: Table::clone(&table) });
@@ -116,7 +116,7 @@ impl Grid {
             }
         }
         if !lost.is_empty() {
-            self.inner.report(Report::Lost { partitions: lost });
+            self.inner.report_lost(lost);
         }
         let safe = self.is_safe();
         self.inner.report(Report::Table { table, safe });

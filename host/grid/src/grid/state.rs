@@ -12,7 +12,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::following::Following;
 use super::listeners::Listeners;
+use super::losses::Losses;
 use super::requests::Runner;
+use super::unpublished::Unpublished;
 use crate::Version;
 use crate::calls::Calls;
 use crate::control::Control;
@@ -101,6 +103,9 @@ pub(super) struct Inner {
     pub(super) calls: Calls,
     pub(super) topics: Topics,
     pub(super) listeners: Listeners,
+    /// Events that were not published yet.
+    pub(super) unpublished: Unpublished,
+    pub(super) losses: Mutex<Losses>,
     pub(super) following: Following,
     /// Blocked operations of other members, by member and request.
     pub(super) blocked: Mutex<BTreeMap<(MemberId, u64), Arc<Slot>>>,
@@ -143,14 +148,29 @@ pub(super) struct Transactions {
 
 impl Inner {
     /// Calls `work` with the locked partition, and publishes the resulting events and changes.
-    pub(super) fn at<R>(&self, partition: u16, work: impl FnOnce(&mut Partition) -> R) -> R {
-        let mut partition = self.partitions[usize::from(partition)].lock();
+    pub(super) fn at<R>(&self, number: u16, work: impl FnOnce(&mut Partition) -> R) -> R {
+        let mut partition = self.partitions[usize::from(number)].lock();
         let result = work(&mut partition);
         let (events, followed) = (partition.take_events(), partition.take_followed());
+        let has_events = self.unpublished.push(number, events);
         drop(partition);
         self.publish_changes(&followed);
-        self.publish_events(&events);
+        if has_events {
+            self.publish_unpublished(number);
+        }
         result
+    }
+
+    /// Publishes the events of a partition in the order in which they happened. No partition may be
+    /// locked.
+    pub(super) fn publish_unpublished(&self, partition: u16) {
+        self.unpublished.take(partition, |events| self.publish_events(events));
+    }
+
+    /// Remembers that partitions have lost their data, and reports it.
+    pub(super) fn report_lost(&self, partitions: Vec<u16>) {
+        self.losses.lock().add(&partitions);
+        self.report(Report::Lost { partitions });
     }
 
     /// Whether this member holds its lease: see [`crate::lease`].

@@ -134,10 +134,13 @@ impl Grid {
             let incomplete = partition.take_incomplete();
             let (epoch, events) = (partition.epoch, partition.take_events());
             let followed = partition.take_followed();
+            let has_events = self.inner.unpublished.push(number as u16, events);
             drop(partition);
             self.inner.publish_changes(&followed);
-            self.inner.publish_events(&events);
             let partition = number as u16;
+            if has_events {
+                self.inner.publish_unpublished(partition);
+            }
             for unresolved in unresolved {
                 self.inner.resolve(partition, unresolved);
             }

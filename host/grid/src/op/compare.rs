@@ -36,6 +36,10 @@ pub(super) fn holds(
         PutIf::OtherValue(value) => !has(access, key, value)?.unwrap_or(false),
         PutIf::Digest(digest) => has_digest(access, key, digest)?.unwrap_or(false),
         PutIf::OtherDigest(digest) => !has_digest(access, key, digest)?.unwrap_or(false),
+        PutIf::ValueFrom(from, bytes) => {
+            let from = usize::try_from(from).unwrap_or(usize::MAX);
+            access.plain(key)?.is_some_and(|entry| entry.value().get(from..) == Some(bytes))
+        }
     })
 }
 

@@ -49,6 +49,9 @@ fn plain() -> Vec<u8> {
             KeyOp::Generic(GenericOp::View),
             KeyOp::Generic(GenericOp::Persist),
             KeyOp::Generic(GenericOp::Touch),
+            put(Lifetime::Keep, PutIf::ValueFrom(1, b"2"), PutAnswer::Done),
+            KeyOp::Plain(PlainOp::RemoveWhen(PutIf::ValueFrom(1, b"3"))),
+            KeyOp::Generic(GenericOp::Evict),
             KeyOp::Plain(PlainOp::RemoveIf(b"12")),
             KeyOp::Generic(GenericOp::RemoveVersion(Version(7))),
         ],
@@ -228,6 +231,8 @@ fn combined() -> Vec<u8> {
         Op::Whole(WholeOp::Any),
         Op::Transfer(b"k", TransferOp::Moved { event: "rename_from" }),
         Op::Several(SeveralOp::Remove(vec![b"k", b"k", b"z"])),
+        Op::Whole(WholeOp::Announce { name: "n", value: b"v" }),
+        Op::Whole(WholeOp::ClearUnleased),
         Op::Whole(WholeOp::RemoveSome(1)),
         Op::Whole(WholeOp::Clear),
     ])

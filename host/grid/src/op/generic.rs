@@ -41,6 +41,8 @@ pub enum GenericOp {
     /// `idle-seconds`, `frequency`; `created-ms` and `hits` if the map has statistics) and the
     /// `type`. Nil if there is no such key.
     View,
+    /// Removes the key like [`GenericOp::Remove`], and reports that it was evicted.
+    Evict,
 }
 
 /// Condition for setting another expiry.
@@ -66,9 +68,11 @@ impl GenericOp {
             | Self::Remaining
             | Self::Version
             | Self::View => Effect::Reads,
-            Self::Remove | Self::RemoveVersion(_) | Self::Expire(..) | Self::Persist => {
-                Effect::Changes
-            }
+            Self::Remove
+            | Self::RemoveVersion(_)
+            | Self::Expire(..)
+            | Self::Persist
+            | Self::Evict => Effect::Changes,
         }
     }
 
@@ -108,6 +112,13 @@ impl GenericOp {
             }
             Self::Version => Ok(Reply::Integer(version(access, key).0.cast_signed())),
             Self::View => Ok(view(access, key)),
+            Self::Evict => {
+                let there = access.remove(key);
+                if there {
+                    access.notify(Class::Evicted, "evicted", key);
+                }
+                Ok(Reply::flag(there))
+            }
         }
     }
 }

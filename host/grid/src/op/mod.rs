@@ -88,7 +88,7 @@ pub use transaction::{
     MapOp, TRANSACTION_BYTES_MAX, TRANSACTION_OPS_MAX, TransactionOp, WatchedKey,
 };
 pub(crate) use transfer::TransferOp;
-pub use whole::{ScanFilter, WholeOp};
+pub use whole::{ANNOUNCED_BYTES_MAX, LEASED_MAX, ScanFilter, WholeOp};
 
 use crate::access::{Access, BatchTimer};
 use crate::clock::Version;

@@ -102,6 +102,9 @@ pub enum PutIf<'a> {
     Digest(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// If the key does not exist, or its value has another digest.
     OtherDigest(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    /// If the value of the key has these bytes from this index on: for protocols in which the
+    /// beginning of a value is not part of its identity.
+    ValueFrom(u32, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
 }
 
 /// What the reply to setting a value contains.

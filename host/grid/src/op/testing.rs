@@ -125,6 +125,26 @@ impl Bench {
         due.len()
     }
 
+    /// Removes all keys except these, as for keys with leases. Returns how many were removed.
+    pub(crate) fn clear_except(&mut self, keys: &[Box<[u8]>]) -> Result<usize, OpError> {
+        self.changes = Changes::default();
+        let before = weigh(&self.primary);
+        let now_ms = self.clock.now_ms(self.now);
+        let mut access = access(
+            &self.map,
+            &mut self.primary,
+            &self.clock,
+            &self.hasher,
+            &mut self.rng,
+            &mut self.changes,
+            self.now,
+        );
+        let removed = access.clear_except(keys);
+        count(&self.map, before, &self.primary);
+        self.replicate(now_ms, None);
+        removed
+    }
+
     pub(crate) fn key(&mut self, key: &[u8], op: KeyOp<'_>) -> Result<Reply, OpError> {
         self.run(&Op::Key(key, op))
     }

@@ -578,3 +578,118 @@ fn values_in_the_events_of_one_step_are_limited() {
     let bytes: usize = values.map(bytes::Bytes::len).sum();
     assert_eq!(bytes, 2 * value.len());
 }
+
+#[test]
+fn an_event_says_whether_it_is_the_first_of_its_key() {
+    let mut bench = Bench::new();
+    let put = |key| {
+        let put = PlainOp::Put {
+            kind: 0,
+            value: b"v",
+            lifetime: Lifetime::Default,
+            condition: PutIf::Always,
+            answer: PutAnswer::Done,
+        };
+        Op::Key(key, KeyOp::Plain(put))
+    };
+    let ops = vec![put(b"1"), put(b"1"), put(b"2")];
+    bench.run(&Op::Batch { watched: Vec::new(), ops }).unwrap();
+    let events = bench.changes.events.iter().map(|event| (&*event.name, event.is_first));
+    let events: Vec<_> = events.collect();
+    let (new, first, other) = (("new", false), ("set", true), ("set", false));
+    assert_eq!(events, [new, first, other, new, first]);
+}
+
+#[test]
+fn a_condition_compares_a_value_from_an_index_on() {
+    let mut bench = Bench::new();
+    let put = |value, condition| {
+        Op::Key(
+            b"k",
+            KeyOp::Plain(PlainOp::Put {
+                kind: 0,
+                value,
+                lifetime: Lifetime::Default,
+                condition,
+                answer: PutAnswer::Done,
+            }),
+        )
+    };
+    assert_eq!(bench.run(&put(b"abcd", PutIf::ValueFrom(0, b""))), Ok(Reply::Nil));
+    bench.run(&put(b"abcd", PutIf::Always)).unwrap();
+    for (from, bytes, holds) in [
+        (2, &b"cd"[..], true),
+        (2, b"c", false),
+        (1, b"cd", false),
+        (4, b"", true),
+        (5, b"", false),
+        (u32::MAX, b"", false),
+    ] {
+        let reply = if holds { Reply::Done } else { Reply::Nil };
+        let put = put(b"abcd", PutIf::ValueFrom(from, bytes));
+        assert_eq!(bench.run(&put), Ok(reply), "{from} {bytes:?}");
+    }
+    let remove = |bytes| Op::Key(b"k", KeyOp::Plain(PlainOp::RemoveWhen(bytes)));
+    assert_eq!(bench.run(&remove(PutIf::ValueFrom(3, b"c"))), Ok(Reply::Integer(0)));
+    assert_eq!(bench.run(&remove(PutIf::ValueFrom(3, b"d"))), Ok(Reply::Integer(1)));
+}
+
+#[test]
+fn an_evicted_key_is_removed_with_an_event_of_its_own() {
+    let mut bench = Bench::new();
+    let evict = Op::Key(b"k", KeyOp::Generic(GenericOp::Evict));
+    assert_eq!((bench.run(&evict), bench.events()), (Ok(Reply::Integer(0)), vec![]));
+    bench.run(&Op::Key(b"k", KeyOp::Plain(PlainOp::Add(1)))).unwrap();
+    assert_eq!((bench.run(&evict), bench.events()), (Ok(Reply::Integer(1)), vec!["evicted"]));
+    assert_eq!(bench.scan(1), [[0_u8; 0]; 0]);
+}
+
+#[test]
+fn an_announcement_is_an_event_without_a_change() {
+    let mut bench = Bench::new();
+    let announce = |value| Op::Whole(WholeOp::Announce { name: "n", value });
+    assert_eq!(bench.run(&announce(b"v")), Ok(Reply::Done));
+    let event = bench.changes.events.last().unwrap();
+    assert_eq!((event.class, &*event.key), (crate::Class::Announced, &b""[..]));
+    assert_eq!(event.value.as_deref(), Some(&b"v"[..]));
+    assert!(bench.changes.records.is_empty());
+    let long = vec![0; ANNOUNCED_BYTES_MAX + 1];
+    assert_eq!(bench.run(&announce(&long)), Err(OpError::TooLong));
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_map_is_cleared_except_for_some_keys(
+        stored: BTreeSet<u8>,
+        kept: BTreeSet<u8>,
+    ) {
+        let mut bench = Bench::new();
+        for key in &stored {
+            bench.run(&Op::Key(&[*key], KeyOp::Plain(PlainOp::Append(b"v")))).unwrap();
+        }
+        let keys: Vec<Box<[u8]>> = kept.iter().map(|key| [*key].into()).collect();
+        let remaining: Vec<Vec<u8>> =
+            stored.intersection(&kept).map(|key| vec![*key]).collect();
+        let removed = bench.clear_except(&keys);
+        proptest::prop_assert_eq!(removed, Ok(stored.len() - remaining.len()));
+        let mut found = bench.scan(8);
+        found.sort();
+        proptest::prop_assert_eq!(&found, &remaining);
+        // Those that remain have their values, and nothing was removed if all of them remain.
+        for key in &remaining {
+            let value = bench.key(key, KeyOp::Plain(PlainOp::Get));
+            proptest::prop_assert_eq!(value, Ok(Reply::bytes(b"v")));
+        }
+    }
+}
+
+#[test]
+fn a_structure_cannot_remain_when_a_map_is_cleared() {
+    let mut bench = Bench::new();
+    bench.run(&Op::Key(b"k", KeyOp::Plain(PlainOp::Add(1)))).unwrap();
+    let push = ListOp::Push { end: End::Back, elements: vec![b"a"], present: false };
+    bench.run(&Op::Key(b"l", KeyOp::List(push))).unwrap();
+    let kept: Box<[u8]> = b"l"[..].into();
+    assert_eq!(bench.clear_except(&[kept]), Err(OpError::WrongType));
+    assert_eq!(bench.scan(8).len(), 2);
+}

@@ -44,10 +44,28 @@ pub enum WholeOp<'a> {
     /// Exchanges all keys with those of this map; see
     /// [`Grid::exchange`](crate::Grid::exchange). It can only be executed in all partitions at once.
     Exchange(&'a str),
+    /// Removes all keys on which there is no lease; returns how many. Entries that remain get a new
+    /// version. Refused as busy if more than [`LEASED_MAX`] keys remain.
+    ClearUnleased,
+    /// Publishes an event without a change to the members that listen to the map: its class is
+    /// [`Class::Announced`], its key is empty.
+    Announce {
+        /// The name of the event.
+        name: &'a str,
+        /// The value of the event; at most [`ANNOUNCED_BYTES_MAX`] bytes.
+        #[serde(borrow, with = "serde_bytes")]
+        value: &'a [u8],
+    },
     /// Removes about this number of keys with an event for each, or all keys at once if there are no
     /// listeners. Returns 1 if there may be more, else 0.
     RemoveSome(u32),
 }
+
+/// Maximum number of keys of a partition that [`WholeOp::ClearUnleased`] may leave.
+pub const LEASED_MAX: usize = 10_000;
+
+/// Maximum length of the value of an event that is announced, in bytes.
+pub const ANNOUNCED_BYTES_MAX: usize = 64 * 1024;
 
 /// Which keys a scan returns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +81,11 @@ pub struct ScanFilter<'a> {
 impl WholeOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
-            Self::Clear | Self::Exchange(_) | Self::RemoveSome(_) => Effect::Changes,
+            Self::Clear
+            | Self::Exchange(_)
+            | Self::ClearUnleased
+            | Self::Announce { .. }
+            | Self::RemoveSome(_) => Effect::Changes,
             Self::Length
             | Self::Scan { .. }
             | Self::Keys(_)
@@ -134,6 +156,15 @@ impl WholeOp<'_> {
             Self::LengthOfSlot(number) => {
                 let entries = access.fragment.entries_from(0).filter(lives);
                 Reply::count(entries.filter(|entry| slot(entry.key()) == *number).count())
+            }
+            // The map has no leases: a partition executes it otherwise.
+            Self::ClearUnleased => return Self::Clear.execute(access),
+            Self::Announce { name, value } => {
+                if value.len() > ANNOUNCED_BYTES_MAX {
+                    return Err(OpError::TooLong);
+                }
+                access.announce(name, value);
+                Reply::Done
             }
             Self::RemoveSome(count) => {
                 if !access.map.is_listened() {

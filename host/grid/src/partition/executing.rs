@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::Partition;
 use super::executed::Executed;
 use super::role::{Link, LinkState, PrimaryRole};
-use crate::OpError;
 use crate::map::Map;
-use crate::op::{Effect, Op, is_held_by_another};
+use crate::op::{Effect, LEASED_MAX, Op, WholeOp, is_held_by_another};
 use crate::shared::Shared;
+use crate::{OpError, Reply};
 
 impl Partition {
     /// Executes an operation, if this member is the serving primary.
@@ -68,7 +68,12 @@ impl Partition {
         if can_undo {
             self.fragment(map).record_undo();
         }
-        let reply = self.access(shared, map, now, |access| op.execute(access));
+        let reply = match op {
+            Op::Whole(WholeOp::ClearUnleased) if map.leases().is_some() => {
+                self.clear_unleased(shared, map, now)
+            }
+            _ => self.access(shared, map, now, |access| op.execute(access)),
+        };
         if can_undo {
             // Without a lease, other members may have executed something else meanwhile.
             let failed = match &reply {
@@ -117,6 +122,34 @@ impl Partition {
         let owner = op.owner();
         self.access(shared, leases, now, |access| {
             op.keys().iter().any(|key| is_held_by_another(access, key, owner))
+        })
+    }
+
+    /// Removes all keys on which there is no lease. Returns how many.
+    fn clear_unleased(
+        &mut self,
+        shared: &Shared,
+        map: &Map,
+        now: Duration,
+    ) -> Result<Reply, OpError> {
+        let leased: Vec<Box<[u8]>> = match map.leases() {
+            Some(leases) => self.access(shared, leases, now, |access| {
+                let now_ms = access.now_ms;
+                let entries = access.fragment.entries_from(0);
+                let leased = entries.filter(|entry| !entry.is_over(now_ms));
+                leased.map(|entry| entry.key().into()).take(LEASED_MAX + 1).collect()
+            }),
+            None => Vec::new(),
+        };
+        if leased.len() > LEASED_MAX {
+            return Err(OpError::Busy);
+        }
+        self.access(shared, map, now, |access| {
+            if leased.is_empty() {
+                Op::Whole(WholeOp::Clear).execute(access)
+            } else {
+                access.clear_except(&leased).map(Reply::count)
+            }
         })
     }
 

@@ -102,36 +102,16 @@ impl<'a> PageRequest<'a> {
         &self,
         entries: impl IntoIterator<Item = (Data<'a>, Data<'a>)>,
     ) -> Result<Page<'a>, Error> {
-        let anchors = self.anchors.len();
-        let page = usize::try_from(self.page).unwrap_or(usize::MAX);
-        let nearest = match (page, anchors) {
-            (0, _) | (_, 0) => None,
-            _ => self.anchors.get(if page < anchors { page - 1 } else { anchors - 1 }),
-        };
-        let (nearest_page, nearest) = match nearest {
-            Some((page, anchor)) => (i64::from(*page), Some(self.sorted(*anchor)?)),
-            None => (-1, None),
-        };
+        let (nearest_page, nearest) = self.nearest()?;
         let mut sorted: Vec<Sorted<'a>> = Vec::new();
         for entry in entries {
             let entry = self.sorted(entry)?;
-            if let Some(other) = sorted.first().or(nearest.as_ref()) {
-                // Sorting needs an order of all of them.
-                entry.scalar.compare(&other.scalar)?;
-                if std::mem::discriminant(&entry.scalar) != std::mem::discriminant(&other.scalar) {
-                    return Err(Error::invalid("keys or values of several types have no order"));
-                }
-            }
-            if nearest.as_ref().is_none_or(|anchor| anchor.compare(&entry).is_lt()) {
+            if is_after(nearest.as_ref(), sorted.first(), &entry)? {
                 sorted.push(entry);
             }
         }
         sorted.sort_by(Sorted::compare);
-        let pages = self.page.saturating_sub(nearest_page);
-        if pages < 1 {
-            return Err(Error::invalid("the anchors are of later pages"));
-        }
-        let pages = usize::try_from(pages).unwrap_or(usize::MAX);
+        let pages = self.pages_after(nearest_page)?;
         sorted.truncate(self.page_size.saturating_mul(pages));
         let begin = self.page_size.saturating_mul(pages - 1);
         let mut result = Page { entries: Vec::new(), anchors: self.anchors.clone() };
@@ -150,6 +130,48 @@ impl<'a> PageRequest<'a> {
         }
         result.entries = sorted.iter().skip(begin).map(|sorted| sorted.entry).collect();
         Ok(result)
+    }
+
+    /// Which of these entries decide what is on the page, if there are no others: their indices. To
+    /// collect no more entries than necessary.
+    pub fn needed(
+        &self,
+        entries: impl IntoIterator<Item = (Data<'a>, Data<'a>)>,
+    ) -> Result<std::collections::BTreeSet<usize>, Error> {
+        let (nearest_page, nearest) = self.nearest()?;
+        let mut sorted: Vec<(Sorted<'a>, usize)> = Vec::new();
+        for (at, entry) in entries.into_iter().enumerate() {
+            let entry = self.sorted(entry)?;
+            if is_after(nearest.as_ref(), sorted.first().map(|(first, _)| first), &entry)? {
+                sorted.push((entry, at));
+            }
+        }
+        sorted.sort_by(|(a, _), (b, _)| a.compare(b));
+        sorted.truncate(self.page_size.saturating_mul(self.pages_after(nearest_page)?));
+        Ok(sorted.into_iter().map(|(_, at)| at).collect())
+    }
+
+    /// The anchor from which the page is read, and the number of its page.
+    fn nearest(&self) -> Result<(i64, Option<Sorted<'a>>), Error> {
+        let anchors = self.anchors.len();
+        let page = usize::try_from(self.page).unwrap_or(usize::MAX);
+        let nearest = match (page, anchors) {
+            (0, _) | (_, 0) => None,
+            _ => self.anchors.get(if page < anchors { page - 1 } else { anchors - 1 }),
+        };
+        Ok(match nearest {
+            Some((page, anchor)) => (i64::from(*page), Some(self.sorted(*anchor)?)),
+            None => (-1, None),
+        })
+    }
+
+    /// The number of pages from an anchor's page to the requested one.
+    fn pages_after(&self, nearest_page: i64) -> Result<usize, Error> {
+        let pages = self.page.saturating_sub(nearest_page);
+        if pages < 1 {
+            return Err(Error::invalid("the anchors are of later pages"));
+        }
+        Ok(usize::try_from(pages).unwrap_or(usize::MAX))
     }
 
     fn sorted(&self, entry: (Data<'a>, Data<'a>)) -> Result<Sorted<'a>, Error> {
@@ -175,6 +197,23 @@ impl<'a> PageRequest<'a> {
         };
         Ok(Sorted { scalar, hash, entry })
     }
+}
+
+/// Whether an entry comes after the anchor. All of them must have an order: `first` is one of the
+/// others.
+fn is_after(
+    anchor: Option<&Sorted<'_>>,
+    first: Option<&Sorted<'_>>,
+    entry: &Sorted<'_>,
+) -> Result<bool, Error> {
+    if let Some(other) = first.or(anchor) {
+        // Sorting needs an order of all of them.
+        entry.scalar.compare(&other.scalar)?;
+        if std::mem::discriminant(&entry.scalar) != std::mem::discriminant(&other.scalar) {
+            return Err(Error::invalid("keys or values of several types have no order"));
+        }
+    }
+    Ok(anchor.is_none_or(|anchor| anchor.compare(entry).is_lt()))
 }
 
 impl Sorted<'_> {

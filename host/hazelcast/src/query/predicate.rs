@@ -34,6 +34,9 @@ mod class {
     pub(super) const MULTI_PARTITION: i32 = 21;
 }
 
+/// The class of a builder of predicates in Java, which is not in the factory.
+const BUILDER_CLASS: &str = "com.hazelcast.query.impl.PredicateBuilderImpl";
+
 /// A condition on entries.
 #[derive(Clone, Debug)]
 pub struct Predicate(Node);
@@ -277,8 +280,13 @@ impl Builder {
             }
             None => {
                 let type_id = input.i32().ok_or(INCOMPLETE)?;
-                if type_id == type_id::DATA_SERIALIZABLE && input.bool().ok_or(INCOMPLETE)? {
-                    return Err(INCOMPLETE);
+                if type_id == type_id::DATA_SERIALIZABLE {
+                    if input.bool().ok_or(INCOMPLETE)? {
+                        return Err(INCOMPLETE);
+                    }
+                    if input.text() == Some(BUILDER_CLASS) {
+                        return self.read_built(input, depth);
+                    }
                 }
                 return Err(Error::unsupported("a predicate of a class of the client"));
             }
@@ -351,6 +359,18 @@ impl Builder {
             }
             _ => Err(Error::unsupported("a predicate of this class")),
         }
+    }
+
+    /// What a `PredicateBuilder` has built: the first of its predicates.
+    fn read_built(&mut self, input: &mut Input<'_>, depth: usize) -> Result<Predicate, Error> {
+        const INCOMPLETE: Error = Error::Malformed("a predicate builder is incomplete");
+        let _attribute = input.nullable_text().ok_or(INCOMPLETE)?;
+        let mut built = None;
+        for _ in 0..input.count().ok_or(INCOMPLETE)? {
+            let predicate = self.read(input, depth + 1)?;
+            built.get_or_insert(predicate);
+        }
+        built.ok_or_else(|| Error::invalid("a predicate builder has built no predicate"))
     }
 
     fn operand(&mut self, input: &mut Input<'_>) -> Result<Scalar<'static>, Error> {

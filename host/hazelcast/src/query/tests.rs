@@ -436,3 +436,70 @@ fn fuzz_query_aggregate() {
         assert!(aggregation.is_err() || Data::new(&aggregation.unwrap().finish()).is_some());
     });
 }
+
+/// Written by a client in Java: `this < 3 or this = 40`.
+const BUILT: &str = "00000000fffffffe000000002d636f6d2e68617a656c636173742e71756572792e696d706c2e507265646963 \
+         6174654275696c646572496d706c000000047468697300000001fffffffe01ffffffec0000000b00000002ff \
+         fffffe01ffffffec000000040000000474686973fffffff9000000030001fffffffe01ffffffec0000000300 \
+         00000474686973fffffff900000028";
+/// A builder that has built nothing.
+const NOT_BUILT: &str = "00000000fffffffe000000002d636f6d2e68617a656c636173742e71756572792e696d706c2e507265646963 \
+         6174654275696c646572496d706cffffffff00000000";
+
+#[test]
+fn a_predicate_builder_is_what_it_has_built() {
+    let decode = |text: &str| Query::decode(Data::new(&unhex(&text.replace(' ', ""))).unwrap());
+    let query = decode(BUILT).unwrap();
+    for (number, is_match) in [(2, true), (3, false), (40, true)] {
+        let (key, value) = (Value::Int(0).encode(), Value::Int(number).encode());
+        let (key, value) = (Data::new(&key).unwrap(), Data::new(&value).unwrap());
+        let entry = Entry { key, value, layouts: &|_| None };
+        assert_eq!(query.predicate.matches(&entry), Ok(is_match), "{number}");
+    }
+    assert!(matches!(decode(NOT_BUILT), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn the_entries_that_a_page_needs_make_the_same_page() {
+    let entries: Vec<(Vec<u8>, Vec<u8>)> = (0..100)
+        .map(|number| (Value::Int(number).encode(), Value::Int(number * 37 % 101).encode()))
+        .collect();
+    let blobs: Vec<_> = entries
+        .iter()
+        .map(|(key, value)| (Data::new(key).unwrap(), Data::new(value).unwrap()))
+        .collect();
+    for iteration_type_id in [0, 1] {
+        let mut anchors: Vec<(i32, Vec<u8>, Vec<u8>)> = Vec::new();
+        for page in [0, 1, 4, 2] {
+            let pages: Vec<i32> = anchors.iter().map(|(page, ..)| *page).collect();
+            let seen = anchors.clone();
+            let data: Vec<_> = seen
+                .iter()
+                .map(|(_, key, value)| (Data::new(key).unwrap(), Data::new(value).unwrap()))
+                .collect();
+            let holder = PagingPredicateHolder {
+                page_size: 7,
+                page,
+                iteration_type_id,
+                anchor_data_list_holder: AnchorDataListHolder {
+                    anchor_page_list: Packed::from(&pages[..]),
+                    anchor_data_list: List::from(&data[..]),
+                },
+                predicate_data: None,
+                comparator_data: None,
+                partition_key_data: None,
+                partition_keys_data: None,
+            };
+            let request = PageRequest::decode(&holder).unwrap();
+            let expected = request.page(blobs.iter().copied()).unwrap();
+            let needed = request.needed(blobs.iter().copied()).unwrap();
+            assert!(needed.len() <= 35);
+            let needed: Vec<_> = needed.into_iter().map(|at| blobs[at]).collect();
+            assert_eq!(request.page(needed).unwrap(), expected);
+            let owned = |(page, (key, value)): &(i32, (Data<'_>, Data<'_>))| {
+                (*page, key.bytes().to_vec(), value.bytes().to_vec())
+            };
+            anchors = expected.anchors.iter().map(owned).collect();
+        }
+    }
+}

@@ -2,66 +2,42 @@
 //!
 //! Entries that change meanwhile may be in the result or not, as in Hazelcast.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use convoke_grid::op::{
-    GenericOp, KeyOp, Op, PlainOp, PutAnswer, PutIf, ScanFilter, SeveralOp, WholeOp,
-};
-use convoke_grid::{Map, OpError, Reply};
+use convoke_grid::op::{GenericOp, KeyOp, Op, PlainOp, PutAnswer, PutIf, WholeOp};
+use convoke_grid::{OpError, Reply};
 use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::map::{self, Request};
 use convoke_hazelcast::codec::structures::SimpleEntryView;
-use convoke_hazelcast::data::{Data, type_id};
+use convoke_hazelcast::data::Data;
 use futures_util::future::join_all;
 
 use super::super::errors::Failure;
-use super::super::settings::{INVOCATION_MS_MAX, RESULT_BYTES_MAX};
+use super::super::settings::INVOCATION_MS_MAX;
+use super::events::{self, MapEvent};
+use super::scan::{Budget, Entry, EntryScan, blobs};
 use super::tasks::{Place, Retry, Task, respond_empty};
 use super::{FORMAT, KeyOperation, Limits};
 
-/// Number of keys that one step of an iteration visits, approximately.
-const SCAN_KEYS: u64 = 512;
 /// Maximum number of operations of one request that are in progress at the same time.
 const CONCURRENT_MAX: usize = 256;
-/// The factory of predicates, and the predicate that holds for all entries.
-const TRUE_PREDICATE: (i32, i32) = (-20, 14);
-
 /// Whether a request is one of these.
 pub(super) fn is_supported(request: &Request<'_>) -> bool {
-    match request {
+    matches!(
+        request,
         Request::GetAll(_)
-        | Request::PutAll(_)
-        | Request::Size(_)
-        | Request::IsEmpty(_)
-        | Request::KeySet(_)
-        | Request::Values(_)
-        | Request::EntrySet(_)
-        | Request::ContainsValue(_)
-        | Request::Clear(_)
-        | Request::EvictAll(_)
-        | Request::Flush(_)
-        | Request::GetEntryView(_) => true,
-        Request::RemoveAll(r) => holds_always(r.predicate),
-        Request::KeySetWithPredicate(r) => holds_always(r.predicate),
-        Request::ValuesWithPredicate(r) => holds_always(r.predicate),
-        Request::EntriesWithPredicate(r) => holds_always(r.predicate),
-        _ => false,
-    }
-}
-
-/// Whether a predicate is the one that holds for all entries: a flag, its factory, and its class.
-fn holds_always(predicate: Data<'_>) -> bool {
-    let Some((1, rest)) = predicate.payload().split_first().map(|(flag, rest)| (*flag, rest))
-    else {
-        return false;
-    };
-    let number = |at: usize| {
-        let bytes = rest.get(at..).and_then(|rest| rest.first_chunk());
-        bytes.map(|bytes| i32::from_be_bytes(*bytes))
-    };
-    predicate.type_id() == type_id::DATA_SERIALIZABLE
-        && (number(0), number(4)) == (Some(TRUE_PREDICATE.0), Some(TRUE_PREDICATE.1))
+            | Request::PutAll(_)
+            | Request::PutAllWithMetadata(_)
+            | Request::Size(_)
+            | Request::IsEmpty(_)
+            | Request::KeySet(_)
+            | Request::Values(_)
+            | Request::EntrySet(_)
+            | Request::ContainsValue(_)
+            | Request::Clear(_)
+            | Request::EvictAll(_)
+            | Request::Flush(_)
+            | Request::AddIndex(_)
+            | Request::GetEntryView(_)
+    )
 }
 
 pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Result<(), Failure> {
@@ -85,50 +61,39 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
             let is_empty = size(task, r.name).await? == 0;
             map::IsEmpty::respond(&mut task.output, id, 0, is_empty);
         }
-        Request::KeySet(map::KeySet { name })
-        | Request::KeySetWithPredicate(map::KeySetWithPredicate { name, .. }) => {
-            let keys = keys(task, name).await?;
+        Request::KeySet(r) => {
+            let keys = keys(task, r.name).await?;
             let keys: Vec<Data<'_>> = keys.iter().filter_map(|key| Data::new(key)).collect();
-            let keys = List::from(&keys[..]);
-            if matches!(request, Request::KeySet(_)) {
-                map::KeySet::respond(&mut task.output, id, 0, keys);
-            } else {
-                map::KeySetWithPredicate::respond(&mut task.output, id, 0, keys);
-            }
+            map::KeySet::respond(&mut task.output, id, 0, List::from(&keys[..]));
         }
-        Request::Values(map::Values { name })
-        | Request::ValuesWithPredicate(map::ValuesWithPredicate { name, .. }) => {
-            let entries = entries(task, name).await?;
-            let values: Vec<Data<'_>> =
-                entries.iter().filter_map(|(_, value)| Data::new(value)).collect();
-            let values = List::from(&values[..]);
-            if matches!(request, Request::Values(_)) {
-                map::Values::respond(&mut task.output, id, 0, values);
-            } else {
-                map::ValuesWithPredicate::respond(&mut task.output, id, 0, values);
-            }
+        Request::Values(r) => {
+            let entries = entries(task, r.name).await?;
+            let values: Vec<Data<'_>> = entries.iter().filter_map(|(_, v)| Data::new(v)).collect();
+            map::Values::respond(&mut task.output, id, 0, List::from(&values[..]));
         }
-        Request::EntrySet(map::EntrySet { name })
-        | Request::EntriesWithPredicate(map::EntriesWithPredicate { name, .. }) => {
-            let entries = entries(task, name).await?;
+        Request::EntrySet(r) => {
+            let entries = entries(task, r.name).await?;
             let pairs = pairs(&entries);
-            let pairs = List::from(&pairs[..]);
-            if matches!(request, Request::EntrySet(_)) {
-                map::EntrySet::respond(&mut task.output, id, 0, pairs);
-            } else {
-                map::EntriesWithPredicate::respond(&mut task.output, id, 0, pairs);
-            }
+            map::EntrySet::respond(&mut task.output, id, 0, List::from(&pairs[..]));
         }
         Request::ContainsValue(r) => {
             let found = contains_value(task, r.name, r.value).await?;
             map::ContainsValue::respond(&mut task.output, id, 0, found);
         }
-        Request::Clear(map::Clear { name })
-        | Request::EvictAll(map::EvictAll { name })
-        | Request::RemoveAll(map::RemoveAll { name, .. }) => {
-            on_all_partitions(task, name, WholeOp::Clear).await?;
+        Request::PutAllWithMetadata(r) => {
+            put_all_with_metadata(task, r.name, r.entries).await?;
             respond_empty(task, request);
         }
+        Request::Clear(r) => {
+            clear(task, r.name, MapEvent::Cleared).await?;
+            respond_empty(task, request);
+        }
+        Request::EvictAll(r) => {
+            clear(task, r.name, MapEvent::Evicted).await?;
+            respond_empty(task, request);
+        }
+        // An index changes no result, and queries read all entries.
+        Request::AddIndex(_) => respond_empty(task, request),
         // All writes are synchronous.
         Request::Flush(_) => respond_empty(task, request),
         Request::GetEntryView(r) => {
@@ -140,22 +105,8 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
     Ok(())
 }
 
-/// An entry: the blob of its key, and its value.
-type Entry = (Vec<u8>, Bytes);
-
 fn pairs(entries: &[Entry]) -> Vec<(Data<'_>, Data<'_>)> {
-    entries.iter().filter_map(|(key, value)| Some((Data::new(key)?, Data::new(value)?))).collect()
-}
-
-/// The bytes of a result, which are limited.
-#[derive(Default)]
-struct Budget(usize);
-
-impl Budget {
-    fn take(&mut self, bytes: usize) -> Result<(), Failure> {
-        self.0 = self.0.saturating_add(bytes);
-        if self.0 > RESULT_BYTES_MAX { Err(Failure::result_too_large()) } else { Ok(()) }
-    }
+    entries.iter().filter_map(blobs).collect()
 }
 
 async fn get_all(
@@ -164,7 +115,7 @@ async fn get_all(
     keys: List<'_, Data<'_>>,
 ) -> Result<Vec<Entry>, Failure> {
     let keys: Vec<Data<'_>> = keys.iter().collect();
-    let (mut entries, mut budget) = (Vec::new(), Budget::default());
+    let (mut entries, mut budget) = (Vec::new(), Budget::begin(task.server).await?);
     for part in keys.chunks(CONCURRENT_MAX) {
         let mut replies = Vec::with_capacity(part.len());
         for key in part {
@@ -182,23 +133,51 @@ async fn get_all(
     Ok(entries)
 }
 
-/// Sets entries. Keys that are locked are waited for.
 async fn put_all(
     task: &Task<'_>,
     name: &str,
     entries: List<'_, (Data<'_>, Data<'_>)>,
 ) -> Result<(), Failure> {
-    let mut entries: Vec<(Data<'_>, Data<'_>)> = entries.iter().collect();
+    let entries = entries.iter().map(|(key, value)| (key, value, Limits::DEFAULT)).collect();
+    put_each(task, name, entries).await
+}
+
+/// Sets entries with what is known of their lifetime. Other metadata, such as times and numbers of
+/// accesses, is not taken over.
+async fn put_all_with_metadata(
+    task: &Task<'_>,
+    name: &str,
+    entries: List<'_, SimpleEntryView<'_>>,
+) -> Result<(), Failure> {
+    let now_ms = i64::try_from(task.server.grid.now_ms()).unwrap_or(i64::MAX);
+    let limits = |entry: &SimpleEntryView<'_>| {
+        let max_idle = if entry.max_idle > 0 { entry.max_idle } else { 0 };
+        let ttl = match entry.expiration_time {
+            i64::MAX | ..=0 => 0,
+            at => at.saturating_sub(now_ms).max(1),
+        };
+        Limits { ttl, max_idle }
+    };
+    let entries = entries.iter().map(|entry| (entry.key, entry.value, limits(&entry))).collect();
+    put_each(task, name, entries).await
+}
+
+/// Sets entries. Keys that are locked are waited for.
+async fn put_each(
+    task: &Task<'_>,
+    name: &str,
+    mut entries: Vec<(Data<'_>, Data<'_>, Limits)>,
+) -> Result<(), Failure> {
     let mut retry = Retry::new(INVOCATION_MS_MAX);
     loop {
         let mut held = Vec::new();
         for part in entries.chunks(CONCURRENT_MAX) {
             let mut replies = Vec::with_capacity(part.len());
-            for (key, value) in part {
+            for (key, value, limits) in part {
                 let place = task.place(name, *key)?;
                 let put = KeyOperation::Put {
                     value: *value,
-                    limits: Limits::DEFAULT,
+                    limits: *limits,
                     condition: PutIf::Always,
                     answer: PutAnswer::Done,
                 };
@@ -236,6 +215,20 @@ async fn on_all_partitions(
     Ok(replies.into_iter().collect::<Result<_, OpError>>()?)
 }
 
+/// Removes all entries that are not locked, and reports how many.
+async fn clear(task: &Task<'_>, name: &str, event: MapEvent) -> Result<(), Failure> {
+    let cleared = on_all_partitions(task, name, WholeOp::ClearUnleased).await?;
+    let count = sum(&cleared);
+    if count > 0 {
+        events::announce(task.server, name, event, count).await?;
+    }
+    Ok(())
+}
+
+fn sum(replies: &[Reply]) -> i64 {
+    replies.iter().map(|reply| if let Reply::Integer(n) = reply { *n } else { 0 }).sum()
+}
+
 /// Removes all entries of a map that a client destroys.
 pub(in super::super) async fn destroy(task: &Task<'_>, name: &str) -> Result<(), Failure> {
     on_all_partitions(task, name, WholeOp::Clear).await?;
@@ -245,112 +238,46 @@ pub(in super::super) async fn destroy(task: &Task<'_>, name: &str) -> Result<(),
 /// The number of entries, with those that were not written by clients of Hazelcast.
 async fn size(task: &Task<'_>, name: &str) -> Result<i64, Failure> {
     let lengths = on_all_partitions(task, name, WholeOp::Length).await?;
-    Ok(lengths.iter().map(|length| if let Reply::Integer(n) = length { *n } else { 0 }).sum())
-}
-
-/// One step of an iteration over a partition: stored keys, and the next cursor, which is 0 at the
-/// end.
-async fn scan(
-    task: &Task<'_>,
-    map: &Arc<Map>,
-    partition: u16,
-    cursor: u64,
-) -> Result<(Vec<Bytes>, u64), Failure> {
-    let op = WholeOp::Scan { cursor, count: SCAN_KEYS, filter: ScanFilter::default() };
-    let reply = task.server.submit(map, partition, &Op::Whole(op)).await?;
-    let Reply::List(parts) = reply else { return Err(OpError::Malformed.into()) };
-    let mut parts = parts.into_iter();
-    match (parts.next(), parts.next()) {
-        (Some(Reply::Integer(next)), Some(Reply::List(found))) => {
-            let keys = found.into_iter().filter_map(|key| match key {
-                Reply::Bytes(key) => Some(key),
-                _ => None,
-            });
-            Ok((keys.collect(), u64::try_from(next).unwrap_or(0)))
-        }
-        _ => Err(OpError::Malformed.into()),
-    }
+    Ok(sum(&lengths))
 }
 
 /// The blobs of all keys.
 async fn keys(task: &Task<'_>, name: &str) -> Result<Vec<Vec<u8>>, Failure> {
-    let map = task.server.open(name)?;
-    let partitions = task.server.tags().ok_or(OpError::NoCluster)?.partitions();
-    let (mut keys, mut budget) = (Vec::new(), Budget::default());
-    for partition in 0..partitions {
-        let mut cursor = 0;
-        loop {
-            let (found, next) = scan(task, &map, partition, cursor).await?;
-            for key in found.iter().filter_map(|key| FORMAT.client_key(key)) {
-                budget.take(key.len())?;
-                keys.push(key);
-            }
-            cursor = next;
-            if cursor == 0 {
-                break;
-            }
+    let mut budget = Budget::begin(task.server).await?;
+    let mut scan = EntryScan::new(task.server, name)?;
+    let mut all = Vec::new();
+    while let Some(keys) = scan.next_keys().await? {
+        for key in keys.iter().filter_map(|key| FORMAT.client_key(key)) {
+            budget.take(key.len())?;
+            all.push(key);
         }
     }
-    Ok(keys)
-}
-
-/// Passes the entries of a map to `each`, in parts, until it returns false.
-async fn for_each_part(
-    task: &Task<'_>,
-    name: &str,
-    mut each: impl FnMut(Vec<Entry>) -> Result<bool, Failure> + Send,
-) -> Result<(), Failure> {
-    let map = task.server.open(name)?;
-    let partitions = task.server.tags().ok_or(OpError::NoCluster)?.partitions();
-    for partition in 0..partitions {
-        let mut cursor = 0;
-        loop {
-            let (stored, next) = scan(task, &map, partition, cursor).await?;
-            if !stored.is_empty() {
-                let keys = stored.iter().map(|key| &key[..]).collect();
-                let get = task.server.submit(&map, partition, &Op::Several(SeveralOp::Get(keys)));
-                let Reply::List(values) = get.await? else { return Err(OpError::Malformed.into()) };
-                let entries = stored.iter().zip(values).filter_map(|(key, value)| match value {
-                    Reply::Bytes(value) => Some((FORMAT.client_key(key)?, value)),
-                    _ => None,
-                });
-                if !each(entries.collect())? {
-                    return Ok(());
-                }
-            }
-            cursor = next;
-            if cursor == 0 {
-                break;
-            }
-        }
-    }
-    Ok(())
+    Ok(all)
 }
 
 async fn entries(task: &Task<'_>, name: &str) -> Result<Vec<Entry>, Failure> {
-    let (mut all, mut budget) = (Vec::new(), Budget::default());
-    for_each_part(task, name, |part| {
-        for (key, value) in &part {
-            budget.take(key.len() + value.len())?;
+    let mut budget = Budget::begin(task.server).await?;
+    let mut scan = EntryScan::new(task.server, name)?;
+    let mut all = Vec::new();
+    while let Some(part) = scan.next().await? {
+        for entry in part {
+            budget.take(entry.0.len() + entry.1.len())?;
+            all.push(entry);
         }
-        all.extend(part);
-        Ok(true)
-    })
-    .await?;
+    }
     Ok(all)
 }
 
 async fn contains_value(task: &Task<'_>, name: &str, value: Data<'_>) -> Result<bool, Failure> {
-    let mut found = false;
-    for_each_part(task, name, |part| {
-        let is_equal = |bytes: &Bytes| {
-            Data::new(bytes).is_some_and(|data| data.identity() == value.identity())
-        };
-        found = part.iter().any(|(_, value)| is_equal(value));
-        Ok(!found)
-    })
-    .await?;
-    Ok(found)
+    let _budget = Budget::begin(task.server).await?;
+    let mut scan = EntryScan::new(task.server, name)?;
+    while let Some(part) = scan.next().await? {
+        let mut values = part.iter().filter_map(|(_, value)| Data::new(value));
+        if values.any(|other| other.identity() == value.identity()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Appends the response with an entry and its metadata.
@@ -400,22 +327,4 @@ async fn entry_view(task: &mut Task<'_>, place: &Place, key: Data<'_>) -> Result
     };
     map::GetEntryView::respond(output, id, 0, max_idle, Some(view));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_predicate_for_all_entries_is_supported() {
-        let predicate = |class: u8| {
-            let mut blob = b"\0\0\0\0\xff\xff\xff\xfe\x01\xff\xff\xff\xec\0\0\0".to_vec();
-            blob.push(class);
-            blob
-        };
-        assert!(holds_always(Data::new(&predicate(14)).unwrap()));
-        assert!(!holds_always(Data::new(&predicate(13)).unwrap()));
-        assert!(!holds_always(Data::new(&predicate(14)[..16]).unwrap()));
-        assert!(!holds_always(Data::new(&predicate(14)[..8]).unwrap()));
-    }
 }

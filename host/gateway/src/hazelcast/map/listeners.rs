@@ -1,21 +1,28 @@
-//! Listeners of entries, and of near caches.
+//! Listeners of entries.
 //!
 //! The grid reports each event once to each member that listens, from the primary of its key. A
 //! client that is connected to all members registers at each of them for the events of its own
 //! partitions; one that is connected to a single member registers for all.
+//!
+//! A listener with a predicate is sent an event if the predicate matches the new value, or the old
+//! one if the entry is gone. If that needs a schema that this member has not used, the event and all
+//! that follow it wait until it was read.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use convoke_grid::{Class, Event, Listener};
-use convoke_hazelcast::codec::events::{EntryEvent, MapInvalidation};
+use convoke_hazelcast::codec::entry_event;
+use convoke_hazelcast::codec::events::EntryEvent;
 use convoke_hazelcast::codec::map::{self, Request};
-use convoke_hazelcast::codec::{List, Packed, entry_event};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
 use convoke_hazelcast::message::{MessageType, set_event_partition};
+use convoke_hazelcast::query::{Predicate, Query};
 use convoke_membership::MemberId;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::super::client_info::ClientInfo;
@@ -25,22 +32,34 @@ use super::super::session::Session;
 use super::super::settings::LISTENERS_MAX;
 use super::super::view;
 use super::FORMAT;
-use crate::output_buffer::{MessageKind, OutboundMessage, OutputBuffer};
+use super::evaluation::{Evaluator, event_matches};
+use super::events::{self, MapEvent};
+use super::near_cache::NearCaches;
+use crate::output_buffer::{MessageKind, OutboundMessage};
+
+/// Maximum number of events of one listener that wait for a schema. Beyond it, the connection is
+/// closed.
+const WAITING_MAX: usize = 10_000;
 
 /// The listeners of one connection, until it is dropped.
 pub(in super::super) struct Listeners {
     server: Arc<Server>,
-    events: Arc<OutputBuffer>,
+    info: Arc<ClientInfo>,
     /// The id that the client knows, and that of the grid.
     registered: Vec<(Uuid, u64)>,
+    pub(super) near_caches: NearCaches,
+    /// The id of partitions, for near caches.
+    pub(super) partition_uuid: Uuid,
 }
 
 impl Listeners {
-    pub(in super::super) fn new(server: &Arc<Server>, info: &ClientInfo) -> Self {
+    pub(in super::super) fn new(server: &Arc<Server>, info: &Arc<ClientInfo>) -> Self {
         Self {
             server: Arc::clone(server),
-            events: Arc::clone(&info.events),
+            info: Arc::clone(info),
             registered: Vec::new(),
+            near_caches: Vec::new(),
+            partition_uuid: Uuid::now_v7(),
         }
     }
 
@@ -49,7 +68,8 @@ impl Listeners {
         self.registered.is_empty()
     }
 
-    fn add(&mut self, map: &str, listener: Arc<dyn Listener>) -> Result<Uuid, Failure> {
+    /// Adds a listener of a map that clients can open.
+    pub(super) fn add(&mut self, map: &str, listener: Arc<dyn Listener>) -> Result<Uuid, Failure> {
         self.server.open(map)?;
         self.register(map, listener)
     }
@@ -76,8 +96,8 @@ impl Listeners {
         correlation_id: i64,
         local_only: bool,
     ) -> Registration {
-        let (server, events) = (Arc::clone(&self.server), Arc::clone(&self.events));
-        Registration { server, events, correlation_id, local_only }
+        let (server, info) = (Arc::clone(&self.server), Arc::clone(&self.info));
+        Registration { server, info, correlation_id, local_only }
     }
 
     /// Ends a listener. Returns whether there was one with this id.
@@ -102,10 +122,10 @@ impl Drop for Listeners {
 /// What a client listens to.
 pub(in super::super) struct Registration {
     pub(in super::super) server: Arc<Server>,
-    events: Arc<OutputBuffer>,
+    info: Arc<ClientInfo>,
     pub(in super::super) correlation_id: i64,
-    /// Only events of keys whose primary is this member.
-    local_only: bool,
+    /// Only events of partitions whose primary is this member.
+    pub(super) local_only: bool,
 }
 
 impl Registration {
@@ -127,12 +147,17 @@ impl Registration {
     /// Whether the client wants the events of this key; an empty one stands for all keys.
     pub(in super::super) fn is_wanted(&self, key: &[u8]) -> bool {
         // An event of all keys of a partition reaches clients once from each member.
-        if !self.local_only || key.is_empty() {
+        key.is_empty() || self.is_wanted_of(self.server.grid.partition_of(key))
+    }
+
+    /// Whether the client wants events of this partition from this member.
+    pub(in super::super) fn is_wanted_of(&self, partition: u16) -> bool {
+        if !self.local_only {
             return true;
         }
         let grid = &self.server.grid;
-        let partition = usize::from(grid.partition_of(key));
-        let primary = grid.table().and_then(|table| table.partitions.get(partition)?.primary());
+        let primary =
+            grid.table().and_then(|table| table.partitions.get(usize::from(partition))?.primary());
         primary == Some(grid.me())
     }
 
@@ -148,7 +173,7 @@ impl Registration {
         if let Some(partition) = partition {
             set_event_partition(&mut message, partition.into());
         }
-        self.events.push(OutboundMessage {
+        self.info.events.push(OutboundMessage {
             kind: MessageKind::Encoded,
             payload: message.into(),
             ..OutboundMessage::default()
@@ -166,8 +191,17 @@ struct EntryListener {
     include_value: bool,
     /// Events of this stored key only.
     key: Option<Box<[u8]>>,
-    /// The last key that was created: the event that follows is about its first value.
-    created: Mutex<Option<Bytes>>,
+    filter: Option<Filter>,
+}
+
+/// What events of entries a listener is sent.
+struct Filter {
+    predicate: Predicate,
+    /// Events that wait for a schema, in order.
+    waiting: Mutex<VecDeque<Event>>,
+    /// Where schemas are read.
+    runtime: Handle,
+    listener: Weak<EntryListener>,
 }
 
 impl EntryListener {
@@ -176,41 +210,21 @@ impl EntryListener {
         value.filter(|_| self.include_value).and_then(|value| Data::new(value))
     }
 
-    fn event_type(&self, event: &Event) -> Option<i32> {
+    fn event_type(event: &Event) -> Option<i32> {
         match (event.class, event.name.as_str()) {
-            (Class::New, _) => {
-                *self.created.lock() = Some(event.key.clone());
-                None
-            }
-            (Class::Plain, _) => {
-                let mut created = self.created.lock();
-                if created.as_ref() == Some(&event.key) {
-                    *created = None;
-                    Some(entry_event::ADDED)
-                } else {
-                    Some(entry_event::UPDATED)
-                }
-            }
-            (Class::Generic, "restore") => Some(entry_event::UPDATED),
+            (Class::Plain, _) if event.is_first => Some(entry_event::ADDED),
+            (Class::Plain, _) | (Class::Generic, "restore") => Some(entry_event::UPDATED),
             (Class::Generic, "del") => Some(entry_event::REMOVED),
             (Class::Expired, _) => Some(entry_event::EXPIRED),
             (Class::Evicted, _) => Some(entry_event::EVICTED),
             _ => None,
         }
     }
-}
 
-impl Listener for EntryListener {
-    fn handle_event(&self, event: &Event) {
-        if self.key.as_ref().is_some_and(|key| **key != *event.key) {
-            return;
-        }
-        let Some(event_type) = self.event_type(event) else { return };
-        if self.flags & event_type == 0 || !self.registration.is_wanted(&event.key) {
-            return;
-        }
+    /// Sends an event of a key.
+    fn send(&self, event: &Event) {
+        let Some(event_type) = Self::event_type(event) else { return };
         let Some(key) = FORMAT.client_key(&event.key) else { return };
-        let mut message = Vec::new();
         let entry = EntryEvent {
             event_type,
             uuid: view::uuid(self.registration.server.grid.me()),
@@ -220,39 +234,146 @@ impl Listener for EntryListener {
             old_value: self.blob(event.old_value.as_ref()),
             merging_value: None,
         };
-        entry.write(&mut message, self.message_type, self.registration.correlation_id);
-        self.registration.push(message, &event.key);
+        self.write(&entry, self.registration.server.grid.partition_of(&event.key));
     }
 
-    fn wants_values(&self) -> bool {
-        self.include_value
+    /// Sends an event of many keys. It has no key, so that neither a key nor a predicate counts.
+    fn send_map_event(&self, event: &Event) {
+        let Some((kind, count)) = MapEvent::decode(event) else { return };
+        let server = &self.registration.server;
+        let partition = events::home(server, &event.map);
+        if self.flags & kind.event_type() == 0 || !self.registration.is_wanted_of(partition) {
+            return;
+        }
+        let entry = EntryEvent {
+            event_type: kind.event_type(),
+            uuid: view::uuid(server.grid.me()),
+            number_of_affected_entries: count,
+            key: None,
+            value: None,
+            old_value: None,
+            merging_value: None,
+        };
+        self.write(&entry, partition);
+    }
+
+    fn write(&self, entry: &EntryEvent<'_>, partition: u16) {
+        let mut message = Vec::new();
+        entry.write(&mut message, self.message_type, self.registration.correlation_id);
+        self.registration.push_of(message, Some(partition));
     }
 }
 
-/// Invalidates the entries of a near cache.
-struct NearCacheListener(Registration);
-
-impl Listener for NearCacheListener {
-    fn handle_event(&self, event: &Event) {
-        if matches!(event.class, Class::New) || !self.0.is_wanted(&event.key) {
-            return;
+impl Filter {
+    /// Sends an event if it matches, now or once a schema was read.
+    fn send(&self, listener: &EntryListener, event: &Event) {
+        let mut waiting = self.waiting.lock();
+        if waiting.is_empty() {
+            match event_matches(&listener.registration.server, &self.predicate, event) {
+                Some(true) => listener.send(event),
+                Some(false) => {}
+                None => {
+                    waiting.push_back(event.clone());
+                    let listener = Weak::clone(&self.listener);
+                    self.runtime.spawn(async move { send_waiting(listener).await });
+                }
+            }
+        } else if waiting.len() < WAITING_MAX {
+            waiting.push_back(event.clone());
+        } else {
+            listener.registration.info.kill();
         }
-        let key = FORMAT.client_key(&event.key);
-        if key.is_none() && event.class != Class::Cleared {
-            return;
-        }
-        let me = view::uuid(self.0.server.grid.me());
-        let mut message = Vec::new();
-        let invalidation = MapInvalidation {
-            source_uuid: me,
-            partition_uuid: me,
-            sequence: 0,
-            key: key.as_deref().and_then(Data::new),
-        };
-        let message_type = map::AddNearCacheInvalidationListener::INVALIDATION;
-        invalidation.write(&mut message, message_type, self.0.correlation_id);
-        self.0.push(message, &event.key);
     }
+}
+
+/// Sends the events of a listener that wait for schemas.
+async fn send_waiting(listener: Weak<EntryListener>) {
+    while let Some(listener) = listener.upgrade() {
+        let Some(filter) = &listener.filter else { return };
+        // It remains the first one until it was sent, so that others wait behind it.
+        let Some(event) = filter.waiting.lock().front().cloned() else { return };
+        let mut evaluator = Evaluator::new(&listener.registration.server);
+        if evaluator.event_matches(&filter.predicate, &event).await {
+            listener.send(&event);
+        }
+        filter.waiting.lock().pop_front();
+    }
+}
+
+impl Listener for EntryListener {
+    fn handle_event(&self, event: &Event) {
+        if event.class == Class::Announced {
+            return self.send_map_event(event);
+        }
+        if self.key.as_ref().is_some_and(|key| **key != *event.key) {
+            return;
+        }
+        let Some(event_type) = Self::event_type(event) else { return };
+        let partition = self.registration.server.grid.partition_of(&event.key);
+        if self.flags & event_type == 0 || !self.registration.is_wanted_of(partition) {
+            return;
+        }
+        match &self.filter {
+            Some(filter) => filter.send(self, event),
+            None => self.send(event),
+        }
+    }
+
+    fn wants_values(&self) -> bool {
+        self.include_value || self.filter.is_some()
+    }
+}
+
+/// What a request for events of entries consists of.
+struct Wanted<'a> {
+    name: &'a str,
+    local_only: bool,
+    flags: i32,
+    include_value: bool,
+    key: Option<Data<'a>>,
+    predicate: Option<Data<'a>>,
+    message_type: MessageType,
+}
+
+/// Registers a listener of entries.
+fn listen(
+    session: &mut Session,
+    correlation_id: i64,
+    wanted: &Wanted<'_>,
+) -> Result<Uuid, Failure> {
+    let predicate = match wanted.predicate {
+        Some(predicate) => {
+            let query = Query::decode(predicate)?;
+            if !query.partition_keys.is_empty() {
+                return Err(Failure::unsupported("Map.addEntryListener", "a partition predicate"));
+            }
+            Some(query.predicate)
+        }
+        None => None,
+    };
+    let key = match wanted.key {
+        Some(key) => {
+            let server = Arc::clone(&session.server);
+            let tags = server.tags().ok_or(convoke_grid::OpError::NoCluster)?;
+            FORMAT.key(tags, key, &mut session.key);
+            Some(session.key.as_slice().into())
+        }
+        None => None,
+    };
+    let listener = Arc::new_cyclic(|listener| EntryListener {
+        registration: session.listeners.registration(correlation_id, wanted.local_only),
+        message_type: wanted.message_type,
+        flags: wanted.flags,
+        include_value: wanted.include_value,
+        key,
+        filter: predicate.map(|predicate| Filter {
+            predicate,
+            waiting: Mutex::default(),
+            runtime: Handle::current(),
+            listener: Weak::clone(listener),
+        }),
+    });
+    session.listeners.add(wanted.name, listener)
 }
 
 /// Registers or removes a listener. Returns false if the request is another one.
@@ -262,66 +383,35 @@ pub(super) fn begin(
     correlation_id: i64,
     request: &Request<'_>,
 ) -> Result<bool, Failure> {
-    let registration =
-        |session: &Session, local_only| session.listeners.registration(correlation_id, local_only);
-    let entries = |session: &Session, local_only, message_type, (flags, include_value), key| {
-        Arc::new(EntryListener {
-            registration: registration(session, local_only),
-            message_type,
-            flags,
-            include_value,
-            key,
-            created: Mutex::default(),
-        })
-    };
+    macro_rules! listen {
+        ($r:ident, $request:ident, $key:expr, $predicate:expr) => {{
+            let wanted = Wanted {
+                name: $r.name,
+                local_only: $r.local_only,
+                flags: $r.listener_flags,
+                include_value: $r.include_value,
+                key: $key,
+                predicate: $predicate,
+                message_type: map::$request::ENTRY,
+            };
+            let uuid = listen(session, correlation_id, &wanted)?;
+            map::$request::respond(output, correlation_id, 0, uuid);
+        }};
+    }
     match request {
-        Request::AddEntryListener(r) => {
-            let message_type = map::AddEntryListener::ENTRY;
-            let listener = entries(
-                session,
-                r.local_only,
-                message_type,
-                (r.listener_flags, r.include_value),
-                None,
-            );
-            let uuid = session.listeners.add(r.name, listener)?;
-            map::AddEntryListener::respond(output, correlation_id, 0, uuid);
-        }
+        Request::AddEntryListener(r) => listen!(r, AddEntryListener, None, None),
         Request::AddEntryListenerToKey(r) => {
-            let server = Arc::clone(&session.server);
-            let tags = server.tags().ok_or(convoke_grid::OpError::NoCluster)?;
-            FORMAT.key(tags, r.key, &mut session.key);
-            let key = Some(session.key.as_slice().into());
-            let message_type = map::AddEntryListenerToKey::ENTRY;
-            let listener = entries(
-                session,
-                r.local_only,
-                message_type,
-                (r.listener_flags, r.include_value),
-                key,
-            );
-            let uuid = session.listeners.add(r.name, listener)?;
-            map::AddEntryListenerToKey::respond(output, correlation_id, 0, uuid);
+            listen!(r, AddEntryListenerToKey, Some(r.key), None);
         }
-        Request::AddNearCacheInvalidationListener(r) => {
-            let listener = Arc::new(NearCacheListener(registration(session, r.local_only)));
-            let uuid = session.listeners.add(r.name, listener)?;
-            map::AddNearCacheInvalidationListener::respond(output, correlation_id, 0, uuid);
+        Request::AddEntryListenerWithPredicate(r) => {
+            listen!(r, AddEntryListenerWithPredicate, None, Some(r.predicate));
+        }
+        Request::AddEntryListenerToKeyWithPredicate(r) => {
+            listen!(r, AddEntryListenerToKeyWithPredicate, Some(r.key), Some(r.predicate));
         }
         Request::RemoveEntryListener(r) => {
             let removed = session.listeners.remove(r.registration_id);
             map::RemoveEntryListener::respond(output, correlation_id, 0, removed);
-        }
-        // Nothing to compare: invalidations have no sequence. One that is lost closes the connection,
-        // after which clients begin with an empty near cache.
-        Request::FetchNearCacheInvalidationMetadata(_) => {
-            map::FetchNearCacheInvalidationMetadata::respond(
-                output,
-                correlation_id,
-                0,
-                List::default(),
-                Packed::default(),
-            );
         }
         _ => return Ok(false),
     }

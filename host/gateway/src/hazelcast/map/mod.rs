@@ -1,8 +1,14 @@
 //! `IMap`: requests on one key, which are executed at once if the grid can. All others are tasks.
 
 pub(super) mod bulk;
+mod evaluation;
+mod events;
+mod iterate;
 pub(super) mod listeners;
 pub(super) mod locking;
+mod near_cache;
+mod query;
+mod scan;
 mod tasks;
 
 use std::sync::Arc;
@@ -22,6 +28,17 @@ pub(super) use tasks::{Place, Retry, Task, run};
 
 /// How the maps of clients are stored.
 const FORMAT: Format = Format::Blobs;
+
+/// One step of an iteration over the keys of any map: some keys, and the next cursor, which is 0 at
+/// the end.
+pub(super) async fn scan_keys(
+    server: &super::server::Server,
+    map: &Arc<Map>,
+    partition: u16,
+    cursor: u64,
+) -> Result<(Vec<bytes::Bytes>, u64), Failure> {
+    scan::scan(server, map, partition, cursor, scan::SCAN_KEYS).await
+}
 
 /// A request on one key that is one operation of the grid.
 struct KeyRequest<'a> {
@@ -43,6 +60,7 @@ enum KeyOperation<'a> {
     Put { value: Data<'a>, limits: Limits, condition: PutIf<'a>, answer: PutAnswer },
     Take,
     Remove,
+    Evict,
     RemoveIf(Data<'a>),
     SetTtl(Limits),
 }
@@ -103,12 +121,19 @@ impl<'a> KeyOperation<'a> {
             }),
             Self::Take => KeyOp::Plain(PlainOp::Take),
             Self::Remove => KeyOp::Generic(GenericOp::Remove),
-            Self::RemoveIf(value) => KeyOp::Plain(PlainOp::RemoveIf(value.bytes())),
+            Self::Evict => KeyOp::Generic(GenericOp::Evict),
+            Self::RemoveIf(value) => KeyOp::Plain(PlainOp::RemoveWhen(has_value(value))),
             Self::SetTtl(limits) => {
                 KeyOp::Generic(GenericOp::Expire(limits.lifetime(map), ExpireIf::default()))
             }
         }
     }
+}
+
+/// The condition that a key has this value: its type and payload, not the hash before them.
+fn has_value(value: Data<'_>) -> PutIf<'_> {
+    const IDENTITY_AT: u32 = 4;
+    PutIf::ValueFrom(IDENTITY_AT, value.identity())
 }
 
 /// The value of a reply.
@@ -213,13 +238,13 @@ fn key_request<'a>(request: &Request<'a>) -> Option<KeyRequest<'a>> {
         }
         Request::ReplaceIfSame(r) => row!(
             r,
-            put(r.value, Limits::DEFAULT, PutIf::Value(r.test_value.bytes()), Done),
+            put(r.value, Limits::DEFAULT, has_value(r.test_value), Done),
             ReplaceIfSame: flag
         ),
         Request::Remove(r) => row!(r, KeyOperation::Take, Remove: value),
         Request::Delete(r) => row!(r, KeyOperation::Remove, Delete: flag),
         Request::RemoveIfSame(r) => row!(r, KeyOperation::RemoveIf(r.value), RemoveIfSame: flag),
-        Request::Evict(r) => row!(r, KeyOperation::Remove, Evict: flag),
+        Request::Evict(r) => row!(r, KeyOperation::Evict, Evict: flag),
         Request::SetTtl(r) => {
             row!(r, None, None, KeyOperation::SetTtl(Limits::ttl(r.ttl)), SetTtl: flag)
         }
@@ -240,6 +265,14 @@ fn is_read(request: &Request<'_>) -> bool {
             | Request::KeySetWithPredicate(_)
             | Request::ValuesWithPredicate(_)
             | Request::EntriesWithPredicate(_)
+            | Request::KeySetWithPagingPredicate(_)
+            | Request::ValuesWithPagingPredicate(_)
+            | Request::EntriesWithPagingPredicate(_)
+            | Request::Aggregate(_)
+            | Request::AggregateWithPredicate(_)
+            | Request::Project(_)
+            | Request::ProjectWithPredicate(_)
+            | Request::FetchWithQuery(_)
             | Request::Size(_)
             | Request::IsEmpty(_)
             | Request::ContainsValue(_)
@@ -265,7 +298,9 @@ pub(super) fn begin(
     if let Some(key_request) = key_request(request) {
         return begin_on_key(session, output, correlation_id, &key_request);
     }
-    if listeners::begin(session, output, correlation_id, request)? {
+    if listeners::begin(session, output, correlation_id, request)?
+        || near_cache::begin(session, output, correlation_id, request)?
+    {
         return Ok(Begun::Done);
     }
     if !session.trust.may_write() && !is_read(request) {

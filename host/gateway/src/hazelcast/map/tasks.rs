@@ -16,11 +16,12 @@ use super::super::clients::Client;
 use super::super::collections;
 use super::super::errors::Failure;
 use super::super::proxies;
+use super::super::schema_requests;
 use super::super::server::Server;
 use super::super::session::respond;
 use super::super::settings::INVOCATION_MS_MAX;
 use super::super::{flake_id, multi_map, replicated_map};
-use super::{FORMAT, KeyRequest, bulk, key_request, locking};
+use super::{FORMAT, KeyRequest, bulk, iterate, key_request, locking, query};
 
 /// First interval at which a request on a locked key is tried again, in milliseconds. It doubles
 /// each time.
@@ -33,6 +34,8 @@ pub(in super::super) struct Task<'a> {
     pub(in super::super) server: &'a Arc<Server>,
     pub(in super::super) client: &'a Arc<Client>,
     pub(in super::super) correlation_id: i64,
+    /// The partition that the request names; negative if it names none.
+    pub(in super::super) partition_id: i32,
     pub(in super::super) output: Vec<u8>,
 }
 
@@ -80,7 +83,11 @@ impl Retry {
 
 /// Whether a request can be executed by a task.
 pub(super) fn is_supported(request: &Request<'_>) -> bool {
-    key_request(request).is_some() || locking::is_supported(request) || bulk::is_supported(request)
+    key_request(request).is_some()
+        || locking::is_supported(request)
+        || bulk::is_supported(request)
+        || query::is_supported(request)
+        || iterate::is_supported(request)
 }
 
 /// Executes a request, and returns the encoded response.
@@ -88,17 +95,37 @@ pub(in super::super) async fn run(
     server: Arc<Server>,
     client: Arc<Client>,
     message: Vec<u8>,
+    may_write: bool,
 ) -> Vec<u8> {
     // It was decoded before.
     let Ok(message) = Message::parse(&message) else { return Vec::new() };
     let Ok(request) = AnyRequest::decode(message) else { return Vec::new() };
-    let correlation_id = message.header().correlation_id;
-    let mut task = Task { server: &server, client: &client, correlation_id, output: Vec::new() };
+    let (correlation_id, partition_id) =
+        (message.header().correlation_id, message.header().partition_id);
+    let mut task =
+        Task { server: &server, client: &client, correlation_id, partition_id, output: Vec::new() };
     let executed = match &request {
         AnyRequest::Map(request) => execute(&mut task, request).await,
         AnyRequest::MultiMap(request) => multi_map::execute(&mut task, request).await,
         AnyRequest::ReplicatedMap(request) => replicated_map::execute(&mut task, request).await,
         AnyRequest::FlakeIdGenerator(request) => flake_id::execute(&mut task, request).await,
+        AnyRequest::Client(ClientRequest::SendSchema(r)) => {
+            schema_requests::send(&server, &mut task.output, correlation_id, r.schema, may_write)
+                .await
+        }
+        AnyRequest::Client(ClientRequest::SendAllSchemas(r)) => {
+            schema_requests::send_all(
+                &server,
+                &mut task.output,
+                correlation_id,
+                r.schemas,
+                may_write,
+            )
+            .await
+        }
+        AnyRequest::Client(ClientRequest::FetchSchema(r)) => {
+            schema_requests::fetch(&server, &mut task.output, correlation_id, r.schema_id).await
+        }
         AnyRequest::Client(ClientRequest::GetDistributedObjects(_)) => {
             proxies::write_proxies(&mut task).await
         }
@@ -120,6 +147,12 @@ async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Result<(), Failu
     }
     if locking::is_supported(request) {
         return locking::execute(task, request).await;
+    }
+    if query::is_supported(request) {
+        return query::execute(task, request).await;
+    }
+    if iterate::is_supported(request) {
+        return iterate::execute(task, request).await;
     }
     bulk::execute(task, request).await
 }
@@ -151,6 +184,8 @@ pub(super) fn respond_empty(task: &mut Task<'_>, request: &Request<'_>) {
     let (output, id) = (&mut task.output, task.correlation_id);
     match request {
         Request::PutAll(_) => map::PutAll::respond(output, id, 0),
+        Request::PutAllWithMetadata(_) => map::PutAllWithMetadata::respond(output, id, 0),
+        Request::AddIndex(_) => map::AddIndex::respond(output, id, 0),
         Request::Clear(_) => map::Clear::respond(output, id, 0),
         Request::EvictAll(_) => map::EvictAll::respond(output, id, 0),
         Request::RemoveAll(_) => map::RemoveAll::respond(output, id, 0),
