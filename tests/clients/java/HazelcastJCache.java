@@ -1,5 +1,6 @@
 import com.hazelcast.client.HazelcastClient;
-import com.hazelcast.client.cache.impl.HazelcastClientCachingProvider;
+import com.hazelcast.client.cache.HazelcastClientCachingProvider;
+import com.hazelcast.client.config.ClientConfig;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -29,7 +30,13 @@ public final class HazelcastJCache {
     }
 
     public static void main(String[] arguments) {
-        var client = HazelcastClient.newHazelcastClient(HazelcastObjects.config());
+        ClientConfig config = new ClientConfig();
+        config.setClusterName(System.getenv("CONVOKE_CLUSTER"));
+        Job.ports().forEach(port -> config.getNetworkConfig().addAddress(Job.HOST + ":" + port));
+        boolean isUnisocket = "one".equals(System.getenv("CONVOKE_MODE"));
+        config.getNetworkConfig().setSmartRouting(!isUnisocket).setRedoOperation(true);
+        config.setProperty("hazelcast.client.invocation.timeout.seconds", "20");
+        var client = HazelcastClient.newHazelcastClient(config);
         var provider = new HazelcastClientCachingProvider();
         var properties = new java.util.Properties();
         properties.put("hazelcast.instance.itself", client);
@@ -42,7 +49,6 @@ public final class HazelcastJCache {
         cache.registerCacheEntryListener(new MutableCacheEntryListenerConfiguration<>(
                 FactoryBuilder.factoryOf(new Listener()), null, false, false));
         Map<String, Integer> acknowledged = new HashMap<>();
-        boolean isUnisocket = "one".equals(System.getenv("CONVOKE_MODE"));
         Job.run(n -> {
             String key = "key-" + n;
             cache.put(key, n);
