@@ -48,7 +48,7 @@ pub enum WholeOp<'a> {
     /// version. Refused as busy if more than [`LEASED_MAX`] keys remain.
     ClearUnleased,
     /// Publishes an event without a change to the members that listen to the map: its class is
-    /// [`Class::Announced`], its key is empty.
+    /// [`Class::Announced`](crate::Class::Announced), its key is empty.
     Announce {
         /// The name of the event.
         name: &'a str,
