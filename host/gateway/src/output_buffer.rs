@@ -178,6 +178,14 @@ impl OutputBuffer {
         Ok(any)
     }
 
+    /// Removes the messages of one kind.
+    pub(crate) fn discard(&self, kind: MessageKind) {
+        let mut inner = self.inner.lock();
+        inner.messages.retain(|message| message.kind != kind);
+        inner.bytes = inner.messages.iter().map(OutboundMessage::bytes).sum();
+        inner.count();
+    }
+
     /// Whether messages were dropped.
     pub(crate) fn has_overflowed(&self) -> bool {
         self.inner.lock().overflowed
@@ -205,6 +213,18 @@ mod tests {
         output_buffer.deliver(&"t".into(), None, &payload);
         output_buffer.deliver(&"t".into(), None, &payload);
         assert_eq!(output_buffer.next(), Err(Overflowed));
+    }
+
+    #[test]
+    fn messages_of_one_kind_are_discarded() {
+        let output_buffer = OutputBuffer::new(&Arc::default());
+        let line = OutboundMessage { kind: MessageKind::Line, ..OutboundMessage::default() };
+        output_buffer.push(line);
+        output_buffer.deliver(&"t".into(), None, &"kept".into());
+        output_buffer.discard(MessageKind::Line);
+        let payload = |message: Option<OutboundMessage>| message.map(|message| message.payload);
+        assert_eq!(payload(output_buffer.next().unwrap()), Some("kept".into()));
+        assert_eq!(output_buffer.next(), Ok(None));
     }
 
     #[test]

@@ -219,6 +219,21 @@ local function run(script, keys, args)
   return ok, reply, ok and type(reply) == "table" and is_list(reply)
 end
 
+-- As in Redis, an error reply that `pcall` catches is its text. `xpcall` passes it as it is.
+local pcall_of_lua = pcall
+
+local function caught(ok, ...)
+  local err = ...
+  if not ok and type(err) == "table" and type(rawget(err, "err")) == "string" then
+    return false, rawget(err, "err")
+  end
+  return ok, ...
+end
+
+_G.pcall = function(...)
+  return caught(pcall_of_lua(...))
+end
+
 _G.redis = redis
 _G.server = redis
 

@@ -18,7 +18,7 @@ use super::script_cache::RecentScript;
 use super::server::Server;
 use super::stats::InProgress;
 use super::tracking::Mode;
-use crate::output_buffer::OutputBuffer;
+use crate::output_buffer::{MessageKind, OutputBuffer};
 use crate::pubsub::Subscription;
 use crate::trust::Trust;
 
@@ -87,6 +87,18 @@ pub(crate) struct ClientTracking {
     pub(crate) noloop: bool,
     /// `CLIENT CACHING` was called for the next command.
     pub(crate) is_chosen: bool,
+}
+
+impl ClientTracking {
+    /// Whether what the client reads now is to be noted.
+    pub(crate) fn notes_reads(self) -> bool {
+        match self.mode {
+            Mode::Read => true,
+            Mode::OptIn => self.is_chosen,
+            Mode::OptOut => !self.is_chosen,
+            Mode::Broadcast => false,
+        }
+    }
 }
 
 /// The state of one client connection; see the [module](self).
@@ -301,6 +313,8 @@ impl Client {
         self.end_tracking();
         *self.info.maintenance.lock() = None;
         self.server.monitors.remove(&self.info);
+        // Nothing of it follows the reply: a client takes what does for the reply to its next command.
+        self.info.output_buffer.discard(MessageKind::Line);
         self.transaction = None;
         self.info.queued.store(-1, Ordering::Relaxed);
         self.watched.lock().clear();

@@ -250,9 +250,16 @@ fn errors_of_commands_differ_from_those_of_the_script() {
 fn errors_can_be_caught() {
     assert_eq!(text("return redis.pcall('fail').err"), "WRONGTYPE Operation against a key");
     assert_eq!(
-        text("local ok, e = pcall(redis.call, 'fail') return e.err"),
+        text("local ok, e = pcall(redis.call, 'fail') return e"),
         "WRONGTYPE Operation against a key"
     );
+    assert_eq!(
+        text("local ok, e = xpcall(redis.call, function(e) return e.err end, 'fail') return e"),
+        "WRONGTYPE Operation against a key"
+    );
+    assert_eq!(text("local ok, e = pcall(error, {err = 'own'}) return e"), "own");
+    assert_eq!(text("local ok, e = pcall(error, {own = 'table'}) return e.own"), "table");
+    assert_eq!(text("return table.concat({select(2, pcall(unpack, {1, 2, 3}))})"), "123");
     let caught = "local ok, e = pcall(function() return foo end) return 'status: ' .. tostring(ok) .. ' ' .. e";
     assert!(
         text(caught).starts_with("status: false user_script:1: Script attempted"),

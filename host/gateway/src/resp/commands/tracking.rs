@@ -180,12 +180,17 @@ pub(crate) fn tracking(client: &mut Client, request: &Request<'_>) -> CommandRes
 }
 
 pub(crate) fn caching(client: &mut Client, request: &Request<'_>) -> CommandResult {
+    let tracking = client.tracking.as_mut().ok_or(CommandError::new(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+    ))?;
+    check_choice(tracking.mode, request)?;
+    tracking.is_chosen = true;
+    Ok(Answer::DONE.into())
+}
+
+/// Checks the argument of `CLIENT CACHING`.
+fn check_choice(mode: Mode, request: &Request<'_>) -> Result<(), CommandError> {
     let mut args = Args::new(request, 2);
-    let Some(tracking) = &mut client.tracking else {
-        return Err(CommandError::new(
-            "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-        ));
-    };
     let needed = if args.take_keyword("yes") {
         (
             Mode::OptIn,
@@ -199,11 +204,7 @@ pub(crate) fn caching(client: &mut Client, request: &Request<'_>) -> CommandResu
     } else {
         return Err(CommandError::SYNTAX);
     };
-    if tracking.mode != needed.0 {
-        return Err(CommandError::new(needed.1));
-    }
-    tracking.is_chosen = true;
-    Ok(Answer::DONE.into())
+    if mode == needed.0 { Ok(()) } else { Err(CommandError::new(needed.1)) }
 }
 
 /// The number of the client that gets the messages: 0 for this one, -1 without tracking.
@@ -253,12 +254,7 @@ pub(crate) fn trackinginfo(client: &mut Client, _: &Request<'_>) -> CommandResul
 
 /// Whether what the client reads now is to be noted.
 pub(crate) fn notes_reads(client: &Client) -> bool {
-    client.tracking.is_some_and(|tracking| match tracking.mode {
-        Mode::Read => true,
-        Mode::OptIn => tracking.is_chosen,
-        Mode::OptOut => !tracking.is_chosen,
-        Mode::Broadcast => false,
-    })
+    client.tracking.is_some_and(ClientTracking::notes_reads)
 }
 
 /// Notes the keys that a command reads. Must be called before the command is started. A script reads
@@ -266,20 +262,33 @@ pub(crate) fn notes_reads(client: &Client) -> bool {
 ///
 /// [`Tracking::begin_reads`]: super::super::tracking::Tracking::begin_reads
 pub(crate) fn note_reads(client: &Client, command: &Command, request: &Request<'_>) {
-    let is_script = command.group == Group::Scripting;
-    if command.is(Command::READ) && !is_script && notes_reads(client) {
+    if notes_reads(client) {
+        note(client, command, request);
+    }
+}
+
+fn note(client: &Client, command: &Command, request: &Request<'_>) {
+    if command.is(Command::READ) && command.group != Group::Scripting {
         let args: Vec<&[u8]> = request.from(0).collect();
         client.server.tracking.note_reads(client.info.id, command.keys_of(&args));
     }
 }
 
-/// As [`note_reads`], for the commands of a transaction.
-pub(crate) fn note_reads_of(client: &Client, table: &CommandTable, queued: &[Queued]) {
-    if notes_reads(client) {
-        for Queued { command, request } in queued {
-            note_reads(client, &table.rows[*command], &request.as_request());
+/// As [`note_reads`], for the commands of a transaction, in which `CLIENT CACHING` applies to the
+/// commands after it. Returns whether what its scripts read is to be noted: of all or none of them.
+pub(crate) fn note_reads_of(client: &Client, table: &CommandTable, queued: &[Queued]) -> bool {
+    let Some(mut tracking) = client.tracking else { return false };
+    let mut notes_scripts = tracking.notes_reads();
+    for Queued { command, request } in queued {
+        let (row, request) = (&table.rows[*command], request.as_request());
+        if row.name == "client|caching" {
+            tracking.is_chosen |= check_choice(tracking.mode, &request).is_ok();
+            notes_scripts |= tracking.notes_reads();
+        } else if tracking.notes_reads() {
+            note(client, row, &request);
         }
     }
+    notes_scripts
 }
 
 /// `CLIENT CACHING` applies to the next command or transaction.

@@ -92,7 +92,7 @@ pub(super) fn exec(client: &mut Client) -> CommandResult {
     if is_busy(client) && transaction.queued.iter().any(accesses_data) {
         return Err(CommandError::BUSY);
     }
-    tracking::note_reads_of(client, &TABLE, &transaction.queued);
+    let notes_reads = tracking::note_reads_of(client, &TABLE, &transaction.queued);
     let mut versions = Vec::with_capacity(watched.len());
     for Watched { database, key, version } in watched {
         versions.push((database, client.server.database(database)?, key, version?));
@@ -101,7 +101,7 @@ pub(super) fn exec(client: &mut Client) -> CommandResult {
         left: transaction.queued.into(),
         watched: versions,
         known: Known::default(),
-        notes_reads: tracking::notes_reads(client),
+        notes_reads,
         done: Vec::new(),
         closes: false,
         bytes: 0,
@@ -462,6 +462,8 @@ impl Steps {
                             let outcome = run(client, row(&queued), &queued.request.as_request());
                             let outcome = outcome.unwrap_or_else(CommandState::from);
                             self.closes |= matches!(outcome, CommandState::Close(_));
+                            // The choice of `CLIENT CACHING` ends with the transaction.
+                            tracking::end_choice(client, None);
                             outcome
                         }
                     });

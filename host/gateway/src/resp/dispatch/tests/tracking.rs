@@ -226,6 +226,9 @@ async fn a_client_chooses_what_is_tracked() {
         ("on optin", ["get a", "client caching yes", "get b", "get c", "ping"], "b"),
         ("on optin", ["client caching yes", "multi", "get a", "get b", "exec"], "a b"),
         ("on optout", ["get a", "client caching no", "get b", "get c", "ping"], "a c"),
+        ("on optin", ["multi", "get a", "client caching yes", "get b", "exec"], "b"),
+        ("on optin", ["multi", "client caching yes", "exec", "get a", "ping"], ""),
+        ("on optout", ["multi", "client caching no", "get a", "exec", "get b"], "b"),
         ("on", ["get a", "set b 2", "exists c", "ttl a", "scan 0"], "a c"),
         (
             "on",
