@@ -113,7 +113,15 @@ function redis.acl_check_cmd(...)
 end
 
 -- Effects are always replicated, so these do nothing.
-function redis.set_repl() end
+function redis.set_repl(...)
+  local flags = ...
+  if select("#", ...) ~= 1 then
+    refused("ERR redis.set_repl() requires one argument.")
+  end
+  if type(flags) ~= "number" or flags < redis.REPL_NONE or flags > redis.REPL_ALL then
+    refused("ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
+  end
+end
 function redis.replicate_commands()
   return true
 end
@@ -199,6 +207,9 @@ local function uncaught(err)
     return { err = err.err, source = source, line = line, ignore_error_stats_update = err.ignore_error_stats_update }
   elseif type(err) == "string" then
     return { err = "ERR " .. err, source = source, line = line }
+  end
+  if err == nil then
+    return { err = "ERR nil", source = source, line = line }
   end
   return { err = "ERR the script raised an error that is neither a string nor an error reply", source = source, line = line }
 end

@@ -437,7 +437,7 @@ fn push(message: &OutboundMessage, is_subscribed: bool, encoder: &mut Encoder<'_
                 return;
             }
             match message.kind {
-                MessageKind::InvalidationOfAll { .. } => encoder.nil_list(),
+                MessageKind::InvalidationOfAll { .. } => encoder.nil(),
                 MessageKind::Invalidations { count, .. } => {
                     encoder.list(count);
                     encoder.buffer.extend_from_slice(&message.payload);
@@ -485,7 +485,7 @@ mod tests {
             (key(false), false, Protocol::Resp3, resp3("*1\r\n$1\r\nk\r\n")),
             (all(true), false, Protocol::Resp3, resp3("_\r\n")),
             (key(true), true, Protocol::Resp2, resp2("*1\r\n$1\r\nk\r\n")),
-            (all(true), true, Protocol::Resp2, resp2("*-1\r\n")),
+            (all(true), true, Protocol::Resp2, resp2("$-1\r\n")),
             (key(true), false, Protocol::Resp2, String::new()),
             (key(false), true, Protocol::Resp2, String::new()),
             (lost, false, Protocol::Resp2, String::new()),

@@ -1,6 +1,7 @@
 //! Encoding of replies: RESP2, or RESP3 for clients that select it with `HELLO 3`.
 
 use convoke_grid::{GroupUse, OpError, Reply, StreamError};
+use convoke_script::number_text;
 
 /// Protocol version of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +94,7 @@ impl Encoder<'_> {
 
     /// A floating-point number: a bulk string in RESP2.
     pub fn double(&mut self, number: f64) {
-        let text = format_double(number);
+        let text = number_text(number);
         match self.protocol {
             Protocol::Resp2 => self.bulk(text.as_bytes()),
             Protocol::Resp3 => self.line(b',', text.as_bytes()),
@@ -239,34 +240,6 @@ fn length(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Formats a number as Redis does: without a fraction if it is an integer, with an exponent if it
-/// is very large or very small.
-#[must_use]
-pub fn format_double(number: f64) -> String {
-    if number.is_nan() {
-        return "nan".into();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "inf".into() } else { "-inf".into() };
-    }
-    if number == 0.0 {
-        return if number.is_sign_negative() { "-0".into() } else { "0".into() };
-    }
-    let size = number.abs();
-    if !(1e-5..1e17).contains(&size) {
-        // The shortest representation, with a signed exponent of at least two digits.
-        let text = format!("{number:e}");
-        if let Some((digits, exponent)) = text.split_once('e') {
-            let (sign, exponent) = match exponent.strip_prefix('-') {
-                Some(exponent) => ('-', exponent),
-                None => ('+', exponent),
-            };
-            return format!("{digits}e{sign}{exponent:0>2}");
-        }
-    }
-    number.to_string()
-}
-
 /// The error message of an operation, with its code. Worded as in Redis where Redis has that error,
 /// since clients compare messages.
 #[must_use]
@@ -407,24 +380,6 @@ mod tests {
         for number in [0, 1, -1, 9, 10, i64::MAX, i64::MIN] {
             let text = written(&Reply::Integer(number), Protocol::Resp2);
             assert_eq!(text, format!(":{number}\r\n"));
-        }
-    }
-
-    #[test]
-    fn doubles_are_formatted_as_in_redis() {
-        for (number, text) in [
-            (3.0, "3"),
-            (0.1, "0.1"),
-            (0.0, "0"),
-            (-0.0, "-0"),
-            (1e16, "10000000000000000"),
-            (1e17, "1e+17"),
-            (1.5e300, "1.5e+300"),
-            (1e-7, "1e-07"),
-            (f64::INFINITY, "inf"),
-            (f64::NEG_INFINITY, "-inf"),
-        ] {
-            assert_eq!(format_double(number), text);
         }
     }
 

@@ -182,14 +182,5 @@ pub(super) fn distance_reply(distance: f64) -> Reply {
 #[must_use]
 pub fn place_reply(score: f64) -> Reply {
     let place = Place::of_score(score);
-    Reply::List(
-        [place.longitude, place.latitude].map(|angle| Reply::Decimal(decimal(angle))).into(),
-    )
-}
-
-/// A number in decimal notation, with up to 17 digits after the point.
-fn decimal(number: f64) -> String {
-    let text = format!("{number:.17}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".into() } else { text.into() }
+    Reply::List([place.longitude, place.latitude].map(Reply::Double).into())
 }

@@ -145,9 +145,14 @@ pub(crate) fn hello(client: &mut Client, request: &Request<'_>) -> CommandResult
 
 /// Checks that the bytes are printable ASCII without spaces. `what` names them in the error.
 fn printable(bytes: &[u8], what: &str) -> Result<String, CommandError> {
+    if bytes.len() > CLIENT_TEXT_BYTES_MAX {
+        return Err(CommandError(
+            format!("ERR {what} cannot be longer than {CLIENT_TEXT_BYTES_MAX} bytes.").into(),
+        ));
+    }
     let is_plain = bytes.iter().all(|byte| (b'!'..=b'~').contains(byte));
     match String::from_utf8(bytes.to_vec()) {
-        Ok(text) if is_plain && text.len() <= CLIENT_TEXT_BYTES_MAX => Ok(text),
+        Ok(text) if is_plain => Ok(text),
         _ => Err(CommandError(
             format!("ERR {what} cannot contain spaces, newlines or special characters.").into(),
         )),

@@ -117,7 +117,14 @@ pub(crate) fn config_set(client: &mut Client, request: &Request<'_>) -> CommandR
     let server = &client.server;
     let pairs = Args::new(request, 2).pairs("config|set")?;
     // All are checked before any is applied.
-    for (name, value) in &pairs {
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        if pairs[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            let name = String::from_utf8_lossy(name);
+            let message = format!(
+                "ERR CONFIG SET failed (possibly related to argument '{name}') - duplicate parameter"
+            );
+            return Err(CommandError(message.into()));
+        }
         set(server, name, value, false)?;
     }
     for (name, value) in &pairs {

@@ -7,13 +7,13 @@ use convoke_grid::op::{
     ELEMENTS_BYTES_MAX, ELEMENTS_MAX, HashOp, KeyOp, Op, ScanFilter, SetOp, SortedSetOp, WholeOp,
 };
 use convoke_grid::{Map, OpError, Reply};
+use convoke_script::number_text;
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError, PendingAnswer, sum_of};
 use super::super::args::{Args, Parsed};
 use super::super::client::Client;
 use super::super::command_state::{CommandResult, CommandState};
-use super::super::encode::format_double;
 use super::super::request::Request;
 use super::super::server::Server;
 use super::multi_partition::{PartialReport, is_above_zero, merge_replies};
@@ -82,7 +82,7 @@ pub(crate) fn scanned(_: usize, reply: Reply) -> Answer {
             if let Reply::List(elements) = &mut parts[1] {
                 for element in elements {
                     if let Reply::Double(score) = element {
-                        *element = Reply::bytes(format_double(*score).as_bytes());
+                        *element = Reply::bytes(number_text(*score).as_bytes());
                     }
                 }
             }
