@@ -22,6 +22,7 @@ use crate::library::plain;
 use crate::number::number_text;
 use crate::patterns::Patterns;
 use crate::script::{Flags, Library, Script, Sha1, is_name};
+use crate::source::for_luau;
 use crate::value::Value;
 use crate::words::{WordBuffer, Words};
 use crate::{bits, json, msgpack, patterns, structs};
@@ -419,7 +420,8 @@ impl Engine {
         name: &str,
         environment: Option<&Table>,
     ) -> Result<Function, String> {
-        let mut chunk = self.lua.load(source).set_name(format!("={name}"));
+        let source = for_luau(source);
+        let mut chunk = self.lua.load(&*source).set_name(format!("={name}"));
         if let Some(environment) = environment {
             chunk = chunk.set_environment(environment.clone());
         }
@@ -813,6 +815,7 @@ fn load_function(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
         if source.len() > LOADED_BYTES_MAX {
             return refused(format!("source is longer than {LOADED_BYTES_MAX} bytes"));
         }
+        let source = for_luau(&source);
         let chunk = lua.load(&*source).set_name(name).set_mode(ChunkMode::Text);
         match shared.load(|| chunk.into_function()) {
             Ok(function) => Ok(MultiValue::from_iter([mlua::Value::Function(function)])),

@@ -474,8 +474,8 @@ impl Reader<'_> {
         let word = &rest[..word.count()];
         let is_digits = word.iter().all(|b| b.is_ascii_digit() || b"+-.eE".contains(b));
         let text = std::str::from_utf8(word).unwrap_or_default();
-        let number = match text.parse::<f64>() {
-            Ok(number) if is_digits || self.options.decodes_invalid => number,
+        let number = match text.parse::<f64>().ok().or_else(|| hexadecimal(text)) {
+            Some(number) if is_digits || self.options.decodes_invalid => number,
             _ => return Err(self.expected("value")),
         };
         self.at += word.len();
@@ -496,7 +496,8 @@ impl Reader<'_> {
                     return Ok(text);
                 }
                 b'\\' => self.escape(&mut text)?,
-                0..=0x1f => return Err(self.expected("string end")),
+                // As in Redis, other control characters stand for themselves.
+                0 => return Err(self.expected("string end")),
                 _ => {
                     text.push(byte);
                     self.at += 1;
@@ -545,4 +546,19 @@ impl Reader<'_> {
         self.at += 4;
         Some(unit)
     }
+}
+
+/// A whole number in hexadecimal notation, which Redis decodes as well.
+fn hexadecimal(text: &str) -> Option<f64> {
+    let (is_negative, text) = match text.strip_prefix('-') {
+        Some(text) => (true, text),
+        None => (false, text),
+    };
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    let mut number = 0.0;
+    for digit in digits.chars() {
+        number = number * 16.0 + f64::from(digit.to_digit(16)?);
+    }
+    let number = if is_negative { -number } else { number };
+    (!digits.is_empty()).then_some(number)
 }

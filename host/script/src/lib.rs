@@ -24,6 +24,7 @@ mod nesting;
 mod number;
 mod patterns;
 mod script;
+mod source;
 mod structs;
 mod value;
 mod words;

@@ -551,6 +551,10 @@ fn the_libraries_are_those_of_redis() {
     assert_eq!(text("return cjson.encode({}) .. cjson.encode({a = {}})"), r#"{}{"a":{}}"#);
     assert_eq!(text(r#"return cjson.decode('{"k": "\\u00e9\\ud83d\\ude00"}').k"#), "é😀");
     assert_eq!(text("return tostring(cjson.decode('null') == cjson.null)"), "true");
+    assert_eq!(text("return cjson.decode('{\"k\": \"a\\tb\"}').k"), "a\tb");
+    assert_eq!(text("return cjson.decode('[\"a' .. string.char(9, 1) .. 'b\"]')[1]"), "a\t\u{1}b");
+    assert_eq!(text("return tostring(cjson.decode('0x10') + cjson.decode('-0xfF'))"), "-239");
+    assert_eq!(text("return '\\u00e9\\x' .. loadstring([[return '\\z  b']])()"), "u00e9xz  b");
     assert_eq!(text("return tostring(pcall(cjson.encode, {[false] = 1}))"), "false");
     let hex = "local function hex(s) return (s:gsub('.', function(c) return string.format('%02x', c:byte()) end)) end ";
     assert_eq!(text(&format!("{hex} return hex(cmsgpack.pack(0.1))")), "cb3fb999999999999a");
