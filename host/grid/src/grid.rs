@@ -171,6 +171,15 @@ impl Grid {
         self.inner.shared.maps.open_collections(name)
     }
 
+    /// The map that stores the leases of a map's keys; see
+    /// [`Maps::leases_of`](crate::Maps::leases_of).
+    ///
+    /// # Errors
+    /// As [`Grid::open`].
+    pub fn leases_of(&self, map: &Map) -> Result<Arc<Map>, OpError> {
+        self.inner.shared.maps.leases_of(map)
+    }
+
     /// The maps that exist on this member.
     #[must_use]
     pub fn maps(&self) -> Vec<Arc<Map>> {

@@ -38,7 +38,7 @@ pub const HANDSHAKE_MS_MAX: u64 = 2_000;
 /// Maximum number of bytes that are read from an initiator before it is authenticated.
 pub const HANDSHAKE_BYTES_MAX: usize = 256;
 /// The longest hello, in bytes.
-pub const HELLO_BYTES_MAX: usize = 2_048;
+pub const HELLO_BYTES_MAX: usize = 3_072;
 
 const MAGIC: [u8; 4] = *b"CNVK";
 const HEADER_BYTES: usize = 9;

@@ -52,6 +52,13 @@ pub(super) async fn sum(server: &Server, map: &Arc<Map>, op: WholeOp<'_>) -> Res
     Ok(sum)
 }
 
+/// Removes all entries of a map that a client destroys, and then its locks.
+pub(super) async fn destroy(server: &Server, map: &Arc<Map>) -> Result<(), Failure> {
+    sum(server, map, WholeOp::Clear).await?;
+    sum(server, &server.grid.leases_of(map)?, WholeOp::Clear).await?;
+    Ok(())
+}
+
 /// One step of an iteration over a partition: stored keys, and the next cursor, which is 0 at the
 /// end.
 pub(super) async fn scan(

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 
 use super::super::errors::Failure;
 use super::super::settings::INVOCATION_MS_MAX;
+use super::super::whole;
 use super::events::{self, MapEvent};
 use super::scan::{Budget, Entry, EntryScan, blobs};
 use super::tasks::{Place, Retry, Task, respond_empty};
@@ -231,8 +232,7 @@ fn sum(replies: &[Reply]) -> i64 {
 
 /// Removes all entries of a map that a client destroys.
 pub(in super::super) async fn destroy(task: &Task<'_>, name: &str) -> Result<(), Failure> {
-    on_all_partitions(task, name, WholeOp::Clear).await?;
-    Ok(())
+    whole::destroy(task.server, &task.server.open(name)?).await
 }
 
 /// The number of entries, with those that were not written by clients of Hazelcast.

@@ -9,7 +9,7 @@ mod listeners;
 
 use std::sync::Arc;
 
-use convoke_grid::op::{DistinctOp, Effect, GenericOp, KeyOp, Op, WholeOp};
+use convoke_grid::op::{DistinctOp, Effect, GenericOp, KeyOp, Op};
 use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::multi_map::{self, Request};
@@ -229,6 +229,5 @@ async fn execute_on_lock(task: &mut Task<'_>, request: &Request<'_>) -> Result<(
 
 /// Removes all entries of a multimap that a client destroys.
 pub(super) async fn destroy(task: &Task<'_>, name: &str) -> Result<(), Failure> {
-    whole::sum(task.server, &open(task, name)?, WholeOp::Clear).await?;
-    Ok(())
+    whole::destroy(task.server, &open(task, name)?).await
 }

@@ -1,6 +1,7 @@
 //! Queries, iteration, and listeners of maps.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use convoke_hazelcast::codec::events::{
     DistributedObjectEvent, MapInvalidation, MapPartitionLostEvent,
@@ -228,6 +229,19 @@ async fn a_map_is_cleared_except_for_locked_keys() {
     assert_eq!(listener.event().await, (entry_event::ADDED, Some(text("5")), 1));
     connection.map(maps::Request::EvictAll(map::EvictAll { name: "m" })).await;
     assert_eq!(listener.event().await, (entry_event::EVICT_ALL, None, 1));
+}
+
+#[tokio::test]
+async fn a_destroyed_map_has_no_locks() {
+    let (_server, address) = server(Passwords::default()).await;
+    let mut owner = Connection::authenticated(address, 1).await;
+    owner.lock(&text("k")).await;
+    let destroy = client::DestroyProxy { name: "m", service_name: service_name::MAP };
+    owner.call(Request::Client(client_messages::Request::DestroyProxy(destroy))).await;
+    let mut other = Connection::authenticated(address, 2).await;
+    let put = async { other.put(&text("k"), &int(1)).await };
+    tokio::time::timeout(Duration::from_secs(20), put).await.expect("the key is not locked");
+    assert_eq!(owner.get(&text("k")).await, Some(int(1)));
 }
 
 #[tokio::test]
