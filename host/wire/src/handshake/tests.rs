@@ -100,7 +100,7 @@ async fn a_hello_may_be_empty_or_as_long_as_the_limit_and_no_longer() {
     ] {
         assert_eq!(
             error.to_string(),
-            "a hello of 2049 bytes is too large; at most 2048 are allowed"
+            "a hello of 3073 bytes is too large; at most 3072 are allowed"
         );
     }
 }
