@@ -17,6 +17,7 @@ use super::server::Server;
 use super::session::Session;
 use super::settings::PROXIES_MAX;
 use super::view;
+use super::whole::{self, SCAN_KEYS};
 
 /// The name of the map.
 const MAP: &str = "hazelcast-objects";
@@ -104,7 +105,9 @@ impl Server {
     async fn read_objects(&self, map: &Arc<Map>) {
         for partition in 0..self.grid.partitions() {
             let mut cursor = 0;
-            while let Ok((keys, next)) = super::map::scan_keys(self, map, partition, cursor).await {
+            while let Ok((keys, next)) =
+                whole::scan(self, map, partition, (cursor, SCAN_KEYS)).await
+            {
                 let known = keys.iter().filter_map(|key| decode(key));
                 let mut proxies = self.proxies.lock();
                 for (service, name) in known {

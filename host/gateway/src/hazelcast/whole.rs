@@ -60,7 +60,8 @@ pub(super) async fn destroy(server: &Server, map: &Arc<Map>) -> Result<(), Failu
 }
 
 /// One step of an iteration over a partition: stored keys, and the next cursor, which is 0 at the
-/// end.
+/// end. Keys are in the order of their hashes, so that one which exists all the time is found, no
+/// matter what is written meanwhile, and also if another member becomes the primary.
 pub(super) async fn scan(
     server: &Server,
     map: &Arc<Map>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use convoke_grid::op::{CacheAction, Op, ScanFilter, SeveralOp, WholeOp, cache_value};
+use convoke_grid::op::{CacheAction, Op, SeveralOp, WholeOp, cache_value};
 use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::cache::{self, Request};
 use convoke_hazelcast::codec::{List, Packed};
@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use super::super::errors::Failure;
 use super::super::server::Server;
 use super::super::settings::{INVOCATION_MS_MAX, RESULT_BYTES_MAX};
+use super::super::whole::scan;
 use super::CONCURRENT_MAX;
 use super::entry::{self, FORMAT};
 use super::settings::{Cache, requested};
@@ -305,8 +306,8 @@ async fn iterate(
     let (mut found, mut budget) = (Vec::new(), Budget::default());
     let mut cursor = cursor(pointers);
     loop {
-        let count = (batch - found.len()).min(SCAN_KEYS);
-        let (keys, next) = scan(task.server, &cache.map, partition, cursor, count).await?;
+        let at = (cursor, (batch - found.len()).min(SCAN_KEYS) as u64);
+        let (keys, next) = scan(task.server, &cache.map, partition, at).await?;
         let entries = if with_values {
             with_value(task.server, &cache.map, partition, &keys).await?
         } else {
@@ -322,29 +323,6 @@ async fn iterate(
             return Ok((found, pointer(cursor)));
         }
     }
-}
-
-/// Some stored keys, and the next cursor, which is 0 at the end.
-async fn scan(
-    server: &Server,
-    map: &Arc<Map>,
-    partition: u16,
-    cursor: u64,
-    count: usize,
-) -> Result<(Vec<Bytes>, u64), Failure> {
-    let op = WholeOp::Scan { cursor, count: count as u64, filter: ScanFilter::default() };
-    let reply = server.submit(map, partition, &Op::Whole(op)).await?;
-    let Reply::List(parts) = reply else { return Err(OpError::Malformed.into()) };
-    let mut parts = parts.into_iter();
-    let (Some(Reply::Integer(next)), Some(Reply::List(found))) = (parts.next(), parts.next())
-    else {
-        return Err(OpError::Malformed.into());
-    };
-    let keys = found.into_iter().filter_map(|key| match key {
-        Reply::Bytes(key) => Some(key),
-        _ => None,
-    });
-    Ok((keys.collect(), u64::try_from(next).unwrap_or(0)))
 }
 
 /// Entries of these stored keys.

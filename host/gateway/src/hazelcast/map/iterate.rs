@@ -11,10 +11,11 @@ use convoke_hazelcast::error::ErrorCode;
 use convoke_hazelcast::query::{Projection, Query};
 
 use super::super::errors::Failure;
+use super::super::whole::scan;
 use super::FORMAT;
 use super::evaluation::Evaluator;
 use super::query::not_null;
-use super::scan::{Budget, Entry, ValueReader, blobs, scan};
+use super::scan::{Budget, Entry, ValueReader, blobs};
 use super::tasks::Task;
 
 /// Maximum number of entries in one response, approximately.
@@ -115,7 +116,7 @@ macro_rules! steps {
         };
         loop {
             let count = (batch - items.len()).min(STEP_KEYS) as u64;
-            let ($keys, next) = scan($task.server, &$map, $partition, pointer.0, count).await?;
+            let ($keys, next) = scan($task.server, &$map, $partition, (pointer.0, count)).await?;
             pointer = Pointer(next);
             for (length, item) in $items {
                 bytes += length;

@@ -29,17 +29,6 @@ pub(super) use tasks::{Place, Retry, Task, run};
 /// How the maps of clients are stored.
 const FORMAT: Format = Format::Blobs;
 
-/// One step of an iteration over the keys of any map: some keys, and the next cursor, which is 0 at
-/// the end.
-pub(super) async fn scan_keys(
-    server: &super::server::Server,
-    map: &Arc<Map>,
-    partition: u16,
-    cursor: u64,
-) -> Result<(Vec<bytes::Bytes>, u64), Failure> {
-    scan::scan(server, map, partition, cursor, scan::SCAN_KEYS).await
-}
-
 /// A request on one key that is one operation of the grid.
 struct KeyRequest<'a> {
     name: &'a str,

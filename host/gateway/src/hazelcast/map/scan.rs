@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use convoke_grid::op::{Op, ScanFilter, SeveralOp, WholeOp};
+use convoke_grid::op::{Op, SeveralOp};
 use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::data::Data;
 use tokio::sync::SemaphorePermit;
@@ -15,12 +15,10 @@ use tokio::sync::SemaphorePermit;
 use super::super::errors::Failure;
 use super::super::server::Server;
 use super::super::settings::{INVOCATION_MS_MAX, RESULT_BYTES_MAX};
+use super::super::whole::{SCAN_KEYS, scan};
 use super::FORMAT;
 use crate::ledger::Account;
 
-/// Number of keys that one step of an iteration visits, approximately; maximum number of values that
-/// are read at once.
-pub(super) const SCAN_KEYS: u64 = 512;
 /// If values that were read at once are longer, fewer are read the next time, in bytes.
 const PART_BYTES: usize = 1 << 20;
 /// Number of bytes by which a result grows before it is counted again.
@@ -75,32 +73,6 @@ impl<'s> Budget<'s> {
             }
         }
         Ok(())
-    }
-}
-
-/// One step of an iteration over a partition: stored keys, and the next cursor, which is 0 at the
-/// end. Keys are in the order of their hashes, so that one which exists all the time is found, no
-/// matter what is written meanwhile, and also if another member becomes the primary.
-pub(super) async fn scan(
-    server: &Server,
-    map: &Arc<Map>,
-    partition: u16,
-    cursor: u64,
-    count: u64,
-) -> Result<(Vec<Bytes>, u64), Failure> {
-    let op = WholeOp::Scan { cursor, count, filter: ScanFilter::default() };
-    let reply = server.submit(map, partition, &Op::Whole(op)).await?;
-    let Reply::List(parts) = reply else { return Err(OpError::Malformed.into()) };
-    let mut parts = parts.into_iter();
-    match (parts.next(), parts.next()) {
-        (Some(Reply::Integer(next)), Some(Reply::List(found))) => {
-            let keys = found.into_iter().filter_map(|key| match key {
-                Reply::Bytes(key) => Some(key),
-                _ => None,
-            });
-            Ok((keys.collect(), u64::try_from(next).unwrap_or(0)))
-        }
-        _ => Err(OpError::Malformed.into()),
     }
 }
 
@@ -215,7 +187,7 @@ impl<'s> EntryScan<'s> {
                 None => return Ok(None),
             },
         };
-        let (keys, next) = scan(self.server, &self.map, partition, cursor, SCAN_KEYS).await?;
+        let (keys, next) = scan(self.server, &self.map, partition, (cursor, SCAN_KEYS)).await?;
         self.current = Some((partition, next));
         Ok(Some(keys))
     }
