@@ -143,6 +143,10 @@ type ParseBlock = for<'a> fn(&Request<'a>) -> Result<(Op<'a>, Block), CommandErr
 /// Executes a command of the gateway.
 pub(crate) type Handle = fn(&mut Client, &Request<'_>) -> CommandResult;
 
+/// Executes a command of the gateway that needs the table of commands.
+pub(crate) type HandleWithTable =
+    fn(&mut Client, &'static CommandTable, &Request<'_>) -> CommandResult;
+
 /// How a command is executed.
 #[derive(Clone, Copy)]
 pub(crate) enum Handler {
@@ -158,7 +162,7 @@ pub(crate) enum Handler {
     /// By the gateway itself.
     Local(Handle),
     /// By the gateway itself, which needs the table of commands for it.
-    WithTable(fn(&mut Client, &'static CommandTable, &Request<'_>) -> CommandResult),
+    WithTable(HandleWithTable),
     /// `EXEC`, which executes other commands.
     Exec,
 }

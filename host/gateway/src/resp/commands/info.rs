@@ -110,7 +110,7 @@ async fn fields(server: &Server, section: &str) -> Fields {
         "server" => of_server(server),
         "clients" => of_clients(server),
         "memory" => of_memory(server),
-        "persistence" => of_persistence(),
+        "persistence" => of_persistence(server),
         "stats" => of_stats(server),
         "replication" => of_replication(server),
         "cpu" => of_cpu(),
@@ -221,14 +221,32 @@ fn of_memory(server: &Server) -> Fields {
     ]
 }
 
+/// `LASTSAVE`: as Redis does before the first save, the time of the start.
+pub(crate) fn lastsave(client: &mut Client, _: &Request<'_>) -> CommandResult {
+    let time_s = started_s(&client.server);
+    Ok(Answer::integer(i64::try_from(time_s).unwrap_or(i64::MAX)).into())
+}
+
+/// `ROLE`: what the section on replication says.
+pub(crate) fn role(_: &mut Client, _: &Request<'_>) -> CommandResult {
+    let replicas = Answer::List(Vec::new());
+    Ok(Answer::List(vec![Answer::text("master"), Answer::integer(0), replicas]).into())
+}
+
+/// The Unix time at which this member started, in seconds.
+fn started_s(server: &Server) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_secs().saturating_sub(server.elapsed_ms() / 1_000)
+}
+
 /// Nothing is written to disk.
-fn of_persistence() -> Fields {
+fn of_persistence(server: &Server) -> Fields {
     vec![
         field("loading", 0),
         field("async_loading", 0),
         field("rdb_changes_since_last_save", 0),
         field("rdb_bgsave_in_progress", 0),
-        field("rdb_last_save_time", 0),
+        field("rdb_last_save_time", started_s(server)),
         field("rdb_last_bgsave_status", "ok"),
         field("rdb_last_bgsave_time_sec", -1),
         field("rdb_current_bgsave_time_sec", -1),

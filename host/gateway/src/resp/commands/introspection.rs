@@ -26,6 +26,12 @@ pub(crate) fn time(_: &mut Client, _: &Request<'_>) -> CommandResult {
 /// `WAIT` returns the number of backups at once: writes are acknowledged only once the backups have
 /// them.
 pub(crate) fn wait(client: &mut Client, request: &Request<'_>) -> CommandResult {
+    check_wait(request)?;
+    Ok(Answer::count(backups(client)).into())
+}
+
+/// Checks the arguments of `WAIT`.
+pub(crate) fn check_wait(request: &Request<'_>) -> Result<(), CommandError> {
     let mut args = Args::new(request, 1);
     args.integer()?;
     if args
@@ -35,11 +41,17 @@ pub(crate) fn wait(client: &mut Client, request: &Request<'_>) -> CommandResult 
     {
         return Err(CommandError::new("ERR timeout is negative"));
     }
-    Ok(Answer::count(backups(client)).into())
+    Ok(())
 }
 
 /// `WAITAOF` returns the number of backups, as [`wait`] does; there are no files to wait for.
 pub(crate) fn waitaof(client: &mut Client, request: &Request<'_>) -> CommandResult {
+    check_waitaof(request)?;
+    Ok(Answer::List(vec![Answer::integer(0), Answer::count(backups(client))]).into())
+}
+
+/// Checks the arguments of `WAITAOF`.
+pub(crate) fn check_waitaof(request: &Request<'_>) -> Result<(), CommandError> {
     let mut args = Args::new(request, 1);
     let here = args.integer()?;
     if !(0..=1).contains(&here) {
@@ -57,7 +69,7 @@ pub(crate) fn waitaof(client: &mut Client, request: &Request<'_>) -> CommandResu
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    Ok(Answer::List(vec![Answer::integer(0), Answer::count(backups(client))]).into())
+    Ok(())
 }
 
 /// The number of backups that have the writes of a client.

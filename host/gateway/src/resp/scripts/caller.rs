@@ -14,7 +14,9 @@ use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Parsed};
 use super::super::client::{Client, with_traits};
 use super::super::client_info::ClientInfo;
-use super::super::command::{Command, CommandTable, Handle, Handler, Missing};
+use super::super::command::{Command, CommandTable, Handle, HandleWithTable, Handler, Missing};
+use super::super::command_state::CommandState;
+use super::super::commands::introspection;
 use super::super::read_keys::ReadKeys;
 use super::super::request::Request;
 use super::super::server::Server;
@@ -118,7 +120,8 @@ pub(super) struct Caller<D> {
     pub(super) data: D,
 }
 
-/// Commands of the gateway that a script may call.
+/// Commands of the gateway that a script may call. Redis lets it call SWAPDB too, see there, and
+/// its commands for clusters.
 const CALLABLE: &[&str] = &[
     "acl|whoami",
     "config|get",
@@ -128,6 +131,12 @@ const CALLABLE: &[&str] = &[
     "flushdb",
     "info",
     "keys",
+    "lastsave",
+    "latency|help",
+    "memory|doctor",
+    "memory|malloc-stats",
+    "memory|purge",
+    "memory|stats",
     "ping",
     "publish",
     "pubsub|channels",
@@ -136,8 +145,14 @@ const CALLABLE: &[&str] = &[
     "randomkey",
     "scan",
     "select",
+    "slowlog|get",
+    "slowlog|help",
+    "slowlog|len",
+    "slowlog|reset",
     "spublish",
     "time",
+    "wait",
+    "waitaof",
 ];
 
 impl<D: Data> Commands for Caller<D> {
@@ -203,8 +218,15 @@ fn is_callable(command: &Command) -> bool {
     match command.handler {
         Handler::Op(_) | Handler::Shaped(..) | Handler::Streams(_) | Handler::Blocking(..) => true,
         Handler::Local(_) => CALLABLE.contains(&command.name),
-        Handler::WithTable(_) | Handler::Exec => false,
+        Handler::WithTable(_) => describes(command),
+        Handler::Exec => false,
     }
+}
+
+/// Whether it only describes commands.
+fn describes(command: &Command) -> bool {
+    let (container, subcommand) = command.name.split_once('|').unwrap_or((command.name, ""));
+    container == "command" || subcommand == "help" && container != "cluster"
 }
 
 fn changes(command: &Command) -> bool {
@@ -271,8 +293,9 @@ impl<D: Data> Caller<D> {
                 self.execute(op, |reply| of_answer(shape(arguments, reply)))
             }
             Handler::Local(handle) => self.run(command, handle, request),
-            // `admit` has rejected them.
-            Handler::WithTable(_) | Handler::Exec => Ok(not_allowed()),
+            Handler::WithTable(handle) => Ok(self.describe(handle, request)),
+            // `admit` has rejected it.
+            Handler::Exec => Ok(not_allowed()),
         }
     }
 
@@ -312,9 +335,25 @@ impl<D: Data> Caller<D> {
             "select" => self.select(request),
             "publish" => self.publish(request, false),
             "spublish" => self.publish(request, true),
+            // Backups get what a script changes when it has ended.
+            "wait" => introspection::check_wait(request).map(|()| Value::Integer(0)),
+            "waitaof" => introspection::check_waitaof(request)
+                .map(|()| Value::Array(vec![Value::Integer(0), Value::Integer(0)])),
             _ => return Ok(of_answer(self.data.run(handle, &self.context, request)?)),
         };
         Ok(answered.unwrap_or_else(|error| Value::error(error.0.into_owned())))
+    }
+
+    /// Executes a command that describes commands, which waits for nothing.
+    fn describe(&self, handle: HandleWithTable, request: &Request<'_>) -> Value {
+        let Some(mut client) = self.context.client() else {
+            return of_reply(Reply::Failed(OpError::Unavailable));
+        };
+        match handle(&mut client, self.context.table, request) {
+            Ok(CommandState::Ready(answer)) => of_answer(answer),
+            Ok(_) => not_allowed(),
+            Err(error) => Value::error(error.0.into_owned()),
+        }
     }
 
     /// Selects another database, for this script only.

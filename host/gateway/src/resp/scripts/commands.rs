@@ -382,6 +382,20 @@ pub(crate) fn flush(client: &mut Client, request: &Request<'_>) -> CommandResult
     })))
 }
 
+/// `SCRIPT DEBUG YES|SYNC|NO`. Scripts run within steps of partitions, which cannot wait for a
+/// person.
+pub(crate) fn debug(_: &mut Client, request: &Request<'_>) -> CommandResult {
+    let mut args = Args::new(request, 2);
+    if args.take_keyword("no") {
+        return Ok(Answer::DONE.into());
+    }
+    Err(CommandError::new(if args.take_keyword("yes") || args.take_keyword("sync") {
+        "ERR scripts cannot be debugged step by step"
+    } else {
+        "ERR Use SCRIPT DEBUG YES/SYNC/NO"
+    }))
+}
+
 pub(crate) fn kill(client: &mut Client, _: &Request<'_>) -> CommandResult {
     Ok(stop_running(client, false))
 }

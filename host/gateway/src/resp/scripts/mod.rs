@@ -34,7 +34,7 @@ use convoke_script::{Engine, Limits, Value};
 
 use super::server::REDIS_VERSION;
 
-pub(crate) use commands::{eval, eval_ro, evalsha, evalsha_ro, exists, flush, kill, load};
+pub(crate) use commands::{debug, eval, eval_ro, evalsha, evalsha_ro, exists, flush, kill, load};
 pub(crate) use libraries::Functions;
 pub(crate) use planning::{Known, is_call, plan};
 pub(crate) use run::{home, run, run_request};

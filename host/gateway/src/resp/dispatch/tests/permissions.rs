@@ -149,6 +149,7 @@ const READ_ONLY: &[&str] = &[
     // Scripts that only read.
     "eval_ro",
     "evalsha_ro",
+    "script|debug",
     "script|exists",
     "script|help",
     "fcall_ro",

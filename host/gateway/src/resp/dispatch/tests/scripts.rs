@@ -188,6 +188,30 @@ async fn a_script_calls_only_what_it_may() {
 }
 
 #[tokio::test]
+async fn a_script_may_call_commands_that_describe() {
+    let server = server();
+    let client = &mut client_of(&server, Trust::Full);
+    for (script, expected) in [
+        ("redis.call('command', 'getkeys', 'get', 'k')", "*1 $1 k"),
+        ("redis.call('command', 'info', 'nosuch')", "*1 $-1"),
+        ("redis.call('wait', 1, 0)", ":0"),
+        ("redis.call('waitaof', 0, 1, 0)", "*2 :0 :0"),
+        ("redis.pcall('wait', 1, -1)", "-ERR timeout is negative"),
+        ("redis.call('slowlog', 'len')", ":0"),
+        ("redis.call('object', 'help')[2].ok", "$8 ENCODING"),
+        ("redis.call('lastsave') > 1700000000", ":1"),
+    ] {
+        // Both as a step and as a transaction.
+        for keys in [&["1", "k"][..], &["0"]] {
+            let mut args = vec!["eval".to_owned(), format!("return {script}")];
+            args.extend(keys.iter().map(|&word| word.to_owned()));
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            assert_eq!(reply(client, &args).await, expected, "{script}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn commands_on_whole_databases_can_be_called() {
     let server = server();
     let client = &mut client_of(&server, Trust::Full);
