@@ -8,9 +8,12 @@ pub(crate) const DATABASES: usize = 16;
 /// The names of their maps.
 static MAP_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| (0..DATABASES).map(map_name).collect());
 
+/// The prefix of their names.
+pub(crate) const PREFIX: &str = "resp:";
+
 /// The name of the map of a database, such as `resp:0`.
 pub(crate) fn map_name(database: usize) -> String {
-    format!("resp:{database}")
+    format!("{PREFIX}{database}")
 }
 
 /// As [`map_name`], if there is such a database.

@@ -71,6 +71,23 @@ pub enum Eviction {
     Random,
 }
 
+/// How clients of Hazelcast see the keys and values of a map. The grid stores either as bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// As [`Format::Plain`] if the map is a database of Redis clients, and as [`Format::Opaque`]
+    /// otherwise.
+    #[default]
+    Default,
+    /// Of any type. Only clients of Hazelcast can read them.
+    Opaque,
+    /// Plain bytes, which they share with all others: a text is a `String`, all other bytes are a
+    /// `byte[]`.
+    Plain,
+    /// Plain bytes, which they share with all others: each value is a `byte[]`.
+    PlainBytes,
+}
+
 /// Settings of a map, the same on all members of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapSettings {
@@ -91,6 +108,8 @@ pub struct MapSettings {
     pub merge: MergePolicy,
     /// Whether entries have statistics: creation time and number of reads.
     pub statistics: bool,
+    /// How clients of Hazelcast see keys and values.
+    pub format: Format,
 }
 
 impl Default for MapSettings {
@@ -104,6 +123,7 @@ impl Default for MapSettings {
             eviction: Eviction::default(),
             merge: MergePolicy::default(),
             statistics: false,
+            format: Format::default(),
         }
     }
 }
@@ -241,8 +261,16 @@ impl SharedSettings {
     }
 
     fn pack(settings: &MapSettings) -> u64 {
-        let MapSettings { backups, async_backups, eviction, merge, statistics, .. } = *settings;
-        let bytes = [backups, async_backups, eviction as u8, merge as u8, u8::from(statistics)];
+        let MapSettings { backups, async_backups, eviction, merge, statistics, format, .. } =
+            *settings;
+        let bytes = [
+            backups,
+            async_backups,
+            eviction as u8,
+            merge as u8,
+            u8::from(statistics),
+            format as u8,
+        ];
         bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
     }
 
@@ -261,7 +289,7 @@ impl SharedSettings {
     #[inline]
     fn load(&self) -> MapSettings {
         let some = |word: &AtomicU64| Some(word.load(Ordering::Relaxed)).filter(|n| *n != u64::MAX);
-        let [backups, async_backups, eviction, merge, statistics, ..] =
+        let [backups, async_backups, eviction, merge, statistics, format, ..] =
             self.small.load(Ordering::Relaxed).to_le_bytes();
         MapSettings {
             backups,
@@ -282,6 +310,12 @@ impl SharedSettings {
                 _ => MergePolicy::LastWriter,
             },
             statistics: statistics != 0,
+            format: match format {
+                1 => Format::Opaque,
+                2 => Format::Plain,
+                3 => Format::PlainBytes,
+                _ => Format::Default,
+            },
         }
     }
 }
@@ -601,6 +635,7 @@ mod tests {
             MergePolicy::HigherHits,
             MergePolicy::Discard,
         ];
+        let formats = [Format::Default, Format::Opaque, Format::Plain, Format::PlainBytes];
         for number in 0..12 {
             let settings = MapSettings {
                 backups: number as u8,
@@ -611,6 +646,7 @@ mod tests {
                 eviction: evictions[number % 4],
                 merge: merges[number / 3],
                 statistics: number % 2 == 0,
+                format: formats[3 - number % 4],
             };
             shared.store(&settings);
             assert_eq!(shared.load(), settings);

@@ -102,6 +102,7 @@ fn entry(terms: &[Term]) -> Option<MapEntry> {
             "eviction" => entry.eviction = Some(word(value)?),
             "merge" => entry.merge = Some(word(value)?),
             "statistics" => entry.statistics = Some(value.parse().ok()?),
+            "format" => entry.format = Some(word(value)?),
             _ => return None,
         }
     }

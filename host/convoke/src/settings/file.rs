@@ -152,6 +152,7 @@ mod tests {
             "eviction",
             "merge",
             "statistics",
+            "format",
         ];
         for key in of_modes.into_iter().chain(of_maps) {
             assert!(keys(&example).contains(key), "{key} is not in the example");

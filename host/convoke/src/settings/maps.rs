@@ -82,6 +82,7 @@ impl MapEntry {
             eviction: self.eviction.unwrap_or(default.eviction),
             merge: self.merge.unwrap_or(default.merge),
             statistics: self.statistics.unwrap_or(default.statistics),
+            format: self.format.unwrap_or(default.format),
         })
     }
 
@@ -96,6 +97,7 @@ impl MapEntry {
             eviction,
             merge,
             statistics,
+            format,
         } = *settings;
         let whole = |limit: Option<u64>, scale: u64| Some(limit.map_or(0, |limit| limit / scale));
         Self {
@@ -107,6 +109,7 @@ impl MapEntry {
             eviction: Some(eviction),
             merge: Some(merge),
             statistics: Some(statistics),
+            format: Some(format),
         }
     }
 }

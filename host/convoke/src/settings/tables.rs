@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use convoke_grid::map::{Eviction, MergePolicy};
+use convoke_grid::map::{Eviction, Format, MergePolicy};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A `[[discovery]]` table.
@@ -34,6 +34,7 @@ pub(crate) struct MapEntry {
     pub(super) eviction: Option<Eviction>,
     pub(super) merge: Option<MergePolicy>,
     pub(super) statistics: Option<bool>,
+    pub(super) format: Option<Format>,
 }
 
 /// A value that is passed to a mode as text.

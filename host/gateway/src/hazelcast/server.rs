@@ -14,18 +14,17 @@ use super::cache;
 use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
 use super::id_generator::IdGenerator;
-use super::keys::{LateTags, Tags};
+use super::keys::{self, Format, LateTags, Tags};
 use super::names;
 use super::objects::Objects;
 use super::schemas::Schemas;
 use super::settings::{COLLECTING_MAX, HazelcastSettings};
 use super::view::{self, ClusterView};
+use crate::databases;
 use crate::lanes::Lanes;
 use crate::pubsub::PubSub;
 use crate::resp::server::Cluster;
 
-/// Prefix of the maps of RESP clients.
-const RESP_MAPS: &str = "resp:";
 /// Prefix of the maps that hold the entries of caches.
 pub(super) const CACHE_MAPS: &str = "cache:";
 /// Maximum number of times that a lock of a client that is gone is released: how often one thread
@@ -167,13 +166,21 @@ impl Server {
     /// The map of this name.
     ///
     /// # Errors
-    /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients or of a cache, whose values
-    /// are not blobs.
+    /// As [`Grid::open`]; [`OpError::Malformed`] for the map of a cache or of another structure, and
+    /// for a database of Redis clients that does not exist, or is not one of plain bytes.
     pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
-        if name.starts_with(RESP_MAPS) || name.starts_with(CACHE_MAPS) || names::is_reserved(name) {
+        let is_database = keys::is_database(name);
+        if name.starts_with(databases::PREFIX) && !is_database
+            || name.starts_with(CACHE_MAPS)
+            || names::is_reserved(name)
+        {
             return Err(OpError::Malformed);
         }
-        self.grid.open(name)
+        let map = self.grid.open(name)?;
+        if is_database && !Format::of(&map).is_plain() {
+            return Err(OpError::Malformed);
+        }
+        Ok(map)
     }
 
     /// The map of the grid that holds a structure; see [`names`](super::names).

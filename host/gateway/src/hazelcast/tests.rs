@@ -24,6 +24,7 @@ use crate::testing::single_member_grid;
 use crate::trust::Passwords;
 
 mod cluster;
+mod plain;
 mod queries;
 mod structures;
 mod two_members;
@@ -294,7 +295,7 @@ async fn what_is_not_offered_is_refused() {
         map::ExecuteOnKey { thread_id: 1, name: "m", entry_processor: data(&key), key: data(&key) };
     let response = connection.map(maps::Request::ExecuteOnKey(processor)).await;
     assert_eq!(error_of(&response), ErrorCode::UnsupportedOperation.code());
-    let name = map::Size { name: "resp:0" };
+    let name = map::Size { name: "resp:16" };
     let response = connection.map(maps::Request::Size(name)).await;
     assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
     let ping = client_messages::Request::Ping(client_messages::Ping {});

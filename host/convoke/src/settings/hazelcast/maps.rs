@@ -221,5 +221,6 @@ fn differences_from(inherited: &MapEntry, own: &MapEntry) -> MapEntry {
         eviction: own.eviction,
         merge: differing(own.merge, inherited.merge, MERGE),
         statistics: own.statistics.or(inherited.statistics.map(|_| false)),
+        format: own.format.or(inherited.format),
     }
 }

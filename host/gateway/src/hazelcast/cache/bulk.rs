@@ -15,11 +15,12 @@ use convoke_hazelcast::error::ErrorCode;
 use futures_util::future::join_all;
 
 use super::super::errors::Failure;
+use super::super::keys::client_key;
 use super::super::server::Server;
 use super::super::settings::{INVOCATION_MS_MAX, RESULT_BYTES_MAX};
 use super::super::whole::scan;
 use super::CONCURRENT_MAX;
-use super::entry::{self, FORMAT};
+use super::entry;
 use super::settings::{Cache, requested};
 use super::tasks::Task;
 
@@ -311,7 +312,7 @@ async fn iterate(
         let entries = if with_values {
             with_value(task.server, &cache.map, partition, &keys).await?
         } else {
-            let blobs = keys.iter().filter_map(|key| FORMAT.client_key(key));
+            let blobs = keys.iter().filter_map(|key| client_key(key));
             blobs.map(|key| (key, Bytes::new())).collect()
         };
         for entry in entries {
@@ -342,7 +343,7 @@ async fn with_value(
     let entries = keys.iter().zip(values).filter_map(|(key, stored)| match stored {
         Reply::Bytes(stored) => {
             let (value, _) = cache_value(&stored)?;
-            Some((FORMAT.client_key(key)?, stored.slice_ref(value)))
+            Some((client_key(key)?, stored.slice_ref(value)))
         }
         _ => None,
     });

@@ -9,15 +9,12 @@ use convoke_hazelcast::data::Data;
 use convoke_hazelcast::message::Message;
 
 use super::super::errors::Failure;
-use super::super::keys::Format;
+use super::super::keys::write_key;
 use super::super::server::Server;
 use super::super::session::{Begun, Respond, Session, respond, start};
 use super::super::view;
 use super::settings::{Cache, requested};
 use super::{NO_COMPLETION, Tag, tasks};
-
-/// How keys are stored.
-pub(super) const FORMAT: Format = Format::Blobs;
 
 /// A request on one key.
 pub(super) struct EntryRequest<'a> {
@@ -158,7 +155,7 @@ pub(super) fn begin(
     let known = server.caches.known(&server, request.name).filter(|_| is_first);
     let Some(cache) = known else { return tasks::later(session, message).map(Some) };
     let tags = server.tags().ok_or(OpError::NoCluster)?;
-    let partition = FORMAT.key(tags, request.key, &mut session.key);
+    let partition = write_key(tags, request.key, &mut session.key);
     let id = message.header().correlation_id;
     let tag = Tag {
         client: session.client().map(|client| client.uuid).unwrap_or_default(),

@@ -16,11 +16,11 @@ use convoke_hazelcast::message::Message;
 use uuid::Uuid;
 
 use super::super::errors::Failure;
+use super::super::keys::client_key;
 use super::super::map::listeners::Registration;
 use super::super::server::Server;
 use super::super::session::{Begun, Session};
 use super::super::view;
-use super::entry::FORMAT;
 use super::{NO_COMPLETION, Tag, configs};
 
 /// A listener of entries. The client calls those of its listeners that want an event.
@@ -48,7 +48,7 @@ impl EntryListener {
     }
 
     fn send(&self, event: &Event, kind: i32, completion_id: i32) {
-        let key = FORMAT.client_key(&event.key);
+        let key = client_key(&event.key);
         let (value, old_value) = match kind {
             cache_event::COMPLETED => (None, None),
             // For these, the value is the one that the entry had.
@@ -115,7 +115,7 @@ impl Listener for NearCacheListener {
         if !is_change || !self.registration.is_wanted(&event.key) {
             return;
         }
-        let key = FORMAT.client_key(&event.key);
+        let key = client_key(&event.key);
         if key.is_none() && event.class != Class::Cleared {
             return;
         }

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::super::errors::Failure;
+use super::super::keys::write_key;
 use super::super::server::Server;
 use super::super::session::{Begun, Session};
 use super::super::view;
@@ -46,7 +47,7 @@ impl Task<'_> {
     pub(super) fn place(&self, key: Data<'_>) -> Result<(u16, Vec<u8>), Failure> {
         let tags = self.server.tags().ok_or(OpError::NoCluster)?;
         let mut stored = Vec::new();
-        let partition = entry::FORMAT.key(tags, key, &mut stored);
+        let partition = write_key(tags, key, &mut stored);
         Ok((partition, stored))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Entries that change meanwhile may be in the result or not, as in Hazelcast.
 
-use convoke_grid::op::{GenericOp, KeyOp, Op, PlainOp, PutAnswer, PutIf, WholeOp};
+use convoke_grid::op::{GenericOp, KeyOp, Op, PlainOp, PutAnswer, WholeOp};
 use convoke_grid::{OpError, Reply};
 use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::map::{self, Request};
@@ -16,7 +16,7 @@ use super::super::whole;
 use super::events::{self, MapEvent};
 use super::scan::{Budget, Entry, EntryScan, blobs};
 use super::tasks::{Place, Retry, Task, respond_empty};
-use super::{FORMAT, KeyOperation, Limits};
+use super::{Condition, Format, KeyOperation, Limits};
 
 /// Maximum number of operations of one request that are in progress at the same time.
 const CONCURRENT_MAX: usize = 256;
@@ -116,6 +116,7 @@ async fn get_all(
     keys: List<'_, Data<'_>>,
 ) -> Result<Vec<Entry>, Failure> {
     let keys: Vec<Data<'_>> = keys.iter().collect();
+    let format = Format::of(&*task.server.open(name)?);
     let (mut entries, mut budget) = (Vec::new(), Budget::begin(task.server).await?);
     for part in keys.chunks(CONCURRENT_MAX) {
         let mut replies = Vec::with_capacity(part.len());
@@ -126,6 +127,7 @@ async fn get_all(
         }
         for (key, reply) in part.iter().zip(join_all(replies).await) {
             if let Reply::Bytes(value) = reply? {
+                let value = format.client_value(&value);
                 budget.take(key.bytes().len() + value.len())?;
                 entries.push((key.bytes().to_vec(), value));
             }
@@ -179,10 +181,10 @@ async fn put_each(
                 let put = KeyOperation::Put {
                     value: *value,
                     limits: *limits,
-                    condition: PutIf::Always,
+                    condition: Condition::Always,
                     answer: PutAnswer::Done,
                 };
-                let op = put.op(&place.map);
+                let op = put.op(&place.map)?;
                 replies.push(task.server.submit_key(&place.map, place.partition, &place.key, op));
             }
             for (entry, reply) in part.iter().zip(join_all(replies).await) {
@@ -247,7 +249,7 @@ async fn keys(task: &Task<'_>, name: &str) -> Result<Vec<Vec<u8>>, Failure> {
     let mut scan = EntryScan::new(task.server, name)?;
     let mut all = Vec::new();
     while let Some(keys) = scan.next_keys().await? {
-        for key in keys.iter().filter_map(|key| FORMAT.client_key(key)) {
+        for key in keys.iter().filter_map(|key| scan.format().client_key(key)) {
             budget.take(key.len())?;
             all.push(key);
         }
@@ -271,9 +273,16 @@ async fn entries(task: &Task<'_>, name: &str) -> Result<Vec<Entry>, Failure> {
 async fn contains_value(task: &Task<'_>, name: &str, value: Data<'_>) -> Result<bool, Failure> {
     let _budget = Budget::begin(task.server).await?;
     let mut scan = EntryScan::new(task.server, name)?;
+    let format = scan.format();
+    // A text and an array of bytes with the same bytes are the same value in plain maps.
+    let stored = format.value(value)?;
     while let Some(part) = scan.next().await? {
         let mut values = part.iter().filter_map(|(_, value)| Data::new(value));
-        if values.any(|other| other.identity() == value.identity()) {
+        let is_same = |other: Data<'_>| match format {
+            Format::Blobs => other.identity() == value.identity(),
+            plain => plain.value(other).is_ok_and(|other| other == stored),
+        };
+        if values.any(is_same) {
             return Ok(true);
         }
     }
@@ -310,7 +319,8 @@ async fn entry_view(task: &mut Task<'_>, place: &Place, key: Data<'_>) -> Result
         Some(deadline_ms) if max_idle == i64::MAX => deadline_ms.saturating_sub(updated_ms),
         _ => i64::MAX,
     };
-    let Some(value) = Data::new(value) else { return Err(OpError::WrongType.into()) };
+    let value = place.format.client_value(value);
+    let Some(value) = Data::new(&value) else { return Err(OpError::WrongType.into()) };
     let view = SimpleEntryView {
         cost: field("bytes").unwrap_or(0),
         creation_time: field("created-ms").unwrap_or(updated_ms),

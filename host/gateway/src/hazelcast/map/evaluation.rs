@@ -10,6 +10,7 @@ use convoke_hazelcast::query::{Entry, Error, Predicate};
 
 use super::super::errors::Failure;
 use super::super::server::Server;
+use super::Format;
 
 /// Number of bytes of keys and values after which other requests are served.
 const YIELD_BYTES: usize = 64 << 10;
@@ -84,9 +85,14 @@ impl<'s> Evaluator<'s> {
     }
 
     /// As [`event_matches`], also if a schema has to be read.
-    pub(super) async fn event_matches(&mut self, predicate: &Predicate, event: &Event) -> bool {
+    pub(super) async fn event_matches(
+        &mut self,
+        format: Format,
+        predicate: &Predicate,
+        event: &Event,
+    ) -> bool {
         loop {
-            match try_event(self.server, &self.missing, predicate, event) {
+            match try_event(self.server, &self.missing, format, predicate, event) {
                 Ok(matches) => return matches,
                 Err(id) => {
                     if self.load(id).await.is_err() {
@@ -100,19 +106,26 @@ impl<'s> Evaluator<'s> {
 
 /// Whether a predicate matches the new value of an event, or the old one if the entry is gone. An
 /// event whose value cannot be evaluated does not match. `None` if a schema has to be read first.
-pub(super) fn event_matches(server: &Server, predicate: &Predicate, event: &Event) -> Option<bool> {
-    try_event(server, &HashSet::new(), predicate, event).ok()
+pub(super) fn event_matches(
+    server: &Server,
+    format: Format,
+    predicate: &Predicate,
+    event: &Event,
+) -> Option<bool> {
+    try_event(server, &HashSet::new(), format, predicate, event).ok()
 }
 
 fn try_event(
     server: &Server,
     missing: &HashSet<i64>,
+    format: Format,
     predicate: &Predicate,
     event: &Event,
 ) -> Result<bool, i64> {
-    let Some(key) = super::FORMAT.client_key(&event.key) else { return Ok(false) };
+    let Some(key) = format.client_key(&event.key) else { return Ok(false) };
     let value = event.value.as_ref().or(event.old_value.as_ref());
-    let blobs = Data::new(&key).zip(value.and_then(|value| Data::new(value)));
+    let value = value.map(|value| format.client_value(value));
+    let blobs = Data::new(&key).zip(value.as_ref().and_then(|value| Data::new(value)));
     let Some(blobs) = blobs else { return Ok(false) };
     attempt(server, missing, blobs, |entry| predicate.matches(entry))
         .map(|result| result.unwrap_or(false))

@@ -12,7 +12,7 @@ use convoke_hazelcast::query::{Projection, Query};
 
 use super::super::errors::Failure;
 use super::super::whole::scan;
-use super::FORMAT;
+use super::Format;
 use super::evaluation::Evaluator;
 use super::query::not_null;
 use super::scan::{Budget, Entry, ValueReader, blobs};
@@ -137,7 +137,8 @@ async fn keys(
     batch: i32,
 ) -> Result<Batch<Vec<u8>>, Failure> {
     steps!(task, name, pointers, batch, |keys, map, partition| {
-        let keys = keys.iter().filter_map(|key| FORMAT.client_key(key));
+        let format = Format::of(&map);
+        let keys = keys.iter().filter_map(|key| format.client_key(key));
         keys.map(|key| (key.len(), key)).collect::<Vec<_>>()
     })
 }

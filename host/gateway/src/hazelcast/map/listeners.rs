@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use convoke_grid::{Class, Event, Listener};
+use convoke_grid::{Class, Event, Listener, Map};
 use convoke_hazelcast::codec::entry_event;
 use convoke_hazelcast::codec::events::EntryEvent;
 use convoke_hazelcast::codec::map::{self, Request};
@@ -31,7 +31,7 @@ use super::super::server::Server;
 use super::super::session::Session;
 use super::super::settings::LISTENERS_MAX;
 use super::super::view;
-use super::FORMAT;
+use super::Format;
 use super::evaluation::{Evaluator, event_matches};
 use super::events::{self, MapEvent};
 use super::near_cache::NearCaches;
@@ -184,6 +184,7 @@ impl Registration {
 /// A listener of entries.
 struct EntryListener {
     registration: Registration,
+    map: Arc<Map>,
     message_type: MessageType,
     /// Events that the client wants: bits of [`entry_event`].
     flags: i32,
@@ -206,8 +207,13 @@ struct Filter {
 
 impl EntryListener {
     /// The blob of a value, if the client wants values.
-    fn blob<'a>(&self, value: Option<&'a Bytes>) -> Option<Data<'a>> {
-        value.filter(|_| self.include_value).and_then(|value| Data::new(value))
+    fn blob(&self, value: Option<&Bytes>) -> Option<Bytes> {
+        value.filter(|_| self.include_value).map(|value| self.format().client_value(value))
+    }
+
+    /// How the map is stored.
+    fn format(&self) -> Format {
+        Format::of(&self.map)
     }
 
     fn event_type(event: &Event) -> Option<i32> {
@@ -224,14 +230,16 @@ impl EntryListener {
     /// Sends an event of a key.
     fn send(&self, event: &Event) {
         let Some(event_type) = Self::event_type(event) else { return };
-        let Some(key) = FORMAT.client_key(&event.key) else { return };
+        let Some(key) = self.format().client_key(&event.key) else { return };
+        let value = self.blob(event.value.as_ref());
+        let old_value = self.blob(event.old_value.as_ref());
         let entry = EntryEvent {
             event_type,
             uuid: view::uuid(self.registration.server.grid.me()),
             number_of_affected_entries: 1,
             key: Data::new(&key),
-            value: self.blob(event.value.as_ref()),
-            old_value: self.blob(event.old_value.as_ref()),
+            value: value.as_ref().and_then(|value| Data::new(value)),
+            old_value: old_value.as_ref().and_then(|value| Data::new(value)),
             merging_value: None,
         };
         self.write(&entry, self.registration.server.grid.partition_of(&event.key));
@@ -269,7 +277,12 @@ impl Filter {
     fn send(&self, listener: &EntryListener, event: &Event) {
         let mut waiting = self.waiting.lock();
         if waiting.is_empty() {
-            match event_matches(&listener.registration.server, &self.predicate, event) {
+            match event_matches(
+                &listener.registration.server,
+                listener.format(),
+                &self.predicate,
+                event,
+            ) {
                 Some(true) => listener.send(event),
                 Some(false) => {}
                 None => {
@@ -293,7 +306,7 @@ async fn send_waiting(listener: Weak<EntryListener>) {
         // It remains the first one until it was sent, so that others wait behind it.
         let Some(event) = filter.waiting.lock().front().cloned() else { return };
         let mut evaluator = Evaluator::new(&listener.registration.server);
-        if evaluator.event_matches(&filter.predicate, &event).await {
+        if evaluator.event_matches(listener.format(), &filter.predicate, &event).await {
             listener.send(&event);
         }
         filter.waiting.lock().pop_front();
@@ -351,17 +364,19 @@ fn listen(
         }
         None => None,
     };
+    let map = session.open(wanted.name)?;
     let key = match wanted.key {
         Some(key) => {
             let server = Arc::clone(&session.server);
             let tags = server.tags().ok_or(convoke_grid::OpError::NoCluster)?;
-            FORMAT.key(tags, key, &mut session.key);
+            Format::of(&map).key(tags, key, &mut session.key)?;
             Some(session.key.as_slice().into())
         }
         None => None,
     };
     let listener = Arc::new_cyclic(|listener| EntryListener {
         registration: session.listeners.registration(correlation_id, wanted.local_only),
+        map,
         message_type: wanted.message_type,
         flags: wanted.flags,
         include_value: wanted.include_value,

@@ -155,7 +155,7 @@ pub(in super::super) async fn unlock(
     };
     task.client.remember(reference, true);
     if left == Reply::Integer(0) {
-        let Place { map, partition, key } = place;
+        let Place { map, partition, key, .. } = place;
         task.client.release(&Lock { map, partition, key: key.into(), owner });
     }
     Ok(())

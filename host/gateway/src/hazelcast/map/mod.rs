@@ -22,12 +22,9 @@ use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
 
 use super::errors::Failure;
-use super::keys::{BLOB_KIND, Format};
+use super::keys::Format;
 use super::session::{Begun, Respond, Session, start};
 pub(super) use tasks::{Place, Retry, Task, run};
-
-/// How the maps of clients are stored.
-const FORMAT: Format = Format::Blobs;
 
 /// A request on one key that is one operation of the grid.
 struct KeyRequest<'a> {
@@ -36,7 +33,7 @@ struct KeyRequest<'a> {
     /// The thread that may hold the lock on the key; `None` for requests that ignore locks.
     thread_id: Option<i64>,
     operation: KeyOperation<'a>,
-    respond: Respond,
+    responds: Responds,
     /// How long it waits for a lock, in milliseconds; `None` for as long as the client does.
     wait_ms: Option<u64>,
 }
@@ -46,12 +43,33 @@ struct KeyRequest<'a> {
 enum KeyOperation<'a> {
     Get,
     Contains,
-    Put { value: Data<'a>, limits: Limits, condition: PutIf<'a>, answer: PutAnswer },
+    Put { value: Data<'a>, limits: Limits, condition: Condition<'a>, answer: PutAnswer },
     Take,
     Remove,
     Evict,
     RemoveIf(Data<'a>),
     SetTtl(Limits),
+}
+
+/// When a value is put.
+#[derive(Clone, Copy)]
+enum Condition<'a> {
+    Always,
+    Absent,
+    Present,
+    /// The key has this value.
+    Has(Data<'a>),
+}
+
+impl<'a> Condition<'a> {
+    fn of(self, format: Format) -> Result<PutIf<'a>, Failure> {
+        Ok(match self {
+            Self::Always => PutIf::Always,
+            Self::Absent => PutIf::Absent,
+            Self::Present => PutIf::Present,
+            Self::Has(value) => format.has_value(value)?,
+        })
+    }
 }
 
 /// Time to live and maximum idle time in milliseconds: 0 for no limit, a negative number for that of
@@ -97,40 +115,33 @@ impl Limits {
 }
 
 impl<'a> KeyOperation<'a> {
-    fn op(self, map: &Map) -> KeyOp<'a> {
-        match self {
+    fn op(self, map: &Map) -> Result<KeyOp<'a>, Failure> {
+        let format = Format::of(map);
+        Ok(match self {
             Self::Get => KeyOp::Plain(PlainOp::Get),
             Self::Contains => KeyOp::Generic(GenericOp::Touch),
             Self::Put { value, limits, condition, answer } => KeyOp::Plain(PlainOp::Put {
-                kind: BLOB_KIND,
-                value: value.bytes(),
+                kind: format.kind(),
+                value: format.value(value)?,
                 lifetime: limits.lifetime(map),
-                condition,
+                condition: condition.of(format)?,
                 answer,
             }),
             Self::Take => KeyOp::Plain(PlainOp::Take),
             Self::Remove => KeyOp::Generic(GenericOp::Remove),
             Self::Evict => KeyOp::Generic(GenericOp::Evict),
-            Self::RemoveIf(value) => KeyOp::Plain(PlainOp::RemoveWhen(has_value(value))),
+            Self::RemoveIf(value) => KeyOp::Plain(PlainOp::RemoveWhen(format.has_value(value)?)),
             Self::SetTtl(limits) => {
                 KeyOp::Generic(GenericOp::Expire(limits.lifetime(map), ExpireIf::default()))
             }
-        }
+        })
     }
 }
 
-/// The condition that a key has this value: its type and payload, not the hash before them.
-fn has_value(value: Data<'_>) -> PutIf<'_> {
-    const IDENTITY_AT: u32 = 4;
-    PutIf::ValueFrom(IDENTITY_AT, value.identity())
-}
-
-/// The value of a reply.
-fn value(reply: &Reply) -> Option<Data<'_>> {
-    match reply {
-        Reply::Bytes(bytes) => Data::new(bytes),
-        _ => None,
-    }
+/// Calls `take` with the value of a reply.
+fn with_value<R>(format: Format, reply: &Reply, take: impl FnOnce(Option<Data<'_>>) -> R) -> R {
+    let value = if let Reply::Bytes(bytes) = reply { Some(&bytes[..]) } else { None };
+    format.with_value(value, take)
 }
 
 /// Whether a reply says that something was done, or is so.
@@ -142,16 +153,50 @@ fn flag(reply: &Reply) -> bool {
     }
 }
 
-/// A function that appends the response of a request.
-macro_rules! respond {
+/// Functions that append the response to a request, for each format of a map.
+#[derive(Clone, Copy)]
+struct Responds {
+    blobs: Respond,
+    plain: Respond,
+    plain_bytes: Respond,
+}
+
+impl Responds {
+    /// The function is the same for all formats.
+    const fn same(respond: Respond) -> Self {
+        Self { blobs: respond, plain: respond, plain_bytes: respond }
+    }
+
+    fn of(self, format: Format) -> Respond {
+        match format {
+            Format::Blobs => self.blobs,
+            Format::Plain => self.plain,
+            Format::PlainBytes => self.plain_bytes,
+        }
+    }
+}
+
+/// The functions that append the response to a request.
+macro_rules! responds {
+    (@value $request:ident, $format:ident) => {
+        |output, id, reply| {
+            with_value(Format::$format, &reply, |value| {
+                map::$request::respond(output, id, 0, value);
+            });
+        }
+    };
     ($request:ident: value) => {
-        |output, id, reply| map::$request::respond(output, id, 0, value(&reply))
+        Responds {
+            blobs: responds!(@value $request, Blobs),
+            plain: responds!(@value $request, Plain),
+            plain_bytes: responds!(@value $request, PlainBytes),
+        }
     };
     ($request:ident: flag) => {
-        |output, id, reply| map::$request::respond(output, id, 0, flag(&reply))
+        Responds::same(|output, id, reply| map::$request::respond(output, id, 0, flag(&reply)))
     };
     ($request:ident: nothing) => {
-        |output, id, _| map::$request::respond(output, id, 0)
+        Responds::same(|output, id, _| map::$request::respond(output, id, 0))
     };
 }
 
@@ -171,7 +216,7 @@ fn key_request<'a>(request: &Request<'a>) -> Option<KeyRequest<'a>> {
                 key: $r.key,
                 thread_id: $thread_id,
                 operation: $operation,
-                respond: respond!($request: $kind),
+                responds: responds!($request: $kind),
                 wait_ms: $wait_ms,
             }
         };
@@ -181,53 +226,53 @@ fn key_request<'a>(request: &Request<'a>) -> Option<KeyRequest<'a>> {
         Request::Get(r) => row!(r, KeyOperation::Get, Get: value),
         Request::ContainsKey(r) => row!(r, KeyOperation::Contains, ContainsKey: flag),
         Request::Put(r) => {
-            row!(r, put(r.value, Limits::ttl(r.ttl), PutIf::Always, Old), Put: value)
+            row!(r, put(r.value, Limits::ttl(r.ttl), Condition::Always, Old), Put: value)
         }
         Request::PutWithMaxIdle(r) => row!(
             r,
-            put(r.value, limits(r.ttl, r.max_idle), PutIf::Always, Old),
+            put(r.value, limits(r.ttl, r.max_idle), Condition::Always, Old),
             PutWithMaxIdle: value
         ),
         Request::PutTransient(r) => {
-            row!(r, put(r.value, Limits::ttl(r.ttl), PutIf::Always, Done), PutTransient: nothing)
+            row!(r, put(r.value, Limits::ttl(r.ttl), Condition::Always, Done), PutTransient: nothing)
         }
         Request::PutTransientWithMaxIdle(r) => row!(
             r,
-            put(r.value, limits(r.ttl, r.max_idle), PutIf::Always, Old),
+            put(r.value, limits(r.ttl, r.max_idle), Condition::Always, Old),
             PutTransientWithMaxIdle: value
         ),
         Request::Set(r) => {
-            row!(r, put(r.value, Limits::ttl(r.ttl), PutIf::Always, Done), Set: nothing)
+            row!(r, put(r.value, Limits::ttl(r.ttl), Condition::Always, Done), Set: nothing)
         }
         Request::SetWithMaxIdle(r) => row!(
             r,
-            put(r.value, limits(r.ttl, r.max_idle), PutIf::Always, Old),
+            put(r.value, limits(r.ttl, r.max_idle), Condition::Always, Old),
             SetWithMaxIdle: value
         ),
         Request::PutIfAbsent(r) => {
-            row!(r, put(r.value, Limits::ttl(r.ttl), PutIf::Absent, Old), PutIfAbsent: value)
+            row!(r, put(r.value, Limits::ttl(r.ttl), Condition::Absent, Old), PutIfAbsent: value)
         }
         Request::PutIfAbsentWithMaxIdle(r) => row!(
             r,
-            put(r.value, limits(r.ttl, r.max_idle), PutIf::Absent, Old),
+            put(r.value, limits(r.ttl, r.max_idle), Condition::Absent, Old),
             PutIfAbsentWithMaxIdle: value
         ),
         Request::TryPut(r) => row!(
             r,
             Some(r.thread_id),
             wait(r.timeout),
-            put(r.value, Limits::DEFAULT, PutIf::Always, Done),
+            put(r.value, Limits::DEFAULT, Condition::Always, Done),
             TryPut: flag
         ),
         Request::TryRemove(r) => {
             row!(r, Some(r.thread_id), wait(r.timeout), KeyOperation::Remove, TryRemove: flag)
         }
         Request::Replace(r) => {
-            row!(r, put(r.value, Limits::DEFAULT, PutIf::Present, Old), Replace: value)
+            row!(r, put(r.value, Limits::DEFAULT, Condition::Present, Old), Replace: value)
         }
         Request::ReplaceIfSame(r) => row!(
             r,
-            put(r.value, Limits::DEFAULT, has_value(r.test_value), Done),
+            put(r.value, Limits::DEFAULT, Condition::Has(r.test_value), Done),
             ReplaceIfSame: flag
         ),
         Request::Remove(r) => row!(r, KeyOperation::Take, Remove: value),
@@ -310,10 +355,11 @@ fn begin_on_key(
     let map = session.open(request.name)?;
     let server = Arc::clone(&session.server);
     let Some(tags) = server.tags() else { return Err(convoke_grid::OpError::NoCluster.into()) };
-    let partition = FORMAT.key(tags, request.key, &mut session.key);
+    let format = Format::of(&map);
+    let partition = format.key(tags, request.key, &mut session.key)?;
     if matches!(request.operation, KeyOperation::Get) {
         let mut take = |value: Option<&[u8]>| {
-            map::Get::respond(output, correlation_id, 0, value.and_then(Data::new));
+            format.with_value(value, |value| map::Get::respond(output, correlation_id, 0, value));
         };
         match server.grid.get_here(&map, partition, &session.key, &mut take) {
             Some(Ok(())) => return Ok(Begun::Done),
@@ -321,7 +367,7 @@ fn begin_on_key(
             None => {}
         }
     }
-    let op = Op::Key(&session.key, request.operation.op(&map));
+    let op = Op::Key(&session.key, request.operation.op(&map)?);
     if !session.trust.may_write() && op.effect() != Effect::Reads {
         return Err(denied());
     }
@@ -330,5 +376,5 @@ fn begin_on_key(
     if request.wait_ms.is_some() {
         return Ok(Begun::Task);
     }
-    Ok(start(&server, output, correlation_id, (&map, partition), &op, request.respond))
+    Ok(start(&server, output, correlation_id, (&map, partition), &op, request.responds.of(format)))
 }

@@ -16,9 +16,9 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::super::errors::Failure;
+use super::super::keys::{Format, client_key};
 use super::super::session::Session;
 use super::super::view;
-use super::FORMAT;
 use super::listeners::Registration;
 
 /// Invalidates the entries of a near cache.
@@ -35,7 +35,7 @@ pub(super) struct NearCache {
 
 impl Listener for NearCache {
     fn handle_event(&self, event: &Event) {
-        let (key, partition) = match (event.class, FORMAT.client_key(&event.key)) {
+        let (key, partition) = match (event.class, client_key(&event.key)) {
             (Class::New | Class::Announced, _) => return,
             (Class::Cleared, _) => (None, self.home),
             (_, Some(key)) => (Some(key), self.registration.server.grid.partition_of(&event.key)),
@@ -74,6 +74,11 @@ pub(super) fn begin(
 ) -> Result<bool, Failure> {
     match request {
         Request::AddNearCacheInvalidationListener(r) => {
+            // Clients count the invalidations of each partition in which they compute a key to be.
+            if Format::of(&*session.open(r.name)?).is_plain() {
+                let text = "a near cache of a map of plain bytes";
+                return Err(Failure::unsupported("Map.addNearCacheInvalidationListener", text));
+            }
             let tags = session.server.tags().ok_or(convoke_grid::OpError::NoCluster)?;
             let name = Value::Text(r.name).encode();
             let listener = Arc::new(NearCache {

@@ -15,7 +15,7 @@ use convoke_hazelcast::query::{Aggregation, Iteration, PageRequest, Predicate, P
 use futures_util::future::join_all;
 
 use super::super::errors::Failure;
-use super::FORMAT;
+use super::Format;
 use super::evaluation::Evaluator;
 use super::scan::{Budget, Entry, EntryScan, ValueReader, blobs};
 use super::tasks::{Task, respond_empty};
@@ -122,8 +122,10 @@ impl<'s> Matches<'s> {
             EntryScan::new(server, name)?
         } else {
             let tags = server.tags().ok_or(OpError::NoCluster)?;
+            let format = Format::of(&*server.open(name)?);
             let keys = query.partition_keys.iter().filter_map(|key| Data::new(key));
-            let partitions: BTreeSet<u16> = keys.map(|key| tags.partition(key)).collect();
+            let partitions = keys.map(|key| format.key(tags, key, &mut Vec::new()));
+            let partitions = partitions.collect::<Result<BTreeSet<u16>, Failure>>()?;
             EntryScan::of(server, name, partitions)?
         };
         Ok(Self { scan, evaluator: Evaluator::new(server), predicate: query.predicate })
@@ -267,9 +269,9 @@ async fn remove_if_same(
     map: &Arc<Map>,
     partition: u16,
     key: &[u8],
-    value: Data<'_>,
+    value: &[u8],
 ) -> Result<Reply, OpError> {
-    let same = PutIf::ValueFrom(0, value.bytes());
+    let same = PutIf::ValueFrom(0, value);
     let remove = Op::Key(key, KeyOp::Plain(PlainOp::RemoveWhen(same)));
     let mut reply = task.server.submit(map, partition, &remove).await;
     for _ in 0..OWNERS_MAX {
@@ -303,19 +305,19 @@ async fn remove_all(task: &Task<'_>, name: &str, predicate: Data<'_>) -> Result<
     let tags = task.server.tags().ok_or(OpError::NoCluster)?;
     while let Some(mut entries) = matches.next().await? {
         let map = Arc::clone(matches.scan.map());
-        let partition = matches.scan.partition();
+        let (format, partition) = (matches.scan.format(), matches.scan.partition());
         for _ in 0..REMOVAL_TRIES_MAX {
             let mut changed = VecDeque::new();
             for part in entries.chunks(REMOVALS_MAX) {
                 let mut stored = Vec::new();
                 for (key, value) in part.iter().filter_map(blobs) {
                     let mut key_stored = Vec::new();
-                    FORMAT.key(tags, key, &mut key_stored);
-                    stored.push((key_stored, value));
+                    format.key(tags, key, &mut key_stored)?;
+                    stored.push((key_stored, format.value(value)?));
                 }
                 let removals = stored
                     .iter()
-                    .map(|(key, value)| remove_if_same(task, &map, partition, key, *value));
+                    .map(|(key, value)| remove_if_same(task, &map, partition, key, value));
                 let replies = join_all(removals.collect::<Vec<_>>()).await;
                 for ((key, _), reply) in stored.iter().zip(replies) {
                     match reply {

@@ -16,7 +16,7 @@ use super::super::errors::Failure;
 use super::super::server::Server;
 use super::super::settings::{INVOCATION_MS_MAX, RESULT_BYTES_MAX};
 use super::super::whole::{SCAN_KEYS, scan};
-use super::FORMAT;
+use super::Format;
 use crate::ledger::Account;
 
 /// If values that were read at once are longer, fewer are read the next time, in bytes.
@@ -114,10 +114,11 @@ impl ValueReader {
                 Err(error) => return Err(error.into()),
             };
             let mut bytes = 0;
+            let format = Format::of(map);
             let entries = keys.drain(..count).zip(values).filter_map(|(key, value)| match value {
                 Reply::Bytes(value) => {
                     bytes += value.len();
-                    Some((FORMAT.client_key(&key)?, value))
+                    Some((format.client_key(&key)?, format.client_value(&value)))
                 }
                 _ => None,
             });
@@ -169,6 +170,11 @@ impl<'s> EntryScan<'s> {
     /// The partition of the entries that were returned last.
     pub(super) fn partition(&self) -> u16 {
         self.current.map_or(0, |(partition, _)| partition)
+    }
+
+    /// How the map is stored.
+    pub(super) fn format(&self) -> Format {
+        Format::of(&self.map)
     }
 
     /// The map.

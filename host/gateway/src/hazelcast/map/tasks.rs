@@ -21,7 +21,7 @@ use super::super::server::Server;
 use super::super::session::respond;
 use super::super::settings::INVOCATION_MS_MAX;
 use super::super::{flake_id, multi_map, replicated_map};
-use super::{FORMAT, KeyRequest, bulk, iterate, key_request, locking, query};
+use super::{Format, KeyRequest, bulk, iterate, key_request, locking, query};
 
 /// First interval at which a request on a locked key is tried again, in milliseconds. It doubles
 /// each time.
@@ -42,6 +42,7 @@ pub(in super::super) struct Task<'a> {
 /// A key in the grid.
 pub(in super::super) struct Place {
     pub(in super::super) map: Arc<Map>,
+    pub(in super::super) format: Format,
     pub(in super::super) partition: u16,
     pub(in super::super) key: Vec<u8>,
 }
@@ -51,8 +52,9 @@ impl Task<'_> {
         let map = self.server.open(name)?;
         let tags = self.server.tags().ok_or(OpError::NoCluster)?;
         let mut stored = Vec::new();
-        let partition = FORMAT.key(tags, key, &mut stored);
-        Ok(Place { map, partition, key: stored })
+        let format = Format::of(&map);
+        let partition = format.key(tags, key, &mut stored)?;
+        Ok(Place { map, format, partition, key: stored })
     }
 }
 
@@ -160,19 +162,20 @@ async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Result<(), Failu
 /// Executes a request on a key as soon as no other thread has locked it.
 async fn execute_on_key(task: &mut Task<'_>, request: &KeyRequest<'_>) -> Result<(), Failure> {
     let place = task.place(request.name, request.key)?;
+    let respond_with = request.responds.of(place.format);
     let owner = task.client.owner(request.thread_id.unwrap_or_default());
     let mut retry = Retry::new(request.wait_ms.unwrap_or(INVOCATION_MS_MAX));
     loop {
-        let op = Box::new(Op::Key(&place.key, request.operation.op(&place.map)));
+        let op = Box::new(Op::Key(&place.key, request.operation.op(&place.map)?));
         let op = Op::By { owner: &owner, op };
         match task.server.submit(&place.map, place.partition, &op).await {
             Err(OpError::Held) if retry.next().await => {}
             Err(OpError::Held) if request.wait_ms.is_some() => {
-                (request.respond)(&mut task.output, task.correlation_id, Reply::flag(false));
+                respond_with(&mut task.output, task.correlation_id, Reply::flag(false));
                 return Ok(());
             }
             reply => {
-                respond(&mut task.output, task.correlation_id, reply, request.respond);
+                respond(&mut task.output, task.correlation_id, reply, respond_with);
                 return Ok(());
             }
         }

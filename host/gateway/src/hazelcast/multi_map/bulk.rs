@@ -12,10 +12,11 @@ use futures_util::future::join_all;
 
 use super::super::cleared;
 use super::super::errors::Failure;
+use super::super::keys::client_key;
 use super::super::map::{Retry, Task};
 use super::super::settings::INVOCATION_MS_MAX;
 use super::super::whole::{Budget, CONCURRENT_MAX, Keys, on_keys};
-use super::{FORMAT, number, open, place, values};
+use super::{number, open, place, values};
 
 /// Number of keys whose values are read in one step.
 const VALUES_KEYS: usize = 64;
@@ -84,7 +85,7 @@ async fn keys(task: &Task<'_>, map: &Arc<Map>) -> Result<Vec<Vec<u8>>, Failure> 
     let (mut all, mut budget) = (Vec::new(), Budget::default());
     let mut keys = Keys::new(task.server, map);
     while let Some((_, stored)) = keys.next().await? {
-        for key in stored.iter().filter_map(|key| FORMAT.client_key(key)) {
+        for key in stored.iter().filter_map(|key| client_key(key)) {
             budget.take(key.len())?;
             all.push(key);
         }
@@ -106,7 +107,7 @@ async fn entries(
             let op = KeyOp::Distinct(DistinctOp::All);
             let replies = on_keys(task.server, map, partition, part, op).await?;
             for (key, reply) in part.iter().zip(replies) {
-                let Some(key) = FORMAT.client_key(key) else { continue };
+                let Some(key) = client_key(key) else { continue };
                 let (mut bytes, mut count) = (0, 0);
                 for value in values(&reply) {
                     bytes += value.bytes().len();

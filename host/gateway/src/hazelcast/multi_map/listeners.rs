@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use super::super::cleared;
 use super::super::errors::Failure;
+use super::super::keys::{client_key, write_key};
 use super::super::map::listeners::Registration;
 use super::super::names;
 use super::super::registrations::Registered;
 use super::super::session::Session;
 use super::super::view;
-use super::FORMAT;
 
 /// A listener of entries.
 struct EntryListener {
@@ -42,7 +42,7 @@ impl Listener for EntryListener {
         if !self.registration.is_wanted(&event.key) {
             return;
         }
-        let Some(key) = FORMAT.client_key(&event.key) else { return };
+        let Some(key) = client_key(&event.key) else { return };
         let value = event.value.as_ref().filter(|_| self.include_value);
         let value = value.and_then(|value| Data::new(value));
         let entry = EntryEvent {
@@ -88,7 +88,7 @@ pub(super) fn begin(
         Request::AddEntryListenerToKey(r) => {
             let server = Arc::clone(&session.server);
             let tags = server.tags().ok_or(OpError::NoCluster)?;
-            FORMAT.key(tags, r.key, &mut session.key);
+            write_key(tags, r.key, &mut session.key);
             let key = Some(session.key.as_slice().into());
             let message_type = multi_map::AddEntryListenerToKey::ENTRY;
             let registration = session.listeners.registration(correlation_id, r.local_only);

@@ -16,15 +16,12 @@ use convoke_hazelcast::codec::multi_map::{self, Request};
 use convoke_hazelcast::data::Data;
 
 use super::errors::Failure;
-use super::keys::Format;
+use super::keys::{Format, write_key};
 use super::map::{Place, Retry, Task, denied, locking};
 use super::names;
 use super::session::{Begun, Respond, Session, respond, start};
 use super::settings::INVOCATION_MS_MAX;
 use super::whole;
-
-/// How keys are stored.
-const FORMAT: Format = Format::Blobs;
 
 /// A request on one key that is one operation of the grid.
 struct KeyRequest<'a> {
@@ -140,7 +137,7 @@ pub(super) fn begin(
     let map = session.open_stored(names::MULTI_MAP, request.name)?;
     let server = Arc::clone(&session.server);
     let tags = server.tags().ok_or(OpError::NoCluster)?;
-    let partition = FORMAT.key(tags, request.key, &mut session.key);
+    let partition = write_key(tags, request.key, &mut session.key);
     let op = Op::Key(&session.key, request.op);
     Ok(start(&server, output, correlation_id, (&map, partition), &op, request.respond))
 }
@@ -168,8 +165,8 @@ fn open(task: &Task<'_>, name: &str) -> Result<Arc<Map>, Failure> {
 fn place(task: &Task<'_>, map: &Arc<Map>, key: Data<'_>) -> Result<Place, Failure> {
     let tags = task.server.tags().ok_or(OpError::NoCluster)?;
     let mut stored = Vec::new();
-    let partition = FORMAT.key(tags, key, &mut stored);
-    Ok(Place { map: Arc::clone(map), partition, key: stored })
+    let partition = write_key(tags, key, &mut stored);
+    Ok(Place { map: Arc::clone(map), format: Format::Blobs, partition, key: stored })
 }
 
 /// Executes a request on a key as soon as no other thread has locked it.

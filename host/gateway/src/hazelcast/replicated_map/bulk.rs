@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 use super::super::cleared;
 use super::super::errors::Failure;
+use super::super::keys::{client_key, write_key};
 use super::super::map::Task;
 use super::super::whole::{self, Budget, CONCURRENT_MAX, Keys, SCAN_KEYS, on_keys};
-use super::{FORMAT, open, put, value};
+use super::{open, put, value};
 
 /// Number of entries that are read in one step.
 const VALUES_KEYS: usize = 64;
@@ -86,7 +87,7 @@ async fn keys(task: &Task<'_>, map: &Arc<Map>) -> Result<Vec<Vec<u8>>, Failure> 
     let (mut all, mut budget) = (Vec::new(), Budget::default());
     let mut keys = Keys::new(task.server, map);
     while let Some((_, stored)) = keys.next().await? {
-        for key in stored.iter().filter_map(|key| FORMAT.client_key(key)) {
+        for key in stored.iter().filter_map(|key| client_key(key)) {
             budget.take(key.len())?;
             all.push(key);
         }
@@ -108,7 +109,7 @@ async fn entries(
             let replies = on_keys(task.server, map, partition, part, get).await?;
             for (key, reply) in part.iter().zip(replies) {
                 let Reply::Bytes(value) = reply else { continue };
-                let Some(key) = FORMAT.client_key(key) else { continue };
+                let Some(key) = client_key(key) else { continue };
                 let key = if wants_keys { key } else { Vec::new() };
                 budget.take(key.len() + value.len())?;
                 all.push((key, value));
@@ -148,7 +149,7 @@ async fn put_all(
     for part in entries.chunks(CONCURRENT_MAX) {
         let mut replies = Vec::with_capacity(part.len());
         for (key, value, ttl) in part {
-            let partition = FORMAT.key(tags, *key, &mut stored);
+            let partition = write_key(tags, *key, &mut stored);
             let op = put(*value, *ttl, PutAnswer::Done);
             replies.push(task.server.submit_key(map, partition, &stored, op));
         }
@@ -233,7 +234,7 @@ async fn views(
         };
         for (key, pair) in part.iter().zip(replies.chunks_exact(2)) {
             let [Reply::Map(fields), Reply::Bytes(value)] = pair else { continue };
-            let Some(key) = FORMAT.client_key(key) else { continue };
+            let Some(key) = client_key(key) else { continue };
             budget.take(key.len() + value.len())?;
             let field = |wanted: &str| {
                 fields.iter().find_map(|(name, field)| match (name, field) {

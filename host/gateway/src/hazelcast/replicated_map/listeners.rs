@@ -14,12 +14,12 @@ use uuid::Uuid;
 
 use super::super::cleared;
 use super::super::errors::Failure;
+use super::super::keys::{client_key, write_key};
 use super::super::map::listeners::Registration;
 use super::super::names;
 use super::super::registrations::Registered;
 use super::super::session::Session;
 use super::super::view;
-use super::FORMAT;
 
 /// A listener of entries.
 struct EntryListener {
@@ -57,7 +57,7 @@ impl Listener for EntryListener {
         if !self.registration.is_wanted(&event.key) {
             return;
         }
-        let Some(key) = FORMAT.client_key(&event.key) else { return };
+        let Some(key) = client_key(&event.key) else { return };
         let Some(key) = Data::new(&key) else { return };
         let value = event.value.as_ref().and_then(|value| Data::new(value));
         let old_value = event.old_value.as_ref().and_then(|value| Data::new(value));
@@ -175,7 +175,7 @@ fn add(
         None => None,
         Some(key) => {
             let tags = server.tags().ok_or(OpError::NoCluster)?;
-            FORMAT.key(tags, key, &mut session.key);
+            write_key(tags, key, &mut session.key);
             Some(session.key.as_slice().into())
         }
     };

@@ -17,14 +17,11 @@ use convoke_hazelcast::codec::replicated_map::{self, Request};
 use convoke_hazelcast::data::Data;
 
 use super::errors::Failure;
-use super::keys::{BLOB_KIND, Format};
+use super::keys::{BLOB_KIND, write_key};
 use super::map::{Task, denied};
 use super::names;
 use super::session::{Begun, Respond, Session, start};
 use super::whole;
-
-/// How keys and values are stored.
-const FORMAT: Format = Format::Blobs;
 
 /// A request on one key that is one operation of the grid.
 struct KeyRequest<'a> {
@@ -118,7 +115,7 @@ fn begin_on_key(
     let map = session.open_stored(names::REPLICATED_MAP, request.name)?;
     let server = Arc::clone(&session.server);
     let tags = server.tags().ok_or(OpError::NoCluster)?;
-    let partition = FORMAT.key(tags, request.key, &mut session.key);
+    let partition = write_key(tags, request.key, &mut session.key);
     if matches!(request.op, KeyOp::Plain(PlainOp::Get)) {
         let mut take = |value: Option<&[u8]>| {
             replicated_map::Get::respond(output, correlation_id, 0, value.and_then(Data::new));

@@ -32,6 +32,11 @@ fn greater(number: i32) -> Vec<u8> {
     object(-20, 4, &[&field("this"), &int(number)[4..], &[0, 0]])
 }
 
+/// The predicate that a value is greater than a text.
+pub(super) fn greater_text(value: &str) -> Vec<u8> {
+    object(-20, 4, &[&field("this"), &text(value)[4..], &[0, 0]])
+}
+
 /// The predicate that an attribute has this text.
 fn equal(attribute: &str, value: &str) -> Vec<u8> {
     object(-20, 3, &[&field(attribute), &text(value)[4..]])
