@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use convoke_grid::{Grid, GridSettings, Host, KeyHasher, MapCatalog, Report};
 use convoke_membership::{Member, MemberId, View};
+use parking_lot::Mutex;
 
 use crate::pubsub::PubSub;
 use crate::resp::answer::Answer;
@@ -22,14 +23,36 @@ use crate::trust::{Passwords, Trust};
 /// Time between ticks of the grid.
 const TICK: Duration = Duration::from_millis(5);
 
-/// The host of the grid: the test process.
-struct Process {
+/// Longest time that counts as passed between two readings of the clock of [`Process`].
+const STEP_MAX: Duration = Duration::from_millis(200);
+
+/// The host of a grid: the test process. Its clock stops while the process gets no processor time, so
+/// that no lease ends on a busy machine.
+pub(crate) struct Process {
     started: Instant,
+    clock: Mutex<Clock>,
+}
+
+#[derive(Default)]
+struct Clock {
+    last: Duration,
+    skipped: Duration,
+}
+
+impl Process {
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now(), clock: Mutex::default() }
+    }
 }
 
 impl Host for Process {
     fn now(&self) -> Duration {
-        self.started.elapsed()
+        let mut clock = self.clock.lock();
+        let elapsed = self.started.elapsed();
+        let step = elapsed.saturating_sub(clock.last);
+        clock.last = elapsed;
+        clock.skipped += step.saturating_sub(STEP_MAX);
+        elapsed - clock.skipped
     }
 
     fn unix_ms(&self) -> u64 {
@@ -37,7 +60,7 @@ impl Host for Process {
     }
 
     fn random(&self) -> u64 {
-        4
+        u64::from(self.started.elapsed().subsec_nanos())
     }
 
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
@@ -58,7 +81,7 @@ pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
     let settings =
         GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
     let me = MemberId::new_now();
-    let process = Arc::new(Process { started: Instant::now() });
+    let process = Arc::new(Process::new());
     let grid = Grid::new(me, process, settings, catalog);
     let member = Member {
         id: me,

@@ -1,45 +1,23 @@
 //! Two members: requests to a member that is not the primary, and events from the other one.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::time::Instant;
 
-use convoke_grid::{GridSettings, Host, KeyHasher, MapCatalog, Peer, Receipt, Report};
+use convoke_grid::{GridSettings, KeyHasher, MapCatalog, Peer, Receipt};
 use convoke_hazelcast::codec::events::DistributedObjectEvent;
 use convoke_hazelcast::codec::service_name;
 use convoke_membership::{Member, MemberId, View, ViewId};
 
 use super::*;
+use crate::testing::Process;
 
 /// Time between ticks of a grid.
 const TICK: Duration = Duration::from_millis(5);
 
-struct Process(Instant);
-
-impl Host for Process {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    fn unix_ms(&self) -> u64 {
-        crate::clock::unix_ms()
-    }
-
-    fn random(&self) -> u64 {
-        u64::from(self.0.elapsed().subsec_nanos())
-    }
-
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        tokio::spawn(task);
-    }
-
-    fn report(&self, _: Report) {}
-}
-
 fn grid(id: MemberId) -> Grid {
     let settings =
         GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
-    Grid::new(id, Arc::new(Process(Instant::now())), settings, MapCatalog::default())
+    Grid::new(id, Arc::new(Process::new()), settings, MapCatalog::default())
 }
 
 fn member(id: MemberId, age: u64) -> Member {

@@ -1,13 +1,12 @@
 //! Two members in this process, whose grids are linked in memory.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use convoke_grid::session::Receipt;
-use convoke_grid::{Grid, GridSettings, Host, KeyHasher, MapCatalog, Report};
+use convoke_grid::{Grid, GridSettings, KeyHasher, MapCatalog};
 use convoke_membership::view::Departure;
 use convoke_membership::{Member, MemberId, View, ViewId};
 use tokio::task::JoinHandle;
@@ -16,32 +15,11 @@ use super::super::super::Server;
 use super::super::super::tests::server_on;
 use super::super::kind;
 use super::WAIT_MAX;
+use crate::testing::Process;
 use crate::trust::Passwords;
 
 /// Time between ticks of the grids.
 const TICK: Duration = Duration::from_millis(5);
-
-struct Process(Instant);
-
-impl Host for Process {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    fn unix_ms(&self) -> u64 {
-        crate::clock::unix_ms()
-    }
-
-    fn random(&self) -> u64 {
-        u64::from(self.0.elapsed().subsec_nanos())
-    }
-
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        tokio::spawn(task);
-    }
-
-    fn report(&self, _: Report) {}
-}
 
 /// Two members that serve clients.
 pub(in crate::hazelcast) struct Members {
@@ -121,7 +99,7 @@ impl Members {
         let settings =
             GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
         let grid = |id| {
-            let process = Arc::new(Process(Instant::now()));
+            let process = Arc::new(Process::new());
             Grid::new(id, process, settings.clone(), MapCatalog::default())
         };
         let grids = vec![grid(one.id), grid(two.id)];
