@@ -36,15 +36,23 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
         show("", &address);
     }
     if let Some(public) = &settings.public_address {
-        let ports = public.port.map_or("the member port".to_owned(), |port| port.to_string());
-        show("public", &format!("{}, {ports}", public.host));
+        match public.port {
+            Some(port) => show("public", &format!("{}:{port}", public.host)),
+            None => show("public", &format!("{}, with the member port", public.host)),
+        }
     }
     if settings.no_cluster {
         show("members", &"none: no-cluster is set");
     } else {
-        show("port", &settings.start_port);
+        let last = settings.start_port.saturating_add(settings.start_port_range - 1);
+        show("port", &format!("{}, the first free one up to {last}", settings.start_port));
     }
-    show("http", &settings.port);
+    if settings.auto_bind_http {
+        let last = settings.port.saturating_add(settings.auto_bind_range);
+        show("http", &format!("{}, the first free one up to {last}", settings.port));
+    } else {
+        show("http", &settings.port);
+    }
     let me_at = me.address().ip();
     if settings.http_public_address.is_some() {
         let http = ClientAddress::service(settings.http_public_address.as_ref(), settings.port);
@@ -64,8 +72,26 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
             show("", &format!("clients dial {}", service.address(me_at)));
         }
     }
+    let clients = &settings.clients;
+    show("access", &clients.access());
+    show("clients", &format!("at most {}", clients.clients_max));
+    if let Some(idle) = clients.idle {
+        show("", &format!("disconnected after {} s without a request", idle.as_secs()));
+    }
+    if clients.redis_cluster {
+        show("", &"served as by a Redis Cluster");
+    }
+    let events = clients.notifications.text();
+    if !events.is_empty() {
+        show("", &format!("keyspace notifications {events}"));
+    }
+    show("workers", &settings.workers);
+    show("writes", &format!("with {} or more members", settings.data.min_members));
     for (number, line) in agreed::lines(&settings.data.terms).enumerate() {
         show(if number == 0 { "agreed" } else { "" }, &line);
+    }
+    if settings.no_cluster {
+        return finish(settings, &[]);
     }
     let mut lacking = Vec::new();
     for (mode, settings) in loaded.iter().zip(&settings.modes) {
@@ -101,6 +127,11 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
             ));
         }
     }
+    finish(settings, &lacking)
+}
+
+/// Prints the warnings, and the result.
+fn finish(settings: &Settings, lacking: &[String]) -> Result<(), String> {
     if !settings.overridden.is_empty() {
         let keys = settings.overridden.join(", ");
         say!("overridden by the command line or the environment: {keys}");
@@ -108,7 +139,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
     for warning in settings.warning.iter().chain(&settings.notes) {
         say!("warning: {warning}");
     }
-    for warning in &lacking {
+    for warning in lacking {
         say!("warning: {warning}");
     }
     say!(
@@ -117,6 +148,9 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
     );
     Ok(())
 }
+
+/// How the line of a setting begins that is not honoured.
+const UNHONOURED: &str = "# - ";
 
 /// Converts a Hazelcast file to the Convoke format.
 pub(crate) fn convert(file: &Path, output: Option<&Path>, force: bool) -> Result<(), String> {
@@ -128,6 +162,17 @@ pub(crate) fn convert(file: &Path, output: Option<&Path>, force: bool) -> Result
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(force).create_new(!force);
     let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    if written.is_ok() {
+        let unhonoured = text.lines().filter(|line| line.starts_with(UNHONOURED)).count();
+        if unhonoured > 0 {
+            let settings = convoke_text::counted(unhonoured, "setting");
+            let _ = writeln!(
+                std::io::stderr(),
+                "warning: not honoured: {settings} of the Hazelcast file; the end of {} names them",
+                path.display()
+            );
+        }
+    }
     written.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
             format!("{} exists; name another --output, or replace it with --force", path.display())

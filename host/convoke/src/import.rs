@@ -52,8 +52,8 @@ pub(crate) async fn run(args: &ImportArgs, settings: &Settings) -> Result<ExitCo
 fn options(args: &ImportArgs, settings: &Settings) -> Result<Options, String> {
     let source = SourceUrl::parse(&args.url)?;
     let (text, file) = (args.source_password.clone(), args.source_password_file.clone());
-    let source_password =
-        read_password("source-password", text, file).map_err(|error| error.to_string())?;
+    let source_password = read_password("source-password", "--source-password", text, file)
+        .map_err(|error| error.to_string())?;
     let given = args.to.iter().map(|text| Address::parse(text.trim()));
     let mut to = given.collect::<Result<Vec<_>, _>>().map_err(|error| format!("--to: {error}"))?;
     if to.is_empty() {

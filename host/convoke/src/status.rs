@@ -47,6 +47,7 @@ impl Status {
         let (complete, required) = self.grid.progress();
         json!({
             "safe": self.grid.is_safe(),
+            "writes": if self.grid.missing_members().is_some() { "refused" } else { "accepted" },
             "table": self.grid.table().map(|table| table.stamp.to_string()),
             "partitions": self.grid.partitions(),
             "copies": { "complete": complete, "wanted": required },

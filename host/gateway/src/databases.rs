@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 /// Number of databases. Each is a map of its own.
-pub(crate) const DATABASES: usize = 16;
+pub const DATABASES: usize = 16;
 
 /// The names of their maps.
 static MAP_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| (0..DATABASES).map(map_name).collect());

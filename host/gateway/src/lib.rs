@@ -18,6 +18,7 @@ mod databases;
 mod lanes;
 mod ledger;
 mod output_buffer;
+mod refusals;
 #[cfg(test)]
 mod testing;
 

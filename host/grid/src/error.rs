@@ -59,7 +59,7 @@ pub enum OpError {
     #[error("other transactions use these keys; nothing was done")]
     Conflict,
     /// The view has fewer members than writes need.
-    #[error("the cluster has {here} members, and writes need {needed} (--min-members)")]
+    #[error("writes need {needed} members (--min-members), and the cluster has {here}")]
     TooFewMembers {
         /// Members in the view.
         here: u32,

@@ -211,6 +211,14 @@ impl Grid {
         self.table().is_some_and(|table| is_safe(&table)) && !self.has_leftovers()
     }
 
+    /// The number of members in the view, and that for which writes wait, if there are too few of them.
+    #[must_use]
+    pub fn missing_members(&self) -> Option<(u32, u32)> {
+        let shared = &self.inner.shared;
+        let (here, needed) = (shared.members_here(), shared.settings.min_members);
+        (here < needed).then_some((here, needed))
+    }
+
     /// Whether this member holds data of another table that is not merged yet.
     #[must_use]
     pub fn has_leftovers(&self) -> bool {
@@ -389,7 +397,12 @@ impl Grid {
             // view.
             shared.lease.suspend();
         }
-        shared.members.store(count(view.len()), Ordering::Relaxed);
+        let (here, needed) = (count(view.len()), shared.settings.min_members);
+        let before = shared.members.swap(here, Ordering::Relaxed);
+        // Before its first view a member serves nothing.
+        if (before == 0 || before >= needed) != (here >= needed) {
+            self.inner.report(crate::host::Report::Writes { here, needed });
+        }
         self.inner.data_members.store(count(view.data_members()), Ordering::Relaxed);
         let members = view.members().iter().map(|member| (member.id, member.generation));
         *self.inner.expected.write() = members.collect();

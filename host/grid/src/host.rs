@@ -38,6 +38,17 @@ pub enum Report {
         table: Arc<Table>,
         /// Whether every replica that is possible exists and is complete.
         safe: bool,
+        /// Number of backups that each partition can have with the members that there are.
+        backups: usize,
+        /// Number of backups according to the settings.
+        configured: usize,
+    },
+    /// Writes are refused from now on, as the view has too few members, or accepted again.
+    Writes {
+        /// Members in the view.
+        here: u32,
+        /// Members that are needed.
+        needed: u32,
     },
     /// The new table does not continue the previous one: this member was partitioned, or its
     /// cluster merged with another one. Earlier reports do not apply to the new table.
@@ -70,6 +81,11 @@ pub enum Report {
     /// This process was paused. It serves again once its lease is renewed.
     Paused {
         /// Duration in milliseconds.
+        ms: u64,
+    },
+    /// This member serves again after a pause.
+    Resumed {
+        /// Time since the pause ended, in milliseconds.
         ms: u64,
     },
     /// Too many removals had to be remembered for a missing member, and the oldest ones were

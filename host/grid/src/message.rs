@@ -36,7 +36,7 @@ use crate::{OpError, Reply};
 
 /// Version of the encoding of messages and copies. Members with different ones cannot exchange
 /// data.
-pub const FORMAT: u16 = 7;
+pub const FORMAT: u16 = 8;
 
 /// A message. The order of the variants is part of the format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -86,10 +86,19 @@ impl Counts {
 
     /// The summary, with `verb` for what was done with the keys.
     pub(crate) fn lines(&self, verb: &str) -> Vec<String> {
+        self.lines_of(verb, "")
+    }
+
+    /// As [`Self::lines`]; `timed` is what the time is that of, if that is not `verb`.
+    pub(crate) fn lines_of(&self, verb: &str, timed: &str) -> Vec<String> {
         let seconds = self.elapsed_ms as f64 / 1_000.0;
         let rate = self.copied() as f64 / seconds.max(0.001);
-        let mut lines =
-            vec![format!("{} keys {verb} in {seconds:.1} s ({rate:.0} a second)", self.copied())];
+        let keys = self.copied();
+        let mut lines = vec![if timed.is_empty() {
+            format!("{keys} keys {verb} in {seconds:.1} s ({rate:.0} a second)")
+        } else {
+            format!("{keys} keys {verb}; {timed} in {seconds:.1} s")
+        }];
         let kinds = self.copied.iter().map(|(kind, count)| format!("  {count} {kind}"));
         lines.extend(kinds);
         let mut count = |count: u64, what: &str| {

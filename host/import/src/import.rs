@@ -1,5 +1,6 @@
 //! The steps of an import: checks before anything is written, copying, comparing, the summary.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +22,7 @@ use crate::target::{DATABASES, Target, slot_ranges};
 use crate::tls;
 use crate::trouble::Trouble;
 use crate::value::Store as _;
-use crate::verify::{Comparison, Verifier};
+use crate::verify::{Comparison, Verifier, find_surplus};
 use crate::write::Writer;
 
 /// Time after which the state file is written so that it survives a crash of the machine, in
@@ -90,9 +91,8 @@ pub async fn run(options: Options, stop: Stop) -> Result<Report, String> {
     let state = match found {
         Some(state) if state.task != task => {
             return Err(format!(
-                "the state file belongs to an import from {} with other options; repeat those, or \
-                 name another file",
-                state.task.source
+                "the state file belongs to an import {}; repeat its options, or name another file",
+                state.task
             ));
         }
         Some(state) => state,
@@ -125,6 +125,13 @@ async fn plan(options: &Options) -> Result<Plan, String> {
     let url = &options.source;
     if url.database.is_some() && options.databases.is_some() {
         return Err("the URL names a database, and --databases others; keep one of them".into());
+    }
+    let named = options.databases.iter().flatten().chain(&url.database);
+    if let Some(database) = named.copied().find(|database| *database >= DATABASES) {
+        return Err(format!(
+            "database {database} is named, and a cluster has the databases 0 to {}",
+            DATABASES - 1
+        ));
     }
     if url.password.is_some() && !options.source_password.is_empty() {
         return Err("the URL contains a password, and another one is given; keep one".into());
@@ -382,6 +389,13 @@ impl Import {
             };
             verifier.run(comparison, meter).await?;
         }
+        let databases: BTreeSet<u16> = self.plan.units.iter().map(|unit| unit.database).collect();
+        for database in databases {
+            let pattern = self.options.pattern.as_deref().map(str::as_bytes);
+            let Plan { sources, target, .. } = &mut self.plan;
+            let surplus = &mut comparison.surplus;
+            find_surplus(sources, target, (database, pattern), &self.stop, surplus).await?;
+        }
         if self.has_functions() {
             let Plan { sources, target, .. } = &mut self.plan;
             let compare = async || FunctionsComparison::of(&mut sources[0], target).await;
@@ -432,7 +446,7 @@ impl Import {
         }
         counts.elapsed_ms = millis(started.elapsed());
         let existing = mem::take(&mut counts.kept);
-        lines.extend(counts.lines("would be copied"));
+        lines.extend(counts.lines_of("would be copied", "counted"));
         if bytes > 0 {
             lines.push(format!("about {} MiB in the source", bytes.div_ceil(1024 * 1024)));
         }

@@ -34,6 +34,29 @@ pub(crate) fn time_to_live(reply: &Value) -> Result<Option<Duration>, ()> {
     }
 }
 
+/// `SCAN` from a cursor on, for about this number of keys.
+pub(crate) fn scan_request(cursor: u64, pattern: Option<&[u8]>, count: usize) -> Requests {
+    let (cursor, count) = (cursor.to_string(), count.to_string());
+    let mut words: Vec<&[u8]> = vec![b"SCAN", cursor.as_bytes(), b"COUNT", count.as_bytes()];
+    if let Some(pattern) = pattern {
+        words.extend([&b"MATCH"[..], pattern]);
+    }
+    let mut request = Requests::default();
+    request.push(&words);
+    request
+}
+
+/// What `SCAN` returned: different keys, and the cursor of the next page.
+pub(crate) fn scanned(reply: Value) -> Option<(Vec<Vec<u8>>, u64)> {
+    let mut parts = reply.into_list()?.into_iter();
+    let next = parts.next()?;
+    let next = str::from_utf8(next.text()?).ok()?.parse::<u64>().ok()?;
+    let mut keys = parts.next()?.into_strings()?;
+    keys.sort_unstable();
+    keys.dedup();
+    Some((keys, next))
+}
+
 /// Codes of errors that pass.
 fn is_temporary(reply: &Value) -> bool {
     matches!(reply.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN"))
@@ -190,26 +213,11 @@ impl Source {
         pattern: Option<&[u8]>,
         count: usize,
     ) -> Result<(Vec<Vec<u8>>, u64), Trouble> {
-        let (cursor, count) = (cursor.to_string(), count.to_string());
-        let mut words: Vec<&[u8]> = vec![b"SCAN", cursor.as_bytes(), b"COUNT", count.as_bytes()];
-        if let Some(pattern) = pattern {
-            words.extend([&b"MATCH"[..], pattern]);
-        }
-        let mut request = Requests::default();
-        request.push(&words);
+        let request = scan_request(cursor, pattern, count);
         let reply = self.call_all(&request, SMALL_REPLY_BYTES_MAX).await?.pop();
         let reply = reply.unwrap_or(Value::Nil);
         let failed = format!("SCAN of {}: {}", self.endpoint.address, text_of(&reply));
-        let parse = |reply: Value| {
-            let mut parts = reply.into_list()?.into_iter();
-            let next = parts.next()?;
-            let next = str::from_utf8(next.text()?).ok()?.parse::<u64>().ok()?;
-            let mut keys = parts.next()?.into_strings()?;
-            keys.sort_unstable();
-            keys.dedup();
-            Some((keys, next))
-        };
-        parse(reply).ok_or(Trouble::Final(failed))
+        scanned(reply).ok_or(Trouble::Final(failed))
     }
 
     /// What is known of each of the keys.

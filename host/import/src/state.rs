@@ -1,5 +1,6 @@
 //! The state file, with which an interrupted import continues.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,21 @@ pub(crate) struct Task {
     #[serde(rename = "match")]
     pub(crate) pattern: Option<String>,
     pub(crate) existing: String,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, databases, pattern, existing } = self;
+        write!(f, "from {source} with --existing {existing}")?;
+        if let Some(databases) = databases {
+            let numbers: Vec<String> = databases.iter().map(u16::to_string).collect();
+            write!(f, " --databases {}", numbers.join(","))?;
+        }
+        match pattern {
+            Some(pattern) => write!(f, " --match {pattern:?}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How far one database of one server has been copied.

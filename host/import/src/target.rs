@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::client::{Connection, Endpoint, Requests, text_of};
 use crate::info::Info;
 use crate::reply::Value;
+use crate::source::{scan_request, scanned};
 use crate::trouble::Trouble;
 use crate::value::Store;
 
@@ -160,6 +161,45 @@ impl Target {
             self.connections.insert(address, connection);
         }
         Ok(count)
+    }
+
+    /// The number of members that list different keys; see [`Self::scan`].
+    pub(crate) fn parts(&self) -> usize {
+        self.holders().len()
+    }
+
+    /// Keys of the selected database that one of the [parts](Self::parts) has, and the cursor of the
+    /// next page; 0 at the end.
+    ///
+    /// # Errors
+    /// After [`Trouble::Lost`], another member is asked the next time, if one was given.
+    pub(crate) async fn scan(
+        &mut self,
+        part: usize,
+        cursor: u64,
+        pattern: Option<&[u8]>,
+        count: usize,
+    ) -> Result<(Vec<Vec<u8>>, u64), Trouble> {
+        let scanned = self.try_scan(part, &scan_request(cursor, pattern, count)).await;
+        if matches!(scanned, Err(Trouble::Lost(_))) && self.slots.is_none() {
+            self.used = (self.used + 1) % self.given.len();
+        }
+        scanned
+    }
+
+    async fn try_scan(
+        &mut self,
+        part: usize,
+        request: &Requests,
+    ) -> Result<(Vec<Vec<u8>>, u64), Trouble> {
+        let holders = self.holders();
+        let gone = || Trouble::Final("the members that hold keys have changed".to_owned());
+        let address = holders.get(part).ok_or_else(gone)?;
+        let mut connection = self.connect(address).await?;
+        let reply = connection.call(request).await?;
+        let failed = format!("SCAN of {address}: {}", text_of(&reply));
+        self.connections.insert(address.clone(), connection);
+        scanned(reply).ok_or(Trouble::Final(failed))
     }
 
     /// Sends the requests of each key. A reply that is missing, since the connection was lost, is

@@ -10,7 +10,7 @@ use crate::counts::{Named, name_of};
 use crate::functions::FunctionsComparison;
 use crate::meter::Meter;
 use crate::reply::Value;
-use crate::retry::{Backoff, Stop};
+use crate::retry::{Backoff, Stop, repeat};
 use crate::source::{Source, time_to_live};
 use crate::target::Target;
 use crate::trouble::Trouble;
@@ -41,6 +41,8 @@ pub(crate) struct Comparison {
     pub(crate) differing: Named,
     /// Keys that could not be compared.
     pub(crate) failed: Named,
+    /// Keys that only the cluster has.
+    pub(crate) surplus: Named,
     /// Libraries of functions.
     pub(crate) functions: FunctionsComparison,
 }
@@ -52,7 +54,7 @@ impl Comparison {
     }
 
     pub(crate) fn lines(&self, seconds: f64) -> Vec<String> {
-        let Self { compared, differing, failed, functions } = self;
+        let Self { compared, differing, failed, surplus, functions } = self;
         let mut lines = vec![match differing.count {
             0 => format!("verified in {seconds:.1} s: all of {compared} keys are equal"),
             count => format!("verified in {seconds:.1} s: {count} of {compared} keys differ:"),
@@ -62,9 +64,51 @@ impl Comparison {
             lines.push(format!("{} keys could not be compared:", failed.count));
             lines.extend(failed.lines());
         }
+        if surplus.count > 0 {
+            lines.push(format!("{} keys are in the cluster only:", surplus.count));
+            lines.extend(surplus.lines());
+        }
         lines.extend(functions.lines());
         lines
     }
+}
+
+/// Finds the keys of a database of the cluster that match the pattern and that none of the sources
+/// has.
+pub(crate) async fn find_surplus(
+    sources: &mut [Source],
+    target: &mut Target,
+    (database, pattern): (u16, Option<&[u8]>),
+    stop: &Stop,
+    surplus: &mut Named,
+) -> Result<(), Trouble> {
+    target.select(database);
+    for part in 0..target.parts() {
+        let mut cursor = 0;
+        loop {
+            stop.check()?;
+            let scan = async || target.scan(part, cursor, pattern, PAGE_KEYS).await;
+            let (keys, next) = repeat(stop, scan).await?;
+            let mut keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            for source in &mut *sources {
+                let known = async || {
+                    source.select(database).await?;
+                    facts(source, &keys).await
+                };
+                let known = repeat(stop, known).await?;
+                let mut known = known.iter();
+                keys.retain(|_| known.next().is_some_and(Option::is_none));
+            }
+            for key in keys {
+                surplus.add(|| name_of(database, key));
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Type and time to live of a key; `None` if it does not exist.
@@ -132,18 +176,18 @@ fn difference(source: &Facts, target: &Facts) -> Option<String> {
     match (source, target) {
         // It was deleted, or has expired.
         (None, _) => None,
-        (Some(_), None) => Some("is missing".to_owned()),
-        (Some((source, _)), Some((target, _))) if source != target => {
-            Some(format!("is one of the {target} instead of the {source}"))
-        }
+        (Some(_), None) => Some("is missing in the cluster".to_owned()),
+        (Some((source, _)), Some((target, _))) if source != target => Some(format!(
+            "is one of the {target} in the cluster, and of the {source} in the source"
+        )),
         (Some((_, source)), Some((_, target))) => match (source, target) {
             (Some(source), Some(target)) => {
                 let difference = source.abs_diff(*target);
                 let is_close = difference <= Duration::from_millis(TTL_MS_MAX);
                 (!is_close).then(|| format!("expires {} ms apart", difference.as_millis()))
             }
-            (Some(_), None) => Some("does not expire".to_owned()),
-            (None, Some(_)) => Some("expires".to_owned()),
+            (Some(_), None) => Some("expires in the source only".to_owned()),
+            (None, Some(_)) => Some("expires in the cluster only".to_owned()),
             (None, None) => None,
         },
     }
@@ -297,11 +341,11 @@ mod tests {
         let hash = facts(Kind::Hash, Some(10_000));
         assert_eq!(of(&hash, &facts(Kind::Hash, Some(10_000 + TTL_MS_MAX))), None);
         assert!(of(&hash, &facts(Kind::Hash, Some(10_001 + TTL_MS_MAX))).is_some());
-        assert_eq!(of(&hash, &facts(Kind::Hash, None)).unwrap(), "does not expire");
-        assert_eq!(of(&facts(Kind::Hash, None), &hash).unwrap(), "expires");
-        assert_eq!(of(&hash, &None).unwrap(), "is missing");
+        assert_eq!(of(&hash, &facts(Kind::Hash, None)).unwrap(), "expires in the source only");
+        assert_eq!(of(&facts(Kind::Hash, None), &hash).unwrap(), "expires in the cluster only");
+        assert_eq!(of(&hash, &None).unwrap(), "is missing in the cluster");
         assert_eq!(of(&None, &hash), None);
-        let text = "is one of the strings instead of the hashes";
+        let text = "is one of the strings in the cluster, and of the hashes in the source";
         assert_eq!(of(&hash, &facts(Kind::String, Some(10_000))).unwrap(), text);
     }
 

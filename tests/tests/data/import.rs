@@ -189,7 +189,9 @@ fn all_types_of_values_are_copied_with_their_lifetimes() {
 
     // What is changed in the cluster is found.
     client.command("SELECT 0").unwrap();
-    for line in ["SET plain:1 other", "DEL plain:2", "PERSIST expires", "FUNCTION DELETE lib"] {
+    for line in
+        ["SET plain:1 other", "DEL plain:2", "PERSIST expires", "SET more 1", "FUNCTION DELETE lib"]
+    {
         client.command(line).unwrap();
     }
     let compared = import(&cluster, &redis, &members[1], &["--verify-only"]).run(IMPORT_MAX);
@@ -197,8 +199,9 @@ fn all_types_of_values_are_copied_with_their_lifetimes() {
     for line in [
         &format!("3 of {keys} keys differ"),
         "key plain:1 has another value",
-        "key plain:2 is missing",
-        "key expires does not expire",
+        "key plain:2 is missing in the cluster",
+        "key expires expires in the source only",
+        "1 keys are in the cluster only:\n  database 0, key more",
         "compared 1 library of functions: 1 differ:",
         "lib: missing",
     ] {

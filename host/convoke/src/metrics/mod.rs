@@ -190,6 +190,12 @@ fn data(text: &mut Exposition, sources: &Sources<'_>) {
             grid.is_safe().into(),
         ),
         (
+            Gauge,
+            "data_writes_refused",
+            "1 while writes are refused because there are fewer members than --min-members.",
+            grid.missing_members().is_some().into(),
+        ),
+        (
             Counter,
             "data_lost_partitions_total",
             "Partitions that lost all complete replicas.",
@@ -312,6 +318,7 @@ mod tests {
                 "malformed_datagrams_total counter",
                 "refused_callers_total counter",
                 "data_safe gauge",
+                "data_writes_refused gauge",
                 "data_lost_partitions_total counter",
                 "data_copies_complete gauge",
                 "data_copies_wanted gauge",

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use convoke_text::excerpt;
@@ -12,6 +13,7 @@ use super::distance::distance;
 use super::import::ImportArgs;
 use super::options::Options;
 use super::plugin::PluginCommand;
+use super::sources::variable;
 use super::spelling;
 
 /// Starts a member, which forms a cluster with other members that it finds.
@@ -172,7 +174,9 @@ impl CommandLine {
         if let Some(text) = spelling::without_counterpart(&arguments) {
             return Err(EarlyExit { text, code: 2 });
         }
-        let matches = command.try_get_matches_from(arguments).map_err(|e| EarlyExit::of(&e))?;
+        let matches = command
+            .try_get_matches_from(&arguments)
+            .map_err(|error| EarlyExit::of(&error).with_variable(&error, &arguments))?;
         let cli = Cli::from_arg_matches(&matches).map_err(|e| EarlyExit::of(&e))?;
         Ok(Self { cli, matches })
     }
@@ -203,6 +207,22 @@ pub(super) fn rank(matches: &ArgMatches, key: &str) -> Rank {
 }
 
 impl EarlyExit {
+    /// Names the environment variable instead of the option if the invalid value is from there.
+    fn with_variable(mut self, error: &clap::Error, arguments: &[OsString]) -> Self {
+        let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+            return self;
+        };
+        let name = option.split_whitespace().next().unwrap_or_default();
+        let is_given = arguments
+            .iter()
+            .filter_map(|argument| argument.to_str())
+            .any(|argument| argument.split('=').next() == Some(name));
+        if !is_given && let Some(key) = name.strip_prefix("--") {
+            self.text = self.text.replace(&format!("'{option}'"), &variable(key));
+        }
+        self
+    }
+
     /// Help and version are printed unchanged; an error is reduced to one line.
     fn of(error: &clap::Error) -> Self {
         let rendered: StyledStr = error.render();
@@ -212,7 +232,13 @@ impl EarlyExit {
         let text = rendered.to_string();
         let message = text.split("\nUsage:").next().unwrap_or_default();
         let message = message.split("\nFor more information").next().unwrap_or_default();
-        let line = excerpt(message, usize::MAX);
+        // The messages of the standard library say what is wrong, not what is expected.
+        let message = message
+            .replace("\n\n  tip:", "; tip:")
+            .replace("invalid digit found in string", "expected a whole number")
+            .replace("cannot parse integer from empty string", "expected a whole number")
+            .replace("number too large to fit in target type", "the number is too large");
+        let line = excerpt(&message, usize::MAX);
         Self { text: format!("{}; see convoke --help", line.trim_end_matches('.')), code: 2 }
     }
 }

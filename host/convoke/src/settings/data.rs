@@ -46,12 +46,21 @@ pub(crate) struct ClientSettings {
 }
 
 impl DataSettings {
-    pub(super) fn resolve(options: &Options) -> Result<Self, SettingsError> {
+    pub(super) fn resolve(
+        options: &Options,
+        place: impl Fn(&str) -> String,
+    ) -> Result<Self, SettingsError> {
         let partitions = options.partitions.unwrap_or(PARTITIONS);
         if !(1..=PARTITIONS_MAX).contains(&partitions) {
             return Err(SettingsError(format!(
-                "partitions is {partitions}; expected 1 to {PARTITIONS_MAX}, the same on all members"
+                "{} is {partitions}; expected 1 to {PARTITIONS_MAX}, the same on all members",
+                place("partitions")
             )));
+        }
+        let min_members = options.min_members.unwrap_or(1);
+        if min_members == 0 {
+            let place = place("min-members");
+            return Err(SettingsError(format!("{place} is 0; expected 1 or more members")));
         }
         let catalog = catalog(&options.maps)?;
         for (name, entry) in &options.maps {
@@ -59,7 +68,7 @@ impl DataSettings {
         }
         Ok(Self {
             partitions,
-            min_members: options.min_members.unwrap_or(1),
+            min_members,
             terms: agreed::terms(
                 partitions,
                 options.partitions.is_some(),
@@ -78,14 +87,28 @@ impl ClientSettings {
         Passwords::new(&self.password, &self.read_only_password)
     }
 
-    pub(super) fn resolve(options: &Options) -> Result<Self, SettingsError> {
+    /// Who may use the data.
+    pub(crate) fn access(&self) -> &'static str {
+        match (self.password.is_empty(), self.read_only_password.is_empty()) {
+            (true, _) => "clients on this machine, as no client password is set",
+            (false, true) => "clients with the client password",
+            (false, false) => "clients with the client password, or that of the user readonly",
+        }
+    }
+
+    pub(super) fn resolve(
+        options: &Options,
+        place: impl Fn(&str) -> String,
+    ) -> Result<Self, SettingsError> {
         let password = secrets::password(
             "client-password",
+            &place("client-password"),
             options.client_password.clone(),
             options.client_password_file.clone(),
         )?;
         let read_only_password = secrets::password(
             "client-read-only-password",
+            &place("client-read-only-password"),
             options.client_read_only_password.clone(),
             options.client_read_only_password_file.clone(),
         )?;
@@ -98,14 +121,18 @@ impl ClientSettings {
         let hazelcast_port = options.hazelcast_port.unwrap_or(HAZELCAST_PORT);
         let clients_max = options.max_clients.unwrap_or(CLIENTS_MAX);
         if clients_max == 0 {
-            return Err(SettingsError(
-                "max-clients is 0; to accept no clients, set resp-port and hazelcast-port to 0"
-                    .into(),
-            ));
+            return Err(SettingsError(format!(
+                "{} is 0; to accept no clients, set resp-port and hazelcast-port to 0",
+                place("max-clients")
+            )));
         }
         let letters = options.notify_keyspace_events.as_deref().unwrap_or_default();
         let notifications = EventMask::parse(letters).ok_or_else(|| {
-            SettingsError(format!("notify-keyspace-events is {letters:?}: {}", EventMask::EXPECTED))
+            SettingsError(format!(
+                "{} is {letters:?}: {}",
+                place("notify-keyspace-events"),
+                EventMask::EXPECTED
+            ))
         })?;
         let idle_s = options.client_idle_s.unwrap_or(0);
         Ok(Self {
@@ -133,7 +160,8 @@ mod tests {
     fn read(text: &str) -> Result<MapCatalog, String> {
         let entries: BTreeMap<String, MapEntry> =
             toml::from_str(text).map_err(|e| e.to_string())?;
-        let data = DataSettings::resolve(&Options { maps: entries, ..Options::default() });
+        let data =
+            DataSettings::resolve(&Options { maps: entries, ..Options::default() }, str::to_owned);
         data.map(|data| data.catalog).map_err(|error| error.to_string())
     }
 

@@ -11,6 +11,11 @@ use super::tables::MapEntry;
 /// The `[maps]` name whose settings apply to maps without settings of their own.
 pub(super) const DEFAULT_MAP: &str = "*";
 
+/// The name of the map of a database of Redis clients, before its number.
+const DATABASE: &str = "resp:";
+/// Number of these databases.
+const DATABASES: usize = convoke_gateway::resp::DATABASES;
+
 /// The settings of all maps.
 pub(super) fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog, SettingsError> {
     if entries.len() > MAPS_MAX {
@@ -27,9 +32,28 @@ pub(super) fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog
                 "[maps.{name:?}]: a map's name has 1 to {MAP_NAME_BYTES_MAX} bytes"
             )));
         }
+        check_database(name)?;
         named.push((name.clone(), entry.settings(name, &default)?));
     }
     Ok(MapCatalog { defaults: default, named })
+}
+
+/// Refuses the name of a database of Redis clients that does not exist.
+fn check_database(name: &str) -> Result<(), SettingsError> {
+    let is_pattern = name.contains('*');
+    match name.strip_prefix(DATABASE) {
+        Some(number) if !is_pattern && !is_number_of_database(number) => {
+            Err(SettingsError(format!(
+                "[maps.{name:?}]: there is no such database; they are {DATABASE}0 to {DATABASE}{}",
+                DATABASES - 1
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_number_of_database(text: &str) -> bool {
+    text.parse::<usize>().is_ok_and(|number| number < DATABASES && number.to_string() == text)
 }
 
 impl MapEntry {

@@ -137,14 +137,20 @@ impl Settings {
         for (key, text, file) in [
             ("cluster-password", &mut options.cluster_password, &mut options.cluster_password_file),
             ("client-password", &mut options.client_password, &mut options.client_password_file),
+            (
+                "client-read-only-password",
+                &mut options.client_read_only_password,
+                &mut options.client_read_only_password_file,
+            ),
         ] {
             secrets::pick_source(&sources, key, text, file, &mut notes);
         }
         let mut overridden = sources.overridden();
         let options = options.over(&file);
 
-        let data = DataSettings::resolve(&options)?;
-        let clients = ClientSettings::resolve(&options)?;
+        let place = |key: &str| sources.place(key);
+        let data = DataSettings::resolve(&options, place)?;
+        let clients = ClientSettings::resolve(&options, place)?;
         let named = options.cluster_mode.as_deref().unwrap_or_default();
         let mut modes = modes::resolve(named, &options.discovery, modes::Environment::here())?;
         contradictions::group(&sources, &options, &file, &mut modes, &mut notes)?;
@@ -196,9 +202,10 @@ impl Settings {
             ));
         }
         let cluster_name = options.cluster_name.unwrap_or_else(|| "development".to_owned());
-        let cluster_name = checks::cluster_name(cluster_name)?;
+        let cluster_name = checks::cluster_name(&place("cluster-name"), cluster_name)?;
         let password = secrets::password(
             "cluster-password",
+            &place("cluster-password"),
             options.cluster_password,
             options.cluster_password_file,
         )?;
@@ -214,21 +221,24 @@ impl Settings {
             password,
             modes,
             mc_address,
-            mc_port: checks::in_range("mc-port", options.mc_port.unwrap_or(MC_PORT))?,
+            mc_port: checks::in_range(&place("mc-port"), options.mc_port.unwrap_or(MC_PORT))?,
             mc_ttl: options.mc_ttl.unwrap_or(MC_TTL),
             start_port: checks::in_range(
-                "start-port",
+                &place("start-port"),
                 options.start_port.unwrap_or(defaults.start_port),
             )?,
-            start_port_range: checks::start_port_range(options.start_port_range)?,
+            start_port_range: checks::start_port_range(
+                &place("start-port-range"),
+                options.start_port_range,
+            )?,
             lite,
             name: options
                 .name
                 .or(defaults.name.map(Into::into))
-                .map(|name| checks::checked_name("name", name))
+                .map(|name| checks::checked_name(&place("name"), name))
                 .transpose()?,
             group: checks::checked_name(
-                "group",
+                &place("group"),
                 options.group.unwrap_or_else(|| defaults.group.into()),
             )?,
             interfaces,
@@ -236,11 +246,11 @@ impl Settings {
             resp_public_address,
             hazelcast_public_address,
             http_public_address,
-            port: checks::in_range("port", options.port.unwrap_or(defaults.port))?,
+            port: checks::in_range(&place("port"), options.port.unwrap_or(defaults.port))?,
             auto_bind_http,
             auto_bind_range: options.auto_bind_range.unwrap_or(AUTO_BIND_RANGE),
             no_cluster,
-            workers: checks::workers(options.workers)?,
+            workers: checks::workers(&place("workers"), options.workers)?,
             state_directory: options.state_directory.or_else(folders::state),
             domain_server,
             data,

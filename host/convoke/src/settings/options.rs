@@ -134,10 +134,23 @@ pub(crate) struct Options {
     /// File that contains the client password
     #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLIENT_PASSWORD_FILE")]
     pub(crate) client_password_file: Option<PathBuf>,
-    // Only in files, like the tables.
-    #[arg(skip)]
+    /// Password of the user `readonly`, who may not change data. Other users of this host can read
+    /// it in the process list: prefer the file or the environment variable
+    #[arg(
+        long,
+        global = true,
+        value_name = "PASSWORD",
+        env = "CONVOKE_CLIENT_READ_ONLY_PASSWORD",
+        hide_env_values = true
+    )]
     pub(crate) client_read_only_password: Option<String>,
-    #[arg(skip)]
+    /// File that contains the password of the user `readonly`
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CONVOKE_CLIENT_READ_ONLY_PASSWORD_FILE"
+    )]
     pub(crate) client_read_only_password_file: Option<PathBuf>,
     /// Keyspace notifications to publish, until changed with CONFIG SET: letters as in Redis, such
     /// as Ex [default: none]
@@ -198,6 +211,9 @@ impl Options {
         }
         if is_given(&self.client_password, &self.client_password_file) {
             (below.client_password, below.client_password_file) = (None, None);
+        }
+        if is_given(&self.client_read_only_password, &self.client_read_only_password_file) {
+            (below.client_read_only_password, below.client_read_only_password_file) = (None, None);
         }
         // Tables are in files only, and there is one file.
         let (discovery, maps) = (below.discovery, below.maps);

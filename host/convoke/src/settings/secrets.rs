@@ -42,15 +42,21 @@ pub(super) fn pick_source(
     }
 }
 
-/// Reads a secret: the text itself, or the file that contains it; empty if neither is set.
+/// Reads a secret: the text itself, or the file that contains it; empty if neither is set. `place` is
+/// where the text is from.
 pub(crate) fn password(
     what: &str,
+    place: &str,
     text: Option<String>,
     file: Option<PathBuf>,
 ) -> Result<Zeroizing<Vec<u8>>, SettingsError> {
     match (text, file) {
         (Some(_), Some(_)) => {
             Err(SettingsError(format!("both {what} and {what}-file are set; keep one of them")))
+        }
+        // A variable without a value must not turn protection off.
+        (Some(text), None) if text.is_empty() => {
+            Err(SettingsError(format!("{place} is empty; set a password, or remove it")))
         }
         (Some(text), None) => Ok(Zeroizing::new(text.into_bytes())),
         (None, Some(path)) => {

@@ -63,7 +63,9 @@ impl Sources<'_> {
             // Discovery and secrets have two keys each.
             let other = match key.as_str() {
                 "discovery" => "cluster-mode".to_owned(),
-                "cluster-password" | "client-password" => format!("{key}-file"),
+                "cluster-password" | "client-password" | "client-read-only-password" => {
+                    format!("{key}-file")
+                }
                 key => key.trim_end_matches("-file").to_owned(),
             };
             is_given(key) || is_given(&other)

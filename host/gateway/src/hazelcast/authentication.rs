@@ -8,7 +8,6 @@ use convoke_hazelcast::codec::client::{
 };
 use convoke_hazelcast::codec::structures::Address;
 use convoke_text::escaped;
-use tracing::warn;
 use uuid::Uuid;
 
 use super::session::Session;
@@ -18,8 +17,6 @@ use crate::trust::Trust;
 
 /// Version of the serialization of keys and values.
 const SERIALIZATION_VERSION: u8 = 1;
-/// Minimum time between two lines in the log about clients that were refused, in milliseconds.
-const REFUSAL_LOG_MS: u64 = 1_000;
 
 /// Maximum length of a cluster name in the log, in bytes.
 const NAME_BYTES_MAX: usize = 100;
@@ -37,6 +34,7 @@ pub(super) struct Credentials<'a> {
 /// Why a client is refused.
 enum Refusal {
     ClusterName,
+    NoPassword,
     Password,
     SerializationVersion,
     TooManyClients,
@@ -53,6 +51,7 @@ impl Refusal {
     fn text(&self) -> &'static str {
         match self {
             Self::ClusterName => "wrong cluster name",
+            Self::NoPassword => "it has no password",
             Self::Password => "wrong user name or password",
             Self::SerializationVersion => "unknown version of serialization",
             Self::TooManyClients => "too many clients",
@@ -127,7 +126,7 @@ fn admit(session: &mut Session, credentials: &Credentials<'_>) -> Result<(), Ref
     let trust = match (passwords.trust_without_password(), credentials.password) {
         // Clients may be configured with any user name while there are no passwords.
         (Trust::Full, _) => Trust::Full,
-        (_, None) => return Err(Refusal::Password),
+        (_, None) => return Err(Refusal::NoPassword),
         (_, Some(password)) => {
             let user = credentials.user.map(str::as_bytes).filter(|user| !user.is_empty());
             passwords.trust_of(user, password).ok_or(Refusal::Password)?
@@ -140,13 +139,13 @@ fn admit(session: &mut Session, credentials: &Credentials<'_>) -> Result<(), Ref
 fn log_refusal(session: &Session, credentials: &Credentials<'_>, refusal: &Refusal) {
     let server = &session.server;
     server.counters.refused.fetch_add(1, Ordering::Relaxed);
-    let (now, last) = (server.elapsed_ms(), &server.refusal_logged_ms);
-    let before = last.load(Ordering::Relaxed);
-    let may_log = before == 0 || now.saturating_sub(before) >= REFUSAL_LOG_MS;
-    // One of several threads logs.
-    if may_log && last.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-        let cluster_name = escaped(credentials.cluster_name, NAME_BYTES_MAX);
-        let reason = refusal.text();
-        warn!(client = %session.info.peer, %cluster_name, reason, "refused a Hazelcast client");
-    }
+    let reason = match refusal {
+        Refusal::ClusterName => format!(
+            "its cluster name is {:?}, and not {:?}",
+            escaped(credentials.cluster_name, NAME_BYTES_MAX),
+            server.settings.cluster_name
+        ),
+        refusal => refusal.text().to_owned(),
+    };
+    server.refusals.add(session.info.peer, reason);
 }

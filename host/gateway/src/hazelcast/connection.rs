@@ -231,7 +231,13 @@ impl Connection {
                 }
                 Ok(split) => split,
                 Err(error) => {
-                    debug!(client = %self.session.info.peer, %error, "client sent an invalid message");
+                    let peer = self.session.info.peer;
+                    if self.session.client().is_none() {
+                        let refusals = &self.session.server.refusals;
+                        refusals.add(peer, format_args!("it does not speak the protocol: {error}"));
+                    } else {
+                        debug!(client = %peer, %error, "client sent an invalid message");
+                    }
                     return Step::End;
                 }
             };

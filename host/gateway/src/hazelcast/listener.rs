@@ -123,6 +123,8 @@ impl Server {
                 Ok((stream, from)) => {
                     if self.connections() >= self.settings.clients_max {
                         self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
+                        self.refusals
+                            .add(from, "there are as many clients as --max-clients allows");
                         continue;
                     }
                     let Ok(stream) = without_assumed_readiness(stream) else { continue };

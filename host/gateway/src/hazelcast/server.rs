@@ -23,6 +23,7 @@ use super::view::{self, ClusterView};
 use crate::databases;
 use crate::lanes::Lanes;
 use crate::pubsub::PubSub;
+use crate::refusals::RefusalLog;
 use crate::resp::server::Cluster;
 
 /// Prefix of the maps that hold the entries of caches.
@@ -76,8 +77,7 @@ pub struct Server {
     pub(super) proxies: Mutex<BTreeSet<ProxyName>>,
     infos: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     pub(super) last_id: AtomicU64,
-    /// Time of the last line in the log about a client that was refused; 0 for never.
-    pub(super) refusal_logged_ms: AtomicU64,
+    pub(super) refusals: RefusalLog,
     started: Instant,
     port: u16,
     /// The member is leaving: no further request starts.
@@ -118,7 +118,7 @@ impl Server {
             proxies: Mutex::default(),
             infos: Mutex::default(),
             last_id: AtomicU64::new(0),
-            refusal_logged_ms: AtomicU64::new(0),
+            refusals: RefusalLog::new("Hazelcast"),
             started: Instant::now(),
             port,
             is_finishing: AtomicBool::new(false),

@@ -57,8 +57,10 @@ pub(super) async fn admit(
 /// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AccessDenied {
-    /// The password is missing or wrong.
+    /// The password is missing.
     Unauthenticated,
+    /// The user name or the password is wrong.
+    WrongPassword,
     /// The user may only read.
     ReadOnly,
     /// No client password is set, and the client is not on this machine.
@@ -79,6 +81,9 @@ impl IntoResponse for AccessDenied {
                 "authentication required: send the client password by basic authentication, with user name \"default\"\n",
             )
                 .into_response(),
+            Self::WrongPassword => {
+                (StatusCode::UNAUTHORIZED, challenge, "wrong user name or password\n").into_response()
+            }
             Self::ReadOnly => {
                 (StatusCode::FORBIDDEN, "user readonly may only send GET and HEAD\n").into_response()
             }
@@ -114,11 +119,16 @@ fn trust(parts: &Parts, web: &Web) -> Result<Trust, AccessDenied> {
             Ok(Trust::Full)
         };
     }
-    let (user, password) = given.and_then(credentials).ok_or(AccessDenied::Unauthenticated)?;
+    let Some(given) = given else { return Err(AccessDenied::Unauthenticated) };
+    let (user, password) = credentials(given).ok_or(AccessDenied::Unauthenticated)?;
     // Any other user name is accepted with either password.
     let named = [Trust::Full.user(), Trust::ReadOnly.user()].contains(&user.as_str());
     let user = named.then_some(user.as_bytes());
-    web.passwords.trust_of(user, password.as_bytes()).ok_or(AccessDenied::Unauthenticated)
+    web.passwords.trust_of(user, password.as_bytes()).ok_or_else(|| {
+        let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+        web.refusals.add(peer, "wrong user name or password");
+        AccessDenied::WrongPassword
+    })
 }
 
 fn is_loopback(ip: IpAddr) -> bool {

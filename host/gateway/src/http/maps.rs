@@ -138,6 +138,12 @@ fn version(tag: &str) -> Option<Version> {
     u64::from_str_radix(digits, 16).ok().filter(|_| are_digits).map(Version)
 }
 
+/// Whether a text is one strong entity tag (RFC 9110, section 8.8.3).
+fn is_tag(text: &str) -> bool {
+    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    inner.is_some_and(|inner| !inner.contains(['"', ',', ' ']))
+}
+
 /// Parses `If-Match` and `If-None-Match`.
 fn condition(headers: &HeaderMap) -> Result<Option<PutIf<'static>>, Failure> {
     const ONE: Failure = Failure::Malformed(
@@ -151,7 +157,11 @@ fn condition(headers: &HeaderMap) -> Result<Option<PutIf<'static>>, Failure> {
     match (text(header::IF_MATCH)?, text(header::IF_NONE_MATCH)?) {
         (None, None) => Ok(None),
         (Some("*"), None) => Ok(Some(PutIf::Present)),
-        (Some(tag), None) => Ok(Some(PutIf::Version(version(tag).ok_or(ONE)?))),
+        // No entry has a tag of another form.
+        (Some(tag), None) if is_tag(tag) => {
+            let existing = version(tag).filter(|version| *version != Version::NONE);
+            Ok(Some(PutIf::Version(existing.unwrap_or(Version(u64::MAX)))))
+        }
         (None, Some("*")) => Ok(Some(PutIf::Absent)),
         _ => Err(ONE),
     }
@@ -202,6 +212,13 @@ mod tests {
         assert_eq!(read(&[(header::IF_NONE_MATCH, "*")]), Ok(Some(PutIf::Absent)));
         let tagged = read(&[(header::IF_MATCH, "\"00000000000000ff\"")]);
         assert_eq!(tagged, Ok(Some(PutIf::Version(Version(255)))));
+        for other in ["\"zz\"", "\"0000000000000000\""] {
+            let tagged = read(&[(header::IF_MATCH, other)]);
+            assert_eq!(tagged, Ok(Some(PutIf::Version(Version(u64::MAX)))), "{other}");
+        }
+        for wrong in ["zz", "W/\"1\"", "\"1\", \"2\"", "\""] {
+            assert!(read(&[(header::IF_MATCH, wrong)]).is_err(), "{wrong}");
+        }
         assert!(read(&[(header::IF_NONE_MATCH, "\"1\"")]).is_err());
         assert!(read(&[(header::IF_MATCH, "*"), (header::IF_NONE_MATCH, "*")]).is_err());
     }

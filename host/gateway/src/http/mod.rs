@@ -80,7 +80,7 @@ fn router(web: &Arc<Web>, pages: Pages) -> Router {
         .merge(public)
         .fallback(move || async move {
             let text = format!(
-                "not found; available paths: {admin_paths}/health/live, /health/ready, /metrics, /status, /events, /maps/MAP/KEY, /topics/TOPIC\n"
+                "not found; available paths: {admin_paths}/health/live, /health/ready, /metrics, /status, /events, /maps/MAP/KEY, /topics/TOPIC, /topics?pattern=GLOB\n"
             );
             (StatusCode::NOT_FOUND, text)
         })

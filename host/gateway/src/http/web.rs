@@ -8,6 +8,7 @@ use convoke_grid::{Grid, VALUE_BYTES_MAX};
 use tokio::sync::Semaphore;
 
 use crate::pubsub::PubSub;
+use crate::refusals::RefusalLog;
 use crate::trust::Passwords;
 use crate::{FINISH_MS_MAX, FINISH_POLL_MS, Node};
 
@@ -20,6 +21,7 @@ pub struct Web {
     pub(super) grid: Grid,
     pub(super) pubsub: Arc<PubSub>,
     pub(super) passwords: Passwords,
+    pub(super) refusals: RefusalLog,
     /// Memory for request bodies in transfer; one permit is 1 KiB.
     pub(super) body_budget: Arc<Semaphore>,
     /// Number of open streams.
@@ -56,6 +58,7 @@ impl Web {
             grid,
             pubsub,
             passwords,
+            refusals: RefusalLog::new("HTTP"),
             body_budget,
             streams,
             in_flight,

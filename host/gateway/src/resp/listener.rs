@@ -104,6 +104,8 @@ impl Server {
                 Ok((stream, from)) => {
                     if self.clients() >= self.settings.clients_max {
                         self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
+                        self.refusals
+                            .add(from, "there are as many clients as --max-clients allows");
                         tokio::spawn(reject(stream));
                         continue;
                     }

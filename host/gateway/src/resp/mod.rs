@@ -44,5 +44,6 @@ mod slow_log;
 mod stats;
 pub(crate) mod tracking;
 
+pub use crate::databases::DATABASES;
 pub use dispatch::run_scripts;
 pub use leaving::MOVE_MS_MAX;

@@ -24,6 +24,7 @@ use super::tracking::Tracking;
 use crate::databases::{DATABASES, map_name};
 use crate::lanes::Lanes;
 use crate::pubsub::PubSub;
+use crate::refusals::RefusalLog;
 use crate::trust::{Passwords, Trust};
 
 /// The Redis version whose commands are implemented; client libraries check it.
@@ -217,6 +218,7 @@ pub struct Server {
     pub(crate) functions: Functions,
     /// Counters since the start.
     pub counters: RespCounters,
+    pub(crate) refusals: RefusalLog,
     started: Instant,
     /// The TCP port.
     pub(crate) port: u16,
@@ -257,6 +259,7 @@ impl Server {
             scripts: Arc::default(),
             functions: Functions::default(),
             counters: RespCounters::default(),
+            refusals: RefusalLog::new("RESP"),
             started: Instant::now(),
             port,
             maps: RwLock::default(),

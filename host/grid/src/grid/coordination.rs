@@ -119,7 +119,9 @@ impl Grid {
             self.inner.report_lost(lost);
         }
         let safe = self.is_safe();
-        self.inner.report(Report::Table { table, safe });
+        let (configured, data_members) = self.shape();
+        let backups = configured.min(data_members.saturating_sub(1));
+        self.inner.report(Report::Table { table, safe, backups, configured });
         self.renew(now);
         if leftover > 0 {
             self.merge_leftovers();

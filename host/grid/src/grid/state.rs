@@ -137,6 +137,8 @@ pub(super) struct Timers {
     pub(super) checked: usize,
     pub(super) forget_at: Duration,
     pub(super) pulse_at: Duration,
+    /// The first pause after which this member has not served yet.
+    pub(super) paused_at: Option<Duration>,
 }
 
 /// Transactions that this member runs.

@@ -37,6 +37,18 @@ struct Due {
 }
 
 impl Grid {
+    /// Reports that this member serves again after a pause.
+    fn report_resumption(&self, now: Duration) {
+        if !self.inner.shared.lease.is_held(now) {
+            return;
+        }
+        let paused_at = self.inner.timers.lock().paused_at.take();
+        if let Some(since) = paused_at {
+            let ms = now.saturating_sub(since).as_millis() as u64;
+            self.inner.report(Report::Resumed { ms });
+        }
+    }
+
     /// Does periodic work. Must be called every [`TICK_MS`] milliseconds.
     pub fn tick(&self) {
         let shared = &self.inner.shared;
@@ -73,7 +85,9 @@ impl Grid {
             && !peers.is_empty()
         {
             self.inner.report(Report::Paused { ms: pause.as_millis() as u64 });
+            self.inner.timers.lock().paused_at.get_or_insert(now);
         }
+        self.report_resumption(now);
         let leftover = self.sweep(now, old, &due);
         // Copies of partitions of other primaries count toward memory bounds too.
         for map in shared.maps.all() {

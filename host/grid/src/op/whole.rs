@@ -59,6 +59,8 @@ pub enum WholeOp<'a> {
     /// Removes about this number of keys with an event for each, or all keys at once if there are no
     /// listeners. Returns 1 if there may be more, else 0.
     RemoveSome(u32),
+    /// The number of keys that have a time at which they expire.
+    Expiring,
 }
 
 /// Maximum number of keys of a partition that [`WholeOp::ClearUnleased`] may leave.
@@ -87,6 +89,7 @@ impl WholeOp<'_> {
             | Self::Announce { .. }
             | Self::RemoveSome(_) => Effect::Changes,
             Self::Length
+            | Self::Expiring
             | Self::Scan { .. }
             | Self::Keys(_)
             | Self::Any
@@ -106,6 +109,16 @@ impl WholeOp<'_> {
                     fragment.len()
                 } else {
                     fragment.entries_from(0).filter(lives).count()
+                };
+                Reply::count(count)
+            }
+            Self::Expiring => {
+                let fragment = &access.fragment;
+                let expires = |entry: &Entry<'_>| entry.expiry().deadline_ms.is_some();
+                let count = if fragment.expiring() == 0 {
+                    0
+                } else {
+                    fragment.entries_from(0).filter(|entry| lives(entry) && expires(entry)).count()
                 };
                 Reply::count(count)
             }

@@ -418,6 +418,11 @@ impl Cluster {
             Report::Paused { ms } => {
                 format!("was paused for about {} s", seconds(Duration::from_millis(*ms)))
             }
+            Report::Resumed { ms } => {
+                format!("serves again after {} s", seconds(Duration::from_millis(*ms)))
+            }
+            Report::Writes { here, needed } if here < needed => "refuses writes".into(),
+            Report::Writes { .. } => "accepts writes".into(),
             Report::RemovalsGivenUp { count } => format!("gave up {count} removals"),
         };
         self.emit(node, text);

@@ -68,7 +68,7 @@ impl Host for SimHost {
     fn report(&self, report: Report) {
         if std::env::var_os("TRACE").is_some() {
             let what = match &report {
-                Report::Table { table, safe } => {
+                Report::Table { table, safe, .. } => {
                     let ancestors: Vec<_> =
                         table.ancestors.iter().take(3).map(ToString::to_string).collect();
                     let members: Vec<_> = table.members.iter().map(|k| k.generation).collect();

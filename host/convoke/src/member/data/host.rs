@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use convoke_grid::{Host, Report};
@@ -18,6 +18,8 @@ pub(super) struct Process {
     started: Duration,
     runtime: Handle,
     was_safe: AtomicBool,
+    /// Number of backups that were possible before; [`usize::MAX`] at the start.
+    backups: AtomicUsize,
     counters: Arc<Counters>,
     changed: Arc<Notify>,
 }
@@ -29,9 +31,29 @@ impl Process {
             started: since_boot(),
             runtime: Handle::current(),
             was_safe: AtomicBool::new(false),
+            backups: AtomicUsize::new(usize::MAX),
             counters,
             changed,
         })
+    }
+}
+
+impl Process {
+    /// All backups exist that are possible.
+    fn log_safe(&self, backups: usize, configured: usize) {
+        let what = match backups {
+            _ if backups == configured => "data is safe: every partition has all its backups",
+            0 => "data is complete, without backups: no other member stores data",
+            _ => "data is safe: every partition has as many backups as there are members for",
+        };
+        match self.counters.lost_here.load(Ordering::Relaxed) {
+            0 => info!(backups, "{what}"),
+            lost => info!(
+                backups,
+                lost,
+                "{what}; partitions that were lost hold only what was written or restored since"
+            ),
+        }
     }
 }
 
@@ -66,19 +88,32 @@ impl Host for Process {
         match report {
             // Other members may have data that this member lacks because it was partitioned.
             Report::Diverged => self.counters.lost_here.store(0, Ordering::Relaxed),
-            Report::Table { safe, .. } => {
+            Report::Table { safe, backups, configured, .. } => {
+                let before = self.backups.swap(backups, Ordering::Relaxed);
+                if backups < before && before != usize::MAX {
+                    warn!(
+                        backups,
+                        configured,
+                        "too few members store data: partitions have fewer backups than configured"
+                    );
+                }
                 let was = self.was_safe.swap(safe, Ordering::Relaxed);
                 if safe && !was {
-                    match self.counters.lost_here.load(Ordering::Relaxed) {
-                        0 => info!("data is safe: every partition has all its backups"),
-                        lost => info!(
-                            lost,
-                            "data is safe: every partition has all its backups; partitions that were lost hold only what was written or restored since"
-                        ),
-                    }
+                    self.log_safe(backups, configured);
                 } else if !safe && was {
                     info!("data is not safe yet: backups are being synchronized");
+                } else if safe && backups != before {
+                    self.log_safe(backups, configured);
                 }
+            }
+            Report::Writes { here, needed } if here < needed => {
+                warn!(
+                    members = here,
+                    needed, "writes are refused: there are fewer members than --min-members"
+                );
+            }
+            Report::Writes { here, needed } => {
+                info!(members = here, needed, "writes are accepted again");
             }
             Report::MapSettings => {
                 info!("map settings changed: the settings of the oldest member apply");
@@ -108,6 +143,7 @@ impl Host for Process {
                     "this process was paused; it serves data again once the other members have renewed its lease"
                 );
             }
+            Report::Resumed { ms } => info!(ms, "serves data again after the pause"),
             Report::RemovalsGivenUp { count } => {
                 warn!(
                     count,

@@ -68,7 +68,7 @@ fn authenticate(
     password: &[u8],
 ) -> Result<(), CommandError> {
     let trust = client.server.trust_of(user, password).ok_or_else(|| {
-        tracing::debug!(client = %client.info.peer, "client authentication failed");
+        client.server.refusals.add(client.info.peer, "wrong user name or password");
         WRONG_PASSWORD
     })?;
     client.set_trust(trust);

@@ -365,10 +365,12 @@ async fn of_keyspace(server: &Server) -> Fields {
             Err(_) => continue,
         };
         if count > 0 {
-            all.insert(database, count);
+            let expiring = server.submit_all(&map, WholeOp::Expiring).await;
+            all.insert(database, (count, expiring.map_or(0, |replies| sum_of(&replies))));
         }
     }
-    let each =
-        |(database, count)| (format!("db{database}"), format!("keys={count},expires=0,avg_ttl=0"));
+    let each = |(database, (count, expiring))| {
+        (format!("db{database}"), format!("keys={count},expires={expiring},avg_ttl=0"))
+    };
     all.into_iter().map(each).collect()
 }

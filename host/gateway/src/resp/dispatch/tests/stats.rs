@@ -336,3 +336,14 @@ async fn an_error_in_a_script_is_counted_once() {
         assert_eq!(counted.replace("\r\n", " "), errors, "{script}");
     }
 }
+
+#[tokio::test]
+async fn the_section_on_keys_counts_those_that_expire() {
+    let server = server();
+    let mut client = numbered_client(&server, 1, Trust::Full);
+    for words in ["set a 1", "set b 1 ex 1000", "set c 1 px 1000000", "persist c", "hset h f v"] {
+        line(&mut client, words).await;
+    }
+    let keyspace = text(&mut client, "info keyspace").await;
+    assert!(keyspace.contains("db0:keys=4,expires=1,avg_ttl=0\r\n"), "{keyspace}");
+}
