@@ -9,7 +9,7 @@ use super::increment::Increment;
 use crate::access::Access;
 use crate::clock::Version;
 use crate::edit::Edit;
-use crate::entry::{Expiry, KINDS_MAX};
+use crate::entry::{Entry, Expiry, KINDS_MAX};
 use crate::event::Class;
 use crate::limits::VALUE_BYTES_MAX;
 use crate::{OpError, Reply};
@@ -22,7 +22,8 @@ pub enum PlainOp<'a> {
     /// Sets the value.
     Put {
         /// Kind of the bytes, defined by the protocol that wrote them; below
-        /// [`KINDS_MAX`](crate::KINDS_MAX).
+        /// [`KINDS_MAX`](crate::KINDS_MAX). Fails with [`OpError::WrongType`] if there is a plain value
+        /// of another kind.
         kind: u8,
         /// The value.
         #[serde(borrow, with = "serde_bytes")]
@@ -301,6 +302,10 @@ fn put(
     };
     if !holds {
         return Ok(old.unwrap_or(Reply::Nil));
+    }
+    // The value of another protocol.
+    if access.peek(key).is_some_and(|entry| matches!(entry, Entry::Plain(e) if e.kind() != kind)) {
+        return Err(OpError::WrongType);
     }
     match lifetime.expiry(access, key) {
         Some(expiry) => {
