@@ -1,5 +1,6 @@
 //! Attributes of objects with fields: `Portable`, and compact records.
 
+use super::aggregate::encode;
 use super::compact::Compact;
 use super::path::{Index, Path, Segment};
 use super::portable::Portable;
@@ -134,6 +135,20 @@ pub(super) enum Item<'a> {
 }
 
 impl<'a> Items<'a> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Values { kind, .. }
+            | Self::Portable { kind, .. }
+            | Self::Compact { kind, .. } => *kind,
+            Self::Bits { .. } => Kind::Bool,
+        }
+    }
+
+    /// Whether items may be null, or have no fixed length.
+    fn is_nullable(&self) -> bool {
+        matches!(self, Self::Compact { .. })
+    }
+
     fn is_of_records(&self) -> bool {
         matches!(
             self,
@@ -201,6 +216,15 @@ impl<'a> Items<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// The record that a blob contains.
+    fn root(data: Data<'a>, layouts: Layouts<'a>) -> Result<Self, Error> {
+        Ok(if data.type_id() == type_id::PORTABLE {
+            Self::Portable(Portable::root(data)?)
+        } else {
+            Self::Compact(Compact::read(data.payload(), layouts)?)
+        })
+    }
+
     /// Its field of this name. `None` if it has none.
     fn find(&self, name: &str, budget: &mut Budget) -> Result<Option<Field<'a>>, Error> {
         match self {
@@ -243,17 +267,8 @@ pub(super) fn read<'a>(
     path: &Path,
     visit: Visit<'_, 'a>,
 ) -> Result<IsMissing, Error> {
-    let record = if data.type_id() == type_id::PORTABLE {
-        Record::Portable(Portable::root(data)?)
-    } else {
-        Record::Compact(Compact::read(data.payload(), layouts)?)
-    };
-    let mut walk = Walk {
-        budget: Budget(data.bytes().len().saturating_mul(8)),
-        is_missing: false,
-        path,
-        visit,
-    };
+    let record = Record::root(data, layouts)?;
+    let mut walk = Walk::new(data, path, visit);
     // The name of a field may contain dots.
     if let Some(field) = record.find(path.within(), &mut walk.budget)? {
         (walk.visit)(field.into_attribute());
@@ -263,11 +278,94 @@ pub(super) fn read<'a>(
     Ok(walk.is_missing)
 }
 
+/// The attribute of a `Portable` object or a compact record as an object, if it is an array or a
+/// compact record.
+pub(super) fn object(
+    data: Data<'_>,
+    layouts: Layouts<'_>,
+    path: &Path,
+) -> Result<Option<Vec<u8>>, Error> {
+    let record = Record::root(data, layouts)?;
+    let mut unvisited = |_| {};
+    let mut walk = Walk::new(data, path, &mut unvisited);
+    walk.objects = Some(None);
+    if let Some(field) = record.find(path.within(), &mut walk.budget)? {
+        return encode_field(field, &mut walk.budget);
+    }
+    walk.record(&record, path.segments()?)?;
+    Ok(walk.objects.flatten())
+}
+
+/// A field as an object. `None` if it is a `Portable` object, whose positions count from the start of
+/// its blob.
+fn encode_field(field: Field<'_>, budget: &mut Budget) -> Result<Option<Vec<u8>>, Error> {
+    match field {
+        Field::Scalar(scalar) => encode(&scalar).map(Some),
+        Field::Record(record) => encode_item(Item::Record(record)),
+        Field::Array(None) => encode(&Scalar::Null).map(Some),
+        Field::Array(Some(items)) => encode_array(items, budget),
+    }
+}
+
+fn encode_item(item: Item<'_>) -> Result<Option<Vec<u8>>, Error> {
+    match item {
+        Item::Scalar(scalar) => encode(&scalar).map(Some),
+        Item::Record(None) => encode(&Scalar::Null).map(Some),
+        Item::Record(Some(Record::Compact(compact))) => {
+            let type_id = type_id::COMPACT.to_be_bytes();
+            Ok(Some([&type_id, compact.bytes()?].concat()))
+        }
+        Item::Record(Some(Record::Portable(_))) => Ok(None),
+    }
+}
+
+/// An array as an object: of the type of arrays of its primitive type or of texts, or else of objects.
+fn encode_array(mut items: Items<'_>, budget: &mut Budget) -> Result<Option<Vec<u8>>, Error> {
+    /// Length of the type id of an object, in bytes.
+    const TYPE_BYTES: usize = 4;
+    let kind = items.kind();
+    let type_id = match kind {
+        _ if items.is_nullable() && kind != Kind::Text => type_id::OBJECT_ARRAY,
+        Kind::Bool => type_id::BOOLEAN_ARRAY,
+        Kind::Byte => type_id::BYTE_ARRAY,
+        Kind::Char => type_id::CHAR_ARRAY,
+        Kind::Short => type_id::SHORT_ARRAY,
+        Kind::Int => type_id::INT_ARRAY,
+        Kind::Long => type_id::LONG_ARRAY,
+        Kind::Float => type_id::FLOAT_ARRAY,
+        Kind::Double => type_id::DOUBLE_ARRAY,
+        Kind::Text => type_id::STRING_ARRAY,
+        _ => type_id::OBJECT_ARRAY,
+    };
+    let (mut count, mut encoded) = (0_i32, Vec::new());
+    while let Some(item) = items.next(budget)? {
+        count += 1;
+        let is_null = matches!(item, Item::Scalar(Scalar::Null));
+        let Some(object) = encode_item(item)? else { return Ok(None) };
+        match type_id {
+            type_id::OBJECT_ARRAY => encoded.extend_from_slice(&object),
+            type_id::STRING_ARRAY if is_null => encoded.extend_from_slice(&(-1_i32).to_be_bytes()),
+            // The payload of an item is an item of the array.
+            _ => encoded.extend_from_slice(object.get(TYPE_BYTES..).unwrap_or_default()),
+        }
+    }
+    Ok(Some([&type_id.to_be_bytes(), &count.to_be_bytes(), &encoded[..]].concat()))
+}
+
 struct Walk<'w, 'a> {
     budget: Budget,
     is_missing: IsMissing,
     path: &'w Path,
     visit: Visit<'w, 'a>,
+    /// The attribute as an object, if that is wanted instead of visiting it.
+    objects: Option<Option<Vec<u8>>>,
+}
+
+impl<'w, 'a> Walk<'w, 'a> {
+    fn new(data: Data<'a>, path: &'w Path, visit: Visit<'w, 'a>) -> Self {
+        let budget = Budget(data.bytes().len().saturating_mul(8));
+        Self { budget, is_missing: false, path, visit, objects: None }
+    }
 }
 
 impl<'a> Walk<'_, 'a> {
@@ -328,6 +426,10 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn leaf(&mut self, field: Option<Field<'a>>, index: Index) -> Result<(), Error> {
+        if self.objects.is_some() {
+            self.objects = Some(self.leaf_object(field, index)?);
+            return Ok(());
+        }
         match (index, field) {
             (Index::None, None) | (Index::At(_), None | Some(Field::Array(None))) => {
                 (self.visit)(NULL);
@@ -354,5 +456,25 @@ impl<'a> Walk<'_, 'a> {
             (_, Some(_)) => return Err(self.error("it is not an array")),
         }
         Ok(())
+    }
+
+    /// The last part of an attribute as an object. `None` if it cannot be encoded.
+    fn leaf_object(
+        &mut self,
+        field: Option<Field<'a>>,
+        index: Index,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        match (index, field) {
+            (Index::None, Some(field)) => encode_field(field, &mut self.budget),
+            (Index::At(index), Some(Field::Array(Some(mut items)))) => {
+                let index =
+                    usize::try_from(index).map_err(|_| self.error("its index is negative"))?;
+                match items.at(index, &mut self.budget)? {
+                    Some(item) => encode_item(item),
+                    None => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
     }
 }
