@@ -7,10 +7,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use convoke_grid::Map;
+use convoke_hazelcast::error::ErrorCode;
 use parking_lot::Mutex;
 use uuid::Uuid;
+
+use super::errors::Failure;
+use super::settings::LISTENERS_MAX;
 
 /// Duration of a lease for a lock without an end, in milliseconds.
 pub(super) const LEASE_MS: u64 = 300_000;
@@ -68,6 +73,31 @@ struct State {
 pub(super) struct Client {
     pub(super) uuid: Uuid,
     state: Mutex<State>,
+    /// Number of its listeners, on all its connections to this member.
+    listeners: AtomicUsize,
+}
+
+/// A listener of a client, which counts until it is dropped.
+pub(super) struct CountedListener(Arc<Client>);
+
+impl CountedListener {
+    /// Counts one more. An error if the client has too many.
+    pub(super) fn new(client: &Arc<Client>) -> Result<Self, Failure> {
+        let more = |count: usize| (count < LISTENERS_MAX).then_some(count + 1);
+        match client.listeners.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Self(Arc::clone(client))),
+            Err(_) => {
+                let text = format!("this client has {LISTENERS_MAX} listeners already");
+                Err(Failure::new(ErrorCode::IllegalState, text))
+            }
+        }
+    }
+}
+
+impl Drop for CountedListener {
+    fn drop(&mut self) {
+        self.0.listeners.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Client {
@@ -175,7 +205,10 @@ impl Clients {
         if by_uuid.len() >= CLIENTS_MAX && !by_uuid.contains_key(&uuid) {
             return None;
         }
-        let new = || Arc::new(Client { uuid, state: Mutex::default() });
+        let new = || {
+            let listeners = AtomicUsize::new(0);
+            Arc::new(Client { uuid, state: Mutex::default(), listeners })
+        };
         let client = Arc::clone(by_uuid.entry(uuid).or_insert_with(new));
         client.state.lock().connections += 1;
         Some(Connected { client, now_ms: Box::new(now_ms) })

@@ -26,9 +26,9 @@ const STALLED_MS_MAX: u64 = 60_000;
 const STARVED_MS_MAX: u64 = 60_000;
 /// Interval at which clients and locks are checked, in milliseconds.
 const CLIENT_CHECK_MS: u64 = 1_000;
-/// Interval at which members and partitions are compared with what clients were sent, in
-/// milliseconds.
-const VIEW_CHECK_MS: u64 = 100;
+/// Minimum time between two changes of members and partitions that clients are sent, in milliseconds:
+/// there may be many in a row.
+const VIEW_PAUSE_MS: u64 = 50;
 /// Interval at which a member that starts checks whether it has a partition table, in milliseconds.
 const PARTITIONS_POLL_MS: u64 = 5;
 /// Pause after a failed `accept`, in milliseconds.
@@ -50,11 +50,21 @@ impl Server {
         }
         tokio::spawn(Arc::clone(&self).follow_objects());
         let mut losses = self.announce_losses(u64::MAX);
-        let mut check = tokio::time::interval(Duration::from_millis(VIEW_CHECK_MS));
+        let mut check = tokio::time::interval(Duration::from_millis(CLIENT_CHECK_MS));
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seen = self.grid.changes();
         let mut checked_ms = 0;
         let mut maintaining: Option<tokio::task::JoinHandle<()>> = None;
         loop {
-            check.tick().await;
+            tokio::select! {
+                _ = check.tick() => {}
+                changes = self.grid.changed(seen) => {
+                    seen = changes;
+                    self.refresh_view();
+                    tokio::time::sleep(Duration::from_millis(VIEW_PAUSE_MS)).await;
+                }
+            }
+            // Also what was not known yet when the grid reported its change.
             self.refresh_view();
             losses = self.announce_losses(losses);
             let now = self.elapsed_ms();
@@ -95,7 +105,7 @@ impl Server {
     pub async fn finish(&self) {
         self.is_finishing.store(true, Ordering::SeqCst);
         self.finishing.notify_waiters();
-        self.waiting.set();
+        self.waits.leave();
         let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
         loop {
             let infos = self.infos();

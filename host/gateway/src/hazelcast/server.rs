@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use convoke_grid::op::{KeyOp, LeaseOp, Op};
-use convoke_grid::{Grid, Later, Map, OpError, Reply, Started, Unblock};
+use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore};
 
 use super::cache;
 use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
+use super::errors::Failure;
 use super::id_generator::IdGenerator;
 use super::keys::{LateTags, Tags};
 use super::names;
@@ -20,14 +21,11 @@ use super::objects::Objects;
 use super::schemas::Schemas;
 use super::settings::{COLLECTING_MAX, HazelcastSettings};
 use super::view::{self, ClusterView};
+use super::waits::Waits;
 use crate::lanes::Lanes;
 use crate::pubsub::PubSub;
 use crate::resp::server::Cluster;
 
-/// Prefix of the maps of RESP clients.
-const RESP_MAPS: &str = "resp:";
-/// Prefix of the maps that hold the entries of caches.
-pub(super) const CACHE_MAPS: &str = "cache:";
 /// Maximum number of times that a lock of a client that is gone is released: how often one thread
 /// may have acquired it.
 const RELEASES_MAX: usize = 1_000;
@@ -85,8 +83,8 @@ pub struct Server {
     pub(super) is_finishing: AtomicBool,
     /// Notified then: no further client is accepted.
     pub(super) finishing: Notify,
-    /// Set then: ends operations that wait for items.
-    pub(super) waiting: Arc<Unblock>,
+    /// Requests that wait.
+    pub(super) waits: Waits,
     /// Set once the server is serving.
     pub(super) lanes: OnceLock<Arc<Lanes>>,
 }
@@ -124,7 +122,7 @@ impl Server {
             port,
             is_finishing: AtomicBool::new(false),
             finishing: Notify::new(),
-            waiting: Arc::default(),
+            waits: Waits::default(),
             lanes: OnceLock::new(),
         })
     }
@@ -167,21 +165,19 @@ impl Server {
     /// The map of this name.
     ///
     /// # Errors
-    /// As [`Grid::open`]; [`OpError::Malformed`] for a map of RESP clients or of a cache, whose values
-    /// are not blobs.
-    pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
-        if name.starts_with(RESP_MAPS) || name.starts_with(CACHE_MAPS) || names::is_reserved(name) {
-            return Err(OpError::Malformed);
-        }
-        self.grid.open(name)
+    /// The name is that of no map of clients, or there are too many maps.
+    pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, Failure> {
+        names::check_map(name)?;
+        Ok(self.grid.open(name)?)
     }
 
     /// The map of the grid that holds a structure; see [`names`](super::names).
     ///
     /// # Errors
-    /// As [`Grid::open`].
-    pub(super) fn open_stored(&self, prefix: &str, name: &str) -> Result<Arc<Map>, OpError> {
-        self.grid.open(&[prefix, name].concat())
+    /// The name is too long or empty, or there are too many maps.
+    pub(super) fn open_stored(&self, prefix: &str, name: &str) -> Result<Arc<Map>, Failure> {
+        names::check_stored(prefix, name)?;
+        Ok(self.grid.open_structure(&[prefix, name].concat())?)
     }
 
     /// Starts an operation in a partition. The future may be ready at once.

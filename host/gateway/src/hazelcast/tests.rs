@@ -24,6 +24,7 @@ use crate::testing::single_member_grid;
 use crate::trust::Passwords;
 
 mod cluster;
+mod destroying;
 mod queries;
 mod structures;
 mod two_members;

@@ -121,11 +121,17 @@ pub(in super::super) async fn lock(
         // with the locks of the client.
         task.client.hold(lock.clone(), task.server.elapsed_ms());
     }
-    let mut retry = Retry::new(wait_ms);
+    let mut retry = Retry::new(task.server, &place.map, wait_ms);
     let is_locked = loop {
         match submit(task, &place, LeaseOp::Hold { owner: &owner, lease_ms }).await? {
-            Reply::Integer(0) if retry.next().await => {}
-            Reply::Integer(0) => break false,
+            Reply::Integer(0) => match retry.next().await {
+                Ok(true) => {}
+                Ok(false) => break false,
+                Err(destroyed) => {
+                    task.client.release(&lock);
+                    return Err(destroyed);
+                }
+            },
             _ => break true,
         }
     };
