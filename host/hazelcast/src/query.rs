@@ -228,28 +228,24 @@ impl<'a> Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// An attribute that is no scalar, as an object: type id and payload. `None` if it cannot be
-    /// encoded.
-    fn object(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    /// Appends an attribute that is no scalar to a blob, as an object: type id and payload. Returns
+    /// false if it is of an unknown type.
+    fn append_object(&self, path: &Path, blob: &mut Vec<u8>) -> Result<bool, Error> {
+        use crate::data::type_id::{COMPACT, JSON, PORTABLE};
         let data = if path.is_of_key { self.key } else { self.value };
         match data.type_id() {
-            // Positions in it count from the start of its blob.
-            crate::data::type_id::PORTABLE if path.is_whole => Ok(None),
-            _ if path.is_whole => Ok(Some(data.identity().to_vec())),
-            crate::data::type_id::JSON => {
+            PORTABLE | COMPACT => return record::append_object(data, self.layouts, path, blob),
+            _ if path.is_whole => blob.extend_from_slice(data.identity()),
+            JSON => {
                 let Some(Value::Json(text)) = Value::decode(data) else { return Err(MALFORMED) };
-                let structure = json::structure(text, path.json_steps()?);
-                Ok(structure.map(|text| {
-                    let mut object = Vec::new();
-                    Value::Json(text).encode_object(&mut object);
-                    object
-                }))
+                let Some(text) = json::structure(text, path.json_steps()?) else {
+                    return Ok(false);
+                };
+                Value::Json(text).encode_object(blob);
             }
-            crate::data::type_id::PORTABLE | crate::data::type_id::COMPACT => {
-                record::object(data, self.layouts, path)
-            }
-            _ => Ok(None),
+            _ => return Ok(false),
         }
+        Ok(true)
     }
 }
 

@@ -122,7 +122,12 @@ impl Aggregation {
             if let Some(Value::Json(text)) = Value::decode(entry.value) {
                 return state.add("this", Attribute::Scalar(Scalar::Document(text.into())));
             }
-            return state.add("this", super::whole(entry.value)?);
+            return match (state, super::whole(entry.value)?) {
+                (State::Distinct { values, bytes }, Attribute::Opaque(_)) => {
+                    add_distinct_object(values, bytes, entry, &Path::new("this")?)
+                }
+                (state, attribute) => state.add("this", attribute),
+            };
         };
         let mut result = Ok(());
         let has_items = path.name().contains("[any]");
@@ -131,12 +136,7 @@ impl Aggregation {
             if result.is_ok() {
                 result = match (&mut *state, &attribute) {
                     (State::Distinct { values, bytes }, Attribute::Opaque(_)) if !has_items => {
-                        let object = entry.object(path).and_then(|object| {
-                            object
-                                .ok_or_else(|| Error::unsupported("distinct objects of this type"))
-                        });
-                        object
-                            .and_then(|object| add_distinct(values, bytes, object.clone(), object))
+                        add_distinct_object(values, bytes, entry, path)
                     }
                     (state, _) => state.add(path.name(), attribute),
                 };
@@ -252,6 +252,24 @@ fn add_distinct(
     Ok(())
 }
 
+/// Adds an attribute that is no scalar to distinct values.
+fn add_distinct_object(
+    values: &mut BTreeMap<Vec<u8>, Vec<u8>>,
+    bytes: &mut usize,
+    entry: &Entry<'_>,
+    path: &Path,
+) -> Result<(), Error> {
+    let data = if path.is_of_key { entry.key } else { entry.value };
+    let mut object = Vec::new();
+    // Positions in a `Portable` object depend on the place in the result, which is not known yet.
+    let is_known = data.type_id() != crate::data::type_id::PORTABLE
+        && entry.append_object(path, &mut object)?;
+    if !is_known {
+        return Err(Error::unsupported("distinct objects of this type"));
+    }
+    add_distinct(values, bytes, object.clone(), object)
+}
+
 /// The number that an attribute is, if it is one within the range of an aggregation.
 fn checked<T>(name: &str, number: Option<T>, scalar: &Scalar<'_>) -> Result<T, Error> {
     match number {
@@ -343,20 +361,18 @@ impl Projection {
             if path.name().contains("[any]") {
                 return Err(Error::unsupported("a projection of an attribute with [any]"));
             }
-            let mut result = Ok(Vec::new());
+            let mut scalar = Ok(None);
             let is_missing = entry.read(path, &mut |attribute| {
-                result = match attribute {
-                    Attribute::Scalar(scalar) => encode(&scalar),
-                    Attribute::Structure | Attribute::Opaque(_) => {
-                        entry.object(path).and_then(|object| {
-                            object.ok_or_else(|| {
-                                Error::unsupported("a projection of an object of this type")
-                            })
-                        })
-                    }
-                };
+                if let Attribute::Scalar(found) = attribute {
+                    scalar = encode(&found).map(Some);
+                }
             })?;
-            blob.extend(if is_missing { encode(&Scalar::Null)? } else { result? });
+            match scalar? {
+                _ if is_missing => blob.extend(encode(&Scalar::Null)?),
+                Some(scalar) => blob.extend(scalar),
+                None if entry.append_object(path, &mut blob)? => {}
+                None => return Err(Error::unsupported("a projection of this type")),
+            }
         }
         Ok(blob)
     }

@@ -117,7 +117,7 @@ pub(super) enum Items<'a> {
     /// Bits, the lowest one of each byte first.
     Bits { bytes: &'a [u8], at: usize, count: usize },
     /// Positions in a blob.
-    Portable { blob: &'a [u8], positions: Input<'a>, left: usize, kind: Kind },
+    Portable { blob: &'a [u8], ids: &'a [u8], positions: Input<'a>, left: usize, kind: Kind },
     /// Offsets within `data`.
     Compact {
         data: &'a [u8],
@@ -173,12 +173,12 @@ impl<'a> Items<'a> {
                 *at += 1;
                 Ok(Some(Item::Scalar(Scalar::Bool(bit == 1))))
             }
-            Self::Portable { blob, positions, left, kind } => {
+            Self::Portable { blob, ids, positions, left, kind } => {
                 *left -= 1;
                 let at =
                     positions.i32().and_then(|at| usize::try_from(at).ok()).ok_or(MALFORMED)?;
                 if *kind == Kind::Record {
-                    let record = Record::Portable(Portable::at(blob, at)?);
+                    let record = Record::Portable(Portable::at(blob, ids, at)?);
                     return Ok(Some(Item::Record(Some(record))));
                 }
                 let mut input = Input::new(blob.get(at..).ok_or(MALFORMED)?);
@@ -278,49 +278,61 @@ pub(super) fn read<'a>(
     Ok(walk.is_missing)
 }
 
-/// The attribute of a `Portable` object or a compact record as an object, if it is an array or a
-/// compact record.
-pub(super) fn object(
+/// Appends the attribute of a `Portable` object or a compact record to a blob, as an object. Returns
+/// false if there is none.
+pub(super) fn append_object(
     data: Data<'_>,
     layouts: Layouts<'_>,
     path: &Path,
-) -> Result<Option<Vec<u8>>, Error> {
+    blob: &mut Vec<u8>,
+) -> Result<bool, Error> {
     let record = Record::root(data, layouts)?;
     let mut unvisited = |_| {};
     let mut walk = Walk::new(data, path, &mut unvisited);
-    walk.objects = Some(None);
+    if path.is_whole {
+        append_item(Item::Record(Some(record)), blob, &mut walk.budget)?;
+        return Ok(true);
+    }
     if let Some(field) = record.find(path.within(), &mut walk.budget)? {
-        return encode_field(field, &mut walk.budget);
+        append_field(field, blob, &mut walk.budget)?;
+        return Ok(true);
     }
+    walk.target = Some((blob, false));
     walk.record(&record, path.segments()?)?;
-    Ok(walk.objects.flatten())
+    Ok(walk.target.is_some_and(|(_, is_found)| is_found))
 }
 
-/// A field as an object. `None` if it is a `Portable` object, whose positions count from the start of
-/// its blob.
-fn encode_field(field: Field<'_>, budget: &mut Budget) -> Result<Option<Vec<u8>>, Error> {
+fn append_field(field: Field<'_>, blob: &mut Vec<u8>, budget: &mut Budget) -> Result<(), Error> {
     match field {
-        Field::Scalar(scalar) => encode(&scalar).map(Some),
-        Field::Record(record) => encode_item(Item::Record(record)),
-        Field::Array(None) => encode(&Scalar::Null).map(Some),
-        Field::Array(Some(items)) => encode_array(items, budget),
+        Field::Scalar(scalar) => append_item(Item::Scalar(scalar), blob, budget),
+        Field::Record(record) => append_item(Item::Record(record), blob, budget),
+        Field::Array(None) => append_item(Item::Record(None), blob, budget),
+        Field::Array(Some(items)) => append_array(items, blob, budget),
     }
 }
 
-fn encode_item(item: Item<'_>) -> Result<Option<Vec<u8>>, Error> {
+fn append_item(item: Item<'_>, blob: &mut Vec<u8>, budget: &mut Budget) -> Result<(), Error> {
     match item {
-        Item::Scalar(scalar) => encode(&scalar).map(Some),
-        Item::Record(None) => encode(&Scalar::Null).map(Some),
+        Item::Scalar(scalar) => blob.extend(encode(&scalar)?),
+        Item::Record(None) => blob.extend(encode(&Scalar::Null)?),
         Item::Record(Some(Record::Compact(compact))) => {
-            let type_id = type_id::COMPACT.to_be_bytes();
-            Ok(Some([&type_id, compact.bytes()?].concat()))
+            blob.extend_from_slice(&type_id::COMPACT.to_be_bytes());
+            blob.extend_from_slice(compact.bytes()?);
         }
-        Item::Record(Some(Record::Portable(_))) => Ok(None),
+        Item::Record(Some(Record::Portable(portable))) => {
+            blob.extend_from_slice(&type_id::PORTABLE.to_be_bytes());
+            portable.append_to(blob, budget)?;
+        }
     }
+    Ok(())
 }
 
 /// An array as an object: of the type of arrays of its primitive type or of texts, or else of objects.
-fn encode_array(mut items: Items<'_>, budget: &mut Budget) -> Result<Option<Vec<u8>>, Error> {
+fn append_array(
+    mut items: Items<'_>,
+    blob: &mut Vec<u8>,
+    budget: &mut Budget,
+) -> Result<(), Error> {
     /// Length of the type id of an object, in bytes.
     const TYPE_BYTES: usize = 4;
     let kind = items.kind();
@@ -337,19 +349,28 @@ fn encode_array(mut items: Items<'_>, budget: &mut Budget) -> Result<Option<Vec<
         Kind::Text => type_id::STRING_ARRAY,
         _ => type_id::OBJECT_ARRAY,
     };
-    let (mut count, mut encoded) = (0_i32, Vec::new());
+    blob.extend_from_slice(&type_id.to_be_bytes());
+    let count_at = blob.len();
+    blob.extend_from_slice(&[0; 4]);
+    let mut count = 0_i32;
     while let Some(item) = items.next(budget)? {
-        count += 1;
-        let is_null = matches!(item, Item::Scalar(Scalar::Null));
-        let Some(object) = encode_item(item)? else { return Ok(None) };
-        match type_id {
-            type_id::OBJECT_ARRAY => encoded.extend_from_slice(&object),
-            type_id::STRING_ARRAY if is_null => encoded.extend_from_slice(&(-1_i32).to_be_bytes()),
+        count = count.saturating_add(1);
+        match (type_id, item) {
+            (type_id::OBJECT_ARRAY, item) => append_item(item, blob, budget)?,
+            (type_id::STRING_ARRAY, Item::Scalar(Scalar::Null)) => {
+                blob.extend_from_slice(&(-1_i32).to_be_bytes());
+            }
             // The payload of an item is an item of the array.
-            _ => encoded.extend_from_slice(object.get(TYPE_BYTES..).unwrap_or_default()),
+            (_, Item::Scalar(scalar)) => {
+                blob.extend_from_slice(encode(&scalar)?.get(TYPE_BYTES..).unwrap_or_default());
+            }
+            (_, Item::Record(_)) => return Err(MALFORMED),
         }
     }
-    Ok(Some([&type_id.to_be_bytes(), &count.to_be_bytes(), &encoded[..]].concat()))
+    if let Some(place) = blob.get_mut(count_at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = count.to_be_bytes();
+    }
+    Ok(())
 }
 
 struct Walk<'w, 'a> {
@@ -357,14 +378,15 @@ struct Walk<'w, 'a> {
     is_missing: IsMissing,
     path: &'w Path,
     visit: Visit<'w, 'a>,
-    /// The attribute as an object, if that is wanted instead of visiting it.
-    objects: Option<Option<Vec<u8>>>,
+    /// The blob to which the attribute is appended as an object, instead of visiting it, and whether
+    /// it was.
+    target: Option<(&'w mut Vec<u8>, bool)>,
 }
 
 impl<'w, 'a> Walk<'w, 'a> {
     fn new(data: Data<'a>, path: &'w Path, visit: Visit<'w, 'a>) -> Self {
         let budget = Budget(data.bytes().len().saturating_mul(8));
-        Self { budget, is_missing: false, path, visit, objects: None }
+        Self { budget, is_missing: false, path, visit, target: None }
     }
 }
 
@@ -426,9 +448,8 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn leaf(&mut self, field: Option<Field<'a>>, index: Index) -> Result<(), Error> {
-        if self.objects.is_some() {
-            self.objects = Some(self.leaf_object(field, index)?);
-            return Ok(());
+        if self.target.is_some() {
+            return self.append_leaf(field, index);
         }
         match (index, field) {
             (Index::None, None) | (Index::At(_), None | Some(Field::Array(None))) => {
@@ -458,23 +479,20 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    /// The last part of an attribute as an object. `None` if it cannot be encoded.
-    fn leaf_object(
-        &mut self,
-        field: Option<Field<'a>>,
-        index: Index,
-    ) -> Result<Option<Vec<u8>>, Error> {
+    /// Appends the last part of an attribute as an object.
+    fn append_leaf(&mut self, field: Option<Field<'a>>, index: Index) -> Result<(), Error> {
+        let is_negative = self.error("its index is negative");
+        let Some((blob, is_found)) = &mut self.target else { return Ok(()) };
         match (index, field) {
-            (Index::None, Some(field)) => encode_field(field, &mut self.budget),
+            (Index::None, Some(field)) => append_field(field, blob, &mut self.budget)?,
             (Index::At(index), Some(Field::Array(Some(mut items)))) => {
-                let index =
-                    usize::try_from(index).map_err(|_| self.error("its index is negative"))?;
-                match items.at(index, &mut self.budget)? {
-                    Some(item) => encode_item(item),
-                    None => Ok(None),
-                }
+                let index = usize::try_from(index).map_err(|_| is_negative)?;
+                let Some(item) = items.at(index, &mut self.budget)? else { return Ok(()) };
+                append_item(item, blob, &mut self.budget)?;
             }
-            _ => Ok(None),
+            _ => return Ok(()),
         }
+        *is_found = true;
+        Ok(())
     }
 }
