@@ -12,6 +12,7 @@ use tracing::warn;
 use super::client_info::ClientInfo;
 use super::connection::Connection;
 use super::destroyed;
+use super::lock_reports;
 use super::server::Server;
 use super::session::Session;
 use crate::lanes::{Lanes, without_assumed_readiness};
@@ -43,7 +44,7 @@ impl Server {
             lanes
         });
         self.await_partitions().await;
-        let _destroyed = destroyed::follow(&self);
+        let _followed = (destroyed::follow(&self), lock_reports::follow(&self));
         self.refresh_view();
         for listener in listeners {
             tokio::spawn(Arc::clone(&self).accept(listener, Arc::clone(lanes)));

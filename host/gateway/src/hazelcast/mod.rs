@@ -11,7 +11,7 @@
 //!    `registrations` (listeners), `client_info` (a connection), `waits` (requests that wait), `view`
 //!    (the members and partitions), `id_generator`, `schemas` (of compact records), `objects` (data
 //!    structures that clients have named), `server`, `destroyed` (what is destroyed on any member),
-//!    `whole` (all entries of a map).
+//!    `lock_reports` (locks, for other members), `whole` (all entries of a map).
 //! 3. One connection: `session` (its state), `authentication`,
 //!    `schema_requests`, the structures `map`, `collections`, `multi_map`, `replicated_map` (with
 //!    `cleared`, their common event), `topic`, `pn_counter`, `flake_id` and `cache`, `proxies`,
@@ -32,6 +32,7 @@ mod flake_id;
 mod id_generator;
 mod keys;
 mod listener;
+mod lock_reports;
 mod losses;
 mod map;
 mod multi_map;

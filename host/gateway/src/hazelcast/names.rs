@@ -113,6 +113,11 @@ pub(super) fn destroyed() -> Bytes {
     format!("{INTERNAL}{STRUCTURES}destroyed").into()
 }
 
+/// The shard topic on which members report about locks.
+pub(super) fn locks() -> Bytes {
+    format!("{INTERNAL}{STRUCTURES}locks").into()
+}
+
 /// The shard topic on which a member reports that it has cleared a map.
 pub(super) fn cleared(map: &str) -> Bytes {
     format!("{INTERNAL}{STRUCTURES}cleared:{map}").into()
@@ -139,7 +144,7 @@ mod tests {
         let long = "n".repeat(MAP_NAME_BYTES_MAX);
         assert!(check_map(&long).is_ok() && check_stored(MULTI_MAP, &long).is_err());
         assert!(check_map("").is_err() && check_stored(MULTI_MAP, "").is_ok());
-        for internal in [topic("t"), cleared("m"), destroyed()] {
+        for internal in [topic("t"), cleared("m"), destroyed(), locks()] {
             assert!(convoke_grid::topic::is_internal(&internal));
         }
         assert!(check("").is_ok() && check(&"n".repeat(NAME_BYTES_MAX + 1)).is_err());

@@ -16,6 +16,7 @@ use super::clients::{Clients, Due, LEASE_MS, Lock};
 use super::errors::Failure;
 use super::id_generator::IdGenerator;
 use super::keys::{LateTags, Tags};
+use super::lock_reports;
 use super::names;
 use super::objects::Objects;
 use super::schemas::Schemas;
@@ -226,16 +227,19 @@ impl Server {
         }
     }
 
-    /// Renews locks, and releases those of clients that are gone.
+    /// Renews locks, releases those of clients that are gone, and reports to other members.
     pub(super) async fn maintain_locks(&self, due: Due) {
         for (client, lock) in due.renew {
             if !self.renew(&lock).await {
-                client.release(&lock);
+                client.forget(&lock);
             }
         }
         for lock in due.release {
             self.release(&lock).await;
         }
+        self.report_locks(lock_reports::Kind::Held, &due.report).await;
+        self.report_locks(lock_reports::Kind::Asked, &due.ask).await;
+        self.report_locks(lock_reports::Kind::Released, &due.released).await;
     }
 
     /// Renews a lock. Returns whether the owner still holds it.

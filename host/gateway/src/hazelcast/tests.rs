@@ -453,6 +453,9 @@ async fn locks_of_a_client_that_is_gone_are_released() {
     let due = server.clients.tick(server.elapsed_ms() + 50_000);
     assert_eq!((due.renew.len(), due.release.len()), (0, 0), "it may connect again");
     let due = server.clients.tick(server.elapsed_ms() + 61_000);
+    assert_eq!((due.ask.len(), due.release.len()), (1, 0), "it may be connected elsewhere");
+    server.maintain_locks(due).await;
+    let due = server.clients.tick(server.elapsed_ms() + 67_000);
     assert_eq!(due.release.len(), 1);
     server.maintain_locks(due).await;
     let locked = other.receive().await.unwrap();
