@@ -64,11 +64,12 @@ impl Types {
         self.compared.values().flatten().next().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    fn note(&mut self, number: usize, error: Option<Error>) {
-        let known = self.compared.entry(number).or_insert_with(|| error.clone());
-        if error.is_none() {
-            *known = None;
-        }
+    fn note_converted(&mut self, number: usize) {
+        self.compared.insert(number, None);
+    }
+
+    fn note_error(&mut self, number: usize, error: Error) {
+        self.compared.entry(number).or_insert(Some(error));
     }
 }
 
@@ -278,12 +279,12 @@ fn any(
     match result {
         // Of all errors of a test, only conversions have this one.
         Err(error @ Error::Invalid(_)) => {
-            types.note(number, Some(error));
+            types.note_error(number, error);
             Ok(false)
         }
         Ok(is_match) => {
             if has_value {
-                types.note(number, None);
+                types.note_converted(number);
             }
             Ok(is_match)
         }

@@ -162,7 +162,7 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
 
 /// The map of the grid that holds a multimap.
 fn open(task: &Task<'_>, name: &str) -> Result<Arc<Map>, Failure> {
-    Ok(task.server.open_stored(names::MULTI_MAP, name)?)
+    task.server.open_stored(names::MULTI_MAP, name)
 }
 
 fn place(task: &Task<'_>, map: &Arc<Map>, key: Data<'_>) -> Result<Place, Failure> {

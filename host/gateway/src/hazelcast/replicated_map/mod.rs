@@ -150,7 +150,7 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
 
 /// The map of the grid that holds a replicated map.
 fn open(task: &Task<'_>, name: &str) -> Result<Arc<Map>, Failure> {
-    Ok(task.server.open_stored(names::REPLICATED_MAP, name)?)
+    task.server.open_stored(names::REPLICATED_MAP, name)
 }
 
 /// Removes all entries of a replicated map that a client destroys.
