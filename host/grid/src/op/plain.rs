@@ -22,8 +22,7 @@ pub enum PlainOp<'a> {
     /// Sets the value.
     Put {
         /// Kind of the bytes, defined by the protocol that wrote them; below
-        /// [`KINDS_MAX`](crate::KINDS_MAX). Fails with [`OpError::WrongType`] if there is a plain value
-        /// of another kind.
+        /// [`KINDS_MAX`](crate::KINDS_MAX).
         kind: u8,
         /// The value.
         #[serde(borrow, with = "serde_bytes")]
@@ -115,7 +114,8 @@ pub enum PutAnswer {
     Done,
     /// The previous value, or nil. Fails if that is not a plain value.
     Old,
-    /// The new version as an integer, or nil if the condition does not hold.
+    /// The new version as an integer, or nil if the condition does not hold. Fails with
+    /// [`OpError::WrongType`] if there is a plain value of another kind.
     Version,
 }
 
@@ -303,8 +303,8 @@ fn put(
     if !holds {
         return Ok(old.unwrap_or(Reply::Nil));
     }
-    // The value of another protocol.
-    if access.peek(key).is_some_and(|entry| matches!(entry, Entry::Plain(e) if e.kind() != kind)) {
+    // Only then: otherwise the entry need not be looked up.
+    if answer == PutAnswer::Version && has_other_kind(access, key, kind) {
         return Err(OpError::WrongType);
     }
     match lifetime.expiry(access, key) {
@@ -327,6 +327,14 @@ fn put(
         }
         _ => Ok(old.unwrap_or(Reply::Done)),
     }
+}
+
+/// Whether a key has the value of another protocol.
+fn has_other_kind(access: &mut Access<'_>, key: &[u8], kind: u8) -> bool {
+    access.peek(key).is_some_and(|entry| match entry {
+        Entry::Plain(plain) => plain.kind() != kind,
+        Entry::Structured(_) => false,
+    })
 }
 
 /// Bytes from one index to another. As in Redis 7, an end before the start of the value is its first
