@@ -27,8 +27,8 @@ const SYSTEM: &str = "system:";
 /// collections. The settings of their names apply, but a whole collection neither expires nor is
 /// evicted; at the memory bound, writes are refused.
 const COLLECTIONS: &str = "hazelcast:collection:";
-/// Prefix of the names of maps that hold the data structures of clients of Hazelcast, other than maps
-/// and caches; other clients cannot open them.
+/// Prefix of the names of maps that hold the data structures of clients of Hazelcast, other than their
+/// maps; other clients cannot open them.
 pub const STRUCTURES: &str = "hazelcast:";
 /// Maximum number of synchronous, and of asynchronous, backups.
 pub const BACKUPS_MAX: u8 = 6;

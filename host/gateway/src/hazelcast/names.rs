@@ -5,6 +5,7 @@
 //! | `IQueue`, `IList`, `ISet`, `Ringbuffer` | a key of the maps `hazelcast:collection:KIND` |
 //! | `MultiMap` | the map `hazelcast:multimap:NAME`, distinct items for each key |
 //! | `ReplicatedMap` | the map `hazelcast:replicatedmap:NAME` |
+//! | `ICache` | the map `hazelcast:cache:NAME`, of the full name of the cache |
 //! | `ITopic` | the internal shard topic `hazelcast:topic:NAME` |
 //! | `PNCounter` | a key of the system map `hazelcast:counters` |
 //! | `FlakeIdGenerator` | the numbers of members, in the system map `hazelcast:id-generators` |
@@ -25,7 +26,7 @@ pub(super) const MULTI_MAP: &str = "hazelcast:multimap:";
 /// Prefix of the map of a replicated map.
 pub(super) const REPLICATED_MAP: &str = "hazelcast:replicatedmap:";
 /// Prefix of the maps that hold the entries of caches.
-pub(super) const CACHES: &str = "cache:";
+pub(super) const CACHES: &str = "hazelcast:cache:";
 /// The system map of counters.
 pub(super) const COUNTERS: &str = "hazelcast:counters";
 /// The system map of the numbers by which members generate ids.
@@ -56,9 +57,9 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Beginnings of names that clients cannot use for maps: of the maps of RESP clients and of caches, and
-/// of those that the grid itself does not open for clients.
-const RESERVED: [&str; 6] = ["resp:", CACHES, STRUCTURES, "lease:", "system:", "transaction:"];
+/// Beginnings of names that clients cannot use for maps: of the maps of RESP clients, and of those that
+/// the grid itself does not open for clients.
+const RESERVED: [&str; 5] = ["resp:", STRUCTURES, "lease:", "system:", "transaction:"];
 
 /// Whether clients cannot open a map of this name.
 pub(super) fn is_reserved(name: &str) -> bool {

@@ -209,8 +209,8 @@ pub(super) async fn remove(server: &Server, name: &str) -> Result<(), Failure> {
 }
 
 /// The map that holds the entries of a cache.
-pub(super) fn entries(server: &Server, name: &str) -> Result<Arc<Map>, OpError> {
-    server.grid.open(&format!("{CACHES}{name}"))
+pub(super) fn entries(server: &Server, name: &str) -> Result<Arc<Map>, Failure> {
+    server.open_stored(CACHES, name)
 }
 
 fn decode(config: Encoded<'_>) -> Result<CacheConfigHolder<'_>, Failure> {
