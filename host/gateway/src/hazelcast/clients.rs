@@ -1,7 +1,7 @@
 //! Clients, each with all its connections to this member, and the locks that they hold.
 //!
 //! The grid grants leases, Hazelcast locks without an end. So a lock is a lease that the members to
-//! which its client is connected renew. The member which granted it tells the others of it, see
+//! which its client is connected renew. The member which granted it reports it to the others, see
 //! [`lock_reports`](super::lock_reports), once it has been held for [`REPORT_AFTER_MS`]: if that member
 //! is lost before, the lease ends within [`LEASE_MS`]. A client that has lost its connections to all
 //! members has [`ABSENT_MS_MAX`] to connect again.
@@ -359,6 +359,14 @@ impl Clients {
         by_uuid.retain(|_, unclaimed| now_ms.saturating_sub(unclaimed.heard_ms) < LEASE_MS);
         *count = by_uuid.values().map(|unclaimed| unclaimed.locks.len()).sum();
         due
+    }
+
+    /// All locks that are to be reported to other members, now or later: this member leaves.
+    pub(super) fn unreported(&self) -> Vec<Lock> {
+        // Those that were not granted are never to be reported.
+        const EVER_MS: u64 = u64::MAX - 1;
+        let by_uuid = self.by_uuid.lock();
+        by_uuid.values().flat_map(|client| client.unreported(EVER_MS)).collect()
     }
 
     /// Whether a client has a connection to this member.

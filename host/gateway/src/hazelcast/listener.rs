@@ -100,14 +100,22 @@ impl Server {
     }
 
     /// Refuses further clients, stops beginning requests, and closes each connection once its
-    /// responses are sent. Waits for at most [`FINISH_MS_MAX`]. Requests that wait for
-    /// a lock are not waited for; they have changed nothing. Those that wait for items end, and
-    /// clients send them to another member.
+    /// responses are sent. Reports the locks of its clients to other members. Waits for at most
+    /// [`FINISH_MS_MAX`]. Requests that wait for a lock are not waited for; they have changed nothing.
+    /// Those that wait for items end, and clients send them to another member.
     pub async fn finish(&self) {
         self.is_finishing.store(true, Ordering::SeqCst);
         self.finishing.notify_waiters();
         self.waits.leave();
-        let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
+        let wait = Duration::from_millis(FINISH_MS_MAX);
+        let locks = self.clients.unreported();
+        let report = self.report_locks(lock_reports::Kind::Held, &locks);
+        let _ = tokio::join!(tokio::time::timeout(wait, report), self.close_connections(wait));
+    }
+
+    /// Waits until all connections are closed, for at most this time.
+    async fn close_connections(&self, wait: Duration) {
+        let end = Instant::now() + wait;
         loop {
             let infos = self.infos();
             for info in &infos {

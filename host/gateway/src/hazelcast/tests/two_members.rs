@@ -190,6 +190,16 @@ async fn a_lock_remains_if_its_client_connects_to_another_member() {
 }
 
 #[tokio::test]
+async fn a_member_that_leaves_reports_its_locks() {
+    let members = Members::start().await;
+    let mut client = Connection::authenticated(members.address(0), 1).await;
+    let key = text("k");
+    client.map(maps::Request::Lock(lock(&key))).await;
+    members.server(0).finish().await;
+    until(|| members.server(1).clients.unclaimed_locks() == 1).await;
+}
+
+#[tokio::test]
 async fn a_lock_of_a_client_of_all_members_is_renewed_and_released_on_all() {
     let members = Members::start().await;
     let (first, second) = (members.server(0), members.server(1));
