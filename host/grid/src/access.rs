@@ -1,6 +1,7 @@
 //! Access of an operation to the part of a map that contains its key: reads and edits, which record
 //! changes and events.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -605,11 +606,8 @@ impl Access<'_> {
         }
     }
 
-    /// Removes all keys except these, whose plain values remain. Returns how many were removed.
-    ///
-    /// # Errors
-    /// [`OpError::WrongType`] if one of these keys has a structure; then nothing is removed.
-    pub(crate) fn clear_except(&mut self, keys: &[Box<[u8]>]) -> Result<usize, OpError> {
+    /// Removes all keys except these. Returns how many were removed.
+    pub(crate) fn clear_except(&mut self, keys: &[Box<[u8]>]) -> usize {
         let mut kept = Vec::new();
         for key in keys {
             match self.peek(key) {
@@ -622,7 +620,8 @@ impl Access<'_> {
                         entry.expiry(),
                     ));
                 }
-                Some(Entry::Structured(_)) => return Err(OpError::WrongType),
+                // It cannot be stored again in one step.
+                Some(Entry::Structured(_)) => return self.remove_except(keys),
             }
         }
         let removed = self.fragment.len().saturating_sub(kept.len());
@@ -633,7 +632,19 @@ impl Access<'_> {
                 self.apply(hash, key, &Edit::Put { kind: *kind, value, expiry: *expiry });
             }
         }
-        Ok(removed)
+        removed
+    }
+
+    /// As [`clear_except`](Self::clear_except), one key after the other.
+    fn remove_except(&mut self, keys: &[Box<[u8]>]) -> usize {
+        let kept: HashSet<&[u8]> = keys.iter().map(|key| &**key).collect();
+        let all = self.fragment.entries_from(0).map(|entry| Box::<[u8]>::from(entry.key()));
+        let others: Vec<Box<[u8]>> = all.filter(|key| !kept.contains(&**key)).collect();
+        let removed = others.iter().filter(|key| self.remove(key)).count();
+        if removed > 0 {
+            self.notify(Class::Cleared, "cleared", b"");
+        }
+        removed
     }
 
     /// Records an event of an item of a collection if the map has listeners.

@@ -3,6 +3,7 @@
 //! See [`Grid`] for the order in which to call its methods.
 
 mod attempt;
+mod changes;
 mod coordination;
 mod dispatch;
 mod following;
@@ -46,6 +47,7 @@ use crate::table::Table;
 use crate::topic::Topics;
 
 pub use crate::limits::OP_MS_MAX;
+use changes::Changes;
 use following::Following;
 pub use listeners::Listener;
 use listeners::Listeners;
@@ -92,6 +94,7 @@ impl Grid {
                 listeners: Listeners::default(),
                 unpublished: Unpublished::default(),
                 losses: Mutex::default(),
+                changes: Changes::default(),
                 following: Following::default(),
                 blocked: Mutex::default(),
                 coordinator: RwLock::new(None),
@@ -160,6 +163,15 @@ impl Grid {
     /// As [`Grid::open`].
     pub fn open_system(&self, name: &str) -> Result<Arc<Map>, OpError> {
         self.inner.shared.maps.open_system(name)
+    }
+
+    /// A map that holds data structures, which other clients cannot open; see
+    /// [`Maps::open_structure`](crate::Maps::open_structure).
+    ///
+    /// # Errors
+    /// As [`Grid::open`].
+    pub fn open_structure(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        self.inner.shared.maps.open_structure(name)
     }
 
     /// A map of collections, which clients cannot open as a map; see
@@ -468,5 +480,6 @@ impl Grid {
         if let Some((from, table, now_ms)) = early {
             self.handle_table(from, table, now_ms);
         }
+        self.inner.changes.note();
     }
 }

@@ -26,13 +26,16 @@ const SYSTEM: &str = "system:";
 /// Prefix of the names of maps of collections, such as queues: their keys are the names of
 /// collections. The settings of their names apply, but a whole collection neither expires nor is
 /// evicted; at the memory bound, writes are refused.
-const COLLECTIONS: &str = "collection:";
+const COLLECTIONS: &str = "hazelcast:collection:";
+/// Prefix of the names of maps that hold the data structures of clients of Hazelcast, other than their
+/// maps; other clients cannot open them.
+pub const STRUCTURES: &str = "hazelcast:";
 /// Maximum number of synchronous, and of asynchronous, backups.
 pub const BACKUPS_MAX: u8 = 6;
 
 /// Whether a map of this name is internal: clients cannot open it.
 pub(crate) fn is_internal(name: &str) -> bool {
-    [LEASES, SYSTEM, COLLECTIONS].iter().any(|prefix| name.starts_with(prefix))
+    [LEASES, SYSTEM, STRUCTURES].iter().any(|prefix| name.starts_with(prefix))
         || holds_transactions(name)
 }
 
@@ -542,8 +545,16 @@ impl Maps {
         self.open(&format!("{SYSTEM}{name}"))
     }
 
-    /// A map of collections, which clients cannot open as a map. Its name is `collection:` and this
-    /// one.
+    /// A map that holds data structures, whose name begins with [`STRUCTURES`].
+    ///
+    /// # Errors
+    /// As [`Maps::open`]; [`OpError::Malformed`] also if the name begins otherwise.
+    pub fn open_structure(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        if name.starts_with(STRUCTURES) { self.open(name) } else { Err(OpError::Malformed) }
+    }
+
+    /// A map of collections, which clients cannot open as a map. Its name is `hazelcast:collection:`
+    /// and this one.
     ///
     /// # Errors
     /// As [`Maps::open`].
@@ -663,12 +674,12 @@ mod tests {
                 ..MapSettings::default()
             },
             named: vec![(
-                "collection:set".into(),
+                "hazelcast:collection:set".into(),
                 MapSettings { backups: 3, ..MapSettings::default() },
             )],
         });
         let queues = maps.open_collections("queue").unwrap();
-        assert!(&*queues.name == "collection:queue" && is_internal(&queues.name));
+        assert!(&*queues.name == "hazelcast:collection:queue" && is_internal(&queues.name));
         let settings = queues.settings();
         assert_eq!((settings.ttl_ms, settings.max_idle_ms), (None, None));
         assert_eq!((settings.memory_bytes_max, settings.eviction), (Some(7), Eviction::None));

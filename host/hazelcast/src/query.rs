@@ -17,7 +17,9 @@
 //! - dates, times and ids are parsed from texts.
 //!
 //! Hazelcast converts an operand once, to the type in the first entry, so that its results depend on
-//! the order of entries if their types differ; those of this module do not.
+//! the order of entries if their types differ; those of this module do not. An attribute to whose type
+//! the operand cannot be converted is not equal to it, and matches no comparison. It is an error only
+//! if the operand can be converted to the type of no attribute: see [`Types`].
 //!
 //! Null, and an attribute that is missing, is equal to null only, matches no comparison, and
 //! differs from all that is not null. With `[any]`, one matching item suffices, except for not
@@ -59,7 +61,7 @@ use std::sync::Arc;
 pub use aggregate::{Aggregation, DISTINCT_BYTES_MAX, PROJECTED_MAX, Projection};
 pub use compact::Layout;
 pub use paging::{Iteration, Page, PageRequest};
-pub use predicate::{Predicate, Query};
+pub use predicate::{Predicate, Query, Types};
 
 use path::Path;
 use scalar::Scalar;
@@ -117,6 +119,15 @@ pub enum Error {
         /// Why.
         reason: Cow<'static, str>,
     },
+    /// Values whose types do not fit: a number is needed, or values of different types are compared.
+    #[error("{0}")]
+    Cast(Cow<'static, str>),
+    /// An attribute is null, or missing, where a number is needed.
+    #[error("attribute {attribute:?} is null, and not a number")]
+    Null {
+        /// The name of the attribute.
+        attribute: String,
+    },
     /// A limit is exceeded.
     #[error("query exceeds the limit of {limit} {what}")]
     Limit {
@@ -136,6 +147,8 @@ impl Error {
             Self::Unsupported(_) => ErrorCode::UnsupportedOperation,
             Self::Invalid(_) | Self::Limit { .. } => ErrorCode::IllegalArgument,
             Self::Attribute { .. } => ErrorCode::Query,
+            Self::Cast(_) => ErrorCode::ClassCast,
+            Self::Null { .. } => ErrorCode::NullPointer,
         }
     }
 
@@ -211,6 +224,28 @@ impl<'a> Entry<'a> {
                 reason: format!("a value of type {type_id} has no attributes").into(),
             }),
         }
+    }
+}
+
+impl Entry<'_> {
+    /// Appends an attribute that is no scalar to a blob, as an object: type id and payload. Returns
+    /// false if it is of an unknown type.
+    fn append_object(&self, path: &Path, blob: &mut Vec<u8>) -> Result<bool, Error> {
+        use crate::data::type_id::{COMPACT, JSON, PORTABLE};
+        let data = if path.is_of_key { self.key } else { self.value };
+        match data.type_id() {
+            PORTABLE | COMPACT => return record::append_object(data, self.layouts, path, blob),
+            _ if path.is_whole => blob.extend_from_slice(data.identity()),
+            JSON => {
+                let Some(Value::Json(text)) = Value::decode(data) else { return Err(MALFORMED) };
+                let Some(text) = json::structure(text, path.json_steps()?) else {
+                    return Ok(false);
+                };
+                Value::Json(text).encode_object(blob);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 }
 

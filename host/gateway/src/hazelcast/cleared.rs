@@ -22,9 +22,10 @@ use crate::pubsub::Subscription;
 /// Length of the id of a member in a report, in bytes.
 const ID_BYTES: usize = 16;
 
-/// Removes all entries, and reports their number to the listeners of the map on all members.
+/// Removes all entries that are not locked, and reports their number to the listeners of the map on
+/// all members.
 pub(super) async fn clear(server: &Server, map: &Arc<Map>) -> Result<(), Failure> {
-    let count = whole::sum(server, map, WholeOp::Clear).await?;
+    let count = whole::sum(server, map, WholeOp::ClearUnleased).await?;
     let count = i32::try_from(count).unwrap_or(i32::MAX);
     let me = view::uuid(server.grid.me());
     let report = [&me.as_bytes()[..], &count.to_be_bytes()].concat();

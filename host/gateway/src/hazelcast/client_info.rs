@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::task::AtomicWaker;
 
+use super::registrations::Registrations;
 use crate::output_buffer::OutputBuffer;
 
 /// The part of a connection's state that other threads read. Times are in milliseconds of the
@@ -28,6 +29,8 @@ pub(super) struct ClientInfo {
     pub(super) is_busy: AtomicBool,
     /// Events that were not sent yet.
     pub(super) events: Arc<OutputBuffer>,
+    /// Its listeners.
+    pub(super) registrations: Registrations,
     killed: AtomicBool,
     pub(super) waker: AtomicWaker,
 }
@@ -45,6 +48,7 @@ impl ClientInfo {
             watches_view: AtomicBool::new(false),
             is_busy: AtomicBool::new(false),
             events,
+            registrations: Registrations::default(),
             killed: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }

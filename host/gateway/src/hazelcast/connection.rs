@@ -359,9 +359,7 @@ impl Connection {
         {
             step = Step::Done;
         }
-        let session = &self.session;
-        let listens = !session.listeners.is_empty() || !session.registrations.is_empty();
-        if !listens && !self.has_events {
+        if !self.session.info.registrations.has_listened() && !self.has_events {
             return step;
         }
         let events = Arc::clone(&self.session.info.events);

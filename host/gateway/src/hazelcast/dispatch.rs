@@ -134,7 +134,6 @@ fn begin_client(
             if !session.trust.may_write() {
                 return Err(map::denied());
             }
-            server.remove_proxy(r.service_name, r.name);
             if r.service_name == service_name::CACHE {
                 return Ok(cache::destroy(session, id, r.name));
             }

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::client_info::ClientInfo;
 use super::connection::Connection;
 use super::destroyed;
+use super::lock_reports;
 use super::server::Server;
 use super::session::Session;
 use crate::lanes::{Lanes, without_assumed_readiness};
@@ -26,9 +27,9 @@ const STALLED_MS_MAX: u64 = 60_000;
 const STARVED_MS_MAX: u64 = 60_000;
 /// Interval at which clients and locks are checked, in milliseconds.
 const CLIENT_CHECK_MS: u64 = 1_000;
-/// Interval at which members and partitions are compared with what clients were sent, in
-/// milliseconds.
-const VIEW_CHECK_MS: u64 = 100;
+/// Minimum time between two changes of members and partitions that clients are sent, in milliseconds:
+/// there may be many in a row.
+const VIEW_PAUSE_MS: u64 = 50;
 /// Interval at which a member that starts checks whether it has a partition table, in milliseconds.
 const PARTITIONS_POLL_MS: u64 = 5;
 /// Pause after a failed `accept`, in milliseconds.
@@ -43,18 +44,28 @@ impl Server {
             lanes
         });
         self.await_partitions().await;
-        let _destroyed = destroyed::follow(&self);
+        let _followed = (destroyed::follow(&self), lock_reports::follow(&self));
         self.refresh_view();
         for listener in listeners {
             tokio::spawn(Arc::clone(&self).accept(listener, Arc::clone(lanes)));
         }
         tokio::spawn(Arc::clone(&self).follow_objects());
         let mut losses = self.announce_losses(u64::MAX);
-        let mut check = tokio::time::interval(Duration::from_millis(VIEW_CHECK_MS));
+        let mut check = tokio::time::interval(Duration::from_millis(CLIENT_CHECK_MS));
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seen = self.grid.changes();
         let mut checked_ms = 0;
         let mut maintaining: Option<tokio::task::JoinHandle<()>> = None;
         loop {
-            check.tick().await;
+            tokio::select! {
+                _ = check.tick() => {}
+                changes = self.grid.changed(seen) => {
+                    seen = changes;
+                    self.refresh_view();
+                    tokio::time::sleep(Duration::from_millis(VIEW_PAUSE_MS)).await;
+                }
+            }
+            // Also what was not known yet when the grid reported its change.
             self.refresh_view();
             losses = self.announce_losses(losses);
             let now = self.elapsed_ms();
@@ -89,14 +100,22 @@ impl Server {
     }
 
     /// Refuses further clients, stops beginning requests, and closes each connection once its
-    /// responses are sent. Waits for at most [`FINISH_MS_MAX`]. Requests that wait for
-    /// a lock are not waited for; they have changed nothing. Those that wait for items end, and
-    /// clients send them to another member.
+    /// responses are sent. Reports the locks of its clients to other members. Waits for at most
+    /// [`FINISH_MS_MAX`]. Requests that wait for a lock are not waited for; they have changed nothing.
+    /// Those that wait for items end, and clients send them to another member.
     pub async fn finish(&self) {
         self.is_finishing.store(true, Ordering::SeqCst);
         self.finishing.notify_waiters();
-        self.waiting.set();
-        let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
+        self.waits.leave();
+        let wait = Duration::from_millis(FINISH_MS_MAX);
+        let locks = self.clients.unreported();
+        let report = self.report_locks(lock_reports::Kind::Held, &locks);
+        let _ = tokio::join!(tokio::time::timeout(wait, report), self.close_connections(wait));
+    }
+
+    /// Waits until all connections are closed, for at most this time.
+    async fn close_connections(&self, wait: Duration) {
+        let end = Instant::now() + wait;
         loop {
             let infos = self.infos();
             for info in &infos {

@@ -9,10 +9,12 @@ use convoke_hazelcast::codec::Request;
 use convoke_hazelcast::codec::client::{self, Request as ClientRequest};
 use convoke_hazelcast::codec::events::{MapPartitionLostEvent, PartitionLostEvent};
 use convoke_hazelcast::codec::map::{self, Request as MapRequest};
+use convoke_hazelcast::codec::service_name;
 use uuid::Uuid;
 
 use super::errors::Failure;
 use super::map::listeners::Registration;
+use super::names::Object;
 use super::server::Server;
 use super::session::{Begun, Session};
 use super::view;
@@ -74,10 +76,11 @@ fn listen(
     correlation_id: i64,
     local_only: bool,
     event: LossEvent,
+    object: Option<Object<'_>>,
 ) -> Result<Uuid, Failure> {
     let name = session.server.grid.open_system(MAP)?.name.clone();
     let registration = session.listeners.registration(correlation_id, local_only);
-    session.listeners.register(&name, Arc::new(LossListener { registration, event }))
+    session.listeners.register(object, &name, Arc::new(LossListener { registration, event }))
 }
 
 /// Whether a request is about a listener of lost partitions.
@@ -102,7 +105,7 @@ pub(super) fn begin(
 ) -> Result<Begun, Failure> {
     match request {
         Request::Client(ClientRequest::AddPartitionLostListener(r)) => {
-            let uuid = listen(session, id, r.local_only, LossEvent::OfCluster)?;
+            let uuid = listen(session, id, r.local_only, LossEvent::OfCluster, None)?;
             client::AddPartitionLostListener::respond(output, id, 0, uuid);
         }
         Request::Client(ClientRequest::RemovePartitionLostListener(r)) => {
@@ -111,7 +114,8 @@ pub(super) fn begin(
         }
         Request::Map(MapRequest::AddPartitionLostListener(r)) => {
             session.server.open(r.name)?;
-            let uuid = listen(session, id, r.local_only, LossEvent::OfMap)?;
+            let object = Some(Object::new(service_name::MAP, r.name));
+            let uuid = listen(session, id, r.local_only, LossEvent::OfMap, object)?;
             map::AddPartitionLostListener::respond(output, id, 0, uuid);
         }
         Request::Map(MapRequest::RemovePartitionLostListener(r)) => {

@@ -7,11 +7,12 @@
 //!
 //! 1. Data: `keys` (the stored form of keys and values), `errors`, `settings`, `names` (what the grid
 //!    stores for each structure).
-//! 2. What connections share: `client_info` (a connection), `clients` (a client with all its
-//!    connections, and its locks), `view` (the members and partitions), `id_generator`, `schemas` (of
-//!    compact records), `objects` (data structures that clients have named), `server`, `destroyed`
-//!    (what other members destroy), `whole` (all entries of a map).
-//! 3. One connection: `registrations` (its listeners), `session` (its state), `authentication`,
+//! 2. What connections share: `clients` (a client with all its connections, and its locks),
+//!    `registrations` (listeners), `client_info` (a connection), `waits` (requests that wait), `view`
+//!    (the members and partitions), `id_generator`, `schemas` (of compact records), `objects` (data
+//!    structures that clients have named), `server`, `destroyed` (what is destroyed on any member),
+//!    `lock_reports` (locks, for other members), `whole` (all entries of a map).
+//! 3. One connection: `session` (its state), `authentication`,
 //!    `schema_requests`, the structures `map`, `collections`, `multi_map`, `replicated_map` (with
 //!    `cleared`, their common event), `topic`, `pn_counter`, `flake_id` and `cache`, `proxies`,
 //!    `object_events`, `losses` (partitions that lost their data), and `dispatch` by service.
@@ -31,6 +32,7 @@ mod flake_id;
 mod id_generator;
 mod keys;
 mod listener;
+mod lock_reports;
 mod losses;
 mod map;
 mod multi_map;
@@ -50,6 +52,7 @@ mod settings;
 mod tests;
 mod topic;
 mod view;
+mod waits;
 mod whole;
 
 pub use server::{HazelcastCounters, Server};

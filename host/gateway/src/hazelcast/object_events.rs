@@ -84,7 +84,7 @@ pub(super) fn listen(
 ) -> Result<Uuid, Failure> {
     let name = session.server.grid.open_system(MAP)?.name.clone();
     let registration = session.listeners.registration(correlation_id, local_only);
-    session.listeners.register(&name, Arc::new(ObjectListener(registration)))
+    session.listeners.register(None, &name, Arc::new(ObjectListener(registration)))
 }
 
 impl Server {
@@ -96,6 +96,13 @@ impl Server {
         self.grid.listen(&map.name, Arc::new(Follower(Arc::downgrade(&self))));
         self.read_objects(&map).await;
         while let Some(Change { key, is_created }) = changes.recv().await {
+            let is_known = |(service, name): (&str, &str)| {
+                self.proxies.lock().contains(&(service.to_owned(), name.to_owned()))
+            };
+            // It was destroyed meanwhile by a client of another member.
+            if is_created && !decode(&key).is_some_and(is_known) {
+                continue;
+            }
             // A client that names a data structure again creates it again, after an error.
             let _ = self.write_object(&map, &key, is_created).await;
         }

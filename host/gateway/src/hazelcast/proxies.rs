@@ -11,7 +11,7 @@ use convoke_hazelcast::codec::structures::DistributedObjectInfo;
 use super::collections::{self, Kind};
 use super::errors::Failure;
 use super::map::{self, Task};
-use super::names;
+use super::names::{self, Object};
 use super::server::{ProxyName, Server};
 use super::settings::PROXIES_MAX;
 use super::{destroyed, multi_map, pn_counter, replicated_map, whole};
@@ -96,6 +96,9 @@ pub(super) fn open(server: &Server, service: &str, name: &str) -> Result<(), Fai
 
 /// Removes what is stored for a structure, and appends the response.
 pub(super) async fn destroy(task: &mut Task<'_>, service: &str, name: &str) -> Result<(), Failure> {
+    // Before the locks end: what waits for one must not get it.
+    destroyed::report(task.server, &Object::new(service, name)).await;
+    task.server.remove_proxy(service, name);
     match service {
         service_name::MULTI_MAP => multi_map::destroy(task, name).await?,
         service_name::REPLICATED_MAP => replicated_map::destroy(task, name).await?,
@@ -109,7 +112,6 @@ pub(super) async fn destroy(task: &mut Task<'_>, service: &str, name: &str) -> R
             }
         }
     }
-    destroyed::report(task.server, service, name);
     DestroyProxy::respond(&mut task.output, task.correlation_id, 0);
     Ok(())
 }

@@ -1,68 +1,100 @@
-//! Listeners of one connection: of maps of the grid, and of topics.
+//! Listeners of clients. Each is of one connection, and ends with it, when it is removed, or when its
+//! structure is destroyed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use convoke_grid::Listener;
-use convoke_hazelcast::error::ErrorCode;
+use convoke_grid::{Grid, Listener};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::errors::Failure;
-use super::server::Server;
-use super::settings::LISTENERS_MAX;
+use super::clients::CountedListener;
+use super::names::Object;
 use crate::pubsub::Subscription;
 
 /// What a client listens to, until it is dropped.
 pub(super) struct Registered {
-    server: Arc<Server>,
+    grid: Grid,
     /// The id of a listener of the grid.
     listener: Option<u64>,
     _subscription: Option<Subscription>,
+    _counted: CountedListener,
 }
 
 impl Registered {
     /// Events of a map of the grid, and messages.
     pub(super) fn new(
-        server: &Arc<Server>,
+        grid: &Grid,
+        counted: CountedListener,
         listener: Option<(&str, Arc<dyn Listener>)>,
         subscription: Option<Subscription>,
     ) -> Self {
-        let listener = listener.map(|(map, listener)| server.grid.listen(map, listener));
-        Self { server: Arc::clone(server), listener, _subscription: subscription }
+        let listener = listener.map(|(map, listener)| grid.listen(map, listener));
+        let grid = grid.clone();
+        Self { grid, listener, _subscription: subscription, _counted: counted }
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
         if let Some(id) = self.listener {
-            self.server.grid.unlisten(id);
+            self.grid.unlisten(id);
         }
     }
 }
 
-/// The listeners of one connection, by the id that its client knows.
+/// A listener, by the id that its client knows.
+struct Registration {
+    uuid: Uuid,
+    /// The structure with which it ends.
+    object: Option<Object<'static>>,
+    registered: Registered,
+}
+
+/// The listeners of one connection.
 #[derive(Default)]
-pub(super) struct Registrations(Vec<(Uuid, Registered)>);
+pub(super) struct Registrations {
+    all: Mutex<Vec<Registration>>,
+    /// Whether there has been one, so that there may be events.
+    has_listened: AtomicBool,
+}
 
 impl Registrations {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether there may be events.
+    pub(super) fn has_listened(&self) -> bool {
+        self.has_listened.load(Ordering::Relaxed)
     }
 
-    /// Adds a listener, which is created only if there is room for it. Returns its id.
-    pub(super) fn add(&mut self, create: impl FnOnce() -> Registered) -> Result<Uuid, Failure> {
-        if self.0.len() >= LISTENERS_MAX {
-            let text = format!("this connection has {LISTENERS_MAX} listeners already");
-            return Err(Failure::new(ErrorCode::IllegalState, text));
-        }
+    /// Adds a listener, which ends with a structure if one is given. Returns its id.
+    pub(super) fn add(&self, object: Option<Object<'_>>, registered: Registered) -> Uuid {
         let uuid = Uuid::now_v7();
-        self.0.push((uuid, create()));
-        Ok(uuid)
+        let object = object.map(Object::into_owned);
+        self.has_listened.store(true, Ordering::Relaxed);
+        self.all.lock().push(Registration { uuid, object, registered });
+        uuid
     }
 
     /// Removes a listener. Returns whether there was one of this id.
-    pub(super) fn remove(&mut self, uuid: Uuid) -> bool {
-        let Some(at) = self.0.iter().position(|(known, _)| *known == uuid) else { return false };
-        self.0.swap_remove(at);
-        true
+    pub(super) fn remove(&self, uuid: Uuid) -> bool {
+        let removed = {
+            let mut all = self.all.lock();
+            let at = all.iter().position(|known| known.uuid == uuid);
+            at.map(|at| all.swap_remove(at))
+        };
+        removed.is_some()
+    }
+
+    /// Removes the listeners of a structure. They end when they are dropped, which must not happen
+    /// while the grid delivers an event or a message.
+    pub(super) fn take_of(&self, object: &Object<'_>) -> Vec<Registered> {
+        let of_object = |known: &mut Registration| known.object.as_ref() == Some(object);
+        let taken = self.all.lock().extract_if(.., of_object).collect::<Vec<_>>();
+        taken.into_iter().map(|taken| taken.registered).collect()
+    }
+
+    /// Removes all.
+    pub(super) fn clear(&self) {
+        let all = std::mem::take(&mut *self.all.lock());
+        drop(all);
     }
 }

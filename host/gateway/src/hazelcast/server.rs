@@ -6,28 +6,28 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use convoke_grid::op::{KeyOp, LeaseOp, Op};
-use convoke_grid::{Grid, Later, Map, OpError, Reply, Started, Unblock};
+use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore};
 
 use super::cache;
 use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
+use super::errors::Failure;
 use super::id_generator::IdGenerator;
 use super::keys::{self, Format, LateTags, Tags};
+use super::lock_reports;
 use super::names;
 use super::objects::Objects;
 use super::schemas::Schemas;
 use super::settings::{COLLECTING_MAX, HazelcastSettings};
 use super::view::{self, ClusterView};
-use crate::databases;
+use super::waits::Waits;
 use crate::lanes::Lanes;
 use crate::pubsub::PubSub;
 use crate::refusals::RefusalLog;
 use crate::resp::server::Cluster;
 
-/// Prefix of the maps that hold the entries of caches.
-pub(super) const CACHE_MAPS: &str = "cache:";
 /// Maximum number of times that a lock of a client that is gone is released: how often one thread
 /// may have acquired it.
 const RELEASES_MAX: usize = 1_000;
@@ -84,8 +84,8 @@ pub struct Server {
     pub(super) is_finishing: AtomicBool,
     /// Notified then: no further client is accepted.
     pub(super) finishing: Notify,
-    /// Set then: ends operations that wait for items.
-    pub(super) waiting: Arc<Unblock>,
+    /// Requests that wait.
+    pub(super) waits: Waits,
     /// Set once the server is serving.
     pub(super) lanes: OnceLock<Arc<Lanes>>,
 }
@@ -123,7 +123,7 @@ impl Server {
             port,
             is_finishing: AtomicBool::new(false),
             finishing: Notify::new(),
-            waiting: Arc::default(),
+            waits: Waits::default(),
             lanes: OnceLock::new(),
         })
     }
@@ -166,19 +166,12 @@ impl Server {
     /// The map of this name.
     ///
     /// # Errors
-    /// As [`Grid::open`]; [`OpError::Malformed`] for the map of a cache or of another structure, and
-    /// for a database of Redis clients that does not exist, or is not one of plain bytes.
-    pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
-        let is_database = keys::is_database(name);
-        if name.starts_with(databases::PREFIX) && !is_database
-            || name.starts_with(CACHE_MAPS)
-            || names::is_reserved(name)
-        {
-            return Err(OpError::Malformed);
-        }
+    /// The name is that of no map of clients, or there are too many maps.
+    pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, Failure> {
+        names::check_map(name)?;
         let map = self.grid.open(name)?;
-        if is_database && !Format::of(&map).is_plain() {
-            return Err(OpError::Malformed);
+        if keys::is_database(name) && !Format::of(&map).is_plain() {
+            return Err(names::not_plain(name));
         }
         Ok(map)
     }
@@ -186,9 +179,10 @@ impl Server {
     /// The map of the grid that holds a structure; see [`names`](super::names).
     ///
     /// # Errors
-    /// As [`Grid::open`].
-    pub(super) fn open_stored(&self, prefix: &str, name: &str) -> Result<Arc<Map>, OpError> {
-        self.grid.open(&[prefix, name].concat())
+    /// The name is too long or empty, or there are too many maps.
+    pub(super) fn open_stored(&self, prefix: &str, name: &str) -> Result<Arc<Map>, Failure> {
+        names::check_stored(prefix, name)?;
+        Ok(self.grid.open_structure(&[prefix, name].concat())?)
     }
 
     /// Starts an operation in a partition. The future may be ready at once.
@@ -237,16 +231,19 @@ impl Server {
         }
     }
 
-    /// Renews locks, and releases those of clients that are gone.
+    /// Renews locks, releases those of clients that are gone, and reports to other members.
     pub(super) async fn maintain_locks(&self, due: Due) {
         for (client, lock) in due.renew {
             if !self.renew(&lock).await {
-                client.release(&lock);
+                client.forget(&lock);
             }
         }
         for lock in due.release {
             self.release(&lock).await;
         }
+        self.report_locks(lock_reports::Kind::Held, &due.report).await;
+        self.report_locks(lock_reports::Kind::Asked, &due.ask).await;
+        self.report_locks(lock_reports::Kind::Released, &due.released).await;
     }
 
     /// Renews a lock. Returns whether the owner still holds it.

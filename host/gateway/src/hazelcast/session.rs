@@ -14,7 +14,6 @@ use super::clients::{Client, Connected};
 use super::errors::Failure;
 use super::map::listeners::Listeners;
 use super::names;
-use super::registrations::Registrations;
 use super::server::Server;
 use crate::trust::Trust;
 
@@ -32,8 +31,6 @@ pub(super) struct Session {
     /// The client, once it has authenticated.
     connected: Option<Connected>,
     pub(super) listeners: Listeners,
-    /// Listeners of all other structures.
-    pub(super) registrations: Registrations,
     /// The correlation id of the request to send members and partitions, and the versions that were
     /// sent.
     pub(super) view: Option<(i64, i32, i32)>,
@@ -49,7 +46,6 @@ impl Session {
         Self {
             server: Arc::clone(server),
             listeners: Listeners::new(server, &info),
-            registrations: Registrations::default(),
             info,
             trust: Trust::Unauthenticated,
             connected: None,
@@ -72,6 +68,7 @@ impl Session {
         if self.connected.is_none() {
             return false;
         }
+        self.listeners.client = self.client().cloned();
         self.trust = trust;
         self.info.is_trusted.store(true, std::sync::atomic::Ordering::Relaxed);
         true
@@ -111,6 +108,8 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.server.remove(self.info.id);
+        // Listeners refer to the connection.
+        self.info.registrations.clear();
     }
 }
 
@@ -126,7 +125,7 @@ pub(super) enum Begun {
     /// It waits, or consists of several operations. The task gets a copy of the message.
     Task,
     /// As a task, but it may change something at any time: when the member leaves, its response is
-    /// waited for. It ends once [`Server::waiting`] is set.
+    /// waited for. It ends when the member leaves, see [`Waits`](super::waits::Waits).
     Blocking,
     /// As a task; its output is the response.
     Future(RequestFuture),

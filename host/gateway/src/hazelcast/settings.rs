@@ -25,7 +25,7 @@ pub(super) const RESULT_BYTES_MAX: usize = 64 << 20;
 /// Maximum number of requests of one member that read many entries at the same time. Further ones
 /// wait.
 pub(super) const COLLECTING_MAX: usize = 8;
-/// Maximum number of listeners of one connection.
+/// Maximum number of listeners of one client, on all its connections to a member.
 pub(super) const LISTENERS_MAX: usize = 1_000;
 /// Maximum number of names of data structures that are remembered.
 pub(super) const PROXIES_MAX: usize = 10_000;

@@ -24,6 +24,7 @@ use crate::testing::single_member_grid;
 use crate::trust::Passwords;
 
 mod cluster;
+mod destroying;
 mod plain;
 mod queries;
 mod structures;
@@ -453,11 +454,34 @@ async fn locks_of_a_client_that_is_gone_are_released() {
     let due = server.clients.tick(server.elapsed_ms() + 50_000);
     assert_eq!((due.renew.len(), due.release.len()), (0, 0), "it may connect again");
     let due = server.clients.tick(server.elapsed_ms() + 61_000);
+    assert_eq!((due.ask.len(), due.release.len()), (1, 0), "it may be connected elsewhere");
+    server.maintain_locks(due).await;
+    let due = server.clients.tick(server.elapsed_ms() + 67_000);
     assert_eq!(due.release.len(), 1);
     server.maintain_locks(due).await;
     let locked = other.receive().await.unwrap();
     assert_eq!(parsed(&locked).header().correlation_id, waiting);
     map::Lock::read_response(parsed(&locked)).unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_was_waited_for_for_long_is_renewed() {
+    let (server, address) = server(Passwords::default()).await;
+    let mut owner = Connection::authenticated(address, 1).await;
+    let mut other = Connection::authenticated(address, 2).await;
+    let key = text("k");
+    let lock = map::Lock { thread_id: 1, ttl: -1, reference_id: 1, name: "m", key: data(&key) };
+    owner.map(maps::Request::Lock(lock)).await;
+    let waiting = other.send(Request::Map(maps::Request::Lock(lock))).await;
+    assert_eq!(other.get(&text("other")).await, None, "the first request has begun");
+    let due = server.clients.tick(server.elapsed_ms() + 61_000);
+    assert_eq!((due.renew.len(), due.report.len()), (2, 1));
+    server.maintain_locks(due).await;
+    let unlock = map::Unlock { thread_id: 1, reference_id: 3, name: "m", key: data(&key) };
+    owner.map(maps::Request::Unlock(unlock)).await;
+    let locked = other.receive().await.unwrap();
+    assert_eq!(parsed(&locked).header().correlation_id, waiting);
+    assert_eq!(server.clients.locks_of(Uuid::from_u64_pair(1, 2)), 1);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use convoke_grid::{OpError, Reply, Subscriber};
 use convoke_hazelcast::codec::events::TopicEvent;
+use convoke_hazelcast::codec::service_name;
 use convoke_hazelcast::codec::topic::{
     AddMessageListener, Publish, PublishAll, RemoveMessageListener, Request,
 };
@@ -19,8 +20,7 @@ use uuid::Uuid;
 use super::errors::Failure;
 use super::map::denied;
 use super::map::listeners::Registration;
-use super::names;
-use super::registrations::Registered;
+use super::names::{self, Object};
 use super::server::Server;
 use super::session::{Begun, Respond, Session, begun};
 use super::view;
@@ -49,18 +49,16 @@ pub(super) fn begin(
             let server = Arc::clone(&session.server);
             let registration = session.listeners.registration(correlation_id, r.local_only);
             let partition = server.tags().ok_or(OpError::NoCluster)?.partition_of_name(r.name);
-            let uuid = session.registrations.add(|| {
-                let listener =
-                    MessageListener { server: Arc::clone(&server), registration, partition };
-                let topic = names::topic(r.name);
-                let subscription = server.pubsub.subscribe_shard(&topic, Arc::new(listener));
-                Registered::new(&server, None, Some(subscription))
+            let listener = Arc::new(MessageListener { server, registration, partition });
+            let object = Object::new(service_name::TOPIC, r.name);
+            let uuid = session.listeners.register_with(Some(object), None, |server| {
+                Some(server.pubsub.subscribe_shard(&names::topic(r.name), listener))
             })?;
             AddMessageListener::respond(output, correlation_id, 0, uuid);
             Ok(Begun::Done)
         }
         Request::RemoveMessageListener(r) => {
-            let removed = session.registrations.remove(r.registration_id);
+            let removed = session.listeners.remove(r.registration_id);
             RemoveMessageListener::respond(output, correlation_id, 0, removed);
             Ok(Begun::Done)
         }

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use convoke_grid::op::{GenericOp, KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf};
+use convoke_grid::op::{GenericOp, KeyOp, Lifetime, OTHER_KIND, Op, PlainOp, PutAnswer, PutIf};
 use convoke_grid::{KEY_BYTES_MAX, Map, OpError, Reply, Started, Version};
 
 use super::body;
@@ -47,6 +47,13 @@ pub(super) async fn get(
             _ => None,
         })
     };
+    let is_of_other_kind = fields.iter().any(|(name, field)| {
+        let is_type = matches!(name, Reply::Word(name) if name == "type");
+        is_type && matches!(field, Reply::Word(kind) if kind == OTHER_KIND)
+    });
+    if is_of_other_kind {
+        return Err(OpError::WrongType.into());
+    }
     let tag = tag(Version(field("version").unwrap_or(0).cast_unsigned()));
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let is_known = known

@@ -371,3 +371,45 @@ async fn without_a_password_cross_origin_requests_are_refused() {
     let rebound = "GET /maps/a/1 HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
     assert!(served.send(rebound).await.starts_with("HTTP/1.1 403"));
 }
+
+#[tokio::test]
+async fn a_value_of_a_client_of_hazelcast_is_neither_read_nor_overwritten() {
+    use convoke_grid::op::{KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf};
+
+    let served = serve_with(true, Passwords::default()).await;
+    let map = served.grid.open("m").unwrap();
+    let put = |kind| PlainOp::Put {
+        kind,
+        value: b"blob",
+        lifetime: Lifetime::Default,
+        condition: PutIf::Always,
+        answer: PutAnswer::Done,
+    };
+    for (key, kind) in [("imap", 1), ("cache", 2)] {
+        let (partition, key_bytes) = (served.grid.partition_of(key.as_bytes()), key.as_bytes());
+        let op = Op::Key(key_bytes, KeyOp::Plain(put(kind)));
+        let convoke_grid::Started::Now(reply) = served.grid.start(&map, partition, &op) else {
+            panic!("it is executed here")
+        };
+        reply.unwrap();
+        let path = format!("/maps/m/{key}");
+        assert_eq!(served.call("GET", &path, &[], "").await.0, 409);
+        assert_eq!(served.call("PUT", &path, &[], "text").await.0, 409);
+        assert_eq!(served.call("PUT", &path, &["if-match: *"], "text").await.0, 409);
+        assert_eq!(served.call("PUT", &path, &["if-none-match: *"], "text").await.0, 412);
+        // Still what the client wrote.
+        let get = Op::Key(key_bytes, KeyOp::Plain(PlainOp::Get));
+        let convoke_grid::Started::Now(reply) = served.grid.start(&map, partition, &get) else {
+            panic!("it is executed here")
+        };
+        assert_eq!(reply, Ok(convoke_grid::Reply::bytes(b"blob")));
+        assert_eq!(served.call("DELETE", &path, &[], "").await.0, 204);
+        assert_eq!(served.call("PUT", &path, &[], "text").await.0, 204);
+    }
+    for map in ["hazelcast:collection:queue", "hazelcast:multimap:m", "lease:m", "system:m"] {
+        for method in ["GET", "PUT", "DELETE"] {
+            let (status, _) = served.call(method, &format!("/maps/{map}/k"), &[], "").await;
+            assert_eq!(status, 400, "{method} {map}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use convoke_membership::MemberId;
 use parking_lot::{Mutex, RwLock};
 
+use super::changes::Changes;
 use super::following::Following;
 use super::listeners::Listeners;
 use super::losses::Losses;
@@ -106,6 +107,7 @@ pub(super) struct Inner {
     /// Events that were not published yet.
     pub(super) unpublished: Unpublished,
     pub(super) losses: Mutex<Losses>,
+    pub(super) changes: Changes,
     pub(super) following: Following,
     /// Blocked operations of other members, by member and request.
     pub(super) blocked: Mutex<BTreeMap<(MemberId, u64), Arc<Slot>>>,
@@ -198,5 +200,6 @@ impl Inner {
 
     pub(super) fn report(&self, report: Report) {
         self.shared.host.report(report);
+        self.changes.note();
     }
 }

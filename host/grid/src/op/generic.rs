@@ -7,7 +7,7 @@ use super::plain::Lifetime;
 use crate::access::Access;
 use crate::clock::Version;
 use crate::edit::Edit;
-use crate::entry::Expiry;
+use crate::entry::{Entry, Expiry};
 use crate::event::Class;
 use crate::value::Type;
 use crate::{OpError, Reply};
@@ -173,13 +173,21 @@ pub(crate) fn type_name(kind: Type) -> &'static str {
     }
 }
 
+/// What [`GenericOp::View`] reports as the type of plain values whose kind is not 0: they are no strings
+/// of other protocols.
+pub const OTHER_KIND: &str = "blob";
+
 fn view(access: &mut Access<'_>, key: &[u8]) -> Reply {
     let now_ms = access.now_ms;
     let Some(entry) = access.peek(key) else { return Reply::Nil };
     let meta = entry.meta();
+    let kind = match &entry {
+        Entry::Plain(plain) if plain.kind() != 0 => OTHER_KIND,
+        _ => type_name(entry.kind()),
+    };
     let number = |number: u64| Reply::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     let mut facts = vec![
-        ("type", Reply::Word(type_name(entry.kind()).into())),
+        ("type", Reply::Word(kind.into())),
         ("version", Reply::Integer(meta.version.0.cast_signed())),
         ("bytes", Reply::count(entry.bytes())),
         ("idle-seconds", number(entry.usage().idle_seconds(now_ms).into())),

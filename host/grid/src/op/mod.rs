@@ -59,7 +59,7 @@ pub use effect::Effect;
 pub use extended::Extended;
 pub use fields::{FieldLifetime, FieldsIf, FieldsOp};
 pub(crate) use generic::version;
-pub use generic::{ExpireIf, GenericOp};
+pub use generic::{ExpireIf, GenericOp, OTHER_KIND};
 pub use hash::HashOp;
 pub use hyperloglog::{HyperLogLogOp, Union};
 pub use increment::{Amount, Increment};

@@ -9,7 +9,7 @@ use super::increment::Increment;
 use crate::access::Access;
 use crate::clock::Version;
 use crate::edit::Edit;
-use crate::entry::{Expiry, KINDS_MAX};
+use crate::entry::{Entry, Expiry, KINDS_MAX};
 use crate::event::Class;
 use crate::limits::VALUE_BYTES_MAX;
 use crate::{OpError, Reply};
@@ -114,7 +114,8 @@ pub enum PutAnswer {
     Done,
     /// The previous value, or nil. Fails if that is not a plain value.
     Old,
-    /// The new version as an integer, or nil if the condition does not hold.
+    /// The new version as an integer, or nil if the condition does not hold. Fails with
+    /// [`OpError::WrongType`] if there is a plain value of another kind.
     Version,
 }
 
@@ -302,6 +303,10 @@ fn put(
     if !holds {
         return Ok(old.unwrap_or(Reply::Nil));
     }
+    // Only then: otherwise the entry need not be looked up.
+    if answer == PutAnswer::Version && has_other_kind(access, key, kind) {
+        return Err(OpError::WrongType);
+    }
     match lifetime.expiry(access, key) {
         Some(expiry) => {
             access.edit(key, &Edit::Put { kind, value, expiry });
@@ -322,6 +327,14 @@ fn put(
         }
         _ => Ok(old.unwrap_or(Reply::Done)),
     }
+}
+
+/// Whether a key has the value of another protocol.
+fn has_other_kind(access: &mut Access<'_>, key: &[u8], kind: u8) -> bool {
+    access.peek(key).is_some_and(|entry| match entry {
+        Entry::Plain(plain) => plain.kind() != kind,
+        Entry::Structured(_) => false,
+    })
 }
 
 /// Bytes from one index to another. As in Redis 7, an end before the start of the value is its first

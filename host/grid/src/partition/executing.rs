@@ -148,7 +148,7 @@ impl Partition {
             if leased.is_empty() {
                 Op::Whole(WholeOp::Clear).execute(access)
             } else {
-                access.clear_except(&leased).map(Reply::count)
+                Ok(Reply::count(access.clear_except(&leased)))
             }
         })
     }

@@ -1,5 +1,7 @@
 //! Aggregations and projections of entries.
 
+use std::collections::BTreeMap;
+
 use super::path::Path;
 use super::scalar::Scalar;
 use super::{Attribute, Entry, Error};
@@ -36,7 +38,7 @@ enum State {
     Count(i64),
     /// Encoded objects, each of which is kept once, in the form in which whole numbers are `long`.
     Distinct {
-        values: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
+        values: BTreeMap<Vec<u8>, Vec<u8>>,
         bytes: usize,
     },
     Extreme {
@@ -91,7 +93,7 @@ impl Aggregation {
             |is_exact, is_average| State::Double { sum: 0.0, count: 0, is_exact, is_average };
         let state = match class {
             4 => State::Count(0),
-            5 => State::Distinct { values: std::collections::BTreeMap::new(), bytes: 0 },
+            5 => State::Distinct { values: BTreeMap::new(), bytes: 0 },
             6 => double(true, true),
             7 => double(true, false),
             8 => whole(Range::Truncated, false),
@@ -117,16 +119,27 @@ impl Aggregation {
                 *count += 1;
                 return Ok(());
             }
-            if entry.value.type_id() == crate::data::type_id::JSON {
-                return Err(Error::unsupported("an aggregation of whole documents"));
+            if let Some(Value::Json(text)) = Value::decode(entry.value) {
+                return state.add("this", Attribute::Scalar(Scalar::Document(text.into())));
             }
-            return state.add("this", super::whole(entry.value)?);
+            return match (state, super::whole(entry.value)?) {
+                (State::Distinct { values, bytes }, Attribute::Opaque(_)) => {
+                    add_distinct_object(values, bytes, entry, &Path::new("this")?)
+                }
+                (state, attribute) => state.add("this", attribute),
+            };
         };
         let mut result = Ok(());
+        let has_items = path.name().contains("[any]");
         // A null for an array that is missing is not aggregated.
         let _is_missing = entry.read(path, &mut |attribute| {
             if result.is_ok() {
-                result = state.add(path.name(), attribute);
+                result = match (&mut *state, &attribute) {
+                    (State::Distinct { values, bytes }, Attribute::Opaque(_)) if !has_items => {
+                        add_distinct_object(values, bytes, entry, path)
+                    }
+                    (state, _) => state.add(path.name(), attribute),
+                };
             }
         })?;
         result
@@ -166,10 +179,7 @@ impl Aggregation {
 
 impl State {
     fn add(&mut self, name: &str, attribute: Attribute<'_>) -> Result<(), Error> {
-        let error = |reason: &'static str| Error::Attribute {
-            attribute: name.to_owned(),
-            reason: reason.into(),
-        };
+        let cast = |what: &str| Error::Cast(format!("attribute {name:?} {what}").into());
         if let Self::Count(count) = self {
             *count += i64::from(attribute != Attribute::Structure);
             return Ok(());
@@ -180,23 +190,13 @@ impl State {
             Attribute::Opaque(_) if matches!(self, Self::Distinct { .. }) => {
                 return Err(Error::unsupported("distinct values that are arrays or objects"));
             }
-            Attribute::Opaque(reason) => return Err(error(reason)),
+            Attribute::Opaque(_) => return Err(cast("is an array or object")),
         };
         match self {
             Self::Count(_) => {}
             Self::Distinct { values, bytes } => {
-                let object = encode(&scalar)?;
-                let key = encode(&scalar.canonical())?;
-                if !values.contains_key(&key) {
-                    *bytes = bytes.saturating_add(object.len());
-                    if *bytes > DISTINCT_BYTES_MAX {
-                        return Err(Error::Limit {
-                            what: "bytes of distinct values",
-                            limit: DISTINCT_BYTES_MAX,
-                        });
-                    }
-                }
-                values.insert(key, object);
+                let (key, object) = (encode(&scalar.canonical())?, encode(&scalar)?);
+                add_distinct(values, bytes, key, object)?;
             }
             Self::Extreme { best, is_max } => {
                 if scalar == Scalar::Null {
@@ -215,18 +215,16 @@ impl State {
                 }
             }
             Self::Whole { sum, count, range, .. } => {
-                let number = match range {
+                let whole = match range {
                     Range::Truncated => scalar.truncated_long(),
                     Range::Long => scalar.exact_long(),
                     Range::Int => scalar.exact_long().filter(|long| i32::try_from(*long).is_ok()),
                 };
-                let number = number.ok_or_else(|| error("it is not a number within the range"))?;
-                *sum = sum.wrapping_add(number);
+                *sum = sum.wrapping_add(checked(name, whole, &scalar)?);
                 *count += 1;
             }
             Self::Double { sum, count, is_exact, .. } => {
-                let number = scalar.double(*is_exact);
-                *sum += number.ok_or_else(|| error("it is not a number that is a double"))?;
+                *sum += checked(name, scalar.double(*is_exact), &scalar)?;
                 *count += 1;
             }
         }
@@ -234,8 +232,60 @@ impl State {
     }
 }
 
+/// Adds an object to distinct values, by the form in which equal ones are the same.
+fn add_distinct(
+    values: &mut BTreeMap<Vec<u8>, Vec<u8>>,
+    bytes: &mut usize,
+    key: Vec<u8>,
+    object: Vec<u8>,
+) -> Result<(), Error> {
+    if !values.contains_key(&key) {
+        *bytes = bytes.saturating_add(object.len());
+        if *bytes > DISTINCT_BYTES_MAX {
+            return Err(Error::Limit {
+                what: "bytes of distinct values",
+                limit: DISTINCT_BYTES_MAX,
+            });
+        }
+    }
+    values.insert(key, object);
+    Ok(())
+}
+
+/// Adds an attribute that is no scalar to distinct values.
+fn add_distinct_object(
+    values: &mut BTreeMap<Vec<u8>, Vec<u8>>,
+    bytes: &mut usize,
+    entry: &Entry<'_>,
+    path: &Path,
+) -> Result<(), Error> {
+    let data = if path.is_of_key { entry.key } else { entry.value };
+    let mut object = Vec::new();
+    // Positions in a `Portable` object depend on the place in the result, which is not known yet.
+    let is_known = data.type_id() != crate::data::type_id::PORTABLE
+        && entry.append_object(path, &mut object)?;
+    if !is_known {
+        return Err(Error::unsupported("distinct objects of this type"));
+    }
+    add_distinct(values, bytes, object.clone(), object)
+}
+
+/// The number that an attribute is, if it is one within the range of an aggregation.
+fn checked<T>(name: &str, number: Option<T>, scalar: &Scalar<'_>) -> Result<T, Error> {
+    match number {
+        Some(number) => Ok(number),
+        None if *scalar == Scalar::Null => Err(Error::Null { attribute: name.to_owned() }),
+        None if !scalar.is_number() => {
+            Err(Error::Cast(format!("attribute {name:?} is not a number").into()))
+        }
+        None => Err(Error::invalid(format!(
+            "attribute {name:?} is a number outside of the range of the aggregation"
+        ))),
+    }
+}
+
 /// A scalar as an object: its type id and payload.
-fn encode(scalar: &Scalar<'_>) -> Result<Vec<u8>, Error> {
+pub(super) fn encode(scalar: &Scalar<'_>) -> Result<Vec<u8>, Error> {
     let value = match scalar {
         Scalar::Null => Value::Null,
         Scalar::Bool(value) => Value::Bool(*value),
@@ -247,6 +297,7 @@ fn encode(scalar: &Scalar<'_>) -> Result<Vec<u8>, Error> {
         Scalar::Float(value) => Value::Float(*value),
         Scalar::Double(value) => Value::Double(*value),
         Scalar::Text(text) => Value::Text(text),
+        Scalar::Document(text) => Value::Json(text),
         Scalar::Uuid(uuid) => Value::Uuid(*uuid),
         Scalar::Date(value) => Value::Date(*value),
         Scalar::LocalDate(date) => Value::LocalDate(*date),
@@ -310,16 +361,18 @@ impl Projection {
             if path.name().contains("[any]") {
                 return Err(Error::unsupported("a projection of an attribute with [any]"));
             }
-            let mut result = Ok(Vec::new());
+            let mut scalar = Ok(None);
             let is_missing = entry.read(path, &mut |attribute| {
-                result = match attribute {
-                    Attribute::Scalar(scalar) => encode(&scalar),
-                    Attribute::Structure | Attribute::Opaque(_) => {
-                        Err(Error::unsupported("a projection of an array or object"))
-                    }
-                };
+                if let Attribute::Scalar(found) = attribute {
+                    scalar = encode(&found).map(Some);
+                }
             })?;
-            blob.extend(if is_missing { encode(&Scalar::Null)? } else { result? });
+            match scalar? {
+                _ if is_missing => blob.extend(encode(&Scalar::Null)?),
+                Some(scalar) => blob.extend(scalar),
+                None if entry.append_object(path, &mut blob)? => {}
+                None => return Err(Error::unsupported("a projection of this type")),
+            }
         }
         Ok(blob)
     }

@@ -24,6 +24,8 @@ use crate::schema::{FieldDescriptor, Schema, java_order};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     fields: BTreeMap<Box<str>, Slot>,
+    /// Length of the fields of fixed length, in bytes.
+    fixed_bytes: usize,
     /// The number of fields of variable length.
     variable: usize,
 }
@@ -92,7 +94,7 @@ impl Layout {
             let fixed = if is_array || is_nullable { None } else { fixed_length(kind) };
             parsed.push((field.field_name, kind, is_array, is_nullable, fixed));
         }
-        let mut layout = Self { fields: BTreeMap::new(), variable: 0 };
+        let mut layout = Self { fields: BTreeMap::new(), fixed_bytes: 0, variable: 0 };
         let (mut at, mut bit) = (0, 0);
         // Fields of a length are in the order of their names; booleans come last.
         for length in [8, 4, 2, 1, 0] {
@@ -110,6 +112,7 @@ impl Layout {
                 layout.fields.insert((*name).into(), slot);
             }
         }
+        layout.fixed_bytes = at + usize::from(bit > 0);
         for (name, kind, is_array, is_nullable, fixed) in parsed {
             if fixed.is_none() {
                 let place = Place::Variable(layout.variable);
@@ -166,6 +169,8 @@ impl<'a> Offsets<'a> {
 #[derive(Clone)]
 pub(super) struct Compact<'a> {
     layout: Arc<Layout>,
+    /// The bytes whose first part it is.
+    source: &'a [u8],
     data: &'a [u8],
     offsets: Offsets<'a>,
     layouts: Layouts<'a>,
@@ -188,7 +193,19 @@ impl<'a> Compact<'a> {
             Some((data, Offsets::new(input.rest(), length, layout.variable)?))
         };
         let (data, offsets) = read().ok_or(MALFORMED)?;
-        Ok(Self { layout, data, offsets, layouts })
+        Ok(Self { layout, source: bytes, data, offsets, layouts })
+    }
+
+    /// All of its bytes, from its schema id on.
+    pub(super) fn bytes(&self) -> Result<&'a [u8], Error> {
+        /// Length of a schema id, and of the length of data, in bytes.
+        const SCHEMA_ID_BYTES: usize = 8;
+        const LENGTH_BYTES: usize = 4;
+        let length = match self.layout.variable {
+            0 => SCHEMA_ID_BYTES + self.layout.fixed_bytes,
+            _ => SCHEMA_ID_BYTES + LENGTH_BYTES + self.data.len() + self.offsets.bytes.len(),
+        };
+        self.source.get(..length).ok_or(MALFORMED)
     }
 
     pub(super) fn find(&self, name: &str) -> Result<Option<Field<'a>>, Error> {

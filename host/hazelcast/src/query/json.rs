@@ -430,6 +430,30 @@ fn walk_items<'a>(
     }
 }
 
+/// The text of the array or object at the end of `steps`. `None` if there is none.
+pub(super) fn structure<'a>(text: &'a str, steps: &[Step]) -> Option<&'a str> {
+    let mut reader = Reader::new(text).ok()?;
+    for step in steps {
+        let is_found = match step {
+            Step::Name(name) => reader.find(name).ok()?,
+            Step::Index(Some(index)) => {
+                reader.token == ArrayStart && go_to_item(&mut reader, *index).ok()?
+            }
+            Step::Index(None) | Step::Any => false,
+        };
+        if !is_found {
+            return None;
+        }
+    }
+    if !reader.token.is_start() {
+        return None;
+    }
+    // Its first character has been read.
+    let start = text.len() - reader.rest.len() - 1;
+    reader.skip_children().ok()?;
+    text.get(start..text.len() - reader.rest.len())
+}
+
 /// All of a document, which has to be a scalar.
 pub(super) fn whole(text: &str) -> Result<Attribute<'_>, Error> {
     let malformed = |Malformed| Error::invalid("the document is malformed");

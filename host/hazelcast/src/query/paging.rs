@@ -1,4 +1,5 @@
-//! Pages of results: entries in the natural order of their keys or values.
+//! Pages of results: entries in the natural order of their keys or values. Documents are in the order
+//! of their texts.
 //!
 //! A client sends back the last entry of each page that it has seen, its anchor; a page is read from
 //! the nearest one on.
@@ -8,7 +9,7 @@ use std::cmp::Ordering;
 use super::scalar::Scalar;
 use super::{Attribute, Entry, Error, Predicate, Query, whole};
 use crate::codec::structures::PagingPredicateHolder;
-use crate::data::Data;
+use crate::data::{Data, Value};
 
 /// Maximum number of anchors in a request.
 const ANCHORS_MAX: usize = 65_536;
@@ -51,7 +52,8 @@ type Anchor<'a> = (i32, (Data<'a>, Data<'a>));
 
 /// An entry with what decides its place.
 struct Sorted<'a> {
-    scalar: Scalar<'a>,
+    /// `None` if it has no natural order, which matters only if there are other entries.
+    scalar: Option<Scalar<'a>>,
     hash: i32,
     entry: (Data<'a>, Data<'a>),
 }
@@ -97,7 +99,7 @@ impl<'a> PageRequest<'a> {
 
     /// The page, of all entries that the predicate matches, in any order.
     ///
-    /// A key or value that has no natural order, or keys or values of several types, are errors.
+    /// Several keys or values without a natural order, or of several types, are errors.
     pub fn page(
         &self,
         entries: impl IntoIterator<Item = (Data<'a>, Data<'a>)>,
@@ -176,21 +178,20 @@ impl<'a> PageRequest<'a> {
 
     fn sorted(&self, entry: (Data<'a>, Data<'a>)) -> Result<Sorted<'a>, Error> {
         let (key, value) = entry;
-        let scalar = |data: Data<'a>| match whole(data)? {
-            Attribute::Scalar(Scalar::Null) => {
-                Err(Error::invalid("a key or value is null, which has no natural order"))
+        let scalar = |data: Data<'a>| {
+            if let Some(Value::Json(text)) = Value::decode(data) {
+                return Ok(Some(Scalar::Document(text.into())));
             }
-            Attribute::Scalar(scalar) => Ok(scalar),
-            Attribute::Structure | Attribute::Opaque(_) => {
-                Err(Error::invalid("a key or value has no natural order"))
-            }
+            Ok(match whole(data)? {
+                Attribute::Scalar(Scalar::Null) | Attribute::Structure | Attribute::Opaque(_) => {
+                    None
+                }
+                Attribute::Scalar(scalar) => Some(scalar),
+            })
         };
         let (scalar, hash) = if self.iteration == Iteration::Values {
             // Any order of the keys will do, if it is always the same.
-            let hash = whole(key).ok().and_then(|key| match key {
-                Attribute::Scalar(key) => key.java_hash(),
-                _ => None,
-            });
+            let hash = scalar(key)?.and_then(|key| key.java_hash());
             (scalar(value)?, hash.unwrap_or_else(|| key.hash()))
         } else {
             (scalar(key)?, 0)
@@ -208,9 +209,12 @@ fn is_after(
 ) -> Result<bool, Error> {
     if let Some(other) = first.or(anchor) {
         // Sorting needs an order of all of them.
-        entry.scalar.compare(&other.scalar)?;
-        if std::mem::discriminant(&entry.scalar) != std::mem::discriminant(&other.scalar) {
-            return Err(Error::invalid("keys or values of several types have no order"));
+        let (Some(scalar), Some(other)) = (&entry.scalar, &other.scalar) else {
+            return Err(Error::invalid("a key or value has no natural order"));
+        };
+        scalar.compare(other)?;
+        if std::mem::discriminant(scalar) != std::mem::discriminant(other) {
+            return Err(Error::Cast("keys or values of several types have no order".into()));
         }
     }
     Ok(anchor.is_none_or(|anchor| anchor.compare(entry).is_lt()))
@@ -220,7 +224,10 @@ impl Sorted<'_> {
     /// Entries whose hashes are equal as well, which Hazelcast would leave out of the following
     /// page, are in the order of their keys' bytes.
     fn compare(&self, other: &Self) -> Ordering {
-        let order = self.scalar.compare(&other.scalar).unwrap_or(Ordering::Equal);
+        let order = match (&self.scalar, &other.scalar) {
+            (Some(scalar), Some(other)) => scalar.compare(other).unwrap_or(Ordering::Equal),
+            _ => Ordering::Equal,
+        };
         order
             .then(self.hash.cmp(&other.hash))
             .then_with(|| self.entry.0.identity().cmp(other.entry.0.identity()))

@@ -1,5 +1,7 @@
 //! Predicates: how clients encode them, and what they match.
 
+use std::collections::BTreeMap;
+
 use super::like::Like;
 use super::path::Path;
 use super::pattern::Pattern;
@@ -39,7 +41,37 @@ const BUILDER_CLASS: &str = "com.hazelcast.query.impl.PredicateBuilderImpl";
 
 /// A condition on entries.
 #[derive(Clone, Debug)]
-pub struct Predicate(Node);
+pub struct Predicate {
+    node: Node,
+    /// Its number within the query.
+    number: usize,
+}
+
+/// The types of the attributes that a query over several entries compares: whether each operand can
+/// be converted to the type of one of them.
+///
+/// In Hazelcast the first entry decides that.
+#[derive(Clone, Debug, Default)]
+pub struct Types {
+    /// By the numbers of predicates: why operands could not be converted, unless they could for
+    /// another entry.
+    compared: BTreeMap<usize, Option<Error>>,
+}
+
+impl Types {
+    /// An error if the operands of a predicate could be converted for none of the entries.
+    pub fn check(&self) -> Result<(), Error> {
+        self.compared.values().flatten().next().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    fn note_converted(&mut self, number: usize) {
+        self.compared.insert(number, None);
+    }
+
+    fn note_error(&mut self, number: usize, error: Error) {
+        self.compared.entry(number).or_insert(Some(error));
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Node {
@@ -112,20 +144,33 @@ impl Predicate {
     /// The predicate that matches all entries.
     #[must_use]
     pub const fn all() -> Self {
-        Self(Node::Constant(true))
+        Self { node: Node::Constant(true), number: 0 }
     }
 
-    /// Whether it matches an entry.
+    /// Whether it matches an entry. An error if an operand cannot be converted to the type of its
+    /// attribute.
     pub fn matches(&self, entry: &Entry<'_>) -> Result<bool, Error> {
-        match &self.0 {
+        let mut types = Types::default();
+        let is_match = self.matches_among(entry, &mut types)?;
+        types.check()?;
+        Ok(is_match)
+    }
+
+    /// Whether it matches an entry, which is one of several: [`Types::check`] is to be called after
+    /// the last one.
+    pub fn matches_among(&self, entry: &Entry<'_>, types: &mut Types) -> Result<bool, Error> {
+        let mut any = |entry: &Entry<'_>, path: &Path, test: Test<'_>| {
+            any(entry, path, (self.number, &mut *types), test)
+        };
+        match &self.node {
             Node::Constant(value) => Ok(*value),
-            Node::Equal(path, operand) => any(entry, path, |value| {
+            Node::Equal(path, operand) => any(entry, path, &|value| {
                 Ok(match value {
                     Scalar::Null => *operand == Scalar::Null,
                     value => value.equals(operand.converted(value)?.as_ref()),
                 })
             }),
-            Node::Compare { path, operand, is_less, or_equal } => any(entry, path, |value| {
+            Node::Compare { path, operand, is_less, or_equal } => any(entry, path, &|value| {
                 if *value == Scalar::Null {
                     return Ok(false);
                 }
@@ -133,14 +178,14 @@ impl Predicate {
                 Ok(*or_equal && order.is_eq()
                     || if *is_less { order.is_lt() } else { order.is_gt() })
             }),
-            Node::Between { path, from, to } => any(entry, path, |value| {
+            Node::Between { path, from, to } => any(entry, path, &|value| {
                 if *value == Scalar::Null {
                     return Ok(false);
                 }
                 let (from, to) = (from.converted(value)?, to.converted(value)?);
                 Ok(value.compare(&from)?.is_ge() && value.compare(&to)?.is_le())
             }),
-            Node::In(path, operands) => any(entry, path, |value| {
+            Node::In(path, operands) => any(entry, path, &|value| {
                 let mut is_found = false;
                 for operand in operands {
                     // Hazelcast converts all of them first.
@@ -149,22 +194,24 @@ impl Predicate {
                 }
                 Ok(is_found)
             }),
-            Node::Like(path, like) => any(entry, path, |value| {
+            Node::Like(path, like) => any(entry, path, &|value| {
                 text(path, value).map(|text| match (text, like) {
                     (Some(text), Some(like)) => like.matches(text),
                     (text, like) => text.is_none() && like.is_none(),
                 })
             }),
-            Node::Regex(path, pattern) => any(entry, path, |value| {
+            Node::Regex(path, pattern) => any(entry, path, &|value| {
                 text(path, value).map(|text| match (text, pattern) {
                     (Some(text), Some(pattern)) => pattern.matches(text),
                     (text, pattern) => text.is_none() && pattern.is_none(),
                 })
             }),
-            Node::Not(predicate, _) => predicate.matches(entry).map(|is_match| !is_match),
+            Node::Not(predicate, _) => {
+                predicate.matches_among(entry, types).map(|is_match| !is_match)
+            }
             Node::And(predicates, _) => {
                 for predicate in predicates {
-                    if !predicate.matches(entry)? {
+                    if !predicate.matches_among(entry, types)? {
                         return Ok(false);
                     }
                 }
@@ -172,7 +219,7 @@ impl Predicate {
             }
             Node::Or(predicates, _) => {
                 for predicate in predicates {
-                    if predicate.matches(entry)? {
+                    if predicate.matches_among(entry, types)? {
                         return Ok(true);
                     }
                 }
@@ -182,7 +229,7 @@ impl Predicate {
     }
 
     const fn depth(&self) -> usize {
-        match &self.0 {
+        match &self.node {
             Node::Not(_, depth) | Node::And(_, depth) | Node::Or(_, depth) => *depth + 1,
             _ => 0,
         }
@@ -194,24 +241,29 @@ fn text<'s>(path: &Path, value: &'s Scalar<'_>) -> Result<Option<&'s str>, Error
     match value {
         Scalar::Null => Ok(None),
         Scalar::Text(text) => Ok(Some(text)),
-        _ => Err(Error::Attribute {
-            attribute: path.name().to_owned(),
-            reason: "it is not a text".into(),
-        }),
+        _ => Err(Error::Cast(format!("attribute {:?} is not a text", path.name()).into())),
     }
 }
 
-/// Whether one of the values of an attribute passes a test.
+/// Whether a value of an attribute passes a test.
+type Test<'t> = &'t dyn Fn(&Scalar<'_>) -> Result<bool, Error>;
+
+/// Whether one of the values of an attribute passes a test. None does if an operand cannot be converted
+/// to the type of one of them, which is noted under the number of the predicate.
 fn any(
     entry: &Entry<'_>,
     path: &Path,
-    test: impl Fn(&Scalar<'_>) -> Result<bool, Error>,
+    (number, types): (usize, &mut Types),
+    test: Test<'_>,
 ) -> Result<bool, Error> {
-    let mut result = Ok(false);
+    let (mut result, mut has_value) = (Ok(false), false);
     let is_missing = entry.read(path, &mut |attribute| {
         if result == Ok(false) {
             result = match &attribute {
-                Attribute::Scalar(scalar) => test(scalar),
+                Attribute::Scalar(scalar) => {
+                    has_value |= *scalar != Scalar::Null;
+                    test(scalar)
+                }
                 Attribute::Structure => Ok(false),
                 Attribute::Opaque(reason) => Err(Error::Attribute {
                     attribute: path.name().to_owned(),
@@ -224,7 +276,20 @@ fn any(
     if is_missing && test(&Scalar::Null)? {
         return Ok(true);
     }
-    result
+    match result {
+        // Of all errors of a test, only conversions have this one.
+        Err(error @ Error::Invalid(_)) => {
+            types.note_error(number, error);
+            Ok(false)
+        }
+        Ok(is_match) => {
+            if has_value {
+                types.note_converted(number);
+            }
+            Ok(is_match)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Builds predicates within the limits of a query.
@@ -241,7 +306,7 @@ impl Builder {
         if self.predicates > PREDICATES_MAX {
             return Err(Error::Limit { what: "predicates", limit: PREDICATES_MAX });
         }
-        let predicate = Predicate(node);
+        let predicate = Predicate { node, number: self.predicates };
         if predicate.depth() > PREDICATE_DEPTH_MAX {
             return Err(Error::Limit { what: "nested predicates", limit: PREDICATE_DEPTH_MAX });
         }
@@ -398,13 +463,13 @@ impl Builder {
     /// Adds to the conjunction, if the first one is one.
     pub(super) fn and(&mut self, first: Predicate, second: Predicate) -> Result<Predicate, Error> {
         let within = second.depth();
-        self.add(match first.0 {
+        self.add(match first.node {
             Node::And(mut predicates, depth) => {
                 predicates.push(second);
                 Node::And(predicates, depth.max(within))
             }
-            first => {
-                let first = Predicate(first);
+            node => {
+                let first = Predicate { node, number: first.number };
                 let within = within.max(first.depth());
                 Node::And(vec![first, second], within)
             }
@@ -414,13 +479,13 @@ impl Builder {
     /// Adds to the disjunction, if the first one is one.
     pub(super) fn or(&mut self, first: Predicate, second: Predicate) -> Result<Predicate, Error> {
         let within = second.depth();
-        self.add(match first.0 {
+        self.add(match first.node {
             Node::Or(mut predicates, depth) => {
                 predicates.push(second);
                 Node::Or(predicates, depth.max(within))
             }
-            first => {
-                let first = Predicate(first);
+            node => {
+                let first = Predicate { node, number: first.number };
                 let within = within.max(first.depth());
                 Node::Or(vec![first, second], within)
             }

@@ -1,5 +1,6 @@
 //! Attributes of objects with fields: `Portable`, and compact records.
 
+use super::aggregate::encode;
 use super::compact::Compact;
 use super::path::{Index, Path, Segment};
 use super::portable::Portable;
@@ -116,7 +117,7 @@ pub(super) enum Items<'a> {
     /// Bits, the lowest one of each byte first.
     Bits { bytes: &'a [u8], at: usize, count: usize },
     /// Positions in a blob.
-    Portable { blob: &'a [u8], positions: Input<'a>, left: usize, kind: Kind },
+    Portable { blob: &'a [u8], ids: &'a [u8], positions: Input<'a>, left: usize, kind: Kind },
     /// Offsets within `data`.
     Compact {
         data: &'a [u8],
@@ -134,6 +135,20 @@ pub(super) enum Item<'a> {
 }
 
 impl<'a> Items<'a> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Values { kind, .. }
+            | Self::Portable { kind, .. }
+            | Self::Compact { kind, .. } => *kind,
+            Self::Bits { .. } => Kind::Bool,
+        }
+    }
+
+    /// Whether items may be null, or have no fixed length.
+    fn is_nullable(&self) -> bool {
+        matches!(self, Self::Compact { .. })
+    }
+
     fn is_of_records(&self) -> bool {
         matches!(
             self,
@@ -158,12 +173,12 @@ impl<'a> Items<'a> {
                 *at += 1;
                 Ok(Some(Item::Scalar(Scalar::Bool(bit == 1))))
             }
-            Self::Portable { blob, positions, left, kind } => {
+            Self::Portable { blob, ids, positions, left, kind } => {
                 *left -= 1;
                 let at =
                     positions.i32().and_then(|at| usize::try_from(at).ok()).ok_or(MALFORMED)?;
                 if *kind == Kind::Record {
-                    let record = Record::Portable(Portable::at(blob, at)?);
+                    let record = Record::Portable(Portable::at(blob, ids, at)?);
                     return Ok(Some(Item::Record(Some(record))));
                 }
                 let mut input = Input::new(blob.get(at..).ok_or(MALFORMED)?);
@@ -201,6 +216,15 @@ impl<'a> Items<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// The record that a blob contains.
+    fn root(data: Data<'a>, layouts: Layouts<'a>) -> Result<Self, Error> {
+        Ok(if data.type_id() == type_id::PORTABLE {
+            Self::Portable(Portable::root(data)?)
+        } else {
+            Self::Compact(Compact::read(data.payload(), layouts)?)
+        })
+    }
+
     /// Its field of this name. `None` if it has none.
     fn find(&self, name: &str, budget: &mut Budget) -> Result<Option<Field<'a>>, Error> {
         match self {
@@ -243,17 +267,8 @@ pub(super) fn read<'a>(
     path: &Path,
     visit: Visit<'_, 'a>,
 ) -> Result<IsMissing, Error> {
-    let record = if data.type_id() == type_id::PORTABLE {
-        Record::Portable(Portable::root(data)?)
-    } else {
-        Record::Compact(Compact::read(data.payload(), layouts)?)
-    };
-    let mut walk = Walk {
-        budget: Budget(data.bytes().len().saturating_mul(8)),
-        is_missing: false,
-        path,
-        visit,
-    };
+    let record = Record::root(data, layouts)?;
+    let mut walk = Walk::new(data, path, visit);
     // The name of a field may contain dots.
     if let Some(field) = record.find(path.within(), &mut walk.budget)? {
         (walk.visit)(field.into_attribute());
@@ -263,11 +278,116 @@ pub(super) fn read<'a>(
     Ok(walk.is_missing)
 }
 
+/// Appends the attribute of a `Portable` object or a compact record to a blob, as an object. Returns
+/// false if there is none.
+pub(super) fn append_object(
+    data: Data<'_>,
+    layouts: Layouts<'_>,
+    path: &Path,
+    blob: &mut Vec<u8>,
+) -> Result<bool, Error> {
+    let record = Record::root(data, layouts)?;
+    let mut unvisited = |_| {};
+    let mut walk = Walk::new(data, path, &mut unvisited);
+    if path.is_whole {
+        append_item(Item::Record(Some(record)), blob, &mut walk.budget)?;
+        return Ok(true);
+    }
+    if let Some(field) = record.find(path.within(), &mut walk.budget)? {
+        append_field(field, blob, &mut walk.budget)?;
+        return Ok(true);
+    }
+    walk.target = Some((blob, false));
+    walk.record(&record, path.segments()?)?;
+    Ok(walk.target.is_some_and(|(_, is_found)| is_found))
+}
+
+fn append_field(field: Field<'_>, blob: &mut Vec<u8>, budget: &mut Budget) -> Result<(), Error> {
+    match field {
+        Field::Scalar(scalar) => append_item(Item::Scalar(scalar), blob, budget),
+        Field::Record(record) => append_item(Item::Record(record), blob, budget),
+        Field::Array(None) => append_item(Item::Record(None), blob, budget),
+        Field::Array(Some(items)) => append_array(items, blob, budget),
+    }
+}
+
+fn append_item(item: Item<'_>, blob: &mut Vec<u8>, budget: &mut Budget) -> Result<(), Error> {
+    match item {
+        Item::Scalar(scalar) => blob.extend(encode(&scalar)?),
+        Item::Record(None) => blob.extend(encode(&Scalar::Null)?),
+        Item::Record(Some(Record::Compact(compact))) => {
+            blob.extend_from_slice(&type_id::COMPACT.to_be_bytes());
+            blob.extend_from_slice(compact.bytes()?);
+        }
+        Item::Record(Some(Record::Portable(portable))) => {
+            blob.extend_from_slice(&type_id::PORTABLE.to_be_bytes());
+            portable.append_to(blob, budget)?;
+        }
+    }
+    Ok(())
+}
+
+/// An array as an object: of the type of arrays of its primitive type or of texts, or else of objects.
+fn append_array(
+    mut items: Items<'_>,
+    blob: &mut Vec<u8>,
+    budget: &mut Budget,
+) -> Result<(), Error> {
+    /// Length of the type id of an object, in bytes.
+    const TYPE_BYTES: usize = 4;
+    let kind = items.kind();
+    let type_id = match kind {
+        _ if items.is_nullable() && kind != Kind::Text => type_id::OBJECT_ARRAY,
+        Kind::Bool => type_id::BOOLEAN_ARRAY,
+        Kind::Byte => type_id::BYTE_ARRAY,
+        Kind::Char => type_id::CHAR_ARRAY,
+        Kind::Short => type_id::SHORT_ARRAY,
+        Kind::Int => type_id::INT_ARRAY,
+        Kind::Long => type_id::LONG_ARRAY,
+        Kind::Float => type_id::FLOAT_ARRAY,
+        Kind::Double => type_id::DOUBLE_ARRAY,
+        Kind::Text => type_id::STRING_ARRAY,
+        _ => type_id::OBJECT_ARRAY,
+    };
+    blob.extend_from_slice(&type_id.to_be_bytes());
+    let count_at = blob.len();
+    blob.extend_from_slice(&[0; 4]);
+    let mut count = 0_i32;
+    while let Some(item) = items.next(budget)? {
+        count = count.saturating_add(1);
+        match (type_id, item) {
+            (type_id::OBJECT_ARRAY, item) => append_item(item, blob, budget)?,
+            (type_id::STRING_ARRAY, Item::Scalar(Scalar::Null)) => {
+                blob.extend_from_slice(&(-1_i32).to_be_bytes());
+            }
+            // The payload of an item is an item of the array.
+            (_, Item::Scalar(scalar)) => {
+                blob.extend_from_slice(encode(&scalar)?.get(TYPE_BYTES..).unwrap_or_default());
+            }
+            (_, Item::Record(_)) => return Err(MALFORMED),
+        }
+    }
+    if let Some(place) = blob.get_mut(count_at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = count.to_be_bytes();
+    }
+    Ok(())
+}
+
 struct Walk<'w, 'a> {
     budget: Budget,
     is_missing: IsMissing,
     path: &'w Path,
     visit: Visit<'w, 'a>,
+    /// The blob to which the attribute is appended as an object, instead of visiting it, and whether
+    /// it was.
+    target: Option<(&'w mut Vec<u8>, bool)>,
+}
+
+impl<'w, 'a> Walk<'w, 'a> {
+    fn new(data: Data<'a>, path: &'w Path, visit: Visit<'w, 'a>) -> Self {
+        let budget = Budget(data.bytes().len().saturating_mul(8));
+        Self { budget, is_missing: false, path, visit, target: None }
+    }
 }
 
 impl<'a> Walk<'_, 'a> {
@@ -328,6 +448,9 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn leaf(&mut self, field: Option<Field<'a>>, index: Index) -> Result<(), Error> {
+        if self.target.is_some() {
+            return self.append_leaf(field, index);
+        }
         match (index, field) {
             (Index::None, None) | (Index::At(_), None | Some(Field::Array(None))) => {
                 (self.visit)(NULL);
@@ -353,6 +476,23 @@ impl<'a> Walk<'_, 'a> {
             }
             (_, Some(_)) => return Err(self.error("it is not an array")),
         }
+        Ok(())
+    }
+
+    /// Appends the last part of an attribute as an object.
+    fn append_leaf(&mut self, field: Option<Field<'a>>, index: Index) -> Result<(), Error> {
+        let is_negative = self.error("its index is negative");
+        let Some((blob, is_found)) = &mut self.target else { return Ok(()) };
+        match (index, field) {
+            (Index::None, Some(field)) => append_field(field, blob, &mut self.budget)?,
+            (Index::At(index), Some(Field::Array(Some(mut items)))) => {
+                let index = usize::try_from(index).map_err(|_| is_negative)?;
+                let Some(item) = items.at(index, &mut self.budget)? else { return Ok(()) };
+                append_item(item, blob, &mut self.budget)?;
+            }
+            _ => return Ok(()),
+        }
+        *is_found = true;
         Ok(())
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Scalar<'a> {
     Float(f32),
     Double(f64),
     Text(Cow<'a, str>),
+    /// All of a document, which is in the order of its text.
+    Document(Cow<'a, str>),
     Uuid(Uuid),
     Integer(Decimal),
     Decimal(Decimal),
@@ -87,6 +89,7 @@ impl<'a> Scalar<'a> {
     pub(super) fn into_owned(self) -> Scalar<'static> {
         match self {
             Self::Text(text) => Scalar::Text(text.into_owned().into()),
+            Self::Document(text) => Scalar::Document(text.into_owned().into()),
             Self::Null => Scalar::Null,
             Self::Bool(value) => Scalar::Bool(value),
             Self::Byte(value) => Scalar::Byte(value),
@@ -246,6 +249,7 @@ impl<'a> Scalar<'a> {
                 (_, Some(Double(number))) => number as i32 as u16,
                 _ => return cannot("a character"),
             }),
+            Scalar::Document(_) => return cannot("a document"),
             Scalar::Uuid(_) => match self {
                 Self::Text(text) => Self::Uuid(parse_uuid(text)?),
                 _ => return cannot("a UUID"),
@@ -292,7 +296,8 @@ impl<'a> Scalar<'a> {
         Err(Error::invalid("cannot convert an operand to a date or time"))
     }
 
-    fn is_number(&self) -> bool {
+    /// Whether it is a number of any type.
+    pub(super) fn is_number(&self) -> bool {
         self.primitive().is_some() || matches!(self, Self::Integer(_) | Self::Decimal(_))
     }
 
@@ -300,7 +305,7 @@ impl<'a> Scalar<'a> {
     fn to_text(&self) -> Result<Cow<'_, str>, Error> {
         Ok(match self {
             Self::Null => "null".into(),
-            Self::Text(text) => text.as_ref().into(),
+            Self::Text(text) | Self::Document(text) => text.as_ref().into(),
             Self::Bool(value) => value.to_string().into(),
             Self::Byte(value) => value.to_string().into(),
             Self::Short(value) => value.to_string().into(),
@@ -348,7 +353,9 @@ impl<'a> Scalar<'a> {
         Ok(match (self, operand) {
             (Self::Bool(a), Scalar::Bool(b)) => a.cmp(b),
             (Self::Char(a), Scalar::Char(b)) => a.cmp(b),
-            (Self::Text(a), Scalar::Text(b)) => crate::schema::java_order(a, b),
+            (Self::Text(a), Scalar::Text(b)) | (Self::Document(a), Scalar::Document(b)) => {
+                crate::schema::java_order(a, b)
+            }
             (Self::Uuid(a), Scalar::Uuid(b)) => {
                 let halves = |id: &Uuid| {
                     let (high, low) = id.as_u64_pair();
@@ -377,7 +384,7 @@ impl<'a> Scalar<'a> {
                 };
                 key(*a, *b, *c).cmp(&key(*d, *e, *f))
             }
-            _ => return Err(Error::invalid("values of different types cannot be compared")),
+            _ => return Err(Error::Cast("values of different types cannot be compared".into())),
         })
     }
 
@@ -402,7 +409,7 @@ impl<'a> Scalar<'a> {
             Self::Long(value) | Self::Date(value) => fold(value.cast_unsigned()),
             Self::Float(value) => value.to_bits().cast_signed(),
             Self::Double(value) => fold(value.to_bits()),
-            Self::Text(text) => text
+            Self::Text(text) | Self::Document(text) => text
                 .encode_utf16()
                 .fold(0, |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(unit.into())),
             Self::Uuid(id) => {

@@ -17,7 +17,8 @@ use convoke_hazelcast::error::ErrorCode;
 use parking_lot::RwLock;
 
 use super::super::errors::Failure;
-use super::super::server::{CACHE_MAPS, Server};
+use super::super::names::CACHES;
+use super::super::server::Server;
 use super::settings::Cache;
 
 /// Name of the map of configurations among those of the host.
@@ -208,8 +209,8 @@ pub(super) async fn remove(server: &Server, name: &str) -> Result<(), Failure> {
 }
 
 /// The map that holds the entries of a cache.
-pub(super) fn entries(server: &Server, name: &str) -> Result<Arc<Map>, OpError> {
-    server.grid.open(&format!("{CACHE_MAPS}{name}"))
+pub(super) fn entries(server: &Server, name: &str) -> Result<Arc<Map>, Failure> {
+    server.open_stored(CACHES, name)
 }
 
 fn decode(config: Encoded<'_>) -> Result<CacheConfigHolder<'_>, Failure> {

@@ -10,7 +10,7 @@ use convoke_hazelcast::codec::cache::{self, Request};
 use convoke_hazelcast::codec::cache_event;
 use convoke_hazelcast::codec::events::{CacheEvent, CacheInvalidation};
 use convoke_hazelcast::codec::structures::CacheEventData;
-use convoke_hazelcast::codec::{List, Packed};
+use convoke_hazelcast::codec::{List, Packed, service_name};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::message::Message;
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::super::errors::Failure;
 use super::super::keys::client_key;
 use super::super::map::listeners::Registration;
+use super::super::names::Object;
 use super::super::server::Server;
 use super::super::session::{Begun, Session};
 use super::super::view;
@@ -151,7 +152,8 @@ pub(super) fn begin(
             let registration = session.listeners.registration(id, r.local_only);
             let listener = EntryListener { registration, name: r.name.into(), client };
             let map = configs::entries(&server, r.name)?;
-            let uuid = session.listeners.register(&map.name, Arc::new(listener))?;
+            let object = Object::new(service_name::CACHE, r.name);
+            let uuid = session.listeners.register(Some(object), &map.name, Arc::new(listener))?;
             return Ok(Some(Begun::Future(Box::pin(announced(
                 server,
                 id,
@@ -167,9 +169,9 @@ pub(super) fn begin(
             let listener =
                 Arc::new(NearCacheListener { registration, name: r.name.into(), of_entries });
             let map = configs::entries(&server, r.name)?;
-            let uuid = session
-                .listeners
-                .register(&map.name, Arc::clone(&listener) as Arc<dyn Listener>)?;
+            // It remains when the cache is destroyed: clients may still have copies of entries.
+            let near_cache = Arc::clone(&listener) as Arc<dyn Listener>;
+            let uuid = session.listeners.register(None, &map.name, near_cache)?;
             return Ok(Some(Begun::Future(Box::pin(async move {
                 if let Ok(cache) = configs::find(&server, &listener.name).await {
                     let _ = listener.of_entries.set(cache.invalidates_entries);

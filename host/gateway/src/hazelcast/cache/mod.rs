@@ -1,6 +1,6 @@
 //! `ICache`: the caches of JCache (JSR 107).
 //!
-//! The entries of a cache are in a map of the grid, `cache:` and its full name. Each operation on an
+//! The entries of a cache are in a map of the grid, `hazelcast:cache:` and its full name. Each operation on an
 //! entry is one of [`CacheOp`], which decides by the expiry policy. A client that has synchronous
 //! listeners numbers its operations; the grid publishes such a number after the events of the
 //! operation, and the listeners of that client send it on.

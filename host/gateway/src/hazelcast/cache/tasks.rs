@@ -13,8 +13,10 @@ use convoke_hazelcast::message::Message;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::super::destroyed;
 use super::super::errors::Failure;
 use super::super::keys::write_key;
+use super::super::names::Object;
 use super::super::server::Server;
 use super::super::session::{Begun, Session};
 use super::super::view;
@@ -142,7 +144,6 @@ async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Result<(), Failu
             cache::ListenerRegistration::respond(&mut task.output, id, 0);
         }
         Request::Destroy(r) => {
-            task.server.remove_proxy(service_name::CACHE, r.name);
             destroy_all(task.server, r.name).await?;
             cache::Destroy::respond(&mut task.output, id, 0);
         }
@@ -168,6 +169,8 @@ pub(super) async fn destroy(server: Arc<Server>, correlation_id: i64, name: Box<
 async fn destroy_all(server: &Arc<Server>, name: &str) -> Result<(), Failure> {
     // From now on, requests find no cache.
     configs::remove(server, name).await?;
+    destroyed::report(server, &Object::new(service_name::CACHE, name)).await;
+    server.remove_proxy(service_name::CACHE, name);
     let map = configs::entries(server, name)?;
     bulk::clear(server, &map).await
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::super::errors::Failure;
 use super::super::map::listeners::Registration;
+use super::super::names::Object;
 use super::super::session::Session;
 use super::super::view;
 use super::{Kind, kind};
@@ -74,7 +75,8 @@ fn register(
         include_value: wanted.include_value,
         key: session.key.as_slice().into(),
     });
-    session.listeners.register(&map.name, listener)
+    let object = Object::new(wanted.kind.service(), wanted.name);
+    session.listeners.register(Some(object), &map.name, listener)
 }
 
 /// Registers or removes a listener. Returns false if the request is another one.

@@ -30,6 +30,7 @@ use convoke_hazelcast::error::ErrorCode;
 
 use super::errors::Failure;
 use super::map::denied;
+use super::names::Object;
 use super::server::Server;
 use super::session::{Begun, Respond, Session, respond, start};
 pub(super) use kind::Kind;
@@ -131,6 +132,7 @@ pub(super) async fn execute(
 ) -> Result<(), Failure> {
     let Some(mut row) = row(request)? else { return Ok(()) };
     let map = row.kind.open(&server.grid)?;
+    let waiting = server.waits.begin(Object::new(row.kind.service(), row.name));
     let mut key = Vec::new();
     let partition = kind::key(server, row.name, &mut key)?;
     if let Some(bounded) = ringbuffer::bounded(server, (&map, partition, &key), &row.op).await? {
@@ -142,10 +144,12 @@ pub(super) async fn execute(
         Wait::Forever => None,
     };
     let op = Op::Key(&key, row.op);
-    let leaving = Arc::clone(&server.waiting);
-    let reply = server.grid.block_until(&map, partition, &op, wait, leaving).await;
-    if reply == Ok(Reply::Nil) && server.waiting.is_set() {
-        return Err(Failure::try_again("this member leaves; nothing was done"));
+    let reply = server.grid.block_until(&map, partition, &op, wait, waiting.unblock()).await;
+    if reply == Ok(Reply::Nil) {
+        waiting.check_exists()?;
+        if waiting.is_leaving() {
+            return Err(Failure::try_again("this member leaves; nothing was done"));
+        }
     }
     respond(output, correlation_id, reply, row.respond);
     Ok(())

@@ -171,7 +171,7 @@ async fn put_each(
     name: &str,
     mut entries: Vec<(Data<'_>, Data<'_>, Limits)>,
 ) -> Result<(), Failure> {
-    let mut retry = Retry::new(INVOCATION_MS_MAX);
+    let mut retry = Retry::new(task.server, &*task.server.open(name)?, INVOCATION_MS_MAX);
     loop {
         let mut held = Vec::new();
         for part in entries.chunks(CONCURRENT_MAX) {
@@ -197,7 +197,7 @@ async fn put_each(
         if held.is_empty() {
             return Ok(());
         }
-        if !retry.next().await {
+        if !retry.next().await? {
             return Err(OpError::Held.into());
         }
         entries = held;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use convoke_grid::Event;
 use convoke_hazelcast::data::Data;
-use convoke_hazelcast::query::{Entry, Error, Predicate};
+use convoke_hazelcast::query::{Entry, Error, Predicate, Types};
 
 use super::super::errors::Failure;
 use super::super::server::Server;
@@ -127,6 +127,7 @@ fn try_event(
     let value = value.map(|value| format.client_value(value));
     let blobs = Data::new(&key).zip(value.as_ref().and_then(|value| Data::new(value)));
     let Some(blobs) = blobs else { return Ok(false) };
-    attempt(server, missing, blobs, |entry| predicate.matches(entry))
+    // Other events may be of entries of another type.
+    attempt(server, missing, blobs, |entry| predicate.matches_among(entry, &mut Types::default()))
         .map(|result| result.unwrap_or(false))
 }

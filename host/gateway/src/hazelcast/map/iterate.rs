@@ -8,7 +8,7 @@ use convoke_hazelcast::codec::map::{self, Request};
 use convoke_hazelcast::codec::{List, Packed};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
-use convoke_hazelcast::query::{Projection, Query};
+use convoke_hazelcast::query::{Projection, Query, Types};
 
 use super::super::errors::Failure;
 use super::super::whole::scan;
@@ -174,6 +174,8 @@ async fn with_query(
     let _budget = Budget::begin(task.server).await?;
     let mut values = ValueReader::default();
     let mut evaluator = Evaluator::new(task.server);
+    // It is not checked: a batch may have only some of the types.
+    let mut types = Types::default();
     let map::FetchWithQuery { name, iteration_pointers, batch, .. } = *request;
     steps!(task, name, iteration_pointers, batch, |keys, map, partition| {
         let mut keys: VecDeque<_> = keys.into();
@@ -182,7 +184,7 @@ async fn with_query(
             for entry in values.next(task.server, &map, partition, &mut keys).await? {
                 let Some(blobs) = blobs(&entry) else { continue };
                 let apply = |entry: &convoke_hazelcast::query::Entry<'_>| {
-                    let matches = query.predicate.matches(entry)?;
+                    let matches = query.predicate.matches_among(entry, &mut types)?;
                     matches.then(|| projection.apply(entry)).transpose()
                 };
                 if let Some(result) = evaluator.evaluate(blobs, apply).await? {

@@ -4,49 +4,43 @@
 //! client that is connected to all members registers at each of them for the events of its own
 //! partitions; one that is connected to a single member registers for all.
 //!
-//! A listener with a predicate is sent an event if the predicate matches the new value, or the old
-//! one if the entry is gone. If that needs a schema that this member has not used, the event and all
-//! that follow it wait until it was read.
+//! Those with a predicate are sent the events that match it, see [`filter`](super::filter).
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use convoke_grid::{Class, Event, Listener, Map};
-use convoke_hazelcast::codec::entry_event;
 use convoke_hazelcast::codec::events::EntryEvent;
 use convoke_hazelcast::codec::map::{self, Request};
+use convoke_hazelcast::codec::{entry_event, service_name};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
 use convoke_hazelcast::message::{MessageType, set_event_partition};
-use convoke_hazelcast::query::{Predicate, Query};
+use convoke_hazelcast::query::Query;
 use convoke_membership::MemberId;
-use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::super::client_info::ClientInfo;
+use super::super::clients::{Client, CountedListener};
 use super::super::errors::Failure;
+use super::super::names::Object;
+use super::super::registrations::Registered;
 use super::super::server::Server;
 use super::super::session::Session;
-use super::super::settings::LISTENERS_MAX;
 use super::super::view;
 use super::Format;
-use super::evaluation::{Evaluator, event_matches};
 use super::events::{self, MapEvent};
+use super::filter::{Filter, Filtered};
 use super::near_cache::NearCaches;
 use crate::output_buffer::{MessageKind, OutboundMessage};
+use crate::pubsub::Subscription;
 
-/// Maximum number of events of one listener that wait for a schema. Beyond it, the connection is
-/// closed.
-const WAITING_MAX: usize = 10_000;
-
-/// The listeners of one connection, until it is dropped.
+/// Registers the listeners of one connection.
 pub(in super::super) struct Listeners {
     server: Arc<Server>,
     info: Arc<ClientInfo>,
-    /// The id that the client knows, and that of the grid.
-    registered: Vec<(Uuid, u64)>,
+    /// The client, once it has authenticated.
+    pub(in super::super) client: Option<Arc<Client>>,
     pub(super) near_caches: NearCaches,
     /// The id of partitions, for near caches.
     pub(super) partition_uuid: Uuid,
@@ -57,37 +51,37 @@ impl Listeners {
         Self {
             server: Arc::clone(server),
             info: Arc::clone(info),
-            registered: Vec::new(),
+            client: None,
             near_caches: Vec::new(),
             partition_uuid: Uuid::now_v7(),
         }
     }
 
-    /// Whether there are any.
-    pub(in super::super) fn is_empty(&self) -> bool {
-        self.registered.is_empty()
-    }
-
-    /// Adds a listener of a map that clients can open.
-    pub(super) fn add(&mut self, map: &str, listener: Arc<dyn Listener>) -> Result<Uuid, Failure> {
-        self.server.open(map)?;
-        self.register(map, listener)
-    }
-
-    /// Listens to a map of the grid, which may be one that clients cannot open. Returns the id for
-    /// [`remove`](Self::remove).
+    /// Listens to a map of the grid, which may be one that clients cannot open, until
+    /// [`remove`](Self::remove) with the id that is returned, or until a structure is destroyed.
     pub(in super::super) fn register(
         &mut self,
+        object: Option<Object<'_>>,
         map: &str,
         listener: Arc<dyn Listener>,
     ) -> Result<Uuid, Failure> {
-        if self.registered.len() >= LISTENERS_MAX {
-            let text = format!("this connection has {LISTENERS_MAX} listeners already");
-            return Err(Failure::new(ErrorCode::IllegalState, text));
-        }
-        let uuid = Uuid::now_v7();
-        self.registered.push((uuid, self.server.grid.listen(map, listener)));
-        Ok(uuid)
+        self.register_with(object, Some((map, listener)), |_| None)
+    }
+
+    /// As [`register`](Self::register), to a map, messages or both.
+    pub(in super::super) fn register_with(
+        &mut self,
+        object: Option<Object<'_>>,
+        listener: Option<(&str, Arc<dyn Listener>)>,
+        subscribe: impl FnOnce(&Server) -> Option<Subscription>,
+    ) -> Result<Uuid, Failure> {
+        let Some(client) = &self.client else {
+            return Err(Failure::new(ErrorCode::Authentication, "authenticate first"));
+        };
+        let counted = CountedListener::new(client)?;
+        let subscription = subscribe(&self.server);
+        let registered = Registered::new(&self.server.grid, counted, listener, subscription);
+        Ok(self.info.registrations.add(object, registered))
     }
 
     /// What a client listens to, with the id of its request.
@@ -101,28 +95,15 @@ impl Listeners {
     }
 
     /// Ends a listener. Returns whether there was one with this id.
-    pub(in super::super) fn remove(&mut self, uuid: Uuid) -> bool {
-        let Some(at) = self.registered.iter().position(|(known, _)| *known == uuid) else {
-            return false;
-        };
-        let (_, id) = self.registered.swap_remove(at);
-        self.server.grid.unlisten(id);
-        true
-    }
-}
-
-impl Drop for Listeners {
-    fn drop(&mut self) {
-        for (_, id) in self.registered.drain(..) {
-            self.server.grid.unlisten(id);
-        }
+    pub(in super::super) fn remove(&self, uuid: Uuid) -> bool {
+        self.info.registrations.remove(uuid)
     }
 }
 
 /// What a client listens to.
 pub(in super::super) struct Registration {
     pub(in super::super) server: Arc<Server>,
-    info: Arc<ClientInfo>,
+    pub(super) info: Arc<ClientInfo>,
     pub(in super::super) correlation_id: i64,
     /// Only events of partitions whose primary is this member.
     pub(super) local_only: bool,
@@ -192,28 +173,13 @@ struct EntryListener {
     include_value: bool,
     /// Events of this stored key only.
     key: Option<Box<[u8]>>,
-    filter: Option<Filter>,
-}
-
-/// What events of entries a listener is sent.
-struct Filter {
-    predicate: Predicate,
-    /// Events that wait for a schema, in order.
-    waiting: Mutex<VecDeque<Event>>,
-    /// Where schemas are read.
-    runtime: Handle,
-    listener: Weak<EntryListener>,
+    filter: Option<Filter<Self>>,
 }
 
 impl EntryListener {
     /// The blob of a value, if the client wants values.
     fn blob(&self, value: Option<&Bytes>) -> Option<Bytes> {
         value.filter(|_| self.include_value).map(|value| self.format().client_value(value))
-    }
-
-    /// How the map is stored.
-    fn format(&self) -> Format {
-        Format::of(&self.map)
     }
 
     fn event_type(event: &Event) -> Option<i32> {
@@ -225,24 +191,6 @@ impl EntryListener {
             (Class::Evicted, _) => Some(entry_event::EVICTED),
             _ => None,
         }
-    }
-
-    /// Sends an event of a key.
-    fn send(&self, event: &Event) {
-        let Some(event_type) = Self::event_type(event) else { return };
-        let Some(key) = self.format().client_key(&event.key) else { return };
-        let value = self.blob(event.value.as_ref());
-        let old_value = self.blob(event.old_value.as_ref());
-        let entry = EntryEvent {
-            event_type,
-            uuid: view::uuid(self.registration.server.grid.me()),
-            number_of_affected_entries: 1,
-            key: Data::new(&key),
-            value: value.as_ref().and_then(|value| Data::new(value)),
-            old_value: old_value.as_ref().and_then(|value| Data::new(value)),
-            merging_value: None,
-        };
-        self.write(&entry, self.registration.server.grid.partition_of(&event.key));
     }
 
     /// Sends an event of many keys. It has no key, so that neither a key nor a predicate counts.
@@ -272,44 +220,34 @@ impl EntryListener {
     }
 }
 
-impl Filter {
-    /// Sends an event if it matches, now or once a schema was read.
-    fn send(&self, listener: &EntryListener, event: &Event) {
-        let mut waiting = self.waiting.lock();
-        if waiting.is_empty() {
-            match event_matches(
-                &listener.registration.server,
-                listener.format(),
-                &self.predicate,
-                event,
-            ) {
-                Some(true) => listener.send(event),
-                Some(false) => {}
-                None => {
-                    waiting.push_back(event.clone());
-                    let listener = Weak::clone(&self.listener);
-                    self.runtime.spawn(async move { send_waiting(listener).await });
-                }
-            }
-        } else if waiting.len() < WAITING_MAX {
-            waiting.push_back(event.clone());
-        } else {
-            listener.registration.info.kill();
-        }
+impl Filtered for EntryListener {
+    fn filter(&self) -> Option<&Filter<Self>> {
+        self.filter.as_ref()
     }
-}
 
-/// Sends the events of a listener that wait for schemas.
-async fn send_waiting(listener: Weak<EntryListener>) {
-    while let Some(listener) = listener.upgrade() {
-        let Some(filter) = &listener.filter else { return };
-        // It remains the first one until it was sent, so that others wait behind it.
-        let Some(event) = filter.waiting.lock().front().cloned() else { return };
-        let mut evaluator = Evaluator::new(&listener.registration.server);
-        if evaluator.event_matches(listener.format(), &filter.predicate, &event).await {
-            listener.send(&event);
-        }
-        filter.waiting.lock().pop_front();
+    fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    fn format(&self) -> Format {
+        Format::of(&self.map)
+    }
+
+    fn send(&self, event: &Event) {
+        let Some(event_type) = Self::event_type(event) else { return };
+        let Some(key) = self.format().client_key(&event.key) else { return };
+        let value = self.blob(event.value.as_ref());
+        let old_value = self.blob(event.old_value.as_ref());
+        let entry = EntryEvent {
+            event_type,
+            uuid: view::uuid(self.registration.server.grid.me()),
+            number_of_affected_entries: 1,
+            key: Data::new(&key),
+            value: value.as_deref().and_then(Data::new),
+            old_value: old_value.as_deref().and_then(Data::new),
+            merging_value: None,
+        };
+        self.write(&entry, self.registration.server.grid.partition_of(&event.key));
     }
 }
 
@@ -326,10 +264,7 @@ impl Listener for EntryListener {
         if self.flags & event_type == 0 || !self.registration.is_wanted_of(partition) {
             return;
         }
-        match &self.filter {
-            Some(filter) => filter.send(self, event),
-            None => self.send(event),
-        }
+        self.send_matching(event);
     }
 
     fn wants_values(&self) -> bool {
@@ -354,6 +289,7 @@ fn listen(
     correlation_id: i64,
     wanted: &Wanted<'_>,
 ) -> Result<Uuid, Failure> {
+    session.server.open(wanted.name)?;
     let predicate = match wanted.predicate {
         Some(predicate) => {
             let query = Query::decode(predicate)?;
@@ -381,14 +317,10 @@ fn listen(
         flags: wanted.flags,
         include_value: wanted.include_value,
         key,
-        filter: predicate.map(|predicate| Filter {
-            predicate,
-            waiting: Mutex::default(),
-            runtime: Handle::current(),
-            listener: Weak::clone(listener),
-        }),
+        filter: predicate.map(|predicate| Filter::new(predicate, listener)),
     });
-    session.listeners.add(wanted.name, listener)
+    let object = Object::new(service_name::MAP, wanted.name);
+    session.listeners.register(Some(object), wanted.name, listener)
 }
 
 /// Registers or removes a listener. Returns false if the request is another one.

@@ -119,19 +119,30 @@ pub(in super::super) async fn lock(
     if limited_ms.is_none() {
         // Before the lease begins: it may be granted after the connection is closed, and is released
         // with the locks of the client.
-        task.client.hold(lock.clone(), task.server.elapsed_ms());
+        task.client.hold(lock.clone(), false, task.server.elapsed_ms());
     }
-    let mut retry = Retry::new(wait_ms);
+    let mut retry = Retry::new(task.server, &place.map, wait_ms);
     let is_locked = loop {
         match submit(task, &place, LeaseOp::Hold { owner: &owner, lease_ms }).await? {
-            Reply::Integer(0) if retry.next().await => {}
-            Reply::Integer(0) => break false,
+            Reply::Integer(0) => match retry.next().await {
+                Ok(true) => {}
+                Ok(false) => break false,
+                Err(destroyed) => {
+                    task.client.forget(&lock);
+                    return Err(destroyed);
+                }
+            },
             _ => break true,
         }
     };
     task.client.remember(reference, is_locked);
-    if !is_locked && limited_ms.is_none() {
-        task.client.release(&lock);
+    if limited_ms.is_none() {
+        if is_locked {
+            // Also if it was found that the owner did not hold it, while the request was waiting.
+            task.client.hold(lock, true, task.server.elapsed_ms());
+        } else {
+            task.client.forget(&lock);
+        }
     }
     Ok(is_locked)
 }

@@ -3,6 +3,7 @@
 pub(super) mod bulk;
 mod evaluation;
 mod events;
+pub(super) mod filter;
 mod iterate;
 pub(super) mod listeners;
 pub(super) mod locking;

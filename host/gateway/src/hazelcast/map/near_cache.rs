@@ -89,7 +89,9 @@ pub(super) fn begin(
                 sequences: Mutex::default(),
             });
             let near = Arc::downgrade(&listener);
-            let uuid = session.listeners.add(r.name, listener)?;
+            session.server.open(r.name)?;
+            // It remains when the map is destroyed: clients may still have copies of entries.
+            let uuid = session.listeners.register(None, r.name, listener)?;
             session.listeners.near_caches.retain(|near| near.strong_count() > 0);
             session.listeners.near_caches.push(near);
             map::AddNearCacheInvalidationListener::respond(output, correlation_id, 0, uuid);

@@ -11,7 +11,9 @@ use convoke_hazelcast::codec::map::{self, Request};
 use convoke_hazelcast::codec::structures::{AnchorDataListHolder, PagingPredicateHolder};
 use convoke_hazelcast::codec::{List, Packed};
 use convoke_hazelcast::data::{Data, type_id};
-use convoke_hazelcast::query::{Aggregation, Iteration, PageRequest, Predicate, Projection, Query};
+use convoke_hazelcast::query::{
+    Aggregation, Iteration, PageRequest, Predicate, Projection, Query, Types,
+};
 use futures_util::future::join_all;
 
 use super::super::errors::Failure;
@@ -113,6 +115,7 @@ struct Matches<'s> {
     scan: EntryScan<'s>,
     evaluator: Evaluator<'s>,
     predicate: Predicate,
+    types: Types,
 }
 
 impl<'s> Matches<'s> {
@@ -128,12 +131,17 @@ impl<'s> Matches<'s> {
             let partitions = partitions.collect::<Result<BTreeSet<u16>, Failure>>()?;
             EntryScan::of(server, name, partitions)?
         };
-        Ok(Self { scan, evaluator: Evaluator::new(server), predicate: query.predicate })
+        let (evaluator, types) = (Evaluator::new(server), Types::default());
+        Ok(Self { scan, evaluator, predicate: query.predicate, types })
     }
 
-    /// The next entries that match; there may be none of them. `None` at the end.
+    /// The next entries that match; there may be none of them. `None` at the end; an error if an
+    /// operand of the predicate could be converted to the type of no attribute.
     async fn next(&mut self) -> Result<Option<Vec<Entry>>, Failure> {
-        let Some(mut entries) = self.scan.next().await? else { return Ok(None) };
+        let Some(mut entries) = self.scan.next().await? else {
+            self.types.check()?;
+            return Ok(None);
+        };
         let mut matching = Vec::new();
         for entry in entries.drain(..) {
             if self.matches(&entry).await? {
@@ -145,8 +153,8 @@ impl<'s> Matches<'s> {
 
     async fn matches(&mut self, entry: &Entry) -> Result<bool, Failure> {
         let Some(blobs) = blobs(entry) else { return Ok(false) };
-        let Self { evaluator, predicate, .. } = self;
-        evaluator.evaluate(blobs, |entry| predicate.matches(entry)).await
+        let Self { evaluator, predicate, types, .. } = self;
+        evaluator.evaluate(blobs, |entry| predicate.matches_among(entry, types)).await
     }
 }
 
@@ -301,9 +309,16 @@ fn owner(holder: &Reply) -> Option<&[u8]> {
 async fn remove_all(task: &Task<'_>, name: &str, predicate: Data<'_>) -> Result<(), Failure> {
     let query = query(Some(predicate))?;
     let _budget = Budget::begin(task.server).await?;
-    let mut matches = Matches::new(task, name, query)?;
+    let mut matches = Matches::new(task, name, query.clone())?;
     let tags = task.server.tags().ok_or(OpError::NoCluster)?;
+    let mut is_checked = false;
     while let Some(mut entries) = matches.next().await? {
+        if !is_checked && matches.types.check().is_err() {
+            // Nothing may be removed if the query is an error.
+            let mut all = Matches::new(task, name, query.clone())?;
+            while all.next().await?.is_some() {}
+            is_checked = true;
+        }
         let map = Arc::clone(matches.scan.map());
         let (format, partition) = (matches.scan.format(), matches.scan.partition());
         for _ in 0..REMOVAL_TRIES_MAX {

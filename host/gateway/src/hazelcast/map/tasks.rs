@@ -15,11 +15,13 @@ use convoke_hazelcast::message::Message;
 use super::super::clients::Client;
 use super::super::collections;
 use super::super::errors::Failure;
+use super::super::names::Object;
 use super::super::proxies;
 use super::super::schema_requests;
 use super::super::server::Server;
 use super::super::session::respond;
 use super::super::settings::INVOCATION_MS_MAX;
+use super::super::waits::Waiting;
 use super::super::{flake_id, multi_map, replicated_map};
 use super::{Format, KeyRequest, bulk, iterate, key_request, locking, query};
 
@@ -58,28 +60,32 @@ impl Task<'_> {
     }
 }
 
-/// Waits between tries, until a time.
+/// Waits between tries on a locked key, until a time or until the structure is destroyed.
 pub(in super::super) struct Retry {
     end: Instant,
     interval_ms: u64,
+    waiting: Waiting,
 }
 
 impl Retry {
-    /// Tries for this long, in milliseconds, at most as long as clients wait.
-    pub(in super::super) fn new(wait_ms: u64) -> Self {
+    /// Tries on a key of this map for this long, in milliseconds, at most as long as clients wait.
+    pub(in super::super) fn new(server: &Server, map: &Map, wait_ms: u64) -> Self {
         let wait = Duration::from_millis(wait_ms.min(INVOCATION_MS_MAX));
-        Self { end: Instant::now() + wait, interval_ms: RETRY_MS_MIN }
+        let waiting = server.waits.begin(Object::of(&map.name));
+        Self { end: Instant::now() + wait, interval_ms: RETRY_MS_MIN, waiting }
     }
 
-    /// Waits for the next try. Returns false if the time has passed.
-    pub(in super::super) async fn next(&mut self) -> bool {
+    /// Waits for the next try. Returns false if the time has passed, and an error if the structure
+    /// was destroyed.
+    pub(in super::super) async fn next(&mut self) -> Result<bool, Failure> {
         let left = self.end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return false;
+            return Ok(false);
         }
         tokio::time::sleep(left.min(Duration::from_millis(self.interval_ms))).await;
         self.interval_ms = (self.interval_ms * 2).min(RETRY_MS_MAX);
-        true
+        self.waiting.check_exists()?;
+        Ok(true)
     }
 }
 
@@ -164,12 +170,13 @@ async fn execute_on_key(task: &mut Task<'_>, request: &KeyRequest<'_>) -> Result
     let place = task.place(request.name, request.key)?;
     let respond_with = request.responds.of(place.format);
     let owner = task.client.owner(request.thread_id.unwrap_or_default());
-    let mut retry = Retry::new(request.wait_ms.unwrap_or(INVOCATION_MS_MAX));
+    let wait_ms = request.wait_ms.unwrap_or(INVOCATION_MS_MAX);
+    let mut retry = Retry::new(task.server, &place.map, wait_ms);
     loop {
         let op = Box::new(Op::Key(&place.key, request.operation.op(&place.map)?));
         let op = Op::By { owner: &owner, op };
         match task.server.submit(&place.map, place.partition, &op).await {
-            Err(OpError::Held) if retry.next().await => {}
+            Err(OpError::Held) if retry.next().await? => {}
             Err(OpError::Held) if request.wait_ms.is_some() => {
                 respond_with(&mut task.output, task.correlation_id, Reply::flag(false));
                 return Ok(());

@@ -157,7 +157,7 @@ async fn put_all(
     entries: List<'_, Added<'_>>,
 ) -> Result<(), Failure> {
     let mut entries: Vec<Added<'_>> = entries.iter().collect();
-    let mut retry = Retry::new(INVOCATION_MS_MAX);
+    let mut retry = Retry::new(task.server, map, INVOCATION_MS_MAX);
     loop {
         let mut held = Vec::new();
         for part in entries.chunks(CONCURRENT_MAX) {
@@ -180,7 +180,7 @@ async fn put_all(
         if held.is_empty() {
             return Ok(());
         }
-        if !retry.next().await {
+        if !retry.next().await? {
             return Err(OpError::Held.into());
         }
         entries = held;

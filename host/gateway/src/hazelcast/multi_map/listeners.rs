@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use convoke_grid::{Class, Event, Listener, OpError};
-use convoke_hazelcast::codec::entry_event;
 use convoke_hazelcast::codec::events::EntryEvent;
 use convoke_hazelcast::codec::multi_map::{self, Request};
+use convoke_hazelcast::codec::{entry_event, service_name};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::message::MessageType;
 use uuid::Uuid;
@@ -15,8 +15,7 @@ use super::super::cleared;
 use super::super::errors::Failure;
 use super::super::keys::{client_key, write_key};
 use super::super::map::listeners::Registration;
-use super::super::names;
-use super::super::registrations::Registered;
+use super::super::names::{self, Object};
 use super::super::session::Session;
 use super::super::view;
 
@@ -99,7 +98,7 @@ pub(super) fn begin(
             multi_map::AddEntryListenerToKey::respond(output, correlation_id, 0, uuid);
         }
         Request::RemoveEntryListener(r) => {
-            let removed = session.registrations.remove(r.registration_id);
+            let removed = session.listeners.remove(r.registration_id);
             multi_map::RemoveEntryListener::respond(output, correlation_id, 0, removed);
         }
         _ => return Ok(false),
@@ -116,9 +115,10 @@ fn add(
 ) -> Result<Uuid, Failure> {
     let server = Arc::clone(&session.server);
     let map = server.open_stored(names::MULTI_MAP, name)?;
-    session.registrations.add(|| {
-        let message_type = listener.message_type;
-        let subscription = cleared::subscribe(&server, &map.name, cleared, message_type);
-        Registered::new(&server, Some((&map.name, Arc::new(listener))), Some(subscription))
+    let message_type = listener.message_type;
+    let object = Object::new(service_name::MULTI_MAP, name);
+    let listener: (&str, Arc<dyn Listener>) = (&map.name, Arc::new(listener));
+    session.listeners.register_with(Some(object), Some(listener), |server| {
+        Some(cleared::subscribe(server, &map.name, cleared, message_type))
     })
 }

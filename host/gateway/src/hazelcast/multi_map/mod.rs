@@ -159,7 +159,7 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
 
 /// The map of the grid that holds a multimap.
 fn open(task: &Task<'_>, name: &str) -> Result<Arc<Map>, Failure> {
-    Ok(task.server.open_stored(names::MULTI_MAP, name)?)
+    task.server.open_stored(names::MULTI_MAP, name)
 }
 
 fn place(task: &Task<'_>, map: &Arc<Map>, key: Data<'_>) -> Result<Place, Failure> {
@@ -173,12 +173,12 @@ fn place(task: &Task<'_>, map: &Arc<Map>, key: Data<'_>) -> Result<Place, Failur
 async fn execute_on_key(task: &mut Task<'_>, request: &KeyRequest<'_>) -> Result<(), Failure> {
     let place = place(task, &open(task, request.name)?, request.key)?;
     let owner = task.client.owner(request.thread_id);
-    let mut retry = Retry::new(INVOCATION_MS_MAX);
+    let mut retry = Retry::new(task.server, &place.map, INVOCATION_MS_MAX);
     loop {
         let op = Box::new(Op::Key(&place.key, request.op.clone()));
         let op = Op::By { owner: &owner, op };
         match task.server.submit(&place.map, place.partition, &op).await {
-            Err(OpError::Held) if retry.next().await => {}
+            Err(OpError::Held) if retry.next().await? => {}
             reply => {
                 respond(&mut task.output, task.correlation_id, reply, request.respond);
                 return Ok(());

@@ -3,21 +3,22 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use convoke_grid::{Class, Event, Listener, OpError};
 use convoke_hazelcast::codec::entry_event;
 use convoke_hazelcast::codec::events::EntryEvent;
 use convoke_hazelcast::codec::replicated_map::{self, Request};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::message::MessageType;
-use convoke_hazelcast::query::{Entry, Predicate, Query};
+use convoke_hazelcast::query::Query;
 use uuid::Uuid;
 
 use super::super::cleared;
 use super::super::errors::Failure;
-use super::super::keys::{client_key, write_key};
+use super::super::keys::{Format, client_key, write_key};
+use super::super::map::filter::{Filter, Filtered};
 use super::super::map::listeners::Registration;
 use super::super::names;
-use super::super::registrations::Registered;
 use super::super::session::Session;
 use super::super::view;
 
@@ -29,8 +30,7 @@ struct EntryListener {
     include_value: bool,
     /// Events of this stored key only.
     key: Option<Box<[u8]>>,
-    /// Events of entries whose new value it matches, or the old one if the entry was removed.
-    predicate: Option<Predicate>,
+    filter: Option<Filter<Self>>,
 }
 
 impl EntryListener {
@@ -53,37 +53,47 @@ impl Listener for EntryListener {
         if self.key.as_ref().is_some_and(|key| **key != *event.key) {
             return;
         }
-        let Some(event_type) = self.event_type(event) else { return };
-        if !self.registration.is_wanted(&event.key) {
+        if self.event_type(event).is_none() || !self.registration.is_wanted(&event.key) {
             return;
         }
+        self.send_matching(event);
+    }
+
+    fn wants_values(&self) -> bool {
+        self.include_value || self.filter.is_some()
+    }
+}
+
+impl Filtered for EntryListener {
+    fn filter(&self) -> Option<&Filter<Self>> {
+        self.filter.as_ref()
+    }
+
+    fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    fn format(&self) -> Format {
+        Format::Blobs
+    }
+
+    fn send(&self, event: &Event) {
+        let Some(event_type) = self.event_type(event) else { return };
         let Some(key) = client_key(&event.key) else { return };
-        let Some(key) = Data::new(&key) else { return };
-        let value = event.value.as_ref().and_then(|value| Data::new(value));
-        let old_value = event.old_value.as_ref().and_then(|value| Data::new(value));
-        if let Some(predicate) = &self.predicate {
-            let Some(value) = value.or(old_value) else { return };
-            let entry = Entry { key, value, layouts: &|_| None };
-            if !predicate.matches(&entry).unwrap_or(false) {
-                return;
-            }
-        }
+        let blob = |value: &'_ Option<Bytes>| value.clone().filter(|_| self.include_value);
+        let (value, old_value) = (blob(&event.value), blob(&event.old_value));
         let entry = EntryEvent {
             event_type,
             uuid: view::uuid(self.registration.member()),
             number_of_affected_entries: 1,
-            key: Some(key),
-            value: value.filter(|_| self.include_value),
-            old_value: old_value.filter(|_| self.include_value),
+            key: Data::new(&key),
+            value: value.as_deref().and_then(Data::new),
+            old_value: old_value.as_deref().and_then(Data::new),
             merging_value: None,
         };
         let mut message = Vec::new();
         entry.write(&mut message, self.message_type, self.registration.correlation_id());
         self.registration.push(message, &event.key);
-    }
-
-    fn wants_values(&self) -> bool {
-        self.include_value
     }
 }
 
@@ -154,7 +164,7 @@ pub(super) fn begin(
             replicated_map::AddNearCacheEntryListener::respond(output, id, 0, uuid);
         }
         Request::RemoveEntryListener(r) => {
-            let removed = session.registrations.remove(r.registration_id);
+            let removed = session.listeners.remove(r.registration_id);
             replicated_map::RemoveEntryListener::respond(output, id, 0, removed);
         }
         _ => return Ok(false),
@@ -188,10 +198,15 @@ fn add(
     let predicate = wanted.predicate.map(decode).transpose()?;
     let registration = session.listeners.registration(correlation_id, wanted.local_only);
     let cleared = session.listeners.registration(correlation_id, wanted.local_only);
-    session.registrations.add(|| {
-        let include_value = !wanted.excludes_value;
-        let listener = EntryListener { registration, message_type, include_value, key, predicate };
-        let subscription = cleared::subscribe(&server, &map.name, cleared, message_type);
-        Registered::new(&server, Some((&map.name, Arc::new(listener))), Some(subscription))
+    let listener = Arc::new_cyclic(|listener| EntryListener {
+        registration,
+        message_type,
+        include_value: !wanted.excludes_value,
+        key,
+        filter: predicate.map(|predicate| Filter::new(predicate, listener)),
+    });
+    // As in Hazelcast, listeners remain when the replicated map is destroyed.
+    session.listeners.register_with(None, Some((&map.name, listener)), |server| {
+        Some(cleared::subscribe(server, &map.name, cleared, message_type))
     })
 }

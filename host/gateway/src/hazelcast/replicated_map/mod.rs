@@ -15,6 +15,7 @@ use convoke_grid::op::{
 use convoke_grid::{Map, OpError, Reply};
 use convoke_hazelcast::codec::replicated_map::{self, Request};
 use convoke_hazelcast::data::Data;
+use convoke_hazelcast::error::ErrorCode;
 
 use super::errors::Failure;
 use super::keys::{BLOB_KIND, write_key};
@@ -31,7 +32,7 @@ struct KeyRequest<'a> {
     respond: Respond,
 }
 
-/// The lifetime of an entry, from the time to live in milliseconds: below 1 it does not expire.
+/// The lifetime of an entry, from the time to live in milliseconds: with 0 it does not expire.
 fn lifetime(ttl: i64) -> Lifetime {
     match u64::try_from(ttl) {
         Ok(ttl_ms) if (1..i64::MAX).contains(&ttl) => Lifetime::For(ttl_ms),
@@ -89,6 +90,12 @@ pub(super) fn begin(
     correlation_id: i64,
     request: &Request<'_>,
 ) -> Result<Begun, Failure> {
+    if let Request::Put(put) = request
+        && put.ttl < 0
+    {
+        let text = format!("the time to live is negative: {} ms", put.ttl);
+        return Err(Failure::new(ErrorCode::IllegalArgument, text));
+    }
     if let Some(request) = key_request(request) {
         return begin_on_key(session, output, correlation_id, request);
     }
@@ -140,7 +147,7 @@ pub(super) async fn execute(task: &mut Task<'_>, request: &Request<'_>) -> Resul
 
 /// The map of the grid that holds a replicated map.
 fn open(task: &Task<'_>, name: &str) -> Result<Arc<Map>, Failure> {
-    Ok(task.server.open_stored(names::REPLICATED_MAP, name)?)
+    task.server.open_stored(names::REPLICATED_MAP, name)
 }
 
 /// Removes all entries of a replicated map that a client destroys.

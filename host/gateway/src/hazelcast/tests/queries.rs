@@ -7,7 +7,7 @@ use convoke_hazelcast::codec::events::{
     DistributedObjectEvent, MapInvalidation, MapPartitionLostEvent,
 };
 use convoke_hazelcast::codec::structures::{AnchorDataListHolder, PagingPredicateHolder};
-use convoke_hazelcast::codec::{Packed, service_name};
+use convoke_hazelcast::codec::{Packed, replicated_map, service_name};
 use convoke_hazelcast::schema::{FieldDescriptor, Schema};
 
 use super::*;
@@ -388,6 +388,55 @@ async fn compact_records_are_queried_with_their_schema() {
     for _ in 0..2 {
         assert_eq!(listener.event().await, (entry_event::UPDATED, Some(text("new")), 1));
     }
+    // The same of a replicated map.
+    server.schemas.forget_all();
+    let mut listener = Connection::authenticated(address, 3).await;
+    let predicate = data(&predicate);
+    let add =
+        replicated_map::AddEntryListenerWithPredicate { local_only: true, name: "m", predicate };
+    let add = replicated_map::Request::AddEntryListenerWithPredicate(add);
+    listener.call(Request::ReplicatedMap(add)).await;
+    for number in [1, 3, 4] {
+        let (key, value) = (text("new"), record(number));
+        let put = replicated_map::Put { ttl: 0, name: "m", key: data(&key), value: data(&value) };
+        connection.call(Request::ReplicatedMap(replicated_map::Request::Put(put))).await;
+    }
+    for number in [3, 4] {
+        let message = listener.receive().await.unwrap();
+        let event = EntryEvent::decode(parsed(&message)).unwrap();
+        assert_eq!(event.value, Some(data(&record(number))));
+    }
+}
+
+#[tokio::test]
+async fn keys_of_several_types_are_queried_and_removed() {
+    let (_server, address) = server(Passwords::default()).await;
+    let mut connection = Connection::authenticated(address, 1).await;
+    let id = Value::Uuid(Uuid::from_u64_pair(1, 2)).encode();
+    for key in [&id, &int(7), &text("x")] {
+        connection.put(key, &int(1)).await;
+    }
+    let keys = |response: &[u8]| {
+        let (keys,) = map::KeySetWithPredicate::read_response(parsed(response)).unwrap();
+        keys.iter().map(|key| key.bytes().to_vec()).collect::<Vec<_>>()
+    };
+    let predicate = equal("__key", "x");
+    let request = map::KeySetWithPredicate { name: "m", predicate: data(&predicate) };
+    let response = connection.map(maps::Request::KeySetWithPredicate(request)).await;
+    assert_eq!(keys(&response), [text("x")]);
+    // All keys but one are not equal to it, and are removed.
+    let others = object(-20, 9, &[&field("__key"), &text("x")[4..]]);
+    let remove = |predicate| maps::Request::RemoveAll(map::RemoveAll { name: "m", predicate });
+    let response = connection.map(remove(data(&others))).await;
+    map::RemoveAll::read_response(parsed(&response)).unwrap();
+    assert_eq!(connection.size().await, 1);
+    // If the operand can be converted to the type of no key, nothing is removed.
+    connection.map(maps::Request::Clear(map::Clear { name: "m" })).await;
+    connection.put(&id, &int(1)).await;
+    connection.put(&Value::Uuid(Uuid::nil()).encode(), &int(1)).await;
+    let response = connection.map(remove(data(&others))).await;
+    assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
+    assert_eq!(connection.size().await, 2);
 }
 
 #[tokio::test]

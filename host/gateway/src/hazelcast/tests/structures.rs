@@ -404,3 +404,103 @@ async fn clients_of_redis_cannot_use_the_channels_of_topics() {
         assert_eq!(answer, error);
     }
 }
+
+#[tokio::test]
+async fn locked_keys_remain_when_a_multimap_is_cleared() {
+    let (_server, address) = server(Passwords::default()).await;
+    let mut client = Connection::authenticated(address, 1).await;
+    let keys: Vec<Vec<u8>> = (0..20).map(|number| Value::Int(number).encode()).collect();
+    for key in &keys {
+        assert!(put(&mut client, key, &text("a")).await);
+        assert!(put(&mut client, key, &text("b")).await);
+    }
+    let lock =
+        multi_map::Lock { thread_id: 1, ttl: -1, reference_id: 1, name: "mm", key: data(&keys[3]) };
+    multi(&mut client, MultiMapRequest::Lock(lock)).await;
+    let mut listener = Connection::authenticated(address, 2).await;
+    let add = multi_map::AddEntryListener { include_value: true, local_only: true, name: "mm" };
+    multi(&mut listener, MultiMapRequest::AddEntryListener(add)).await;
+    multi(&mut client, MultiMapRequest::Clear(multi_map::Clear { name: "mm" })).await;
+    assert_eq!(event(&mut listener).await, (entry_event::CLEAR_ALL, None, None, 19));
+    let key_set = MultiMapRequest::KeySet(multi_map::KeySet { name: "mm" });
+    let response = multi(&mut client, key_set).await;
+    let (left,) = multi_map::KeySet::read_response(parsed(&response)).unwrap();
+    assert_eq!(sorted(left), [keys[3].clone()]);
+    assert_eq!(get(&mut client, &keys[3]).await, [text("a"), text("b")]);
+}
+
+#[tokio::test]
+async fn a_replicated_map_refuses_a_negative_time_to_live() {
+    let (_server, address) = server(Passwords::default()).await;
+    let mut client = Connection::authenticated(address, 1).await;
+    let key = text("k");
+    let put = replicated_map::Put { ttl: -1, name: "r", key: data(&key), value: data(&key) };
+    let put = Request::ReplicatedMap(ReplicatedMapRequest::Put(put));
+    let response = client.call(put).await;
+    assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
+}
+
+#[tokio::test]
+async fn a_name_that_no_structure_can_have_is_an_error_that_says_why() {
+    let (_server, address) = server(Passwords::default()).await;
+    let mut client = Connection::authenticated(address, 1).await;
+    let create = |name, service_name| {
+        let create = client_messages::CreateProxy { name, service_name };
+        Request::Client(client_messages::Request::CreateProxy(create))
+    };
+    let long = "n".repeat(2_000);
+    for (service, name, reason) in [
+        (service_name::MAP, "resp:0", "\"resp:\" are reserved"),
+        (service_name::MAP, "hazelcast:multimap:m", "\"hazelcast:\" are reserved"),
+        (service_name::MAP, "lease:m", "\"lease:\" are reserved"),
+        (service_name::MAP, "", "0 bytes"),
+        (service_name::MAP, &long, "2000 bytes"),
+        (service_name::MULTI_MAP, &long, "2000 bytes"),
+        (service_name::REPLICATED_MAP, &long, "2000 bytes"),
+        (service_name::TOPIC, &long.repeat(100), "200000 bytes"),
+    ] {
+        let response = client.call(create(name, service)).await;
+        let errors = error::decode(parsed(&response)).unwrap();
+        let error = errors.iter().next().unwrap();
+        assert_eq!(error.error_code, ErrorCode::IllegalArgument.code(), "{name}");
+        let text = error.message.unwrap_or_default();
+        assert!(text.contains(reason), "{service}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_has_a_limited_number_of_listeners_of_all_structures() {
+    let (_server, address) = server(Passwords::default()).await;
+    let mut client = Connection::authenticated(address, 1).await;
+    let mut second = Connection::authenticated(address, 1).await;
+    let of_map = || {
+        let add = map::AddEntryListener {
+            include_value: false,
+            listener_flags: entry_event::ADDED,
+            local_only: true,
+            name: "m",
+        };
+        Request::Map(maps::Request::AddEntryListener(add))
+    };
+    let of_topic = || {
+        let add = topic::AddMessageListener { local_only: true, name: "t" };
+        Request::Topic(topic::Request::AddMessageListener(add))
+    };
+    let mut last = Vec::new();
+    for _ in 0..super::super::settings::LISTENERS_MAX / 2 {
+        client.call(of_map()).await;
+        last = second.call(of_topic()).await;
+    }
+    let (uuid,) = topic::AddMessageListener::read_response(parsed(&last)).unwrap();
+    for request in [of_map(), of_topic()] {
+        let response = client.call(request).await;
+        assert_eq!(error_of(&response), ErrorCode::IllegalState.code());
+    }
+    let mut other = Connection::authenticated(address, 2).await;
+    let response = other.call(of_map()).await;
+    map::AddEntryListener::read_response(parsed(&response)).unwrap();
+    let remove = topic::RemoveMessageListener { registration_id: uuid, name: "t" };
+    second.call(Request::Topic(topic::Request::RemoveMessageListener(remove))).await;
+    let response = client.call(of_map()).await;
+    map::AddEntryListener::read_response(parsed(&response)).unwrap();
+}

@@ -143,3 +143,83 @@ async fn what_one_member_changes_or_destroys_is_so_on_the_other() {
     let lost = count(&mut first, 1, false, &seen).await;
     assert_eq!(lost, Err(ErrorCode::ConsistencyLost.code()));
 }
+
+/// The lock of a key by the first thread, in the map `m`.
+fn lock<'a>(key: &'a [u8]) -> map::Lock<'a> {
+    map::Lock { thread_id: 1, ttl: -1, reference_id: 1, name: "m", key: data(key) }
+}
+
+/// Waits until a condition holds.
+async fn until(mut condition: impl FnMut() -> bool) {
+    let holds = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, holds).await.expect("the condition");
+}
+
+#[tokio::test]
+async fn a_lock_remains_if_its_client_connects_to_another_member() {
+    let members = Members::start().await;
+    let (first, second) = (members.server(0), members.server(1));
+    let mut client = Connection::authenticated(members.address(0), 1).await;
+    let key = text("k");
+    client.map(maps::Request::Lock(lock(&key))).await;
+    let due = first.clients.tick(first.elapsed_ms() + 3_000);
+    assert_eq!(due.report.len(), 1);
+    first.maintain_locks(due).await;
+    until(|| second.clients.unclaimed_locks() == 1).await;
+    drop(client);
+    until(|| first.connections() == 0).await;
+    let mut client = Connection::authenticated(members.address(1), 1).await;
+    // The member that granted it asks the others before it releases the lock.
+    let due = first.clients.tick(first.elapsed_ms() + 70_000);
+    assert_eq!((due.ask.len(), due.release.len()), (1, 0));
+    first.maintain_locks(due).await;
+    let uuid = Uuid::from_u64_pair(1, 1);
+    until(|| first.clients.is_elsewhere(uuid)).await;
+    let due = first.clients.tick(first.elapsed_ms() + 76_000);
+    assert_eq!((due.renew.len(), due.release.len()), (0, 0));
+    let due = second.clients.tick(second.elapsed_ms() + 61_000);
+    assert_eq!(due.renew.len(), 1, "the other member renews it now");
+    second.maintain_locks(due).await;
+    let unlock = map::Unlock { thread_id: 1, reference_id: 2, name: "m", key: data(&key) };
+    let response = client.map(maps::Request::Unlock(unlock)).await;
+    map::Unlock::read_response(parsed(&response)).unwrap();
+}
+
+#[tokio::test]
+async fn a_member_that_leaves_reports_its_locks() {
+    let members = Members::start().await;
+    let mut client = Connection::authenticated(members.address(0), 1).await;
+    let key = text("k");
+    client.map(maps::Request::Lock(lock(&key))).await;
+    members.server(0).finish().await;
+    until(|| members.server(1).clients.unclaimed_locks() == 1).await;
+}
+
+#[tokio::test]
+async fn a_lock_of_a_client_of_all_members_is_renewed_and_released_on_all() {
+    let members = Members::start().await;
+    let (first, second) = (members.server(0), members.server(1));
+    let mut clients = [
+        Connection::authenticated(members.address(0), 1).await,
+        Connection::authenticated(members.address(1), 1).await,
+    ];
+    let key = text("k");
+    clients[0].map(maps::Request::Lock(lock(&key))).await;
+    let uuid = Uuid::from_u64_pair(1, 1);
+    let due = first.clients.tick(first.elapsed_ms() + 3_000);
+    first.maintain_locks(due).await;
+    until(|| second.clients.locks_of(uuid) == 1).await;
+    let due = second.clients.tick(second.elapsed_ms() + 61_000);
+    assert_eq!(due.renew.len(), 1);
+    let unlock = map::Unlock { thread_id: 1, reference_id: 2, name: "m", key: data(&key) };
+    let response = clients[1].map(maps::Request::Unlock(unlock)).await;
+    map::Unlock::read_response(parsed(&response)).unwrap();
+    let due = second.clients.tick(second.elapsed_ms());
+    assert_eq!(due.released.len(), 1);
+    second.maintain_locks(due).await;
+    until(|| first.clients.locks_of(uuid) == 0).await;
+}

@@ -128,8 +128,12 @@ impl Members {
         self.servers[member].1
     }
 
+    pub(in crate::hazelcast) fn server(&self, member: usize) -> &Server {
+        &self.servers[member].0
+    }
+
     /// The name of a collection whose primary is this member.
-    pub(super) fn name_at(&self, member: usize) -> String {
+    pub(in crate::hazelcast) fn name_at(&self, member: usize) -> String {
         let table = self.grids[0].table().unwrap();
         let is_there = |name: &String| {
             let mut stored = Vec::new();
