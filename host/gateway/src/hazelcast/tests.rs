@@ -24,6 +24,7 @@ use crate::testing::single_member_grid;
 use crate::trust::Passwords;
 
 mod cluster;
+mod fuzz;
 mod queries;
 mod structures;
 mod two_members;
