@@ -113,6 +113,12 @@ impl Shared {
         since > Duration::ZERO && now < since + Duration::from_millis(MERGE_MS)
     }
 
+    /// Whether the view has as many members as writes need, and this member may serve in it.
+    pub(crate) fn has_enough_members(&self, now: Duration) -> bool {
+        let needed = self.settings.min_members;
+        needed == 0 || (self.members_here() >= needed && self.lease.is_held(now))
+    }
+
     /// Number of members in the view.
     pub(crate) fn members_here(&self) -> u32 {
         self.members.load(Ordering::Relaxed)

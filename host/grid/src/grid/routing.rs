@@ -483,7 +483,11 @@ pub(super) async fn await_replication(
         let primary = inner.primary(ticket.partition);
         let mut partition = inner.partitions[usize::from(ticket.partition)].lock();
         match partition.ticket_state(&ticket, primary) {
-            TicketState::Replicated => Poll::Ready(true),
+            // Some backups have left the view. With `min_members`, those that are left over must not
+            // acknowledge what the others do not have.
+            TicketState::Replicated => {
+                Poll::Ready(effect == Effect::Reads || inner.shared.has_enough_members(now))
+            }
             TicketState::Unknown => Poll::Ready(false),
             TicketState::Open => {
                 if now.saturating_sub(since) >= limit {

@@ -90,6 +90,8 @@ enum Outcome {
 struct Sent<C> {
     key: usize,
     call: C,
+    /// The member that its client used; for messages.
+    #[allow(dead_code, reason = "printed")]
     node: Node,
     /// The side of the split that its client was on.
     side: u32,
@@ -226,7 +228,7 @@ impl<S: Structure> Clients<S> {
             };
             // Each side of a split returns its own data.
             let key = client / self.clients_of_key;
-            let reads = S::with_op(&self.keys[key], &call, Op::effect) == Effect::Reads;
+            let reads = S::with_op(&self.keys[key], &call, |op| op.effect()) == Effect::Reads;
             if !reads || self.reads_in_splits || !store.is_split() {
                 self.send(store, node, key, Some(client), call);
             }
@@ -251,7 +253,7 @@ impl<S: Structure> Clients<S> {
             call: call.clone(),
             node,
             side: store.side_of(node),
-            effect: S::with_op(name, &call, Op::effect),
+            effect: S::with_op(name, &call, |op| op.effect()),
             at: store.world.now,
             ended: None,
             outcome: Outcome::Open,

@@ -154,7 +154,8 @@ fn apply(state: &mut State, call: Call) -> Reply {
             reply(old)
         }
         Action::SetPolicy(new) => {
-            *state = (policy != Policy::EndedByUpdates).then_some((old, Some(new)));
+            // It counts as an update, by the new policy.
+            *state = (new != Policy::EndedByUpdates).then_some((old, Some(new)));
             Reply::flag(true)
         }
     }

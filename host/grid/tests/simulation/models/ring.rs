@@ -55,7 +55,7 @@ fn apply(state: &mut State, call: &Call) -> Reply {
         Call::Item { sequence, .. } if sequence == added => Reply::Nil,
         Call::Item { sequence, .. } => {
             let item = sequence.checked_sub(head).and_then(|index| items.get(index as usize));
-            item.map_or_else(|| bounds(state), |item| item.reply())
+            item.map(|item| item.reply()).unwrap_or_else(|| bounds(state))
         }
     }
 }
