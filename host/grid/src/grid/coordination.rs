@@ -263,7 +263,8 @@ impl Grid {
     fn voters(&self) -> Voters {
         let shared = &self.inner.shared;
         let coordinator = self.inner.coordinator.read().filter(|id| *id != shared.me);
-        Voters { others: shared.peers.read().keys().copied().collect(), coordinator }
+        let writers_min = shared.settings.min_members.saturating_sub(1) as usize;
+        Voters { others: shared.peers.read().keys().copied().collect(), writers_min, coordinator }
     }
 
     /// Handles a member's request to renew its lease. If this member's table is older, it does not

@@ -459,9 +459,12 @@ pub(super) async fn await_replication(
     let mut since = None;
     let limit = Duration::from_millis(OP_MS_MAX);
     let mut is_first = true;
+    // Without enough members, others may continue without this one, and without the write.
+    let may_say =
+        || effect == Effect::Reads || inner.shared.has_enough_members(inner.shared.now());
     let replicated = poll_fn(|context| {
         // This is woken by receipts, by a new table, and periodically.
-        if is_received(&ticket.needs) {
+        if is_received(&ticket.needs) && may_say() {
             return Poll::Ready(true);
         }
         let now = inner.shared.now();
@@ -473,7 +476,7 @@ pub(super) async fn await_replication(
             }
         }
         // The receipt may have arrived before the waker was registered.
-        if !waits && is_received(&ticket.needs) {
+        if !waits && is_received(&ticket.needs) && may_say() {
             return Poll::Ready(true);
         }
         // Most writes return here after one wait: initially, only the receipt is missing.
@@ -483,13 +486,9 @@ pub(super) async fn await_replication(
         let primary = inner.primary(ticket.partition);
         let mut partition = inner.partitions[usize::from(ticket.partition)].lock();
         match partition.ticket_state(&ticket, primary) {
-            // Some backups have left the view. With `min_members`, those that are left over must not
-            // acknowledge what the others do not have.
-            TicketState::Replicated => {
-                Poll::Ready(effect == Effect::Reads || inner.shared.has_enough_members(now))
-            }
+            TicketState::Replicated if may_say() => Poll::Ready(true),
             TicketState::Unknown => Poll::Ready(false),
-            TicketState::Open => {
+            TicketState::Replicated | TicketState::Open => {
                 if now.saturating_sub(since) >= limit {
                     return Poll::Ready(false);
                 }
@@ -705,7 +704,6 @@ async fn block(
                     wait_for_change(&inner, owned.partition).await;
                     continue;
                 }
-                was_served = true;
                 let blocked = Blocked(Arc::new(Slot::default()));
                 let op = owned.op()?;
                 let executed = match inner.execute_or_wait(
@@ -741,8 +739,10 @@ async fn block(
                     Executed::Done(reply, Some(ticket)) => {
                         return await_replication(inner, ticket, reply, owned.effect).await;
                     }
+                    Executed::NotPrimary => wait_for_change(&inner, owned.partition).await,
                     // A blocked operation waits for locks in the same way as for an element.
-                    Executed::NotPrimary | Executed::Queued(_) | Executed::Runs(_) => {
+                    Executed::Queued(_) | Executed::Runs(_) => {
+                        was_served = true;
                         wait_for_change(&inner, owned.partition).await;
                     }
                 }

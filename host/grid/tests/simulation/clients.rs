@@ -110,6 +110,8 @@ struct Log<S: Structure> {
     sent: Vec<Sent<S::Call>>,
     /// Those of the first key, then those of the second one, and so on.
     clients: Vec<Client<S::Memory>>,
+    /// When the network was split.
+    splits: Vec<(Duration, Duration)>,
 }
 
 /// An operation in progress. If its task ends without a reply, the outcome is unknown.
@@ -194,7 +196,7 @@ impl<S: Structure> Clients<S> {
         let keys: Vec<_> = (0..keys).map(|n| format!("{{key-{n}}}").into_bytes()).collect();
         let client = |_| Client { is_busy: false, memory: S::Memory::default() };
         let clients = (0..keys.len() * clients_of_key).map(client).collect();
-        let log = Arc::new(Mutex::new(Log { sent: Vec::new(), clients }));
+        let log = Arc::new(Mutex::new(Log { sent: Vec::new(), clients, splits: Vec::new() }));
         let chance = rate * STEP.as_secs_f64() / clients_of_key as f64;
         Self { log, keys, clients_of_key, chance, reads_in_splits: false }
     }
@@ -207,6 +209,13 @@ impl<S: Structure> Clients<S> {
     }
 
     fn act(&self, store: &mut Store) {
+        if store.is_split() {
+            let (now, mut log) = (store.world.now, self.log.lock());
+            match log.splits.last_mut() {
+                Some((_, end)) if now <= *end + STEP * 2 => *end = now,
+                _ => log.splits.push((now, now)),
+            }
+        }
         for client in 0..self.keys.len() * self.clients_of_key {
             if self.log.lock().clients[client].is_busy || !store.world.rng.random_bool(self.chance)
             {
@@ -226,7 +235,6 @@ impl<S: Structure> Clients<S> {
                     memory: &log.clients[client].memory,
                 })
             };
-            // Each side of a split returns its own data.
             let key = client / self.clients_of_key;
             let reads = S::with_op(&self.keys[key], &call, |op| op.effect()) == Effect::Reads;
             if !reads || self.reads_in_splits || !store.is_split() {
@@ -276,7 +284,13 @@ impl<S: Structure> Clients<S> {
         let (seed, mut checked) = (store.world.seed, self.count());
         let log = self.log.lock();
         for key in 0..self.keys.len() {
-            let sent = executed(&log.sent, key, |_| true);
+            // Each side of a split returns its own data.
+            let is_wanted = |sent: &Sent<S::Call>| {
+                let end = sent.ended.unwrap_or(Duration::MAX);
+                let is_split = log.splits.iter().any(|(from, to)| sent.at <= *to && *from <= end);
+                sent.effect > Effect::Reads || !is_split
+            };
+            let sent = executed(&log.sent, key, is_wanted);
             match explain::<S>(&sent) {
                 Verdict::Linearizable => {}
                 Verdict::Undecided => checked.undecided += 1,
