@@ -124,7 +124,7 @@ struct InProgress<S: Structure> {
 impl<S: Structure> InProgress<S> {
     fn end(&mut self, at: Option<Duration>, answer: Answer) {
         let mut log = self.log.lock();
-        let Log { sent, clients } = &mut *log;
+        let Log { sent, clients, .. } = &mut *log;
         let sent = &mut sent[self.index];
         if sent.outcome != Outcome::Open {
             return;
