@@ -262,12 +262,19 @@ impl Grid {
                 }
                 let inner = Arc::clone(inner);
                 let host = Arc::clone(&inner.shared.host);
+                let (map, op) = (Arc::clone(map), encoding::encoded(op));
                 host.spawn(Box::pin(async move {
                     let executed = poll_fn(|context| slot.poll(context.waker())).await;
                     inner.blocked.lock().remove(&(from, id));
                     match executed {
                         Some(executed) => inner.finish(from, id, effect, executed),
-                        None => inner.answer(from, id, RemoteResult::Done(Ok(Reply::Nil))),
+                        None => {
+                            let nothing = match postcard::from_bytes(&op) {
+                                Ok(op) => inner.found_nothing(&map, partition, &op),
+                                Err(_) => Executed::Done(Err(OpError::Malformed), None),
+                            };
+                            inner.finish(from, id, effect, nothing);
+                        }
                     }
                 }));
             }
@@ -353,6 +360,15 @@ impl Inner {
         now: Duration,
     ) -> Option<Executed> {
         self.at(partition, |partition| partition.execute_or_wait(&self.shared, map, now, op, slot))
+    }
+
+    /// The result of a blocked operation that ends without an element.
+    fn found_nothing(&self, map: &Map, partition: u16, op: &Op<'_>) -> Executed {
+        let now = self.shared.now();
+        if !self.may_serve(now) {
+            return Executed::NotPrimary;
+        }
+        self.at(partition, |partition| partition.found_nothing(&self.shared, map, now, op))
     }
 
     fn answer(&self, to: MemberId, id: u64, outcome: RemoteResult) {
@@ -730,7 +746,10 @@ async fn block(
                         inner.calls.end(timer);
                         match filled {
                             Some(executed) => executed,
-                            None => return Ok(Reply::Nil),
+                            None => {
+                                was_served = false;
+                                inner.found_nothing(&owned.map, owned.partition, &op)
+                            }
                         }
                     }
                 };

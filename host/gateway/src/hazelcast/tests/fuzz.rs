@@ -37,16 +37,12 @@ fn requests(lines: &str) -> impl Iterator<Item = Vec<u8>> {
     bytes.filter(|bytes| Message::parse(bytes).unwrap().header().message_type.is_request())
 }
 
-/// Each request, after those of its service that come before it.
+/// The requests of each service, some in one input.
 fn samples() -> Vec<Vec<u8>> {
     let all: Vec<_> = requests(MESSAGES).chain(requests(SENT)).collect();
     let service = |bytes: &[u8]| Message::parse(bytes).unwrap().header().message_type.service_id();
-    let sample = |at: usize| {
-        let from = at.saturating_sub(REQUESTS_MAX - 1);
-        let same = all[from..=at].iter().filter(|bytes| service(bytes) == service(&all[at]));
-        same.flatten().copied().collect()
-    };
-    (0..all.len()).map(sample).collect()
+    let services = all.chunk_by(|a, b| service(a) == service(b));
+    services.flat_map(|all| all.chunks(REQUESTS_MAX).map(<[Vec<u8>]>::concat)).collect()
 }
 
 async fn session() -> Session {
