@@ -22,6 +22,11 @@ use crate::linear::{self, Entry, Model, Verdict};
 use crate::network::Node;
 use crate::store::{STEP, Store};
 
+/// Maximum number of configurations of a search. A history that needs more counts as undecided.
+const CONFIGURATIONS_MAX: usize = 20_000;
+/// How much slower clients are while the network is split: the operations of those that do not
+/// reach a majority have no outcome, and the search has to consider each of them at any time.
+const SPLIT_SLOWNESS: f64 = 4.0;
 /// The operations that a violation shows, at most.
 const SHOWN_MAX: usize = 60;
 
@@ -216,9 +221,10 @@ impl<S: Structure> Clients<S> {
                 _ => log.splits.push((now, now)),
             }
         }
+        let is_slow = store.is_split() && !self.reads_in_splits;
+        let chance = if is_slow { self.chance / SPLIT_SLOWNESS } else { self.chance };
         for client in 0..self.keys.len() * self.clients_of_key {
-            if self.log.lock().clients[client].is_busy || !store.world.rng.random_bool(self.chance)
-            {
+            if self.log.lock().clients[client].is_busy || !store.world.rng.random_bool(chance) {
                 continue;
             }
             let living = store.living();
@@ -389,7 +395,7 @@ fn executed<C>(sent: &[Sent<C>], key: usize, is_wanted: impl Fn(&Sent<C>) -> boo
 /// Searches for an order of operations that explains all replies.
 fn explain<S: Structure>(sent: &[&Sent<S::Call>]) -> Verdict {
     let (model, start) = (Explained::<S>(PhantomData), S::State::default());
-    linear::search(&model, [start], &entries::<S>(sent), linear::CONFIGURATIONS_MAX)
+    linear::search(&model, [start], &entries::<S>(sent), CONFIGURATIONS_MAX)
 }
 
 fn entries<S: Structure>(sent: &[&Sent<S::Call>]) -> Vec<Entry<(S::Call, Option<Answer>)>> {
@@ -401,8 +407,12 @@ fn entries<S: Structure>(sent: &[&Sent<S::Call>]) -> Vec<Entry<(S::Call, Option<
             _ => (None, None),
         };
         // Operations of unknown outcome are all different.
-        class += u32::from(ret.is_none());
-        let class = if ret.is_none() { class } else { 0 };
+        let class = if ret.is_none() {
+            class += 1;
+            class
+        } else {
+            0
+        };
         Entry { op: (sent.call.clone(), answer), call: micros(sent.at), ret, class }
     };
     sent.iter().map(entry).collect()

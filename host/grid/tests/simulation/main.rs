@@ -13,7 +13,7 @@ mod world;
 
 // The search for an order of operations is that of the chaos tests.
 #[path = "../../../../tests/src/chaos/check/linear.rs"]
-#[allow(unreachable_pub, reason = "shared with a library")]
+#[allow(dead_code, unreachable_pub, reason = "shared with a library")]
 mod linear;
 
 mod caching;
