@@ -209,7 +209,6 @@ impl Lease {
         }
         !was_held && self.is_held(now)
     }
-
 }
 
 /// Extends a right that was asked for at this time.

@@ -476,8 +476,7 @@ pub(super) async fn await_replication(
     let limit = Duration::from_millis(OP_MS_MAX);
     let mut is_first = true;
     // Without enough members, others may continue without this one, and without the write.
-    let may_say =
-        || effect == Effect::Reads || inner.shared.has_enough_members(inner.shared.now());
+    let may_say = || effect == Effect::Reads || inner.shared.has_enough_members(inner.shared.now());
     let replicated = poll_fn(|context| {
         // This is woken by receipts, by a new table, and periodically.
         if is_received(&ticket.needs) && may_say() {

@@ -70,11 +70,8 @@ pub(crate) trait Structure: 'static {
 
     /// The state after an operation, if the answer is possible. Without an answer it is not known,
     /// but the operation was executed.
-    fn step(
-        state: &Self::State,
-        call: &Self::Call,
-        answer: Option<&Answer>,
-    ) -> Option<Self::State>;
+    fn step(state: &Self::State, call: &Self::Call, answer: Option<&Answer>)
+    -> Option<Self::State>;
 }
 
 /// The outcome of an operation as far as its client knows.
@@ -244,7 +241,7 @@ impl<S: Structure> Clients<S> {
             let key = client / self.clients_of_key;
             let reads = S::with_op(&self.keys[key], &call, |op| op.effect()) == Effect::Reads;
             if !reads || self.reads_in_splits || !store.is_split() {
-                self.send(store, node, key, Some(client), call);
+                self.send(store, node, key, Some(client), &call);
             }
         }
     }
@@ -255,7 +252,7 @@ impl<S: Structure> Clients<S> {
         node: Node,
         key: usize,
         client: Option<usize>,
-        call: S::Call,
+        call: &S::Call,
     ) {
         let name = &self.keys[key];
         let mut log = self.log.lock();
@@ -267,7 +264,7 @@ impl<S: Structure> Clients<S> {
             call: call.clone(),
             node,
             side: store.side_of(node),
-            effect: S::with_op(name, &call, |op| op.effect()),
+            effect: S::with_op(name, call, |op| op.effect()),
             at: store.world.now,
             ended: None,
             outcome: Outcome::Open,
@@ -276,9 +273,9 @@ impl<S: Structure> Clients<S> {
         drop(log);
         let mut open = InProgress { log: Arc::clone(&self.log), index, client };
         let clock = store.clock();
-        S::with_op(name, &call, |op| {
+        S::with_op(name, call, |op| {
             let partition = store.members[node].grid.partition_of(op.key().unwrap_or(name));
-            store.start_in(node, partition, op, S::wait(&call), move |answer| {
+            store.start_in(node, partition, op, S::wait(call), move |answer| {
                 open.end(Some(clock()), answer);
             });
         });
@@ -316,7 +313,8 @@ impl<S: Structure> Clients<S> {
         self.read_all(store);
         let (seed, mut checked) = (store.world.seed, self.count());
         let log = self.log.lock();
-        let sides: BTreeSet<u32> = log.sent.iter().map(|sent| sent.side).filter(|side| *side > 0).collect();
+        let sides: BTreeSet<u32> =
+            log.sent.iter().map(|sent| sent.side).filter(|side| *side > 0).collect();
         for key in 0..self.keys.len() {
             let of_side = |side: &u32| {
                 let sent = executed(&log.sent, key, |sent| [0, *side].contains(&sent.side));
@@ -332,7 +330,9 @@ impl<S: Structure> Clients<S> {
                 continue;
             }
             let text = |(verdict, sent): &(Verdict, Vec<&Sent<S::Call>>)| match verdict {
-                Verdict::Violated(at) => format!("{:?} after\n{}\n", sent[*at], shown::<S>(sent, *at)),
+                Verdict::Violated(at) => {
+                    format!("{:?} after\n{}\n", sent[*at], shown::<S>(sent, *at))
+                }
                 _ => String::new(),
             };
             let texts: Vec<_> = verdicts.iter().map(text).collect();
@@ -346,7 +346,7 @@ impl<S: Structure> Clients<S> {
         let before = self.log.lock().sent.len();
         for key in 0..self.keys.len() {
             let node = store.world.any_living();
-            self.send(store, node, key, None, S::read());
+            self.send(store, node, key, None, &S::read());
         }
         store.run(Duration::from_secs(1));
         let seed = store.world.seed;
@@ -382,7 +382,11 @@ impl<S: Structure> Model for Explained<S> {
 }
 
 /// The operations on a key that were executed, or may have been, and that `is_wanted`.
-fn executed<C>(sent: &[Sent<C>], key: usize, is_wanted: impl Fn(&Sent<C>) -> bool) -> Vec<&Sent<C>> {
+fn executed<C>(
+    sent: &[Sent<C>],
+    key: usize,
+    is_wanted: impl Fn(&Sent<C>) -> bool,
+) -> Vec<&Sent<C>> {
     let may_matter = |sent: &&Sent<C>| match sent.outcome {
         Outcome::Done(_) => true,
         Outcome::Refused(_) => false,
@@ -421,7 +425,8 @@ fn entries<S: Structure>(sent: &[&Sent<S::Call>]) -> Vec<Entry<(S::Call, Option<
 /// The last operations before one that cannot be explained.
 fn shown<S: Structure>(sent: &[&Sent<S::Call>], index: usize) -> String {
     let end = sent[index].ended;
-    let mut before: Vec<_> = sent.iter().filter(|sent| end.is_none_or(|end| sent.at <= end)).collect();
+    let mut before: Vec<_> =
+        sent.iter().filter(|sent| end.is_none_or(|end| sent.at <= end)).collect();
     before.sort_by_key(|sent| sent.ended.unwrap_or(Duration::MAX));
     let skipped = before.len().saturating_sub(SHOWN_MAX);
     let lines = before[skipped..].iter().map(|sent| format!("{sent:?}\n"));

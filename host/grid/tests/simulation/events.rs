@@ -185,7 +185,7 @@ fn keys_that_are_removed_a_few_at_a_time_have_an_event_each_and_others_stay() {
             let node = store.world.any_living();
             assert_eq!(store.ask_for(node, &put(key)), Ok(Reply::Done), "SEED={seed}");
         }
-        let has_fault = seed % 2 == 0;
+        let has_fault = seed.is_multiple_of(2);
         let (mut left, mut is_known) = (gone.len() as i64, true);
         for turn in 0..40 {
             if has_fault && turn == 3 {

@@ -251,7 +251,7 @@ fn a_lock_has_one_owner_until_its_lease_ends() {
 #[test]
 fn with_min_members_a_lock_has_one_owner_on_both_sides_of_a_split() {
     for seed in seeds!(COUNT) {
-        let size = if seed % 2 == 0 { 3 } else { 5 };
+        let size = if seed.is_multiple_of(2) { 3 } else { 5 };
         let island = size / 2;
         let mut store = cluster(seed, size, island as u8, island as u32 + 1);
         let log = join(&mut store);

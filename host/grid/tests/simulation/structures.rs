@@ -46,7 +46,7 @@ fn under_faults<S: Structure>(seed: u64) -> Checked {
 
 fn under_faults_with<S: Structure>(seed: u64, keys: usize) -> Checked {
     let mut store = cluster(seed, 3, 1, 0);
-    store.world.network.loss = if seed % 3 == 0 { 0.01 } else { 0.0 };
+    store.world.network.loss = if seed.is_multiple_of(3) { 0.01 } else { 0.0 };
     let clients = Clients::<S>::new(keys, CLIENTS, RATE);
     clients.join(&mut store);
     store.run_with_clients(SECOND);
@@ -62,7 +62,7 @@ fn under_faults_with<S: Structure>(seed: u64, keys: usize) -> Checked {
 
 /// Splits of which only the larger side may write.
 fn under_splits<S: Structure>(seed: u64) -> Checked {
-    let size = if seed % 2 == 0 { 3 } else { 5 };
+    let size = if seed.is_multiple_of(2) { 3 } else { 5 };
     let island = size / 2;
     let mut store = cluster(seed, size, island as u8, island as u32 + 1);
     let clients = Clients::<S>::new(KEYS, CLIENTS, RATE);

@@ -109,7 +109,11 @@ impl Call {
                 Reply::flag(found.is_some())
             }
             Self::Pop { .. } => {
-                if list.is_empty() { Reply::Nil } else { list.remove(0).reply() }
+                if list.is_empty() {
+                    Reply::Nil
+                } else {
+                    list.remove(0).reply()
+                }
             }
             Self::PopMany(count) => {
                 let gone: Vec<_> = list.drain(..(*count).min(length) as usize).collect();

@@ -118,10 +118,9 @@ impl Structure for Partition {
         let owner = [b'o', call.owner];
         let (key, number) = match call.action {
             Action::Put(key, number) => (key, number),
-            Action::Get(key)
-            | Action::Remove(key)
-            | Action::Hold(key)
-            | Action::Release(key) => (key, 0),
+            Action::Get(key) | Action::Remove(key) | Action::Hold(key) | Action::Release(key) => {
+                (key, 0)
+            }
             _ => (0, 0),
         };
         // In the partition of the name, which is a tag.
@@ -138,9 +137,7 @@ impl Structure for Partition {
             Action::Put(..) => Op::Key(&key, KeyOp::Plain(put)),
             Action::Get(_) => Op::Key(&key, KeyOp::Plain(PlainOp::Get)),
             Action::Remove(_) => Op::Key(&key, KeyOp::Generic(GenericOp::Remove)),
-            Action::Hold(_) => {
-                Op::Lease(&key, LeaseOp::Hold { owner: &owner, lease_ms: LEASE_MS })
-            }
+            Action::Hold(_) => Op::Lease(&key, LeaseOp::Hold { owner: &owner, lease_ms: LEASE_MS }),
             Action::Release(_) => Op::Lease(&key, LeaseOp::Release { owner: &owner }),
             Action::Length => Op::Whole(WholeOp::Length),
             Action::Clear => Op::Whole(WholeOp::Clear),

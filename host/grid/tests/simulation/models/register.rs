@@ -1,6 +1,8 @@
 //! Entries of maps, which clients change under conditions, and lock.
 
-use convoke_grid::op::{GenericOp, KeyOp, LABEL_BYTES, LeaseOp, Lifetime, PlainOp, PutAnswer, PutIf};
+use convoke_grid::op::{
+    GenericOp, KeyOp, LABEL_BYTES, LeaseOp, Lifetime, PlainOp, PutAnswer, PutIf,
+};
 use convoke_grid::{Op, OpError, Reply, Version};
 use rand::RngExt as _;
 
@@ -215,7 +217,13 @@ impl Structure for Register {
             18 | 19 => Action::Version,
             20..22 => Action::Hold,
             22..26 => Action::Release,
-            26 => if rng.random_bool(0.3) { Action::Break } else { Action::Renew },
+            26 => {
+                if rng.random_bool(0.3) {
+                    Action::Break
+                } else {
+                    Action::Renew
+                }
+            }
             _ => Action::Holder,
         };
         Call { owner, action }
@@ -280,10 +288,8 @@ impl Structure for Register {
     }
 
     fn learn(memory: &mut Memory, call: &Call, answer: &Answer) {
-        let shows = matches!(
-            call.action,
-            Action::Version | Action::Put { answer: PutAnswer::Version, .. }
-        );
+        let shows =
+            matches!(call.action, Action::Version | Action::Put { answer: PutAnswer::Version, .. });
         if let (true, Ok(Reply::Integer(version))) = (shows, answer) {
             memory.version = version.cast_unsigned();
         }
@@ -347,9 +353,7 @@ impl Structure for Register {
                 };
                 is_right.then(|| state.clone())
             }
-            _ if state.lock.is_some() && mine.is_none() => {
-                when(Err(OpError::Held), state.clone())
-            }
+            _ if state.lock.is_some() && mine.is_none() => when(Err(OpError::Held), state.clone()),
             action => state.change(action, answer),
         }
     }
