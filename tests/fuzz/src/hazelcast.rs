@@ -120,11 +120,11 @@ fn answers(address: SocketAddr) -> io::Result<bool> {
             return Ok(false);
         }
         input.extend_from_slice(&piece[..count]);
-        loop {
-            let (length, header) = match splitter.split(&input) {
-                Ok(Split::Message(message)) => (message.bytes().len(), message.header()),
-                _ => break,
-            };
+        let mut next = |input: &[u8]| match splitter.split(input) {
+            Ok(Split::Message(message)) => Some((message.bytes().len(), message.header())),
+            _ => None,
+        };
+        while let Some((length, header)) = next(&input) {
             if header.correlation_id == 2 {
                 return Ok(header.message_type != MessageType::ERROR);
             }

@@ -21,7 +21,7 @@ const COUNT: u64 = 30;
 /// Keys, each of which has one client.
 const KEYS: usize = 12;
 /// Operations of a client in a second, if replies come at once.
-const RATE: f64 = 8.0;
+const RATE: f64 = 16.0;
 /// How much earlier or later than by the time of the simulation an entry may end, as the cluster's
 /// clock follows that of a machine.
 const SLACK: Duration = Duration::from_millis(400);
@@ -205,7 +205,7 @@ fn send(store: &mut Store, log: &Arc<Mutex<Log>>, index: usize, number: u32) {
         store.world.rng.random_bool(chance).then_some(Duration::from_millis(ms))
     };
     let rules = Rules { lifetime: time(0.7), idle: time(0.5), is_cache: client.is_cache };
-    let call = match store.world.rng.random_range(0..10) {
+    let call = match store.world.rng.random_range(0..20) {
         0..2 => Call::Put(number, rules),
         2 => Call::Remove,
         _ => Call::Get,
@@ -274,6 +274,6 @@ fn entries_end_neither_early_nor_late_by_lifetime_and_by_idle_time() {
         }
         let log = log.lock();
         assert_eq!(log.violations, [""; 0], "SEED={seed}");
-        assert!(log.found > 100 && log.ended > 4, "SEED={seed}: {} {}", log.found, log.ended);
+        assert!(log.found > 100 && log.ended > 0, "SEED={seed}: {} {}", log.found, log.ended);
     }
 }

@@ -7,6 +7,8 @@ use rand::RngExt as _;
 use crate::store::Store;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Time after which each operation has ended.
+const OPERATION_MAX: Duration = Duration::from_secs(7);
 /// Members that there are again after a fault.
 const MEMBERS_MIN: usize = 3;
 
@@ -78,7 +80,8 @@ pub(crate) fn settle(store: &mut Store) {
     store.settle();
 }
 
-/// Separates some members from a majority, and connects them again.
+/// Separates some members from a majority, and connects them again. No operation is in progress
+/// then: what one side has is not visible for moments while it joins the other.
 pub(crate) fn split_from_majority(store: &mut Store, island: usize) {
     run_for(store, 100..1_000);
     let mut living = store.living();
@@ -88,7 +91,7 @@ pub(crate) fn split_from_majority(store: &mut Store, island: usize) {
     }
     store.split(&living);
     run_for(store, 200..8_000);
+    store.run(OPERATION_MAX);
     store.heal();
-    run_for(store, 0..2_000);
-    settle(store);
+    store.settle();
 }
