@@ -116,7 +116,7 @@ impl Shared {
     /// Whether the view has as many members as writes need, and so many have renewed the lease.
     pub(crate) fn has_enough_members(&self, now: Duration) -> bool {
         let needed = self.settings.min_members;
-        needed == 0 || (self.members_here() >= needed && self.lease.permits_writes(now))
+        needed <= 1 || (self.members_here() >= needed && self.lease.permits_writes(now))
     }
 
     /// Whether writes may start, or are refused for lack of members in the view. Otherwise they wait

@@ -242,7 +242,8 @@ impl Grid {
         let voters = self.voters();
         let Some(table) = self.inner.table() else { return };
         let leads = table.partitions.iter().any(|a| a.primary() == Some(shared.me));
-        if !leads && !voters.others.is_empty() {
+        // With `min_members`, one that hands over its partitions needs it for the last replies.
+        if !leads && !voters.others.is_empty() && voters.writers_min == 0 {
             return;
         }
         let was_held = shared.lease.is_held(now);
