@@ -11,6 +11,11 @@
 //! answers of all other members of the view; after [`LAPSED_MS_MAX`] a majority suffices, since by
 //! then the failure detector has determined the members that remain. A member that is alone needs
 //! no answers.
+//!
+//! With `min_members`, a member also needs answers of so many others to write, and to acknowledge
+//! what it has written. A member answers only if it follows the same table, or one that continues
+//! it. So a member that has removed others, and that they have removed, changes nothing, although
+//! its view may still have enough members that it does not reach.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +57,8 @@ struct State {
 pub(crate) struct Voters {
     /// The other members of the view.
     pub(crate) others: BTreeSet<MemberId>,
+    /// How many of them have to answer before this member may write.
+    pub(crate) writers_min: usize,
     /// The coordinator, if that is another member.
     pub(crate) coordinator: Option<MemberId>,
 }
@@ -73,6 +80,8 @@ pub(crate) enum Due {
 #[derive(Default)]
 pub(crate) struct Lease {
     until_us: AtomicU64,
+    /// Until when enough members have answered for writes.
+    writes_until_us: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -82,12 +91,23 @@ impl Lease {
         now.as_micros() < u128::from(self.until_us.load(Ordering::Acquire))
     }
 
+    /// Whether this member may serve writes.
+    pub(crate) fn permits_writes(&self, now: Duration) -> bool {
+        let until_us = self.writes_until_us.load(Ordering::Acquire);
+        self.is_held(now) && now.as_micros() < u128::from(until_us)
+    }
+
     /// Ends the lease: this member must not serve until it is renewed.
     pub(crate) fn void(&self) {
         let mut state = self.state.lock();
         state.asked.clear();
         state.next_at = Duration::ZERO;
+        self.end();
+    }
+
+    fn end(&self) {
         self.until_us.store(0, Ordering::Release);
+        self.writes_until_us.store(0, Ordering::Release);
     }
 
     /// Ends the lease, and prevents renewal before [`Lease::resume`].
@@ -102,17 +122,20 @@ impl Lease {
     }
 
     /// Extends the lease of a member that is alone and so cannot be replaced.
-    pub(crate) fn hold_alone(&self, now: Duration) {
+    fn hold_alone(&self, now: Duration, writers_min: usize) {
         let mut state = self.state.lock();
         state.asked.clear();
         state.lapsed_since = None;
-        self.extend(&state, now);
+        extend(&state, &self.until_us, now);
+        if writers_min == 0 {
+            extend(&state, &self.writes_until_us, now);
+        }
     }
 
     /// The next action. `now` may be long after the last call.
     pub(crate) fn poll(&self, now: Duration, voters: &Voters, nonce: u64) -> Due {
         if voters.others.is_empty() {
-            self.hold_alone(now);
+            self.hold_alone(now, voters.writers_min);
             return Due::Nothing;
         }
         let mut state = self.state.lock();
@@ -133,7 +156,8 @@ impl Lease {
             state.asked.pop_front();
         }
         state.asked.push_back(RenewalRequest { nonce, at: now, granted: BTreeSet::new() });
-        Due::Ask { nonce, all: voters.coordinator.is_none() || is_open || lapsed }
+        let all = voters.coordinator.is_none() || voters.writers_min > 0;
+        Due::Ask { nonce, all: all || is_open || lapsed }
     }
 
     /// Handles an answer. Returns whether this member may serve from now on and could not before.
@@ -153,7 +177,7 @@ impl Lease {
         };
         if !yes {
             // The other members have replaced this member, or are about to.
-            self.until_us.store(0, Ordering::Release);
+            self.end();
             state.lapsed_since.get_or_insert(now);
             state.asked.clear();
             return false;
@@ -172,25 +196,29 @@ impl Lease {
                 granted == voters.others.len() || (waited && most)
             }
         };
+        let at = asked.at;
+        if granted >= voters.writers_min {
+            extend(&state, &self.writes_until_us, at);
+        }
         if voters.coordinator == Some(from) || enough {
-            let at = asked.at;
             state.asked.drain(..place);
-            self.extend(&state, at);
+            extend(&state, &self.until_us, at);
         }
         if self.is_held(now) {
             state.lapsed_since = None;
         }
         !was_held && self.is_held(now)
     }
+}
 
-    fn extend(&self, state: &State, asked_at: Duration) {
-        if state.is_suspended {
-            return;
-        }
-        let until = asked_at + Duration::from_millis(LEASE_MS);
-        let until_us = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
-        self.until_us.fetch_max(until_us, Ordering::AcqRel);
+/// Extends a right that was asked for at this time.
+fn extend(state: &State, until_us: &AtomicU64, asked_at: Duration) {
+    if state.is_suspended {
+        return;
     }
+    let until = asked_at + Duration::from_millis(LEASE_MS);
+    let us = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
+    until_us.fetch_max(us, Ordering::AcqRel);
 }
 
 #[cfg(test)]
@@ -206,7 +234,8 @@ mod tests {
     }
 
     fn voters(others: &[u8], coordinator: Option<u8>) -> Voters {
-        Voters { others: others.iter().map(|n| id(*n)).collect(), coordinator: coordinator.map(id) }
+        let others = others.iter().map(|n| id(*n)).collect();
+        Voters { others, writers_min: 0, coordinator: coordinator.map(id) }
     }
 
     fn ask(lease: &Lease, at: u64, voters: &Voters) -> bool {
@@ -264,6 +293,28 @@ mod tests {
         let late = 9_000 + LAPSED_MS_MAX;
         lease.handle_renewed(ms(late + 1), &voters, id(3), late, true);
         assert!(lease.is_held(ms(late + 1)));
+    }
+
+    #[test]
+    fn writes_need_the_answers_of_enough_members() {
+        let lease = Lease::default();
+        let voters = Voters { writers_min: 2, ..voters(&[1, 3, 4, 5], Some(1)) };
+        assert!(ask(&lease, 0, &voters), "all members are asked");
+        lease.handle_renewed(ms(1), &voters, id(1), 0, true);
+        assert!(lease.is_held(ms(1)) && !lease.permits_writes(ms(1)));
+        lease.handle_renewed(ms(2), &voters, id(1), 0, true);
+        assert!(!lease.permits_writes(ms(2)), "the same member");
+        lease.handle_renewed(ms(3), &voters, id(4), 0, true);
+        assert!(lease.permits_writes(ms(LEASE_MS - 1)) && !lease.permits_writes(ms(LEASE_MS)));
+        // One member is left that answers.
+        for at in [300, 600, 900] {
+            ask(&lease, at, &voters);
+            lease.handle_renewed(ms(at + 1), &voters, id(1), at, true);
+        }
+        assert!(lease.is_held(ms(LEASE_MS)) && !lease.permits_writes(ms(LEASE_MS)));
+        let alone = Voters { others: BTreeSet::new(), writers_min: 2, coordinator: None };
+        lease.poll(ms(2_000), &alone, 1);
+        assert!(lease.is_held(ms(2_000)) && !lease.permits_writes(ms(2_000)));
     }
 
     #[test]

@@ -113,6 +113,19 @@ impl Shared {
         since > Duration::ZERO && now < since + Duration::from_millis(MERGE_MS)
     }
 
+    /// Whether the view has as many members as writes need, and so many have renewed the lease.
+    pub(crate) fn has_enough_members(&self, now: Duration) -> bool {
+        let needed = self.settings.min_members;
+        needed <= 1 || (self.members_here() >= needed && self.lease.permits_writes(now))
+    }
+
+    /// Whether writes may start, or are refused for lack of members in the view. Otherwise they wait
+    /// for the lease.
+    pub(crate) fn may_start_writes(&self, now: Duration) -> bool {
+        let needed = self.settings.min_members;
+        self.members_here() < needed || self.has_enough_members(now)
+    }
+
     /// Number of members in the view.
     pub(crate) fn members_here(&self) -> u32 {
         self.members.load(Ordering::Relaxed)

@@ -11,6 +11,7 @@
 mod commands;
 mod config;
 mod grid;
+mod hazelcast;
 mod http;
 mod membership;
 mod model;
@@ -49,6 +50,7 @@ const TARGETS: &[Target] = &[
     ("grid", "messages between two grids, mutated on their way", grid::messages),
     ("resp", "requests, mutated, and bytes that are none", resp::bytes),
     ("http", "paths, heads and bodies", http::requests),
+    ("hazelcast", "messages of Hazelcast's clients, mutated or in fragments", hazelcast::messages),
     ("commands", "random commands with arguments at all bounds", commands::random),
     ("model", "commands on a few keys, compared with a model", model::compared),
     ("config", "TOML, and Hazelcast's XML and YAML", config::files),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use convoke_gateway::hazelcast;
 use convoke_gateway::http::{self, Pages, Web};
 use convoke_gateway::pubsub::PubSub;
 use convoke_gateway::resp::server::{Cluster, ClusterNode, RespSettings, Server};
@@ -134,6 +135,7 @@ impl Node for Nodes {
 pub(crate) struct Served {
     pub(crate) resp: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) hazelcast: SocketAddr,
     runtime: Option<Runtime>,
 }
 
@@ -144,7 +146,7 @@ impl Served {
             .enable_all()
             .build()
             .expect("a runtime");
-        let (resp, http) = runtime.block_on(async {
+        let (resp, http, hazelcast) = runtime.block_on(async {
             let id = MemberId::new_now();
             let grid = Grid::new(id, Process::new(), grid_settings(), MapCatalog::default());
             let view = View::founded_by(member(id, 1));
@@ -152,8 +154,8 @@ impl Served {
             grid.handle_view(&view);
             grid.tick();
             let listen = async || TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            let (resp, http) = (listen().await, listen().await);
-            let addresses = (address(&resp), address(&http));
+            let (resp, http, hazelcast) = (listen().await, listen().await, listen().await);
+            let addresses = (address(&resp), address(&http), address(&hazelcast));
             let pubsub = PubSub::new(grid.clone());
             let settings = RespSettings { clients_max: 100, ..RespSettings::default() };
             let nodes = Arc::new(Nodes);
@@ -166,6 +168,14 @@ impl Served {
                 port,
             );
             tokio::spawn(server.serve(vec![resp]));
+            let server = hazelcast::Server::new(
+                grid.clone(),
+                Arc::clone(&pubsub),
+                hazelcast::HazelcastSettings::default(),
+                Arc::clone(&nodes) as Arc<dyn Cluster>,
+                addresses.2.port(),
+            );
+            tokio::spawn(server.serve(vec![hazelcast]));
             let web = Web::new(nodes, grid.clone(), pubsub, settings.passwords);
             tokio::spawn(http::serve(vec![http], web, Pages::Member));
             tokio::spawn(async move {
@@ -177,7 +187,7 @@ impl Served {
             });
             addresses
         });
-        Self { resp, http, runtime: Some(runtime) }
+        Self { resp, http, hazelcast, runtime: Some(runtime) }
     }
 
     /// Whether a new client is still answered.

@@ -25,6 +25,7 @@ use crate::trust::Passwords;
 
 mod cluster;
 mod destroying;
+mod fuzz;
 mod plain;
 mod queries;
 mod structures;

@@ -271,7 +271,7 @@ impl Transaction {
                 return Ok(Err(error));
             }
         }
-        if inner.shared.members_here() < inner.shared.settings.min_members {
+        if !inner.shared.has_enough_members(inner.shared.now()) {
             // The other members may continue without this one, and without this decision.
             return Ok(Err(OpError::Indeterminate));
         }

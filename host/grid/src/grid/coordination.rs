@@ -244,7 +244,8 @@ impl Grid {
         let voters = self.voters();
         let Some(table) = self.inner.table() else { return };
         let leads = table.partitions.iter().any(|a| a.primary() == Some(shared.me));
-        if !leads && !voters.others.is_empty() {
+        // With `min_members`, one that hands over its partitions needs it for the last replies.
+        if !leads && !voters.others.is_empty() && voters.writers_min == 0 {
             return;
         }
         let was_held = shared.lease.is_held(now);
@@ -265,7 +266,8 @@ impl Grid {
     fn voters(&self) -> Voters {
         let shared = &self.inner.shared;
         let coordinator = self.inner.coordinator.read().filter(|id| *id != shared.me);
-        Voters { others: shared.peers.read().keys().copied().collect(), coordinator }
+        let writers_min = shared.settings.min_members.saturating_sub(1) as usize;
+        Voters { others: shared.peers.read().keys().copied().collect(), writers_min, coordinator }
     }
 
     /// Handles a member's request to renew its lease. If this member's table is older, it does not

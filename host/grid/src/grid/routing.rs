@@ -262,12 +262,19 @@ impl Grid {
                 }
                 let inner = Arc::clone(inner);
                 let host = Arc::clone(&inner.shared.host);
+                let (map, op) = (Arc::clone(map), encoding::encoded(op));
                 host.spawn(Box::pin(async move {
                     let executed = poll_fn(|context| slot.poll(context.waker())).await;
                     inner.blocked.lock().remove(&(from, id));
                     match executed {
                         Some(executed) => inner.finish(from, id, effect, executed),
-                        None => inner.answer(from, id, RemoteResult::Done(Ok(Reply::Nil))),
+                        None => {
+                            let nothing = match postcard::from_bytes(&op) {
+                                Ok(op) => inner.found_nothing(&map, partition, &op),
+                                Err(_) => Executed::Done(Err(OpError::Malformed), None),
+                            };
+                            inner.finish(from, id, effect, nothing);
+                        }
                     }
                 }));
             }
@@ -353,6 +360,15 @@ impl Inner {
         now: Duration,
     ) -> Option<Executed> {
         self.at(partition, |partition| partition.execute_or_wait(&self.shared, map, now, op, slot))
+    }
+
+    /// The result of a blocked operation that ends without an element.
+    fn found_nothing(&self, map: &Map, partition: u16, op: &Op<'_>) -> Executed {
+        let now = self.shared.now();
+        if !self.may_serve(now) {
+            return Executed::NotPrimary;
+        }
+        self.at(partition, |partition| partition.found_nothing(&self.shared, map, now, op))
     }
 
     fn answer(&self, to: MemberId, id: u64, outcome: RemoteResult) {
@@ -459,9 +475,11 @@ pub(super) async fn await_replication(
     let mut since = None;
     let limit = Duration::from_millis(OP_MS_MAX);
     let mut is_first = true;
+    // Without enough members, others may continue without this one, and without the write.
+    let may_say = || effect == Effect::Reads || inner.shared.has_enough_members(inner.shared.now());
     let replicated = poll_fn(|context| {
         // This is woken by receipts, by a new table, and periodically.
-        if is_received(&ticket.needs) {
+        if is_received(&ticket.needs) && may_say() {
             return Poll::Ready(true);
         }
         let now = inner.shared.now();
@@ -473,7 +491,7 @@ pub(super) async fn await_replication(
             }
         }
         // The receipt may have arrived before the waker was registered.
-        if !waits && is_received(&ticket.needs) {
+        if !waits && is_received(&ticket.needs) && may_say() {
             return Poll::Ready(true);
         }
         // Most writes return here after one wait: initially, only the receipt is missing.
@@ -483,9 +501,9 @@ pub(super) async fn await_replication(
         let primary = inner.primary(ticket.partition);
         let mut partition = inner.partitions[usize::from(ticket.partition)].lock();
         match partition.ticket_state(&ticket, primary) {
-            TicketState::Replicated => Poll::Ready(true),
+            TicketState::Replicated if may_say() => Poll::Ready(true),
             TicketState::Unknown => Poll::Ready(false),
-            TicketState::Open => {
+            TicketState::Replicated | TicketState::Open => {
                 if now.saturating_sub(since) >= limit {
                     return Poll::Ready(false);
                 }
@@ -701,7 +719,6 @@ async fn block(
                     wait_for_change(&inner, owned.partition).await;
                     continue;
                 }
-                was_served = true;
                 let blocked = Blocked(Arc::new(Slot::default()));
                 let op = owned.op()?;
                 let executed = match inner.execute_or_wait(
@@ -728,7 +745,10 @@ async fn block(
                         inner.calls.end(timer);
                         match filled {
                             Some(executed) => executed,
-                            None => return Ok(Reply::Nil),
+                            None => {
+                                was_served = false;
+                                inner.found_nothing(&owned.map, owned.partition, &op)
+                            }
                         }
                     }
                 };
@@ -737,8 +757,10 @@ async fn block(
                     Executed::Done(reply, Some(ticket)) => {
                         return await_replication(inner, ticket, reply, owned.effect).await;
                     }
+                    Executed::NotPrimary => wait_for_change(&inner, owned.partition).await,
                     // A blocked operation waits for locks in the same way as for an element.
-                    Executed::NotPrimary | Executed::Queued(_) | Executed::Runs(_) => {
+                    Executed::Queued(_) | Executed::Runs(_) => {
+                        was_served = true;
                         wait_for_change(&inner, owned.partition).await;
                     }
                 }

@@ -8,7 +8,7 @@ use super::executed::{Executed, Slot};
 use super::waiters::Waiter;
 use crate::encoding;
 use crate::map::Map;
-use crate::op::Op;
+use crate::op::{Effect, Op};
 use crate::shared::Shared;
 use crate::{OpError, Reply};
 
@@ -109,6 +109,25 @@ impl Partition {
         true
     }
 
+    /// The reply of a blocked operation that ends without an element, and what it waits for: a crash
+    /// must not bring back an element that others have taken.
+    pub(crate) fn found_nothing(
+        &mut self,
+        shared: &Shared,
+        map: &Map,
+        now: Duration,
+        op: &Op<'_>,
+    ) -> Executed {
+        let writes = op.effect() > Effect::Reads;
+        if self.serving_primary().is_none() || writes && !shared.has_enough_members(now) {
+            return Executed::NotPrimary;
+        }
+        let hashes = op.keys().into_iter().map(|key| shared.settings.hasher.hash(key));
+        let mut needs = hashes.map(|hash| self.settling(map, hash, false));
+        let needs = needs.find(|needs| !needs.is_empty()).unwrap_or_default();
+        Executed::Done(Ok(Reply::Nil), self.ticket(needs))
+    }
+
     /// Executes an operation, or blocks it until it has an element to return.
     pub(crate) fn execute_or_wait(
         &mut self,
@@ -126,7 +145,7 @@ impl Partition {
         };
         match executed {
             // The state may not be replicated yet, which does not matter here: if it is undone,
-            // there is another primary, which is asked.
+            // there is another primary, which is asked. See also [`Partition::found_nothing`].
             Executed::Done(reply, _) if is_nothing(&reply) => {
                 if !self.waiters.make_room() {
                     return Some(Executed::Done(Err(OpError::Busy), None));

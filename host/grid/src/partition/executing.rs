@@ -29,6 +29,9 @@ impl Partition {
         if let Op::Transaction(op) = op {
             return self.transact(shared, map, now, op);
         }
+        if op.effect() > Effect::Reads && !shared.may_start_writes(now) {
+            return Executed::NotPrimary;
+        }
         if !self.transactions.is_idle()
             && let Some(queued) = self.wait_for_locks(shared, map, op)
         {

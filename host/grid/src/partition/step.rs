@@ -56,6 +56,9 @@ impl Step<'_> {
             self.has_several |= *self.hash.get_or_insert(hash) != hash;
         }
         if op.effect() > Effect::Reads {
+            if !self.shared.may_start_writes(self.now) {
+                return None;
+            }
             if let Err(error) = self.partition.may_write(self.shared, self.map) {
                 return Some(Err(error));
             }

@@ -11,10 +11,35 @@ mod network;
 #[allow(dead_code, reason = "shared: not all of it is used here")]
 mod world;
 
+// The search for an order of operations is that of the chaos tests.
+#[path = "../../../../tests/src/chaos/check/linear.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with a library")]
+mod linear;
+
 mod caching;
+mod clients;
+mod events;
 mod exchange;
+mod expiry;
+mod faults;
+mod locks;
+mod models;
 mod oracle;
 mod scenarios;
 mod store;
 mod streams;
+mod structures;
 mod transactions;
+
+/// The sources of scenarios, in which the names in `seeds.txt` are tests.
+const SCENARIOS: &[&str] = &[
+    include_str!("caching.rs"),
+    include_str!("events.rs"),
+    include_str!("exchange.rs"),
+    include_str!("expiry.rs"),
+    include_str!("locks.rs"),
+    include_str!("scenarios.rs"),
+    include_str!("streams.rs"),
+    include_str!("structures.rs"),
+    include_str!("transactions.rs"),
+];

@@ -183,9 +183,14 @@ pub(crate) struct Store {
     pub(crate) some_expire: Option<(f64, std::ops::Range<u64>)>,
     /// Digest of all events: the same for the same seed.
     pub(crate) trace: u64,
+    /// Clients that act in each step in which clients send requests.
+    pub(crate) clients: Option<Act>,
     side: u32,
     island: Option<HashSet<Node>>,
 }
+
+/// What clients do in a step.
+pub(crate) type Act = Box<dyn FnMut(&mut Store)>;
 
 impl Store {
     pub(crate) fn new(seed: u64, partitions: u16, catalog: MapCatalog) -> Self {
@@ -207,6 +212,7 @@ impl Store {
             ttl_ms: None,
             some_expire: None,
             trace: 0,
+            clients: None,
             side: 0,
             island: None,
         }
@@ -288,6 +294,11 @@ impl Store {
     pub(crate) fn side_of(&self, node: Node) -> u32 {
         let island = self.island.as_ref();
         island.map_or(0, |island| self.side + u32::from(island.contains(&node)))
+    }
+
+    /// Whether the network is split, or not all members have joined again since.
+    pub(crate) fn is_split(&self) -> bool {
+        self.island.is_some()
     }
 
     /// Breaks connections between nodes that cannot reach each other; that is noticed after a
@@ -433,6 +444,10 @@ impl Store {
             let chance = self.rate * STEP.as_secs_f64();
             if self.world.rng.random_bool(chance.min(1.0)) {
                 self.client_request();
+            }
+            if let Some(mut clients) = self.clients.take() {
+                clients(self);
+                self.clients = Some(clients);
             }
             self.step();
         }
@@ -871,9 +886,21 @@ impl Store {
         wait: Option<Duration>,
         then: impl FnOnce(Result<Reply, OpError>) + Send + 'static,
     ) {
+        let partition = self.members[node].grid.partition_of(op.key().expect("a key"));
+        self.start_in(node, partition, op, wait, then);
+    }
+
+    /// Like [`Self::start_op`], in a partition.
+    pub(crate) fn start_in(
+        &mut self,
+        node: Node,
+        partition: u16,
+        op: &Op<'_>,
+        wait: Option<Duration>,
+        then: impl FnOnce(Result<Reply, OpError>) + Send + 'static,
+    ) {
         let grid = self.members[node].grid.clone();
         let map = grid.open("m").expect("a map");
-        let partition = grid.partition_of(op.key().expect("a key"));
         let started = match wait {
             Some(_) => Started::Later(grid.block(&map, partition, op, wait)),
             None => grid.start(&map, partition, op),

@@ -302,3 +302,22 @@ fn fuzz_request() {
         let _ = format!("{request:?}");
     });
 }
+
+#[test]
+fn fuzz_response() {
+    let is_no_request = |bytes: &Vec<u8>| !header(bytes).message_type.is_request();
+    let samples: Vec<_> = decoded(MESSAGES).filter(is_no_request).collect();
+    convoke_harness::check!(&samples, |bytes| {
+        let encoded = |bytes: &[u8]| {
+            let message = Message::parse(bytes).ok()?;
+            let mut again = Vec::new();
+            repeat(message, &mut again)?.ok()?;
+            Some(again)
+        };
+        let Some(first) = encoded(bytes) else { return };
+        assert_eq!(header(&first).message_type, header(bytes).message_type);
+        assert_eq!(header(&first).correlation_id, header(bytes).correlation_id);
+        let second = encoded(&first).unwrap();
+        assert_eq!(HEXLOWER.encode(&second), HEXLOWER.encode(&first));
+    });
+}

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use super::*;
 use crate::limits::{
     DEPTH_MAX, FRAGMENTED_MAX, FRAMES_MAX, MESSAGE_BYTES_MAX, UNAUTHENTICATED_BYTES_MAX,
@@ -269,5 +271,37 @@ fn fuzz_splitter() {
         for piece in [1, 7] {
             assert_eq!(split_all(Splitter::new(), bytes, piece), whole);
         }
+    });
+}
+
+/// Messages in fragments that are cut and interleaved as the bytes say, in reads of any length.
+#[test]
+fn fuzz_fragments() {
+    const MESSAGES: usize = 4;
+    let samples: [&[u8]; 3] = [&[1, 2, 3], &[7, 0, 1, 1, 1, 0, 2, 2], &[2; 40]];
+    convoke_harness::check!(&samples, |bytes| {
+        let mut choices = bytes.iter().copied().map(usize::from).chain(std::iter::repeat(0));
+        let mut choose = |count: usize| choices.next().unwrap_or(0) % count;
+        let messages: Vec<_> = (1..).map(list).take(1 + choose(MESSAGES)).collect();
+        // The fragments of each message, in order.
+        let mut open: Vec<_> = messages
+            .iter()
+            .zip(0..)
+            .map(|(message, id)| {
+                // At least two, as one with both flags would be no fragment.
+                let counts: Vec<_> = (0..=choose(4)).map(|_| choose(4)).collect();
+                (id, VecDeque::from(fragments(id, message, &counts)))
+            })
+            .collect();
+        let (mut input, mut expected) = (Vec::new(), Vec::new());
+        while !open.is_empty() {
+            let at = choose(open.len());
+            input.extend(open[at].1.pop_front().unwrap());
+            if open[at].1.is_empty() {
+                expected.push(messages[open.remove(at).0 as usize].clone());
+            }
+        }
+        let piece = 1 + choose(input.len());
+        assert_eq!(split_all(Splitter::after_preamble(), &input, piece), (expected, None));
     });
 }

@@ -10,3 +10,6 @@ mod network;
 mod scenarios;
 mod scripts;
 mod world;
+
+/// The sources of scenarios, in which the names in `seeds.txt` are tests.
+const SCENARIOS: &[&str] = &[include_str!("scenarios.rs")];
