@@ -134,6 +134,10 @@ pub(super) fn begin(
         }
         return Ok(Begun::Task);
     };
+    // Not all clients check this before they send a request.
+    if request.has_null() {
+        return Err(Failure::null());
+    }
     if !session.trust.may_write() && request.op_effect() != Effect::Reads {
         return Err(denied());
     }
@@ -146,6 +150,20 @@ pub(super) fn begin(
 }
 
 impl KeyRequest<'_> {
+    /// Whether its key or its value is null.
+    fn has_null(&self) -> bool {
+        let is_null = |value: &&[u8]| Data::new(value).is_some_and(Data::is_null);
+        let has_null_value = match &self.op {
+            KeyOp::Distinct(
+                DistinctOp::Add(values)
+                | DistinctOp::Remove(values)
+                | DistinctOp::ContainsAll(values),
+            ) => values.iter().any(is_null),
+            _ => false,
+        };
+        has_null_value || self.key.is_null()
+    }
+
     fn op_effect(&self) -> Effect {
         Op::Key(b"", self.op.clone()).effect()
     }
