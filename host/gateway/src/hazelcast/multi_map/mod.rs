@@ -15,6 +15,7 @@ use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::multi_map::{self, Request};
 use convoke_hazelcast::data::Data;
 
+use super::collections;
 use super::errors::Failure;
 use super::keys::Format;
 use super::map::{Place, Retry, Task, denied, locking};
@@ -135,7 +136,7 @@ pub(super) fn begin(
         return Ok(Begun::Task);
     };
     // Not all clients check this before they send a request.
-    if request.has_null() {
+    if request.key.is_null() || collections::has_null(&request.op) {
         return Err(Failure::null());
     }
     if !session.trust.may_write() && request.op_effect() != Effect::Reads {
@@ -150,20 +151,6 @@ pub(super) fn begin(
 }
 
 impl KeyRequest<'_> {
-    /// Whether its key or its value is null.
-    fn has_null(&self) -> bool {
-        let is_null = |value: &&[u8]| Data::new(value).is_some_and(Data::is_null);
-        let has_null_value = match &self.op {
-            KeyOp::Distinct(
-                DistinctOp::Add(values)
-                | DistinctOp::Remove(values)
-                | DistinctOp::ContainsAll(values),
-            ) => values.iter().any(is_null),
-            _ => false,
-        };
-        has_null_value || self.key.is_null()
-    }
-
     fn op_effect(&self) -> Effect {
         Op::Key(b"", self.op.clone()).effect()
     }

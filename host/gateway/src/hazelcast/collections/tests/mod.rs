@@ -42,6 +42,9 @@ async fn null_is_no_item() {
         assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
     }
     assert_eq!(poll(&mut client, "q", 0).await, None);
+    let add = set::Request::Add(set::Add { name: "s", value: data(&null) });
+    let response = client.call(Request::Set(add)).await;
+    assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
 }
 
 async fn poll(connection: &mut Connection, name: &str, timeout_millis: i64) -> Option<Vec<u8>> {
