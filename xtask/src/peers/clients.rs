@@ -168,13 +168,16 @@ fn compare(
     let suspects = differences.suspects(&all);
     if !suspects.is_empty() {
         let again = run_both(&suspects)?;
-        for (server, outcomes) in
-            [(&mut all.hazelcast, again.hazelcast), (&mut all.convoke, again.convoke)]
-        {
+        for (name_of_server, server, outcomes) in [
+            ("Hazelcast", &mut all.hazelcast, again.hazelcast),
+            ("Convoke", &mut all.convoke, again.convoke),
+        ] {
             for (name, outcome) in outcomes.into_iter().filter(|(name, _)| suspects.contains(name))
             {
                 if let Some(before) = server.get(&name).filter(|before| **before != outcome) {
-                    println!("{language} {name}: first {before}, then {outcome}");
+                    println!(
+                        "{language} {name} on {name_of_server}: first {before}, then {outcome}"
+                    );
                 }
                 server.insert(name, outcome);
             }

@@ -174,7 +174,7 @@ final class MapQueries {
             it.see(() -> map.get("bad"));
         });
         add("json-numbers", (it, map) -> {
-            for (String number : List.of("1", "1.0", "1e0", "9223372036854775807", "-0", "0.1")) {
+            for (String number : List.of("1", "1.0", "9223372036854775807", "0.1")) {
                 map.set(number, new HazelcastJsonValue("{\"a\": " + number + "}"));
             }
             it.see(() -> map.keySet(equal("a", 1)));
@@ -183,6 +183,14 @@ final class MapQueries {
             it.see(() -> map.keySet(greaterThan("a", 1)));
             it.see(() -> map.keySet(equal("a", Long.MAX_VALUE)));
             it.see(() -> map.keySet(lessThan("a", 0.5)));
+        });
+        add("json-number-with-exponent", (it, map) -> {
+            map.set("k", new HazelcastJsonValue("{\"a\": 1e0}"));
+            it.see(() -> map.keySet(equal("a", 1)));
+        });
+        add("json-number-negative-zero", (it, map) -> {
+            map.set("k", new HazelcastJsonValue("{\"a\": -0}"));
+            it.see(() -> map.keySet(equal("a", 0)));
         });
         add("json-number-beyond-long", (it, map) -> {
             map.set("k", new HazelcastJsonValue("{\"a\": 9223372036854775808}"));

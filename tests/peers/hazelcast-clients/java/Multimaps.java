@@ -69,9 +69,10 @@ final class Multimaps {
             it.see(map::keySet);
         });
         add("values-of-several-keys", (it, map) -> {
-            map.put("k", 1);
-            map.put("l", 1);
-            it.note(Text.sorted(map.values()));
+            for (int index = 0; index < 50; index++) {
+                map.put("k" + index, 1);
+            }
+            it.note(map.values().size() == 50);
         });
         add("clear", (it, map) -> {
             map.put("k", 1);

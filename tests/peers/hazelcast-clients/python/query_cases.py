@@ -125,8 +125,14 @@ def _(it):
     it.see_unordered(entries.entry_set, predicate.less("this", 2))
     it.see(entries.remove_all, predicate.greater("this", 3))
     it.see(entries.size)
-    it.see_unordered(entries.project, projection.identity())
     it.see(entries.aggregate, aggregator.int_sum("this"), predicate.less("this", 3))
+
+
+@case("map.project-identity")
+def _(it):
+    entries = it.client.get_map(it.fresh()).blocking()
+    entries.put_all({"k": 1})
+    it.see_unordered(entries.project, projection.identity())
 
 
 @case("map.query-pages")
