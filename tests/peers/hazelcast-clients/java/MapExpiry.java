@@ -126,7 +126,7 @@ final class MapExpiry {
         });
         add("an-expired-entry-is-in-no-result", (it, map) -> {
             map.set("stays", 1);
-            map.set("goes", 2, 1, TimeUnit.SECONDS);
+            map.set("goes", 2, 3, TimeUnit.SECONDS);
             it.see(map::keySet);
             it.await(() -> map.keySet().size() == 1);
             it.see(map::entrySet);
