@@ -32,12 +32,13 @@ fn text(all: &[Compared], differences: &Differences) -> String {
         LANGUAGES.iter().flat_map(|language| language.packages).copied().collect();
     let mut page = format!(
         "# Clients of Hazelcast: members of Hazelcast 5.7.0 and of Convoke\n\n\
-         Written by `cargo xtask peers hazelcast-clients`. Clients in four languages (`{}`) run the\n\
-         cases of [`java`](java), [`python`](python), [`node`](node) and [`go`](go) on three members of\n\
-         Hazelcast and on three members of Convoke. A case prints what each of its operations returned;\n\
-         the command compares the lines. All differences are in\n\
-         [`differences.toml`](differences.toml), with the reason. The members of Hazelcast have the\n\
-         classes of the cases in Java.\n\n\
+         Written by `cargo xtask peers hazelcast-clients`. Clients in four languages run the cases of\n\
+         [`java`](java), [`python`](python), [`node`](node) and [`go`](go) on three members of Hazelcast\n\
+         and on three members of Convoke. A case prints what each of its operations returned; the\n\
+         command compares the lines, and fails if one differs that is not in\n\
+         [`differences.toml`](differences.toml). The members of Hazelcast have the classes of the cases\n\
+         in Java.\n\n\
+         Packages: `{}`.\n\n\
          | language | structure | cases | equal | different on purpose | other |\n\
          |---|---|---|---|---|---|\n",
         versions.join("`, `")
