@@ -61,11 +61,16 @@ usage: cargo xtask COMMAND
                      and writes the counts and tests/suites/RESULTS.md
   peers hazelcast    builds, and compares how Hazelcast and Convoke read the configuration
                      files of tests/peers/hazelcast
+  peers hazelcast-clients [LANGUAGE [CASE …]]
+                     builds, downloads the clients of Hazelcast in Java, Python, Node.js and Go, and
+                     runs the cases of tests/peers/hazelcast-clients on members of Hazelcast and of
+                     Convoke; all differences have to be listed in its differences.toml
   help               prints this help
 
 environment:
   CARGO_TARGET_DIR            build folder in place of target
-  CONVOKE_BIN                 for chaos, clients, fuzz and suites: binary to test instead of building one
+  CONVOKE_BIN                 for chaos, clients, fuzz, suites and peers hazelcast-clients: binary to
+                              test instead of building one
   CONVOKE_WASM_TOOLCHAIN      compiler for the modes: `installed`, `rustup` or `debian`
                               (default: the first that is available)
   XDG_CACHE_HOME              parent of the folder with Debian's compiler and the clients
@@ -115,8 +120,8 @@ fn main() -> ExitCode {
             _ => return usage_error("suites accepts --record only"),
         },
         "peers" => match rest {
-            [name] => peers::run(&workspace, name),
-            _ => return usage_error("peers needs one NAME: cargo xtask peers hazelcast"),
+            [name, options @ ..] => peers::run(&workspace, name, options),
+            [] => return usage_error("peers needs one NAME: cargo xtask peers hazelcast"),
         },
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -23,6 +23,9 @@ const TRANSACTIONS: &str = "transaction:";
 /// Prefix of the names of maps of the host itself. They have as many backups as any map, and their
 /// entries do not expire and are not evicted.
 const SYSTEM: &str = "system:";
+/// Maximum number of maps that a member knows: those that members have created at the same time, each
+/// within [`MAPS_MAX`]. A copy of a map cannot be refused, as backups would differ from the primary.
+const MAPS_COPIED_MAX: usize = 16 * MAPS_MAX;
 /// Prefix of the names of maps of collections, such as queues: their keys are the names of
 /// collections. The settings of their names apply, but a whole collection neither expires nor is
 /// evicted; at the memory bound, writes are refused.
@@ -486,6 +489,19 @@ impl Maps {
     /// [`OpError::Malformed`] when the name is too long or empty, [`OpError::TooManyMaps`] when
     /// there are [`MAPS_MAX`] others.
     pub fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        self.open_within(name, MAPS_MAX)
+    }
+
+    /// The map of this name, of which another member has data. It is created if there is none, even
+    /// if there are [`MAPS_MAX`] others.
+    ///
+    /// # Errors
+    /// As [`Maps::open`], with the limit [`MAPS_COPIED_MAX`].
+    pub(crate) fn open_copied(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        self.open_within(name, MAPS_COPIED_MAX)
+    }
+
+    fn open_within(&self, name: &str, maps_max: usize) -> Result<Arc<Map>, OpError> {
         if let Some(map) = self.known.read().by_name.get(name) {
             return Ok(Arc::clone(map));
         }
@@ -497,7 +513,7 @@ impl Maps {
             return Ok(Arc::clone(map));
         }
         let index = known.in_order.len();
-        if index >= MAPS_MAX {
+        if index >= maps_max {
             return Err(OpError::TooManyMaps);
         }
         let map = Arc::new(Map {
@@ -521,7 +537,7 @@ impl Maps {
         drop(known);
         // Opening the map of leases also marks the map that it belongs to as having leases.
         if let Some(base) = name.strip_prefix(LEASES) {
-            let _ = self.open(base)?.leases.set(Arc::clone(&map));
+            let _ = self.open_within(base, maps_max)?.leases.set(Arc::clone(&map));
         }
         Ok(map)
     }
@@ -697,6 +713,8 @@ mod tests {
             maps.open(&format!("m{n}")).unwrap();
         }
         assert_eq!(maps.open("one too many").unwrap_err(), OpError::TooManyMaps);
+        let copied = maps.open_copied("of another member").unwrap();
+        assert!(Arc::ptr_eq(&copied, &maps.open("of another member").unwrap()));
     }
 
     #[test]

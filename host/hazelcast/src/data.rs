@@ -64,6 +64,12 @@ impl<'a> Data<'a> {
         self.number(4)
     }
 
+    /// Whether it is the null of a client that serializes it.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.type_id() == type_id::NULL
+    }
+
     /// What follows the header.
     #[must_use]
     pub fn payload(self) -> &'a [u8] {

@@ -20,17 +20,48 @@ const CLASSPATH: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:
 /// The Java release that scripts are compiled for.
 const JAVA_RELEASE: u8 = 17;
 
+/// Memory of a script in Java, in MiB.
+const JAVA_HEAP_MIB: u32 = 256;
+
+/// A program, and the packages that it needs.
+pub(crate) struct Program<'a> {
+    /// Where the packages are from, and what runs it.
+    pub(crate) ecosystem: Ecosystem,
+    /// Pinned packages as the ecosystem writes them.
+    pub(crate) packages: &'a [String],
+    /// Each source: where it is in the folder, and its text.
+    pub(crate) sources: Vec<(PathBuf, String)>,
+    /// The source that is run; in Java, that of the class.
+    pub(crate) script: &'a str,
+    /// Memory in MiB, in Java.
+    pub(crate) heap_mib: u32,
+}
+
 /// Installs the packages of an entry and builds its script, unless that was done. Returns the
 /// command that runs it.
 pub(super) fn install(scripts: &Path, cache: &Path, name: &str, entry: &Entry) -> Result<Command> {
+    let program = Program {
+        ecosystem: entry.ecosystem,
+        packages: &entry.packages,
+        sources: sources(&scripts.join(entry.ecosystem.folder()), entry)?,
+        script: &entry.script,
+        heap_mib: JAVA_HEAP_MIB,
+    };
+    let mut command = install_program(cache, name, &program)?;
+    command.args(&entry.arguments);
+    Ok(command)
+}
+
+/// Installs the packages of a program into the folder of this name and builds it, unless that was
+/// done. Returns the command that runs it.
+pub(crate) fn install_program(cache: &Path, name: &str, entry: &Program<'_>) -> Result<Command> {
     for program in programs(entry.ecosystem) {
         if find(program).is_none() {
             return Err(format!("there is no {program}, which {name} needs"));
         }
     }
-    let (scripts, folder) = (scripts.join(entry.ecosystem.folder()), cache.join(name));
-    let sources = sources(&scripts, entry)?;
-    let manifest = manifest::of(entry.ecosystem, &entry.packages);
+    let (sources, folder) = (&entry.sources, cache.join(name));
+    let manifest = manifest::of(entry.ecosystem, entry.packages);
     let of_packages =
         manifest.as_ref().map_or_else(|| entry.packages.join("\n"), |(_, text)| text.clone());
     let (packages, built) = (folder.join(STAMP), folder.join("built-from"));
@@ -45,11 +76,12 @@ pub(super) fn install(scripts: &Path, cache: &Path, name: &str, entry: &Entry) -
         write(&packages, &of_packages)?;
     }
     let mut of_sources = String::new();
-    for (path, text) in &sources {
+    for (path, text) in sources {
         let _ = writeln!(of_sources, "{}\n{text}", path.display());
     }
     if !is(&built, &of_sources) {
-        for (path, text) in &sources {
+        remove_sources(entry.ecosystem, &folder);
+        for (path, text) in sources {
             write(&folder.join(path), text)?;
         }
         build(entry, &folder)?;
@@ -99,7 +131,7 @@ fn sources(scripts: &Path, entry: &Entry) -> Result<Vec<(PathBuf, String)>> {
 }
 
 /// Fetches the packages. Those of Go and Rust come when the script is built.
-fn fetch(entry: &Entry, folder: &Path) -> Result<()> {
+fn fetch(entry: &Program<'_>, folder: &Path) -> Result<()> {
     let mut fetch;
     match entry.ecosystem {
         Ecosystem::Python => {
@@ -132,7 +164,7 @@ fn fetch(entry: &Entry, folder: &Path) -> Result<()> {
     output(fetch.current_dir(folder)).map(drop)
 }
 
-fn build(entry: &Entry, folder: &Path) -> Result<()> {
+fn build(entry: &Program<'_>, folder: &Path) -> Result<()> {
     match entry.ecosystem {
         Ecosystem::Python | Ecosystem::Node | Ecosystem::Debian => Ok(()),
         Ecosystem::Go => {
@@ -154,18 +186,19 @@ fn build(entry: &Entry, folder: &Path) -> Result<()> {
             let mut javac = Command::new("javac");
             javac
                 .args(["--release", &JAVA_RELEASE.to_string(), "-parameters", "-proc:none"])
-                .args(["-nowarn", "-d", "classes", "@javac-args", "Job.java", &entry.script])
+                .args(["-encoding", "UTF-8", "-nowarn", "-d", "classes", "@javac-args"])
+                .args(entry.sources.iter().map(|(path, _)| path))
                 .current_dir(folder);
             output(&mut javac).map(drop)
         }
     }
 }
 
-fn command(entry: &Entry, folder: &Path) -> Command {
+fn command(entry: &Program<'_>, folder: &Path) -> Command {
     let mut command = match entry.ecosystem {
         Ecosystem::Python => {
             let mut python = Command::new(folder.join("venv/bin/python"));
-            python.arg(&entry.script);
+            python.arg(entry.script);
             python
         }
         Ecosystem::Debian => {
@@ -174,13 +207,13 @@ fn command(entry: &Entry, folder: &Path) -> Command {
             let libraries = fs::read_dir(root.join("lib")).into_iter().flatten().flatten();
             let libraries: Vec<String> =
                 libraries.map(|library| library.path().display().to_string()).collect();
-            python.arg(&entry.script);
+            python.arg(entry.script);
             python.env("TOOLS", root.join("bin")).env("LD_LIBRARY_PATH", libraries.join(":"));
             python
         }
         Ecosystem::Node => {
             let mut node = Command::new("node");
-            node.arg(&entry.script);
+            node.arg(entry.script);
             node
         }
         Ecosystem::Go => Command::new(folder.join("client")),
@@ -189,12 +222,28 @@ fn command(entry: &Entry, folder: &Path) -> Command {
             let mut java = Command::new("java");
             let list = fs::read_to_string(folder.join("classpath")).unwrap_or_default();
             let class = entry.script.trim_end_matches(".java");
-            java.args(["-Xmx256m", "-cp", &format!("classes:{}", list.trim()), class]);
+            let heap = format!("-Xmx{}m", entry.heap_mib);
+            java.args([heap.as_str(), "-cp", &format!("classes:{}", list.trim())]);
+            java.arg(class);
             java
         }
     };
-    command.args(&entry.arguments).current_dir(folder);
+    command.current_dir(folder);
     command
+}
+
+/// Removes sources of an earlier build that a compiler would include, and what it made of them.
+fn remove_sources(ecosystem: Ecosystem, folder: &Path) {
+    let extension = match ecosystem {
+        Ecosystem::Go => "go",
+        Ecosystem::Java => "java",
+        _ => return,
+    };
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    for file in files.filter(|file| file.extension().is_some_and(|found| found == extension)) {
+        let _ = fs::remove_file(file);
+    }
+    let _ = fs::remove_dir_all(folder.join("classes"));
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -75,7 +75,7 @@ impl Members {
     }
 
     /// The name of the cluster.
-    pub(super) fn cluster_name() -> String {
+    pub(crate) fn cluster_name() -> String {
         format!("clients-{}", std::process::id())
     }
 
@@ -200,7 +200,7 @@ fn status(port: u16) -> Option<Value> {
 }
 
 /// Consecutive ports on which nothing listens.
-fn free_ports(count: u16) -> Result<Vec<u16>> {
+pub(crate) fn free_ports(count: u16) -> Result<Vec<u16>> {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     (PORTS_FROM..PORTS_TO)
         .step_by(count.into())

@@ -11,7 +11,7 @@ use crate::Result;
 /// Where the packages of an entry are from, and what runs its script.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Ecosystem {
+pub(crate) enum Ecosystem {
     /// PyPI, and `python3`.
     Python,
     /// npm, and `node`.
@@ -28,7 +28,7 @@ pub(super) enum Ecosystem {
 
 impl Ecosystem {
     /// The folder of its scripts.
-    pub(super) fn folder(self) -> &'static str {
+    pub(crate) fn folder(self) -> &'static str {
         match self {
             Self::Python => "python",
             Self::Node => "node",

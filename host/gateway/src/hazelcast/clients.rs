@@ -37,6 +37,8 @@ const UNREPORTED_MS_MAX: u64 = 90_000;
 const UNCLAIMED_MAX: usize = 100_000;
 /// Maximum number of locks that are renewed for one client.
 pub(super) const LOCKS_MAX: usize = 100_000;
+/// The reference of requests that are not numbered, such as those of the client for Node.js.
+const NO_REFERENCE: i64 = 0;
 /// Number of requests about locks whose results are remembered for each client.
 const REFERENCES_MAX: usize = 1_024;
 /// Maximum number of clients that are remembered.
@@ -82,6 +84,7 @@ impl Lock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) thread_id: i64,
+    /// 0 if the client does not number its requests: then each request is a new one.
     pub(super) reference_id: i64,
     pub(super) is_unlock: bool,
 }
@@ -143,12 +146,18 @@ impl Client {
 
     /// The result of a request that was executed already.
     pub(super) fn known_result(&self, reference: Reference) -> Option<bool> {
+        if reference.reference_id == NO_REFERENCE {
+            return None;
+        }
         let state = self.state.lock();
         state.references.iter().find(|(known, _)| *known == reference).map(|(_, result)| *result)
     }
 
     /// Remembers the result of a request.
     pub(super) fn remember(&self, reference: Reference, result: bool) {
+        if reference.reference_id == NO_REFERENCE {
+            return;
+        }
         let mut state = self.state.lock();
         if state.references.len() >= REFERENCES_MAX {
             state.references.pop_front();

@@ -20,6 +20,11 @@ impl Failure {
         Self::new(ErrorCode::UnsupportedOperation, format!("{name}: {what} is not supported"))
     }
 
+    /// A key, value or item is null.
+    pub(super) fn null() -> Self {
+        Self::new(ErrorCode::IllegalArgument, "null is neither a key nor a value")
+    }
+
     /// Nothing was done; the client sends the request again after a second.
     pub(super) fn try_again(text: &str) -> Self {
         Self::new(ErrorCode::RetryableHazelcast, text)

@@ -374,7 +374,7 @@ async fn an_entry_expires_after_its_time_to_live() {
         .expect("it expires");
     let set = map::SetWithMaxIdle {
         thread_id: 1,
-        ttl: 0,
+        ttl: 900_000,
         max_idle: 600_000,
         name: "m",
         key: data(&key),
@@ -385,7 +385,33 @@ async fn an_entry_expires_after_its_time_to_live() {
     let response = connection.map(maps::Request::GetEntryView(view)).await;
     let (max_idle, view) = map::GetEntryView::read_response(parsed(&response)).unwrap();
     assert_eq!(max_idle, 600_000);
-    assert_eq!(view.unwrap().value, data(&value));
+    let view = view.unwrap();
+    assert_eq!((view.value, view.max_idle, view.ttl), (data(&value), 600_000, 900_000));
+}
+
+#[tokio::test]
+async fn requests_without_reference_are_not_repetitions() {
+    let (_server, address) = server(Passwords::default()).await;
+    // The client for Node.js numbers neither its threads nor its requests about locks.
+    let mut owner = Connection::authenticated(address, 1).await;
+    let mut other = Connection::authenticated(address, 2).await;
+    let (first, second) = (text("first"), text("second"));
+    for key in [&first, &second] {
+        let key = data(key);
+        let lock = map::Lock { thread_id: 0, ttl: -1, reference_id: 0, name: "m", key };
+        owner.map(maps::Request::Lock(lock)).await;
+    }
+    let key = data(&second);
+    let is_locked = maps::Request::IsLocked(map::IsLocked { name: "m", key });
+    let response = other.map(is_locked).await;
+    assert_eq!(map::IsLocked::read_response(parsed(&response)).unwrap(), (true,));
+    for key in [&first, &second] {
+        let unlock = map::Unlock { thread_id: 0, reference_id: 0, name: "m", key: data(key) };
+        let response = owner.map(maps::Request::Unlock(unlock)).await;
+        map::Unlock::read_response(parsed(&response)).unwrap();
+        let response = owner.map(maps::Request::Unlock(unlock)).await;
+        assert_eq!(error_of(&response), ErrorCode::IllegalMonitorState.code());
+    }
 }
 
 #[tokio::test]

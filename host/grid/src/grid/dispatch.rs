@@ -41,7 +41,7 @@ impl Grid {
             }
             Message::KeepAlive => {}
             Message::MakeRoom { map, bytes } => {
-                let map = shared.maps.open(map).ok()?;
+                let map = shared.maps.open_copied(map).ok()?;
                 let before = map.bytes();
                 self.inner.evict(&map, || before.saturating_sub(map.bytes()) >= bytes);
             }
@@ -64,7 +64,7 @@ impl Grid {
             }
             Message::Chunk { partition, epoch, map, start, end, first, last, items } => {
                 let partition = at(partition)?;
-                let map = shared.maps.open(map).ok()?;
+                let map = shared.maps.open_copied(map).ok()?;
                 let is_range = start <= end && end <= ALL_HASHES.end;
                 let part = is_range.then_some(ChunkRange { range: start..end, first, last })?;
                 partition.lock().handle_chunk(shared, from, epoch, &map, &part, items)?;

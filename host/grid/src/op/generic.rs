@@ -37,9 +37,9 @@ pub enum GenericOp {
     Remaining,
     /// Version of its last change, or of its removal while that is remembered; otherwise zero.
     Version,
-    /// All metadata: a map of numbers (`version`, `deadline-ms`, `max-idle-ms`, `bytes`,
-    /// `idle-seconds`, `frequency`; `created-ms` and `hits` if the map has statistics) and the
-    /// `type`. Nil if there is no such key.
+    /// All metadata: a map of numbers (`version`, `deadline-ms`, `lifetime-end-ms` if it has a time
+    /// to live, `max-idle-ms`, `bytes`, `idle-seconds`, `frequency`; `created-ms` and `hits` if the
+    /// map has statistics) and the `type`. Nil if there is no such key.
     View,
     /// Removes the key like [`GenericOp::Remove`], and reports that it was evicted.
     Evict,
@@ -195,6 +195,9 @@ fn view(access: &mut Access<'_>, key: &[u8]) -> Reply {
     ];
     if let Some(deadline_ms) = meta.expiry.first_ms() {
         facts.push(("deadline-ms", number(deadline_ms)));
+    }
+    if let Some(end_ms) = meta.expiry.deadline_ms {
+        facts.push(("lifetime-end-ms", number(end_ms)));
     }
     if let Some(idle) = meta.expiry.idle {
         facts.push(("max-idle-ms", number(idle.period_ms)));

@@ -145,7 +145,7 @@ impl Partition {
         let mut pending = Vec::new();
         let mut listed = Vec::new();
         for start in starts {
-            let Ok(map) = shared.maps.open(start.map) else { continue };
+            let Ok(map) = shared.maps.open_copied(start.map) else { continue };
             self.fragment(&map).begin_copy(start.cleared, start.floor);
             listed.push(map.index);
             pending.extend(start.ranges.iter().map(|(from, to)| (map.index, *from, *to)));
@@ -288,12 +288,12 @@ impl Partition {
 
     /// Applies one record.
     fn apply(&mut self, shared: &Shared, record: &Record<'_>) -> Applied {
-        let Ok(map) = shared.maps.open(record.map) else { return Applied::Differs };
+        let Ok(map) = shared.maps.open_copied(record.map) else { return Applied::Differs };
         shared.clock.observe(record.version);
         let now_ms = shared.clock.now_ms(shared.now());
         let hash = record.hash(&shared.settings.hasher);
         if let RecordChange::Exchange(other) = record.change {
-            let Ok(other) = shared.maps.open(other) else { return Applied::Differs };
+            let Ok(other) = shared.maps.open_copied(other) else { return Applied::Differs };
             if let Role::Backup(BackupRole { state: BackupState::Copying(_), .. }) = &self.role {
                 // The ranges to come are those of the maps before or after the exchange: which, the
                 // primary alone knows.
@@ -345,10 +345,35 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Version;
     use crate::entry::Meta;
     use crate::item::ALL_HASHES;
     use crate::testing;
     use crate::value::{ListEdit, StructureEdit};
+
+    #[test]
+    fn a_backup_at_the_limit_of_maps_applies_changes_of_another_one() {
+        let (me, primary) = (MemberId::from_bytes([1; 16]), MemberId::from_bytes([2; 16]));
+        let shared = testing::shared(me);
+        let mut count = 0;
+        while shared.maps.open(&format!("m{count}")).is_ok() {
+            count += 1;
+        }
+        let mut partition = Partition::new(0, 4);
+        partition.epoch = 3;
+        partition.role = Role::Backup(BackupRole {
+            primary,
+            place: 1,
+            state: BackupState::Synced,
+            has_all_writes: true,
+            before: None,
+        });
+        let version = Version(1);
+        let record = Record { map: "another", version, change: RecordChange::Clear };
+        assert!(matches!(partition.apply(&shared, &record), Applied::Done));
+        let record = Record { map: "m1", version, change: RecordChange::Exchange("third") };
+        assert!(matches!(partition.apply(&shared, &record), Applied::Done));
+    }
 
     #[test]
     fn a_range_with_inconsistent_items_is_copied_again() {

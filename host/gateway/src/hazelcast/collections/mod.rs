@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_grid::Reply;
-use convoke_grid::op::{Effect, KeyOp, Op};
+use convoke_grid::op::{DistinctOp, Effect, ItemsOp, KeyOp, Op, RingOp};
 use convoke_hazelcast::codec::{List, Request};
 use convoke_hazelcast::data::Data;
 use convoke_hazelcast::error::ErrorCode;
@@ -72,13 +72,39 @@ impl Wait {
 /// # Errors
 /// An argument is invalid.
 fn row<'a>(request: &Request<'a>) -> Result<Option<Row<'a>>, Failure> {
-    Ok(match request {
+    let row = match request {
         Request::Queue(request) => queue::row(request),
         Request::List(request) => list::row(request)?,
         Request::Set(request) => set::row(request),
         Request::Ringbuffer(request) => ringbuffer::row(request)?,
         _ => None,
-    })
+    };
+    // Not all clients check this before they send a request.
+    if row.as_ref().is_some_and(|row| has_null(&row.op)) { Err(Failure::null()) } else { Ok(row) }
+}
+
+/// Whether an item or a value of an operation is null.
+pub(super) fn has_null(op: &KeyOp<'_>) -> bool {
+    let is_null = |item: &&[u8]| Data::new(item).is_some_and(Data::is_null);
+    match op {
+        KeyOp::Ring(RingOp::Add { items, .. })
+        | KeyOp::Distinct(
+            DistinctOp::Add(items)
+            | DistinctOp::Remove(items)
+            | DistinctOp::Retain(items)
+            | DistinctOp::ContainsAll(items),
+        )
+        | KeyOp::Items(
+            ItemsOp::Insert { items, .. }
+            | ItemsOp::ContainsAll(items)
+            | ItemsOp::RemoveAll(items)
+            | ItemsOp::RetainAll(items),
+        ) => items.iter().any(is_null),
+        KeyOp::Items(
+            ItemsOp::Replace(_, item) | ItemsOp::Remove(item) | ItemsOp::Position { item, .. },
+        ) => is_null(item),
+        _ => false,
+    }
 }
 
 /// The blobs of items.

@@ -105,7 +105,10 @@ pub(super) fn row<'a>(request: &Request<'a>) -> Result<Option<Row<'a>>, Failure>
             })
         }
         Request::ReadOne(r) => {
-            let sequence = positive("the sequence", r.sequence)?;
+            let sequence = u64::try_from(r.sequence).map_err(|_| {
+                let text = format!("the sequence {} is before the first item", r.sequence);
+                Failure::new(ErrorCode::StaleSequence, text)
+            })?;
             row!(r, RingOp::Item(sequence), Wait::Forever, |output, id, reply| {
                 respond_one(output, id, &reply);
             })

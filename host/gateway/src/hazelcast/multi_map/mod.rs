@@ -15,6 +15,7 @@ use convoke_hazelcast::codec::List;
 use convoke_hazelcast::codec::multi_map::{self, Request};
 use convoke_hazelcast::data::Data;
 
+use super::collections;
 use super::errors::Failure;
 use super::keys::{Format, write_key};
 use super::map::{Place, Retry, Task, denied, locking};
@@ -131,6 +132,10 @@ pub(super) fn begin(
         }
         return Ok(Begun::Task);
     };
+    // Not all clients check this before they send a request.
+    if request.key.is_null() || collections::has_null(&request.op) {
+        return Err(Failure::null());
+    }
     if !session.trust.may_write() && request.op_effect() != Effect::Reads {
         return Err(denied());
     }

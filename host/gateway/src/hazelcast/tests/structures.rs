@@ -102,6 +102,18 @@ async fn a_multimap_has_several_values_for_a_key() {
 }
 
 #[tokio::test]
+async fn null_is_neither_key_nor_value_of_a_multimap() {
+    let (_server, address) = server(Passwords::default()).await;
+    let mut client = Connection::authenticated(address, 1).await;
+    let (null, a) = ([0; 8], text("a"));
+    for (key, value) in [(&null[..], &a[..]), (&a[..], &null[..])] {
+        let put = multi_map::Put { thread_id: 1, name: "mm", key: data(key), value: data(value) };
+        let response = multi(&mut client, MultiMapRequest::Put(put)).await;
+        assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
+    }
+}
+
+#[tokio::test]
 async fn a_key_of_a_multimap_can_be_locked() {
     let (_server, address) = server(Passwords::default()).await;
     let mut owner = Connection::authenticated(address, 1).await;

@@ -29,6 +29,24 @@ async fn offer(connection: &mut Connection, name: &str, item: &[u8]) -> bool {
     queue::Offer::read_response(parsed(&response)).unwrap().0
 }
 
+#[tokio::test]
+async fn null_is_no_item() {
+    let (_server, address) = server(Passwords::default()).await;
+    let mut client = Connection::authenticated(address, 1).await;
+    let (null, a) = ([0; 8], text("a"));
+    let offer = queue::Offer { timeout_millis: 0, name: "q", value: data(&null) };
+    let items = [data(&a), data(&null)];
+    let add_all = queue::AddAll { name: "q", data_list: List::from(&items[..]) };
+    for request in [queue::Request::Offer(offer), queue::Request::AddAll(add_all)] {
+        let response = client.call(Request::Queue(request)).await;
+        assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
+    }
+    assert_eq!(poll(&mut client, "q", 0).await, None);
+    let add = set::Request::Add(set::Add { name: "s", value: data(&null) });
+    let response = client.call(Request::Set(add)).await;
+    assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
+}
+
 async fn poll(connection: &mut Connection, name: &str, timeout_millis: i64) -> Option<Vec<u8>> {
     let poll = queue::Poll { timeout_millis, name };
     let response = connection.call(Request::Queue(queue::Request::Poll(poll))).await;
@@ -321,8 +339,10 @@ async fn an_item_that_was_overwritten_is_stale() {
     let response = connection.call(read(1_000)).await;
     let found = ringbuffer::ReadOne::read_response(parsed(&response)).unwrap();
     assert_eq!(found, (Some(data(&item)),));
-    let response = connection.call(read(999)).await;
-    assert_eq!(error_of(&response), ErrorCode::StaleSequence.code());
+    for stale in [999, -1] {
+        let response = connection.call(read(stale)).await;
+        assert_eq!(error_of(&response), ErrorCode::StaleSequence.code());
+    }
     let response = connection.call(read(11_001)).await;
     assert_eq!(error_of(&response), ErrorCode::IllegalArgument.code());
 }

@@ -1,6 +1,8 @@
 //! `cargo xtask peers`: compares how other software and Convoke read the same input. Not part of
 //! CI, which compares with the values recorded here.
 
+mod clients;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,10 +26,14 @@ const JRE: &str = "openjdk-17-jre-headless";
 const VARIABLE: &str = "variable ";
 
 /// Compares with one peer.
-pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, name: &str, options: &[String]) -> Result<()> {
     match name {
-        "hazelcast" => hazelcast(workspace),
-        unknown => Err(format!("unknown peer {unknown:?}; expected hazelcast")),
+        "hazelcast" if options.is_empty() => hazelcast(workspace),
+        "hazelcast" => Err("peers hazelcast has no options".to_owned()),
+        "hazelcast-clients" => clients::run(workspace, options),
+        unknown => {
+            Err(format!("unknown peer {unknown:?}; expected hazelcast or hazelcast-clients"))
+        }
     }
 }
 
