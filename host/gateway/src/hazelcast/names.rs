@@ -58,25 +58,24 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Beginnings of names that clients cannot use for maps: of the maps of RESP clients, and of those that
-/// the grid itself does not open for clients.
+/// Beginnings of names that clients cannot use for maps: of the maps of RESP clients, except for existing
+/// databases, and of those that the grid itself does not open for clients.
 const RESERVED: [&str; 5] = ["resp:", STRUCTURES, "lease:", "system:", "transaction:"];
 
 /// Whether clients cannot open a map of this name.
 pub(super) fn is_reserved(name: &str) -> bool {
-    RESERVED.iter().any(|prefix| name.starts_with(prefix))
+    RESERVED.iter().any(|prefix| name.starts_with(prefix)) && !is_database(name)
 }
 
 /// Checks the name of a map.
 pub(super) fn check_map(name: &str) -> Result<(), Failure> {
     check_length("a map", name, 1..=MAP_NAME_BYTES_MAX)?;
     match RESERVED.iter().find(|prefix| name.starts_with(**prefix)) {
-        None => Ok(()),
-        Some(_) if is_database(name) => Ok(()),
-        Some(prefix) => {
+        Some(prefix) if is_reserved(name) => {
             let text = format!("names of maps that begin with {prefix:?} are reserved");
             Err(Failure::new(ErrorCode::IllegalArgument, text))
         }
+        _ => Ok(()),
     }
 }
 
@@ -146,8 +145,9 @@ mod tests {
             assert!(is_reserved(&map));
             assert_eq!(structure_of(&map), Some((service, "a:b")));
         }
-        for other in ["a", "resp", "multimap:a", "resp:0", "lease:hazelcast:multimap:a"] {
-            let is_ordinary = ["a", "resp", "multimap:a"].contains(&other);
+        for other in ["a", "resp", "multimap:a", "resp:0", "resp:16", "lease:hazelcast:multimap:a"]
+        {
+            let is_ordinary = ["a", "resp", "multimap:a", "resp:0"].contains(&other);
             assert_eq!((!is_reserved(other), structure_of(other)), (is_ordinary, None), "{other}");
             assert_eq!(check_map(other).is_ok(), is_ordinary, "{other}");
         }

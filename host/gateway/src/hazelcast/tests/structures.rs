@@ -462,7 +462,7 @@ async fn a_name_that_no_structure_can_have_is_an_error_that_says_why() {
     };
     let long = "n".repeat(2_000);
     for (service, name, reason) in [
-        (service_name::MAP, "resp:0", "\"resp:\" are reserved"),
+        (service_name::MAP, "resp:16", "\"resp:\" are reserved"),
         (service_name::MAP, "hazelcast:multimap:m", "\"hazelcast:\" are reserved"),
         (service_name::MAP, "lease:m", "\"lease:\" are reserved"),
         (service_name::MAP, "", "0 bytes"),
