@@ -210,11 +210,21 @@ pub fn respond(buffer: &mut Vec<u8>, correlation_id: i64, errors: &[ErrorHolder<
     writer.finish();
 }
 
+/// The service of requests that add configurations of structures.
+const DYNAMIC_CONFIG_SERVICE_ID: u8 = 0x1b;
+
 /// Appends the response to a request of this type that is not supported.
+///
+/// A configuration that a client adds is refused as one that conflicts with the member's own:
+/// libraries expect that error, and go on.
 pub fn respond_unsupported(buffer: &mut Vec<u8>, correlation_id: i64, message_type: MessageType) {
     let name = message_name(message_type).unwrap_or("An unknown message");
-    let text = format!("{name} ({message_type}) is not supported");
-    ErrorCode::UnsupportedOperation.respond(buffer, correlation_id, &text);
+    let (code, text) = if message_type.service_id() == DYNAMIC_CONFIG_SERVICE_ID {
+        (ErrorCode::InvalidConfiguration, "is not supported: configure the members instead")
+    } else {
+        (ErrorCode::UnsupportedOperation, "is not supported")
+    };
+    code.respond(buffer, correlation_id, &format!("{name} ({message_type}) {text}"));
 }
 
 /// The error that a response reports, and its causes.
@@ -281,15 +291,25 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_request() {
-        let text = |message_type| {
+        let refusal = |message_type| {
             let mut response = Vec::new();
             respond_unsupported(&mut response, 7, MessageType(message_type));
             let error = errors(&response).swap_remove(0);
-            assert_eq!(error.error_code, ErrorCode::UnsupportedOperation.code());
-            error.message.unwrap().to_owned()
+            (ErrorCode::from_code(error.error_code), error.message.unwrap().to_owned())
         };
-        assert_eq!(text(0x21_0400), "Sql.execute (0x210400) is not supported");
-        assert_eq!(text(0x77_0100), "An unknown message (0x770100) is not supported");
+        let unsupported =
+            |text: &str| (Some(ErrorCode::UnsupportedOperation), format!("{text} is not supported"));
+        assert_eq!(refusal(0x21_0400), unsupported("Sql.execute (0x210400)"));
+        assert_eq!(refusal(0x77_0100), unsupported("An unknown message (0x770100)"));
+    }
+
+    #[test]
+    fn a_configuration_is_refused_as_a_conflicting_one() {
+        let mut response = Vec::new();
+        respond_unsupported(&mut response, 7, MessageType(0x1b_0c00));
+        let error = errors(&response).swap_remove(0);
+        assert_eq!(error.error_code, ErrorCode::InvalidConfiguration.code());
+        assert!(error.message.unwrap().starts_with("DynamicConfig.addMapConfig (0x1b0c00)"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::manifest;
 use super::members::empty_folder;
-use super::table::{Ecosystem, Entry};
+use super::table::{self, Ecosystem, Entry};
 use crate::process::{find, output};
 use crate::{Result, debian};
 
@@ -16,6 +16,9 @@ const STAMP: &str = "made-from";
 
 /// The plugin of Maven that writes where the packages are.
 const CLASSPATH: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath";
+
+/// The folder of the application on an entry's page.
+const APPLICATION: &str = "application";
 
 /// The Java release that scripts are compiled for.
 const JAVA_RELEASE: u8 = 17;
@@ -28,9 +31,17 @@ pub(super) fn install(scripts: &Path, cache: &Path, name: &str, entry: &Entry) -
             return Err(format!("there is no {program}, which {name} needs"));
         }
     }
-    let (scripts, folder) = (scripts.join(entry.ecosystem.folder()), cache.join(name));
-    let sources = sources(&scripts, entry)?;
-    let manifest = manifest::of(entry.ecosystem, &entry.packages);
+    let folder = cache.join(name);
+    let mut sources = sources(&scripts.join(entry.ecosystem.folder()), entry)?;
+    if let Some(example) = table::example(scripts, entry)? {
+        let files = example.files.into_iter();
+        sources.extend(files.map(|(path, text)| (Path::new(APPLICATION).join(path), text)));
+    }
+    // An application has its own.
+    let manifest = match entry.page {
+        Some(_) => None,
+        None => manifest::of(entry.ecosystem, &entry.packages),
+    };
     let of_packages =
         manifest.as_ref().map_or_else(|| entry.packages.join("\n"), |(_, text)| text.clone());
     let (packages, built) = (folder.join(STAMP), folder.join("built-from"));
@@ -49,6 +60,9 @@ pub(super) fn install(scripts: &Path, cache: &Path, name: &str, entry: &Entry) -
         let _ = writeln!(of_sources, "{}\n{text}", path.display());
     }
     if !is(&built, &of_sources) {
+        if entry.page.is_some() {
+            empty_folder(&folder.join(APPLICATION))?;
+        }
         for (path, text) in &sources {
             write(&folder.join(path), text)?;
         }
@@ -98,9 +112,12 @@ fn sources(scripts: &Path, entry: &Entry) -> Result<Vec<(PathBuf, String)>> {
     files.into_iter().map(|(from, to)| Ok((to, read(scripts.join(from))?))).collect()
 }
 
-/// Fetches the packages. Those of Go and Rust come when the script is built.
+/// Fetches the packages. Those of Go, of Rust and of applications come when they are built.
 fn fetch(entry: &Entry, folder: &Path) -> Result<()> {
     let mut fetch;
+    if entry.page.is_some() {
+        return Ok(());
+    }
     match entry.ecosystem {
         Ecosystem::Python => {
             output(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(folder))?;
@@ -147,9 +164,20 @@ fn build(entry: &Entry, folder: &Path) -> Result<()> {
             output(&mut cargo).map(drop)
         }
         Ecosystem::Java => {
+            let list = match entry.page {
+                // The script only starts the application.
+                Some(_) => {
+                    let mut mvn = Command::new("mvn");
+                    mvn.args(["--quiet", "--batch-mode", "package"]);
+                    output(mvn.current_dir(folder.join(APPLICATION)))?;
+                    String::new()
+                }
+                None => {
+                    let list = folder.join("classpath");
+                    fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?
+                }
+            };
             // An argument file: the list of archives is longer than one argument may be.
-            let list = folder.join("classpath");
-            let list = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
             write(&folder.join("javac-args"), &format!("-cp \"{}\"", list.trim()))?;
             let mut javac = Command::new("javac");
             javac
@@ -190,6 +218,7 @@ fn command(entry: &Entry, folder: &Path) -> Command {
             let list = fs::read_to_string(folder.join("classpath")).unwrap_or_default();
             let class = entry.script.trim_end_matches(".java");
             java.args(["-Xmx256m", "-cp", &format!("classes:{}", list.trim()), class]);
+            java.env("APPLICATION", folder.join(APPLICATION));
             java
         }
     };

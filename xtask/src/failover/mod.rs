@@ -7,6 +7,7 @@
 //! the job meanwhile, reads a line when the last member was killed, and ends with `DONE interruption_ms=N`
 //! and status 0, or with the reason as its last line on standard error.
 
+mod example;
 mod install;
 mod manifest;
 pub(crate) mod members;

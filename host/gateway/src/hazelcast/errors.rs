@@ -20,6 +20,15 @@ impl Failure {
         Self::new(ErrorCode::UnsupportedOperation, format!("{name}: {what} is not supported"))
     }
 
+    /// The object is of a class that members do not have: the error of a member of Hazelcast
+    /// without it, after which libraries do the same on the client.
+    pub(super) fn no_class(name: &str, object: &str) -> Self {
+        Self::new(
+            ErrorCode::HazelcastSerialization,
+            format!("{name}: members run no Java, and have no class of this {object}"),
+        )
+    }
+
     /// Nothing was done; the client sends the request again after a second.
     pub(super) fn try_again(text: &str) -> Self {
         Self::new(ErrorCode::RetryableHazelcast, text)

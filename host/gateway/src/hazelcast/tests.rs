@@ -293,6 +293,9 @@ async fn what_is_not_offered_is_refused() {
     let processor =
         map::ExecuteOnKey { thread_id: 1, name: "m", entry_processor: data(&key), key: data(&key) };
     let response = connection.map(maps::Request::ExecuteOnKey(processor)).await;
+    assert_eq!(error_of(&response), ErrorCode::HazelcastSerialization.code());
+    let journal = map::EventJournalSubscribe { name: "m" };
+    let response = connection.map(maps::Request::EventJournalSubscribe(journal)).await;
     assert_eq!(error_of(&response), ErrorCode::UnsupportedOperation.code());
     let name = map::Size { name: "resp:0" };
     let response = connection.map(maps::Request::Size(name)).await;

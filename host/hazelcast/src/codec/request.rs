@@ -15,9 +15,8 @@ macro_rules! services {
         pub enum Request<'a> {
             $($(#[$attribute])* $service($module::Request<'a>),)*
             /// A request of another service, an unknown one, or something that is no request.
-            /// Answer [`ErrorCode::UnsupportedOperation`](crate::error::ErrorCode) with
-            /// [`message_name`], and keep the connection: a client would reconnect, and send it
-            /// again.
+            /// Answer with [`respond_unsupported`](crate::error::respond_unsupported), and keep the
+            /// connection: a client would reconnect, and send it again.
             Unsupported(MessageType),
         }
 

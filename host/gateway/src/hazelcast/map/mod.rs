@@ -298,7 +298,24 @@ pub(super) fn begin(
     if tasks::is_supported(request) {
         return Ok(Begun::Task);
     }
+    if let Some(object) = object_to_run(request) {
+        return Err(Failure::no_class(request.name(), object));
+    }
     Err(Failure::unsupported(request.name(), "this request"))
+}
+
+/// What a member would have to run for a request: an object whose class only the client has.
+fn object_to_run(request: &Request<'_>) -> Option<&'static str> {
+    Some(match request {
+        Request::ExecuteOnKey(_)
+        | Request::SubmitToKey(_)
+        | Request::ExecuteOnKeys(_)
+        | Request::ExecuteOnAllKeys(_)
+        | Request::ExecuteWithPredicate(_) => "entry processor",
+        Request::ReplaceAll(_) => "function",
+        Request::AddInterceptor(_) => "interceptor",
+        _ => return None,
+    })
 }
 
 fn begin_on_key(
