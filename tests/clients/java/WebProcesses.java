@@ -21,7 +21,7 @@ import java.util.stream.Collectors;
  */
 public final class WebProcesses {
     /** From the start of a process to its first page, in milliseconds. */
-    private static final long START_MAX = 60_000;
+    private static final long START_MAX = 120_000;
     /** For one page, in seconds. */
     private static final int PAGE_MAX = 20;
     /** Logins before the job begins: classes are loaded. */
