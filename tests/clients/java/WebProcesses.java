@@ -139,10 +139,12 @@ public final class WebProcesses {
         for (Web web : webs) {
             web.waitUntilReady();
         }
-        if (arguments[0].equals("cache")) {
-            cache();
-        } else {
-            logins(arguments[0].equals("logins-by-name"));
+        switch (arguments[0]) {
+            case "logins" -> logins(false);
+            case "logins-by-name" -> logins(true);
+            case "logins-that-stay" -> loginsThatStay();
+            case "cache" -> cache();
+            default -> throw new IllegalArgumentException(arguments[0]);
         }
     }
 
@@ -154,12 +156,15 @@ public final class WebProcesses {
         return URLEncoder.encode(text, StandardCharsets.UTF_8);
     }
 
+    private static void warmUp() throws Exception {
+        for (int n = 0; n < WARM_UP; n++) {
+            new User("warm-up " + n, web(n)).visit(web(n));
+        }
+    }
+
     /** Users log in at one process, and are known to the other one. */
     private static void logins(boolean byName) throws Exception {
-        for (int n = 0; n < WARM_UP; n++) {
-            var user = new User("warm-up " + n, web(n));
-            user.visit(web(n + 1));
-        }
+        warmUp();
         // She is logged in all the time.
         var ada = new User("Ada Zoë", web(0));
         List<User> acknowledged = new ArrayList<>(List.of(ada));
@@ -186,6 +191,38 @@ public final class WebProcesses {
             }
             String page = new Browser().text(web(0), "/");
             Job.check(page.equals(LOGGED_OUT), "the page of a user without login: " + page);
+            finish();
+        });
+    }
+
+    /**
+     * Users stay at the process where they log in, which stores sessions after its response. At the end they are
+     * known to the other one.
+     */
+    private static void loginsThatStay() throws Exception {
+        warmUp();
+        List<User> acknowledged = new ArrayList<>(List.of(new User("Ada Zoë", web(0)), new User("Ben", web(1))));
+        List<Integer> at = new ArrayList<>(List.of(0, 1));
+        Job.run(n -> {
+            acknowledged.get(n % 2).visit(web(n));
+            var user = new User("user " + n, web(n));
+            user.visit(web(n));
+            user.visit(web(n));
+            Job.check(user.visits == 2, user.name + " has made two visits, not " + user.visits);
+            if (n % 4 == 0) {
+                Job.check(user.browser.text(web(n), "/logout").equals("Goodbye.\n"), "the page at logout");
+                Job.check(user.browser.text(web(n), "/").equals(LOGGED_OUT), "the page after the logout");
+            } else {
+                acknowledged.add(user);
+                at.add(n);
+            }
+        }, () -> {
+            // What was visited last is stored when the others have been.
+            for (int other = 0; other < webs.size(); other++) {
+                for (int user = 0; user < at.size(); user++) {
+                    acknowledged.get(user).visit(web(at.get(user) + other));
+                }
+            }
             finish();
         });
     }
