@@ -297,8 +297,9 @@ mod tests {
             let error = errors(&response).swap_remove(0);
             (ErrorCode::from_code(error.error_code), error.message.unwrap().to_owned())
         };
-        let unsupported =
-            |text: &str| (Some(ErrorCode::UnsupportedOperation), format!("{text} is not supported"));
+        let unsupported = |text: &str| {
+            (Some(ErrorCode::UnsupportedOperation), format!("{text} is not supported"))
+        };
         assert_eq!(refusal(0x21_0400), unsupported("Sql.execute (0x210400)"));
         assert_eq!(refusal(0x77_0100), unsupported("An unknown message (0x770100)"));
     }

@@ -5,7 +5,8 @@
 //! or those for clients of Hazelcast, separated by commas) and `CONVOKE_CLUSTER`, the name of the
 //! cluster. It prints `READY` when its job has run for a while, goes on with
 //! the job meanwhile, reads a line when the last member was killed, and ends with `DONE interruption_ms=N`
-//! and status 0, or with the reason as its last line on standard error.
+//! and status 0, or with the reason as its last line on standard error. For the application on a page of the
+//! documentation, it also gets `APPLICATION`, the folder in which that was built.
 
 mod example;
 mod install;
