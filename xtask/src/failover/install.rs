@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::manifest;
 use super::members::empty_folder;
-use super::table::{Ecosystem, Entry};
+use super::table::{self, Ecosystem, Entry};
 use crate::process::{find, output};
 use crate::{Result, debian};
 
@@ -16,6 +16,9 @@ const STAMP: &str = "made-from";
 
 /// The plugin of Maven that writes where the packages are.
 const CLASSPATH: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath";
+
+/// The folder of the application on an entry's page.
+const APPLICATION: &str = "application";
 
 /// The Java release that scripts are compiled for.
 const JAVA_RELEASE: u8 = 17;
@@ -35,17 +38,26 @@ pub(crate) struct Program<'a> {
     pub(crate) script: &'a str,
     /// Memory in MiB, in Java.
     pub(crate) heap_mib: u32,
+    /// Whether the sources have an application in [`APPLICATION`], which names its packages itself and
+    /// which the script starts. Only in Java.
+    pub(crate) has_application: bool,
 }
 
 /// Installs the packages of an entry and builds its script, unless that was done. Returns the
 /// command that runs it.
 pub(super) fn install(scripts: &Path, cache: &Path, name: &str, entry: &Entry) -> Result<Command> {
+    let mut sources = sources(&scripts.join(entry.ecosystem.folder()), entry)?;
+    if let Some(example) = table::example(scripts, entry)? {
+        let files = example.files.into_iter();
+        sources.extend(files.map(|(path, text)| (Path::new(APPLICATION).join(path), text)));
+    }
     let program = Program {
         ecosystem: entry.ecosystem,
         packages: &entry.packages,
-        sources: sources(&scripts.join(entry.ecosystem.folder()), entry)?,
+        sources,
         script: &entry.script,
         heap_mib: JAVA_HEAP_MIB,
+        has_application: entry.page.is_some(),
     };
     let mut command = install_program(cache, name, &program)?;
     command.args(&entry.arguments);
@@ -61,7 +73,11 @@ pub(crate) fn install_program(cache: &Path, name: &str, entry: &Program<'_>) -> 
         }
     }
     let (sources, folder) = (&entry.sources, cache.join(name));
-    let manifest = manifest::of(entry.ecosystem, entry.packages);
+    // An application has its own.
+    let manifest = match entry.has_application {
+        true => None,
+        false => manifest::of(entry.ecosystem, entry.packages),
+    };
     let of_packages =
         manifest.as_ref().map_or_else(|| entry.packages.join("\n"), |(_, text)| text.clone());
     let (packages, built) = (folder.join(STAMP), folder.join("built-from"));
@@ -81,6 +97,9 @@ pub(crate) fn install_program(cache: &Path, name: &str, entry: &Program<'_>) -> 
     }
     if !is(&built, &of_sources) {
         remove_sources(entry.ecosystem, &folder);
+        if entry.has_application {
+            empty_folder(&folder.join(APPLICATION))?;
+        }
         for (path, text) in sources {
             write(&folder.join(path), text)?;
         }
@@ -130,9 +149,12 @@ fn sources(scripts: &Path, entry: &Entry) -> Result<Vec<(PathBuf, String)>> {
     files.into_iter().map(|(from, to)| Ok((to, read(scripts.join(from))?))).collect()
 }
 
-/// Fetches the packages. Those of Go and Rust come when the script is built.
+/// Fetches the packages. Those of Go, of Rust and of applications come when they are built.
 fn fetch(entry: &Program<'_>, folder: &Path) -> Result<()> {
     let mut fetch;
+    if entry.has_application {
+        return Ok(());
+    }
     match entry.ecosystem {
         Ecosystem::Python => {
             output(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(folder))?;
@@ -179,15 +201,24 @@ fn build(entry: &Program<'_>, folder: &Path) -> Result<()> {
             output(&mut cargo).map(drop)
         }
         Ecosystem::Java => {
+            let list = if entry.has_application {
+                // The script only starts the application.
+                let mut mvn = Command::new("mvn");
+                mvn.args(["--quiet", "--batch-mode", "package"]);
+                output(mvn.current_dir(folder.join(APPLICATION)))?;
+                String::new()
+            } else {
+                let list = folder.join("classpath");
+                fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?
+            };
             // An argument file: the list of archives is longer than one argument may be.
-            let list = folder.join("classpath");
-            let list = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
             write(&folder.join("javac-args"), &format!("-cp \"{}\"", list.trim()))?;
+            let paths = entry.sources.iter().map(|(path, _)| path);
             let mut javac = Command::new("javac");
             javac
                 .args(["--release", &JAVA_RELEASE.to_string(), "-parameters", "-proc:none"])
                 .args(["-encoding", "UTF-8", "-nowarn", "-d", "classes", "@javac-args"])
-                .args(entry.sources.iter().map(|(path, _)| path))
+                .args(paths.filter(|path| !path.starts_with(APPLICATION)))
                 .current_dir(folder);
             output(&mut javac).map(drop)
         }
@@ -225,6 +256,9 @@ fn command(entry: &Program<'_>, folder: &Path) -> Command {
             let heap = format!("-Xmx{}m", entry.heap_mib);
             java.args([heap.as_str(), "-cp", &format!("classes:{}", list.trim())]);
             java.arg(class);
+            if entry.has_application {
+                java.env("APPLICATION", folder.join(APPLICATION));
+            }
             java
         }
     };

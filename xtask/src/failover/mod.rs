@@ -5,8 +5,10 @@
 //! or those for clients of Hazelcast, separated by commas) and `CONVOKE_CLUSTER`, the name of the
 //! cluster. It prints `READY` when its job has run for a while, goes on with
 //! the job meanwhile, reads a line when the last member was killed, and ends with `DONE interruption_ms=N`
-//! and status 0, or with the reason as its last line on standard error.
+//! and status 0, or with the reason as its last line on standard error. For the application on a page of the
+//! documentation, it also gets `APPLICATION`, the folder in which that was built.
 
+mod example;
 pub(crate) mod install;
 mod manifest;
 pub(crate) mod members;
@@ -29,7 +31,7 @@ use table::{Mode, Protocol};
 use crate::workspace::Workspace;
 use crate::{Result, debian, modes};
 
-/// From the start of a script to its end.
+/// From the start of a script until its job runs, and from there to its end.
 const SCRIPT_MAX: Duration = Duration::from_secs(150);
 
 /// Members that are killed while a script runs. What an operation in transit meets depends on the
@@ -116,12 +118,13 @@ fn run_one(
     let child =
         command.spawn().map_err(|error| format!("the script cannot be started: {error}"))?;
     let mut script = Script::new(child);
-    let deadline = Instant::now() + SCRIPT_MAX;
+    let mut deadline = Instant::now() + SCRIPT_MAX;
     let last_complaint = || {
         let text = fs::read_to_string(&complaints).unwrap_or_default();
         text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output").to_owned()
     };
     script.wait_for("READY", deadline).map_err(|why| format!("{why}: {}", last_complaint()))?;
+    deadline = Instant::now() + SCRIPT_MAX;
     for round in 0..KILLS {
         let victim = members.victim(round);
         members.kill(victim)?;

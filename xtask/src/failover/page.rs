@@ -17,7 +17,8 @@ Written by `cargo xtask clients [NAME …]`, which installs each entry of [`tabl
 version shown and lets it do its main job on three members. In the middle of it, members are killed with
 `kill -9`: first the oldest one, which is the coordinator. It is started again, and when all data is on
 two members again, the next one is killed; three in all. The job has to go on, and nothing that was
-acknowledged may be lost. The scripts are beside this page.
+acknowledged may be lost. The scripts are beside this page. Web applications in Java are those of the pages in
+[`host/gateway/hazelcast`](../../host/gateway/hazelcast), each in two processes; the script is their users.
 
 Modes: with `one`, the client has the address of one member, and others are killed. With `list`, it has the
 addresses of all members, of which the last one is not killed. With `cluster`, it is a client of Redis

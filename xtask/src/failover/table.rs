@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::example::Example;
 use crate::Result;
 
 /// Where the packages of an entry are from, and what runs its script.
@@ -91,6 +92,10 @@ pub(super) struct Entry {
     pub(super) packages: Vec<String>,
     /// The file of the script in the folder of the ecosystem.
     pub(super) script: String,
+    /// A page of the documentation, relative to the root of the repository, whose application is
+    /// built and run by the script, with the packages that its own `pom.xml` names. Only in Java.
+    #[serde(default)]
+    pub(super) page: Option<String>,
     /// The script gets the ports for this protocol.
     #[serde(default)]
     pub(super) protocol: Protocol,
@@ -127,8 +132,22 @@ pub(super) fn read(folder: &Path) -> Result<Vec<(String, Entry)>> {
         if !script.is_file() {
             return Err(format!("{name}: there is no script {}", script.display()));
         }
+        if let Some(example) = example(folder, entry)? {
+            for package in &entry.packages {
+                example.check_package(package).map_err(|error| format!("{name}: {error}"))?;
+            }
+        }
     }
     Ok(entries)
+}
+
+/// The application of an entry, if it is on a page of the documentation.
+///
+/// # Errors
+/// The page is missing, or has no application.
+pub(super) fn example(folder: &Path, entry: &Entry) -> Result<Option<Example>> {
+    let Some(page) = &entry.page else { return Ok(None) };
+    Example::read(&folder.join("../..").join(page)).map(Some)
 }
 
 fn parse(text: &str) -> Result<Vec<(String, Entry)>> {
@@ -137,6 +156,9 @@ fn parse(text: &str) -> Result<Vec<(String, Entry)>> {
     for (name, entry) in &entries {
         if entry.packages.is_empty() || entry.modes.is_empty() {
             return Err(format!("{name}: an entry has at least one package and one mode"));
+        }
+        if entry.page.is_some() && entry.ecosystem != Ecosystem::Java {
+            return Err(format!("{name}: only applications in Java are on pages"));
         }
     }
     let mut entries: Vec<_> = entries.into_iter().collect();

@@ -221,7 +221,9 @@ fn install(
     }
     sources.sort_unstable();
     let ecosystem = language.ecosystem;
-    let program = Program { ecosystem, packages: &packages, sources, script, heap_mib };
+    let has_application = false;
+    let program =
+        Program { ecosystem, packages: &packages, sources, script, heap_mib, has_application };
     let command = install_program(cache, language.name, &program)?;
     Ok(Installed {
         program: command.get_program().into(),
