@@ -15,14 +15,14 @@ final class MapExpiry {
 
     static void add() {
         add("put", (it, map) -> {
-            it.see(() -> map.put("k", 1, 1, TimeUnit.SECONDS));
+            it.see(() -> map.put("k", 1, 3, TimeUnit.SECONDS));
             it.see(() -> map.get("k"));
             it.await(() -> map.get("k") == null);
             it.see(map::size);
             it.see(() -> map.put("k", 2));
         });
         add("set", (it, map) -> {
-            it.act(() -> map.set("k", 1, 1, TimeUnit.SECONDS));
+            it.act(() -> map.set("k", 1, 3, TimeUnit.SECONDS));
             it.see(() -> map.get("k"));
             it.await(() -> isGone(map, "k"));
         });

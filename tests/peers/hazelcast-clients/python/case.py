@@ -179,6 +179,12 @@ class Case:
         time.sleep(QUIET)
         self.seen.append("events (" + ", ".join(sorted(events.texts)) + ")")
 
+    def distinct_events(self, events, count):
+        """The same for events that each member may send."""
+        self.is_soon(lambda: len(set(events.texts)) >= count)
+        time.sleep(QUIET)
+        self.seen.append("events (" + ", ".join(sorted(set(events.texts))) + ")")
+
     def another(self, **more):
         """A client of its own, which is closed after the case."""
         other = hazelcast.HazelcastClient(**options(**more))

@@ -282,7 +282,7 @@ def _(it, m):
     m.remove_all("k")
     m.put("l", 1)
     m.clear()
-    it.events(events, 6)
+    it.distinct_events(events, 6)
     it.see(m.remove_entry_listener, registration)
 
 
