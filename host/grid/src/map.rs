@@ -397,6 +397,12 @@ impl Map {
         self.expired.load(Ordering::Relaxed)
     }
 
+    /// Whether there have been leases of its keys, so that operations may be refused with
+    /// [`OpError::Held`].
+    pub fn has_leases(&self) -> bool {
+        self.leases.get().is_some()
+    }
+
     /// The map that stores the leases of its keys, if there are any.
     pub(crate) fn leases(&self) -> Option<&Arc<Self>> {
         self.leases.get()

@@ -256,7 +256,7 @@ impl Connection {
                     Begun::Done => {}
                     Begun::Operation(mut operation) => {
                         // Otherwise the client would have to send it again after a second.
-                        if operation.is_remote {
+                        if operation.may_be_held {
                             operation.message = Some(message.bytes().to_vec());
                             self.kept_bytes += message.bytes().len();
                         }

@@ -136,8 +136,8 @@ pub(super) struct Operation {
     later: Later<Result<Reply, OpError>>,
     correlation_id: i64,
     respond: Respond,
-    /// Whether another member may report that the key is locked.
-    pub(super) is_remote: bool,
+    /// Whether its reply may be that the key is locked.
+    pub(super) may_be_held: bool,
     /// The message, if it may be executed by a task after that.
     pub(super) message: Option<Vec<u8>>,
 }
@@ -148,7 +148,8 @@ pub(super) fn begun(
     correlation_id: i64,
     respond: Respond,
 ) -> Begun {
-    Begun::Operation(Operation { later, correlation_id, respond, is_remote: false, message: None })
+    let (may_be_held, message) = (false, None);
+    Begun::Operation(Operation { later, correlation_id, respond, may_be_held, message })
 }
 
 /// A request in progress; its output is the response, or what to write as one.
@@ -235,9 +236,10 @@ pub(super) fn start(
                 .grid
                 .table()
                 .and_then(|table| table.partitions.get(usize::from(partition))?.primary());
-            let is_remote = op.effect() > Effect::Reads && primary != Some(server.grid.me());
-            let respond = with;
-            Begun::Operation(Operation { later, correlation_id, respond, is_remote, message: None })
+            let is_remote = primary != Some(server.grid.me());
+            let may_be_held = op.effect() > Effect::Reads && (is_remote || map.has_leases());
+            let (respond, message) = (with, None);
+            Begun::Operation(Operation { later, correlation_id, respond, may_be_held, message })
         }
     }
 }

@@ -63,7 +63,11 @@ impl Partition {
                 return Executed::Done(Err(error), None);
             }
             if self.is_held(shared, map, now, op) {
-                return Executed::Done(Err(OpError::Held), None);
+                // A crash could still undo the lock.
+                let hashes = op.keys().into_iter().map(|key| shared.settings.hasher.hash(key));
+                let mut needs = hashes.map(|hash| self.settling(map, hash, false));
+                let needs = needs.find(|needs| !needs.is_empty()).unwrap_or_default();
+                return Executed::Done(Err(OpError::Held), self.ticket(needs));
             }
         }
         // A batch is undone if it takes too long.
