@@ -12,7 +12,7 @@
 //! then the failure detector has determined the members that remain. A member that is alone needs
 //! no answers.
 //!
-//! With `min_members`, a member also needs answers of so many others to write, and to acknowledge
+//! With `min_members`, a member also needs answers of one member fewer than that to write, and to acknowledge
 //! what it has written. A member answers only if it follows the same table, or one that continues
 //! it. So a member that has removed others, and that they have removed, changes nothing, although
 //! its view may still have enough members that it does not reach.

@@ -113,7 +113,7 @@ impl Shared {
         since > Duration::ZERO && now < since + Duration::from_millis(MERGE_MS)
     }
 
-    /// Whether the view has as many members as writes need, and so many have renewed the lease.
+    /// Whether the view has as many members as writes need, and as many have renewed the lease.
     pub(crate) fn has_enough_members(&self, now: Duration) -> bool {
         let needed = self.settings.min_members;
         needed <= 1 || (self.members_here() >= needed && self.lease.permits_writes(now))

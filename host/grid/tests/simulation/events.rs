@@ -60,7 +60,7 @@ fn listen(store: &mut Store) -> Vec<Arc<Received>> {
         received
     };
     let all = store.living().iter().map(listen).collect();
-    // The other members are told.
+    // The other members are notified.
     store.run(SECOND);
     all
 }

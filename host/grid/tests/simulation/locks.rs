@@ -71,7 +71,7 @@ struct Log {
     held: Vec<Held>,
     /// Leases that may have been granted, with the latest time at which they end.
     granted: Vec<(Owner, Duration)>,
-    /// When an owner asked in vain.
+    /// When an owner was refused.
     refused: Vec<(Owner, Duration)>,
     /// Leases that ended early.
     lost: Vec<(Owner, Action, Duration)>,
