@@ -91,7 +91,8 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
         show(if number == 0 { "agreed" } else { "" }, &line);
     }
     if settings.no_cluster {
-        return finish(settings, &[]);
+        finish(settings, &[]);
+        return Ok(());
     }
     let mut lacking = Vec::new();
     for (mode, settings) in loaded.iter().zip(&settings.modes) {
@@ -127,11 +128,12 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
             ));
         }
     }
-    finish(settings, &lacking)
+    finish(settings, &lacking);
+    Ok(())
 }
 
 /// Prints the warnings, and the result.
-fn finish(settings: &Settings, lacking: &[String]) -> Result<(), String> {
+fn finish(settings: &Settings, lacking: &[String]) {
     if !settings.overridden.is_empty() {
         let keys = settings.overridden.join(", ");
         say!("overridden by the command line or the environment: {keys}");
@@ -146,7 +148,6 @@ fn finish(settings: &Settings, lacking: &[String]) -> Result<(), String> {
         "the configuration is valid{}",
         if lacking.is_empty() { "" } else { ", except for the warnings above" }
     );
-    Ok(())
 }
 
 /// How the line of a setting begins that is not honoured.

@@ -315,7 +315,9 @@ async fn entry_view(task: &mut Task<'_>, place: &Place, key: Data<'_>) -> Result
         now_ms.saturating_sub(field("idle-seconds").unwrap_or(0).saturating_mul(1_000));
     let max_idle = field("max-idle-ms").unwrap_or(i64::MAX);
     let expiration_time = field("deadline-ms").unwrap_or(i64::MAX);
-    let ttl = field("lifetime-end-ms").map_or(i64::MAX, |end_ms| end_ms.saturating_sub(updated_ms));
+    // The end of time is that of an entry with a maximum idle time only.
+    let end_ms = field("lifetime-end-ms").filter(|end_ms| *end_ms < i64::MAX);
+    let ttl = end_ms.map_or(i64::MAX, |end_ms| end_ms.saturating_sub(updated_ms));
     let value = place.format.client_value(value);
     let Some(value) = Data::new(&value) else { return Err(OpError::WrongType.into()) };
     let view = SimpleEntryView {
