@@ -212,7 +212,8 @@ impl EarlyExit {
         let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
             return self;
         };
-        let name = option.split_whitespace().next().unwrap_or_default();
+        // As shown: `--start-port <PORT>`, `--lite[=<BOOL>]`.
+        let name = option.split([' ', '[', '=']).next().unwrap_or_default();
         let is_given = arguments
             .iter()
             .filter_map(|argument| argument.to_str())
