@@ -236,7 +236,7 @@ fn notifications_accept_the_letters_and_report_the_errors_of_redis() {
     assert_eq!(settings.clients.notifications.text(), "xE");
     assert_eq!(
         refusal(&["--notify-keyspace-events", "KQ"]),
-        "notify-keyspace-events is \"KQ\": Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
+        "--notify-keyspace-events is \"KQ\": Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
     );
     let file = "notify-keyspace-events = \"KEA\"";
     let of_file = with_file("notify.toml", file, &[]).unwrap();
@@ -250,6 +250,12 @@ fn data_options_are_checked() {
     let settings = resolve(&["--resp-port", "0", "--min-members", "2"]).unwrap();
     assert_eq!((settings.clients.resp_port, settings.data.min_members), (None, 2));
     assert!(refusal(&["--partitions", "0"]).contains("expected 1 to 16384"));
+    assert_eq!(refusal(&["--min-members", "0"]), "--min-members is 0; expected 1 or more members");
+    let empty = refusal(&["--client-password", ""]);
+    assert_eq!(empty, "--client-password is empty; set a password, or remove it");
+    let database = with_file("database.toml", "[maps.\"resp:16\"]\nbackups = 2", &[]).unwrap_err();
+    assert!(database.to_string().contains("they are resp:0 to resp:15"), "{database}");
+    assert!(with_file("database.toml", "[maps.\"resp:1*\"]\nbackups = 2", &[]).is_ok());
     assert!(refusal(&["--max-clients", "0"]).contains("set resp-port and hazelcast-port to 0"));
     let both = ["--client-password", "a", "--client-password-file", "b"];
     assert!(refusal(&both).contains("both client-password and client-password-file"));
