@@ -254,7 +254,7 @@ fn data_options_are_checked() {
     let empty = refusal(&["--client-password", ""]);
     assert_eq!(empty, "--client-password is empty; set a password, or remove it");
     let database = with_file("database.toml", "[maps.\"resp:16\"]\nbackups = 2", &[]).unwrap_err();
-    assert!(database.to_string().contains("they are resp:0 to resp:15"), "{database}");
+    assert!(database.contains("they are resp:0 to resp:15"), "{database}");
     assert!(with_file("database.toml", "[maps.\"resp:1*\"]\nbackups = 2", &[]).is_ok());
     assert!(refusal(&["--max-clients", "0"]).contains("set resp-port and hazelcast-port to 0"));
     let both = ["--client-password", "a", "--client-password-file", "b"];
