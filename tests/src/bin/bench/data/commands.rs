@@ -26,7 +26,7 @@ const BATCHES: usize = 64;
 /// Bytes of the replies of one connection that are read at a time.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Entries of the stream before it is read: more than are read meanwhile.
-const ENTRIES: usize = 1_000_000;
+const ENTRIES: usize = 2_000_000;
 /// Requests in one pipeline to fill it.
 const FILL: usize = 1_000;
 
