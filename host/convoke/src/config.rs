@@ -8,7 +8,7 @@ use convoke_discovery::LocalMember;
 
 use crate::member::{DryRun, beacons, modes, probing};
 use crate::output::say;
-use crate::settings::{ClientAddress, Settings, agreed, convert as converted};
+use crate::settings::{ClientAddress, Settings, UNHONOURED, agreed, convert as converted};
 
 /// Loads and configures every mode and prints the resulting settings. Binds no port and sends
 /// nothing.
@@ -149,9 +149,6 @@ fn finish(settings: &Settings, lacking: &[String]) {
         if lacking.is_empty() { "" } else { ", except for the warnings above" }
     );
 }
-
-/// How the line of a setting begins that is not honoured.
-const UNHONOURED: &str = "# - ";
 
 /// Converts a Hazelcast file to the Convoke format.
 pub(crate) fn convert(file: &Path, output: Option<&Path>, force: bool) -> Result<(), String> {

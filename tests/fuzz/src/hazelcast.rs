@@ -14,9 +14,7 @@ use rand::rngs::StdRng;
 
 use crate::Run;
 use crate::report::shown;
-use crate::server::{
-    ANSWER_MAX, RESIDENT_MIB_MAX, Served, is_timeout, reset_on_close, resident_mib,
-};
+use crate::server::{ANSWER_MAX, Served, is_timeout, reset_on_close};
 
 /// Time without input after which a connection with invalid messages is abandoned.
 const IDLE_MAX: Duration = Duration::from_millis(3);
@@ -188,15 +186,8 @@ pub(crate) fn messages(run: &mut Run) {
             _ => {}
         }
         let is_hung = !answers(served.hazelcast).unwrap_or(false);
-        if is_hung {
-            run.report.add("hang", "a ping is not answered any more", &shown(&bytes));
-        }
-        let resident = resident_mib();
-        if resident > RESIDENT_MIB_MAX {
-            run.report.add("memory", &format!("{resident} MiB resident"), &shown(&bytes));
-        }
-        run.report.take_panics(|| shown(&bytes));
-        if is_hung || resident > RESIDENT_MIB_MAX {
+        let hang = is_hung.then_some("a ping is not answered any more");
+        if run.report.add_state(hang, || shown(&bytes)) {
             return;
         }
     }

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 
 use crate::Run;
 use crate::report::shown;
-use crate::server::{RESIDENT_MIB_MAX, Served, reset_on_close, resident_mib};
+use crate::server::{Served, reset_on_close};
 
 /// Time without input after which an incomplete exchange is abandoned.
 const IDLE_MAX: Duration = Duration::from_millis(3);
@@ -94,15 +94,8 @@ pub(crate) fn requests(run: &mut Run) {
         // There need not be a response: streams and partial requests stay open.
         drop(sent);
         let is_hung = !is_live(&served);
-        if is_hung {
-            run.report.add("hang", "/health/live is not answered any more", &shown(&bytes));
-        }
-        let resident = resident_mib();
-        if resident > RESIDENT_MIB_MAX {
-            run.report.add("memory", &format!("{resident} MiB resident"), &shown(&bytes));
-        }
-        run.report.take_panics(|| shown(&bytes));
-        if is_hung || resident > RESIDENT_MIB_MAX {
+        let hang = is_hung.then_some("/health/live is not answered any more");
+        if run.report.add_state(hang, || shown(&bytes)) {
             return;
         }
         last = bytes;

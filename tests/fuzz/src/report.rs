@@ -6,6 +6,8 @@ use std::panic;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::server::{RESIDENT_MIB_MAX, resident_mib};
+
 /// Maximum number of distinct findings of a target; it ends when it is reached.
 const FINDINGS_MAX: usize = 20;
 
@@ -50,6 +52,20 @@ impl Report {
     /// Whether the limit of findings is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.found.len() >= FINDINGS_MAX
+    }
+
+    /// Adds what an input has done to the server of this process: it does not answer any more (`hang`
+    /// says what), needs too much memory, or panicked. Returns whether the run is over.
+    pub(crate) fn add_state(&mut self, hang: Option<&str>, input: impl Fn() -> String) -> bool {
+        if let Some(hang) = hang {
+            self.add("hang", hang, &input());
+        }
+        let resident = resident_mib();
+        if resident > RESIDENT_MIB_MAX {
+            self.add("memory", &format!("{resident} MiB resident"), &input());
+        }
+        self.take_panics(&input);
+        hang.is_some() || resident > RESIDENT_MIB_MAX
     }
 
     /// Adds a finding. Only the first one of each `kind` is printed.

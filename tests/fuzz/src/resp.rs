@@ -8,7 +8,7 @@ use rand::RngExt as _;
 use crate::Run;
 use crate::commands::command;
 use crate::report::shown;
-use crate::server::{Client, RESIDENT_MIB_MAX, Served, encode, is_timeout, resident_mib};
+use crate::server::{Client, Served, encode, is_timeout};
 
 /// Time without input after which a connection with invalid requests is abandoned.
 const IDLE_MAX: Duration = Duration::from_millis(3);
@@ -52,15 +52,8 @@ pub(crate) fn bytes(run: &mut Run) {
             run.report.add("no more connections", &error.to_string(), &shown(&bytes));
         }
         let is_hung = !served.answers();
-        if is_hung {
-            run.report.add("hang", "PING is not answered any more", &shown(&bytes));
-        }
-        let resident = resident_mib();
-        if resident > RESIDENT_MIB_MAX {
-            run.report.add("memory", &format!("{resident} MiB resident"), &shown(&bytes));
-        }
-        run.report.take_panics(|| shown(&bytes));
-        if is_hung || resident > RESIDENT_MIB_MAX {
+        let hang = is_hung.then_some("PING is not answered any more");
+        if run.report.add_state(hang, || shown(&bytes)) {
             return;
         }
         last = bytes;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use convoke_gateway::resp::{DATABASE_MAP_PREFIX, DATABASES, is_database_map};
 use convoke_grid::map::{BACKUPS_MAX, Eviction, MAP_NAME_BYTES_MAX};
 use convoke_grid::{MAPS_MAX, MapCatalog, MapSettings};
 
@@ -10,11 +11,6 @@ use super::tables::MapEntry;
 
 /// The `[maps]` name whose settings apply to maps without settings of their own.
 pub(super) const DEFAULT_MAP: &str = "*";
-
-/// The name of the map of a database of Redis clients, before its number.
-const DATABASE: &str = "resp:";
-/// Number of these databases.
-const DATABASES: usize = convoke_gateway::resp::DATABASES;
 
 /// The settings of all maps.
 pub(super) fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog, SettingsError> {
@@ -41,19 +37,13 @@ pub(super) fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog
 /// Refuses the name of a database of Redis clients that does not exist.
 fn check_database(name: &str) -> Result<(), SettingsError> {
     let is_pattern = name.contains('*');
-    match name.strip_prefix(DATABASE) {
-        Some(number) if !is_pattern && !is_number_of_database(number) => {
-            Err(SettingsError(format!(
-                "[maps.{name:?}]: there is no such database; they are {DATABASE}0 to {DATABASE}{}",
-                DATABASES - 1
-            )))
-        }
-        _ => Ok(()),
+    if is_pattern || !name.starts_with(DATABASE_MAP_PREFIX) || is_database_map(name) {
+        return Ok(());
     }
-}
-
-fn is_number_of_database(text: &str) -> bool {
-    text.parse::<usize>().is_ok_and(|number| number < DATABASES && number.to_string() == text)
+    Err(SettingsError(format!(
+        "[maps.{name:?}]: there is no such database; they are {DATABASE_MAP_PREFIX}0 to {DATABASE_MAP_PREFIX}{}",
+        DATABASES - 1
+    )))
 }
 
 impl MapEntry {

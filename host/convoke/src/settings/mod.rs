@@ -37,6 +37,7 @@ pub(crate) use cli::{Command, CommandLine, ConfigCommand, EarlyExit};
 pub(crate) use data::{ClientSettings, DataSettings};
 pub(crate) use error::SettingsError;
 pub(crate) use file::{convert, describe_toml_error as toml_error};
+pub(crate) use hazelcast::UNHONOURED;
 pub(crate) use import::{ExistingArg, ImportArgs};
 #[cfg(test)]
 pub(crate) use modes::BUILT_IN;

@@ -63,7 +63,7 @@ impl Format {
             map::Format::Opaque => Self::Blobs,
             map::Format::Plain => Self::Plain,
             map::Format::PlainBytes => Self::PlainBytes,
-            map::Format::Default if is_database(&map.name) => Self::Plain,
+            map::Format::Default if databases::is_map_name(&map.name) => Self::Plain,
             map::Format::Default => Self::Blobs,
         }
     }
@@ -124,11 +124,7 @@ impl Format {
 
     /// The blob of a stored value. It is too short for one if no client of Hazelcast has written it.
     pub(super) fn client_value(self, stored: &Bytes) -> Bytes {
-        match self {
-            Self::Blobs => stored.clone(),
-            Self::Plain => text_or_bytes(stored).into(),
-            Self::PlainBytes => encode(type_id::BYTE_ARRAY, stored).into(),
-        }
+        self.encoded(stored).map_or_else(|| stored.clone(), Bytes::from)
     }
 
     /// Calls `take` with the blob of a stored value, if there is one.
@@ -137,19 +133,20 @@ impl Format {
         stored: Option<&[u8]>,
         take: impl FnOnce(Option<Data<'_>>) -> R,
     ) -> R {
-        let blob = match (self, stored) {
-            (Self::Blobs, _) | (_, None) => return take(stored.and_then(Data::new)),
-            (Self::Plain, Some(stored)) => text_or_bytes(stored),
-            (Self::PlainBytes, Some(stored)) => encode(type_id::BYTE_ARRAY, stored),
-        };
-        take(Data::new(&blob))
+        match stored.and_then(|stored| self.encoded(stored)) {
+            Some(blob) => take(Data::new(&blob)),
+            None => take(stored.and_then(Data::new)),
+        }
     }
-}
 
-/// Whether a map is a database of Redis clients.
-pub(super) fn is_database(name: &str) -> bool {
-    let number = name.strip_prefix(databases::PREFIX).and_then(|number| number.parse().ok());
-    number.and_then(databases::existing_map_name) == Some(name)
+    /// The blob of a stored value, unless it is stored as one.
+    fn encoded(self, stored: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Blobs => None,
+            Self::Plain => Some(text_or_bytes(stored)),
+            Self::PlainBytes => Some(encode(type_id::BYTE_ARRAY, stored)),
+        }
+    }
 }
 
 fn not_plain(what: &str) -> Failure {
@@ -359,19 +356,6 @@ mod tests {
             let data = Data::new(blob).unwrap();
             assert!(Format::Plain.key(&tags, data, &mut stored).is_err(), "{blob:?}");
             assert!(Format::PlainBytes.value(data).is_err(), "{blob:?}");
-        }
-    }
-
-    #[test]
-    fn databases_of_redis_clients_are_plain() {
-        for (name, is_plain) in [
-            ("resp:0", true),
-            ("resp:15", true),
-            ("resp:16", false),
-            ("resp:01", false),
-            ("a", false),
-        ] {
-            assert_eq!(is_database(name), is_plain, "{name}");
         }
     }
 

@@ -20,7 +20,7 @@ use convoke_hazelcast::codec::service_name;
 use convoke_hazelcast::error::ErrorCode;
 
 use super::errors::Failure;
-use super::keys::is_database;
+use crate::databases;
 
 /// Prefix of the map of a multimap.
 pub(super) const MULTI_MAP: &str = "hazelcast:multimap:";
@@ -64,7 +64,7 @@ const RESERVED: [&str; 5] = ["resp:", STRUCTURES, "lease:", "system:", "transact
 
 /// Whether clients cannot open a map of this name.
 pub(super) fn is_reserved(name: &str) -> bool {
-    RESERVED.iter().any(|prefix| name.starts_with(prefix)) && !is_database(name)
+    RESERVED.iter().any(|prefix| name.starts_with(prefix)) && !databases::is_map_name(name)
 }
 
 /// Checks the name of a map.

@@ -15,7 +15,7 @@ use super::client_info::ClientInfo;
 use super::clients::{Clients, Due, LEASE_MS, Lock};
 use super::errors::Failure;
 use super::id_generator::IdGenerator;
-use super::keys::{self, Format, LateTags, Tags};
+use super::keys::{Format, LateTags, Tags};
 use super::lock_reports;
 use super::names;
 use super::objects::Objects;
@@ -23,6 +23,7 @@ use super::schemas::Schemas;
 use super::settings::{COLLECTING_MAX, HazelcastSettings};
 use super::view::{self, ClusterView};
 use super::waits::Waits;
+use crate::databases;
 use crate::lanes::Lanes;
 use crate::pubsub::PubSub;
 use crate::refusals::RefusalLog;
@@ -170,7 +171,7 @@ impl Server {
     pub(super) fn open(&self, name: &str) -> Result<Arc<Map>, Failure> {
         names::check_map(name)?;
         let map = self.grid.open(name)?;
-        if keys::is_database(name) && !Format::of(&map).is_plain() {
+        if databases::is_map_name(name) && !Format::of(&map).is_plain() {
             return Err(names::not_plain(name));
         }
         Ok(map)

@@ -44,6 +44,8 @@ mod slow_log;
 mod stats;
 pub(crate) mod tracking;
 
-pub use crate::databases::DATABASES;
+pub use crate::databases::{
+    DATABASES, PREFIX as DATABASE_MAP_PREFIX, is_map_name as is_database_map,
+};
 pub use dispatch::run_scripts;
 pub use leaving::MOVE_MS_MAX;

@@ -16,6 +16,7 @@ mod tree;
 use std::path::Path;
 
 pub(super) use document::Surroundings;
+pub(crate) use translate::UNHONOURED;
 pub(super) use translate::translate;
 
 /// Whether a file with this name and text is a Hazelcast file.

@@ -195,6 +195,9 @@ fn ports(document: &mut Document, file: &mut Options) -> Result<(), String> {
     Ok(())
 }
 
+/// How the line of a setting begins that is not honoured, in a file that is converted.
+pub(crate) const UNHONOURED: &str = "# - ";
+
 impl Translated {
     /// One line for the log; `None` when everything is honoured.
     pub(crate) fn warning(&self) -> Option<String> {
@@ -224,7 +227,7 @@ impl Translated {
             text.push_str("\n# Not honoured:\n");
         }
         for path in &self.ignored {
-            let _ = writeln!(text, "# - {path}");
+            let _ = writeln!(text, "{UNHONOURED}{path}");
         }
         Ok(text)
     }
